@@ -30,3 +30,7 @@ class CheckpointError(ELRError):
 
 class ArtifactError(ELRError):
     """The folder of a run lacks a file, or a file in it cannot be trusted or read."""
+
+
+class TrainingError(ELRError, RuntimeError):
+    """Training cannot go on: it diverged."""

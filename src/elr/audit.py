@@ -1,0 +1,165 @@
+"""Which given labels the evidence contradicts. Arrays in, a plain dataclass out; usable without our trainer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import average_precision_score
+
+from elr.errors import ArgumentError
+
+SCORES = ("margin", "self_confidence")
+_RESAMPLES = 2000
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Audit:
+    """What the evidence says of each given label, and of the labels as a whole. Words as in cleanlab.
+
+    Args:
+        given_labels: (N,) int64.
+        predicted_labels: (N,) int64, the class that the evidence favors; the given one where it is as good as any.
+        label_quality: (N,) in [0, 1], low = suspect.
+        is_label_issue: (N,) bool, the evidence favors another class than the given one.
+        transition_matrix: (C, C) estimate of T[i, j] = P(given j | clean i), rows sum to 1; the identity's row for a class
+            that is never predicted.
+        noise_rate: estimated share of wrong labels, the share of label issues.
+        noise_rate_interval: its 95 % bootstrap interval over the rows. It says how much another sample of rows would
+            change the estimate, not how often the model is wrong.
+    """
+
+    given_labels: NDArray[np.int64]
+    predicted_labels: NDArray[np.int64]
+    label_quality: NDArray[np.float64]
+    is_label_issue: NDArray[np.bool_]
+    transition_matrix: NDArray[np.float64]
+    noise_rate: float
+    noise_rate_interval: tuple[float, float]
+
+    @property
+    def num_label_issues(self) -> int:
+        """How many given labels the evidence contradicts."""
+        return int(self.is_label_issue.sum())
+
+    @property
+    def ranking(self) -> NDArray[np.int64]:
+        """(N,) rows, the most suspect label first; ties in order of the rows."""
+        return np.argsort(self.label_quality, kind="stable")
+
+
+def audit_labels(labels: ArrayLike, pred_probs: ArrayLike, *, score: str = "margin", seed: int = 0) -> Audit:
+    """Rank labels by how much the evidence speaks against them.
+
+    A label is an issue where another class is more probable than the given one. label_quality is
+
+        "margin":           (1 + p[given] - max_{c != given} p[c]) / 2,  below 0.5 exactly for label issues
+        "self_confidence":  p[given]
+
+    Args:
+        labels: (N,) given labels, integers in [0, C).
+        pred_probs: (N, C) evidence, rows that sum to 1: ELR's targets after training, or probabilities from a model that
+            has not memorized these labels.
+        score: which label_quality. Default "margin".
+        seed: of the bootstrap.
+
+    Raises:
+        ArgumentError: shapes that do not belong together, labels out of range, pred_probs that are no probabilities, or
+            an unknown score.
+
+    Example:
+        >>> audit = audit_labels([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
+        >>> audit.is_label_issue.tolist(), audit.ranking.tolist()
+        ([False, True, False], [1, 2, 0])
+
+    Source: argmax(targets) != label is the advice of ELR's authors (issue 20 of their repository); margins and
+    self-confidence as in Northcutt et al., "Confident Learning", JAIR 2021.
+    """
+    given, probs = _checked(labels, pred_probs)
+    if score not in SCORES:
+        raise ArgumentError(f"score is {score!r}: expected one of {', '.join(SCORES)}")
+    rows = np.arange(len(given))
+    confidence = probs[rows, given]
+    others = probs.copy()
+    others[rows, given] = -1.0
+    favorite = others.argmax(axis=1)
+    margin = confidence - others[rows, favorite]
+    is_issue = margin < 0
+    predicted = np.where(is_issue, favorite, given)
+    rate = float(is_issue.mean())
+    return Audit(
+        given_labels=given,
+        predicted_labels=predicted,
+        label_quality=(1.0 + margin) / 2.0 if score == "margin" else confidence,
+        is_label_issue=is_issue,
+        transition_matrix=estimate_transitions(given, predicted, num_classes=probs.shape[1]),
+        noise_rate=rate,
+        noise_rate_interval=_share_interval(rate, len(given), seed),
+    )
+
+
+def estimate_transitions(given: NDArray[np.int64], clean: NDArray[np.int64], *, num_classes: int) -> NDArray[np.float64]:
+    """(C, C) shares T[i, j] of rows of class i in `clean` whose given label is j; rows sum to 1, the identity's if empty."""
+    counts = np.bincount(clean * num_classes + given, minlength=num_classes**2).reshape(num_classes, num_classes)
+    totals = counts.sum(axis=1, keepdims=True)
+    return np.where(totals > 0, counts / np.maximum(totals, 1), np.eye(num_classes))
+
+
+def score_suspects(audit: Audit, clean_labels: ArrayLike) -> dict[str, float]:
+    """How well an audit found the labels that are really wrong; for benchmarks, where clean labels are known.
+
+    Args:
+        audit: what was found.
+        clean_labels: (N,) labels known to be right.
+
+    Returns:
+        suspects_precision and suspects_recall of is_label_issue, average_precision of the ranking by label_quality;
+        NaN where nothing is suspect or nothing is wrong.
+
+    Example:
+        >>> audit = audit_labels([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
+        >>> score_suspects(audit, [0, 1, 1])["average_precision"]
+        1.0
+    """
+    clean = np.asarray(clean_labels)
+    if clean.shape != audit.given_labels.shape:
+        raise ArgumentError(f"{clean.shape} clean labels for {audit.given_labels.shape} given ones: expected one each")
+    wrong = audit.given_labels != clean
+    hits = int((wrong & audit.is_label_issue).sum())
+    missing = float("nan")
+    return {
+        "suspects_precision": hits / audit.num_label_issues if audit.num_label_issues else missing,
+        "suspects_recall": hits / int(wrong.sum()) if wrong.any() else missing,
+        "average_precision": float(average_precision_score(wrong, -audit.label_quality)) if wrong.any() else missing,
+    }
+
+
+def _checked(labels: ArrayLike, pred_probs: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    probs = np.asarray(pred_probs, dtype=np.float64)
+    given = np.asarray(labels)
+    if probs.ndim != 2 or probs.shape[1] < 2 or given.shape != probs.shape[:1] or not len(given):
+        raise ArgumentError(
+            f"labels have shape {given.shape}, pred_probs {probs.shape}: expected (N,) and (N, C), N >= 1, C >= 2"
+        )
+    if not np.issubdtype(given.dtype, np.integer) or given.min() < 0 or given.max() >= probs.shape[1]:
+        raise ArgumentError(
+            f"labels are {given.dtype} from {given.min()} to {given.max()}: expected integers in [0, {probs.shape[1]})"
+        )
+    bad = ~np.isfinite(probs).all(axis=1) | (probs.min(axis=1) < 0) | (np.abs(probs.sum(axis=1) - 1) > 0.02)
+    if bad.any():
+        row = int(bad.argmax())
+        raise ArgumentError(
+            f"pred_probs of row {row} are {probs[row][:5].round(4).tolist()}, sum {probs[row].sum():.4f}: expected "
+            "probabilities that sum to 1; pass softmax outputs, not logits"
+        )
+    return given.astype(np.int64), probs
+
+
+def _share_interval(rate: float, count: int, seed: int) -> tuple[float, float]:
+    """Percentile bootstrap of a share: resampling rows of zeros and ones is drawing from a binomial."""
+    shares = np.random.default_rng(seed).binomial(count, rate, size=_RESAMPLES) / count
+    tail = 50.0 * (1.0 - _CONFIDENCE)
+    low, high = np.percentile(shares, [tail, 100.0 - tail])
+    return float(low), float(high)

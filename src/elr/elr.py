@@ -1,0 +1,148 @@
+"""Early-Learning Regularization: as a loss for people with a loop of their own, and as a method for ours."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn, softmax
+
+from elr.batch import Batch, Inputs
+from elr.errors import ArgumentError
+from elr.losses import cross_entropy, elr_term
+from elr.method import Method, Step
+from elr.targets import DenseTargets, Targets
+
+
+class ELRLoss(nn.Module):
+    """Cross entropy plus early-learning regularization, with the targets inside.
+
+        loss = mean_i( CE(p_i, y_i) + lam * log(1 - <p_i, t_i>) ),   t_i <- beta t_i + (1 - beta) p_i
+
+    p = softmax(logits), y the given labels, t the running average of earlier outputs for the same row, updated before the
+    loss is taken and held constant in the gradient. In train mode `forward` updates the targets of the rows in `index`; in
+    eval mode it reads them. `state_dict()` holds the targets: N * C * 4 bytes in float32.
+
+    The loss becomes negative as training goes well; that is normal.
+
+    Args:
+        num_examples: N, rows of the training set.
+        num_classes: C >= 2.
+        lam: weight of the regularizer, >= 0. Default 3 (CIFAR-10 symmetric noise, Clothing1M); 7 for CIFAR-100; lasting
+            resistance to a wrong label needs lam > 2.
+        beta: momentum of the targets in [0, 1). Default 0.7 (as lam); 0.9 for CIFAR-100 and asymmetric noise.
+        clamp: see `elr.losses.elr_term`. Default 1e-4, the authors' code; 0 is the paper's formula without a floor.
+        targets: another store than a dense one in float32.
+
+    Returns:
+        From `forward`: a scalar in nats.
+
+    Raises:
+        ArgumentError: a setting out of range, or shapes that do not belong together.
+        RowIndexError: a row outside [0, N).
+
+    Example:
+        >>> import torch
+        >>> loss = ELRLoss(num_examples=100, num_classes=10)
+        >>> logits = torch.zeros(2, 10, requires_grad=True)
+        >>> loss(logits, torch.tensor([1, 7]), torch.tensor([42, 3])).round(decimals=4)
+        tensor(2.2112, grad_fn=<RoundBackward1>)
+
+    Source: equations 7 and 9, Algorithm 1 of Liu et al., NeurIPS 2020 (arXiv:2007.00151); defaults from its appendix G.
+    """
+
+    def __init__(
+        self,
+        num_examples: int,
+        num_classes: int,
+        *,
+        lam: float = 3.0,
+        beta: float = 0.7,
+        clamp: float = 1e-4,
+        targets: Targets | None = None,
+    ) -> None:
+        super().__init__()
+        if not lam >= 0.0 or lam == float("inf"):
+            raise ArgumentError(f"lam is {lam}: expected a weight >= 0; the paper uses 1, 3 and 7")
+        if not 0.0 <= beta < 1.0:
+            raise ArgumentError(f"beta is {beta}: expected a momentum in [0, 1); the paper uses 0.7 and 0.9")
+        if targets is not None and (targets.num_examples, targets.num_classes) != (num_examples, num_classes):
+            raise ArgumentError(
+                f"targets hold {targets.num_examples} x {targets.num_classes}, the loss is for "
+                f"{num_examples} x {num_classes}: make both alike"
+            )
+        self.lam = float(lam)
+        self.beta = float(beta)
+        self.clamp = float(clamp)
+        self.targets = DenseTargets(num_examples, num_classes) if targets is None else targets
+
+    def forward(self, logits: Tensor, labels: Tensor, index: Tensor) -> Tensor:
+        entropy, term = self.per_example(logits, labels, index)
+        return (entropy + self.lam * term).mean()
+
+    def per_example(self, logits: Tensor, labels: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """The two parts of the loss, (B,) cross entropy and (B,) log(1 - <p, t>), without lam; updates as `forward`."""
+        entropy = cross_entropy(logits, labels)
+        if self.training:
+            probs = softmax(logits.detach().float(), dim=1)
+            targets = self.targets.update(index, probs, beta=self.beta)
+        else:
+            targets = self.targets.read(index)
+        return entropy, elr_term(logits, targets.to(logits.device), clamp=self.clamp)
+
+    def extra_repr(self) -> str:
+        return f"lam={self.lam}, beta={self.beta}, clamp={self.clamp}"
+
+
+class ELR(Method):
+    """One network trained with `ELRLoss`.
+
+    Args:
+        network: gives logits (B, C).
+        num_examples: N, rows of the training set.
+        num_classes: C >= 2.
+        lam: see `ELRLoss`.
+        beta: see `ELRLoss`.
+        clamp: see `ELRLoss`.
+        targets: another store than a dense one in float32.
+
+    Raises:
+        ArgumentError: as `ELRLoss`.
+
+    Example:
+        >>> import torch
+        >>> method = ELR(nn.Linear(2, 3), num_examples=8, num_classes=3, lam=3.0, beta=0.7)
+        >>> step = method(Batch(torch.tensor([5, 0]), torch.zeros(2, 2), torch.tensor([1, 2])))
+        >>> sorted(step.terms)
+        ['cross_entropy', 'elr', 'loss']
+
+    Source: as `ELRLoss`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        num_examples: int,
+        num_classes: int,
+        lam: float = 3.0,
+        beta: float = 0.7,
+        clamp: float = 1e-4,
+        targets: Targets | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.loss = ELRLoss(num_examples, num_classes, lam=lam, beta=beta, clamp=clamp, targets=targets)
+
+    def forward(self, batch: Batch) -> Step:
+        logits = self.network(batch.inputs)
+        entropy, term = self.loss.per_example(logits, batch.labels, batch.index)
+        entropy, term = entropy.mean(), term.mean()
+        loss = entropy + self.loss.lam * term
+        return Step(loss, logits, {"loss": loss.detach(), "cross_entropy": entropy.detach(), "elr": term.detach()})
+
+    def predict(self, inputs: Inputs) -> Tensor:
+        return softmax(self.network(inputs).float(), dim=1)
+
+    def pred_probs(self, index: Tensor) -> Tensor:
+        targets = self.loss.targets.read(index)
+        totals = targets.sum(dim=1, keepdim=True)
+        # A row that training never saw says nothing: uniform.
+        return (targets / totals.clamp(min=1e-12)).where(totals > 0, 1.0 / self.loss.targets.num_classes)

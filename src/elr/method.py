@@ -1,0 +1,104 @@
+"""What a training step is: the interface that the training loop calls, and any loss as a method."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from elr.batch import Batch, Inputs
+from elr.errors import ArgumentError
+from elr.losses import cross_entropy
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class Step(NamedTuple):
+    """What one training step gives back.
+
+    Args:
+        loss: scalar to differentiate, mean over the batch, in nats.
+        logits: (B, C) outputs for the un-mixed inputs' rows, detached or not.
+        terms: named parts of the loss, detached scalars, for the history.
+    """
+
+    loss: Tensor
+    logits: Tensor
+    terms: Mapping[str, Tensor]
+
+
+class View(ABC):
+    """What a method may see of the training set between epochs: its examples, in order, without augmentation."""
+
+    num_examples: int
+
+    @abstractmethod
+    def batches(self) -> Iterable[Batch]:
+        """Every training example once, in the order of the rows."""
+
+
+class Method(nn.Module, ABC):
+    """A way to train: networks, per-example state and the training step. All that the training loop may call.
+
+    Every piece of state is in `state_dict()`. `forward` is the training step, so that the hooks of
+    DistributedDataParallel and FSDP see it; it changes state only in train mode.
+    """
+
+    def begin_epoch(self, epoch: int, view: View) -> None:  # noqa: B027 - most methods have nothing to do here
+        """Prepare an epoch (a keep rate, a mixture fit). `epoch` counts from 0."""
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Step:
+        """The training step on one batch, up to the loss."""
+
+    @abstractmethod
+    def predict(self, inputs: Inputs) -> Tensor:
+        """(B, C) float32 class probabilities for un-mixed inputs; the caller sets eval mode and no_grad."""
+
+    def pred_probs(self, index: Tensor) -> Tensor | None:
+        """(B, C) what training itself has gathered about these rows, rows that sum to 1; None if nothing.
+
+        ELR has its targets; plain losses keep no memory of a row.
+        """
+        del index
+        return None
+
+
+class LossMethod(Method):
+    """Any loss as a method: one network, mean of a per-example loss.
+
+    Args:
+        network: gives logits (B, C).
+        loss: `loss(logits, labels)` -> (B,) in nats; a function or a module (whose parameters are then trained too).
+            Default: cross entropy.
+
+    Raises:
+        ArgumentError: at the first step, if the loss does not give one value per example.
+
+    Example:
+        >>> method = LossMethod(nn.Linear(2, 3))
+        >>> method(Batch(torch.arange(4), torch.zeros(4, 2), torch.tensor([0, 1, 2, 0]))).logits.shape
+        torch.Size([4, 3])
+    """
+
+    def __init__(self, network: nn.Module, loss: Loss = cross_entropy) -> None:
+        super().__init__()
+        self.network = network
+        self.loss = loss
+
+    def forward(self, batch: Batch) -> Step:
+        logits = self.network(batch.inputs)
+        losses = self.loss(logits, batch.labels)
+        if losses.shape != (len(batch.index),):
+            raise ArgumentError(
+                f"the loss gave shape {tuple(losses.shape)} for {len(batch.index)} examples: expected one value per "
+                'example; use reduction="none"'
+            )
+        mean = losses.mean()
+        return Step(mean, logits, {"loss": mean.detach()})
+
+    def predict(self, inputs: Inputs) -> Tensor:
+        return torch.softmax(self.network(inputs).float(), dim=1)
