@@ -1,0 +1,125 @@
+"""Checkpoints of a run: written whole or not at all, read only into the configuration they were written by."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from elr.artifacts import write_text, writing
+from elr.errors import CheckpointError
+
+COST_SHARE = 0.05
+"""Checkpoints may take this share of the training time; they are written as often as that allows."""
+
+PARTIAL = "checkpoint.partial"
+
+
+class Checkpoints:
+    """The newest complete checkpoint of a run, in folder/checkpoint-EPOCH; a half-written one never has that name."""
+
+    def __init__(self, folder: Path, identity: str, accelerator: Accelerator) -> None:
+        self.folder = folder
+        self.identity = identity
+        self.accelerator = accelerator
+        self.cost = 0.0
+        self.last = time.perf_counter()
+
+    def due(self) -> bool:
+        """Whether enough time has gone by for another one; the main process decides for all ranks."""
+        due = time.perf_counter() - self.last >= self.cost / COST_SHARE
+        if self.accelerator.num_processes == 1:
+            return due
+        verdict = torch.tensor([float(due and self.accelerator.is_main_process)], device=self.accelerator.device)
+        return bool(self.accelerator.reduce(verdict))  # type: ignore[arg-type]
+
+    def save(self, epoch: int) -> None:
+        started = time.perf_counter()
+        partial = self.folder / PARTIAL
+        if self.accelerator.is_main_process:
+            shutil.rmtree(partial, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        with writing(partial):
+            self.accelerator.save_state(str(partial))
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            write_text(partial / "identity.json", self.identity)
+            outdated = checkpoint_folders(self.folder)
+            final = self.folder / f"checkpoint-{epoch:06d}"
+            if final in outdated:  # of a run begun anew in the same folder
+                shutil.rmtree(final)
+            partial.rename(final)
+            for old in outdated:
+                if old != final:
+                    shutil.rmtree(old)
+        self.accelerator.wait_for_everyone()
+        self.last = time.perf_counter()
+        self.cost = self.last - started
+
+    def load(self) -> None:
+        found = checkpoint_folders(self.folder)
+        if not found:
+            return
+        try:
+            identity = (found[-1] / "identity.json").read_text()
+        except OSError as error:
+            raise CheckpointError(f"{found[-1]} is not a whole checkpoint ({error}): delete it and start anew") from error
+        if identity != self.identity:
+            raise CheckpointError(
+                f"{found[-1]} is of another configuration: {_difference(identity, self.identity)}; resume with the same "
+                "settings and data, or choose another folder"
+            )
+        with _preserved_random_state():
+            try:
+                self.accelerator.load_state(str(found[-1]))
+            except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
+                raise CheckpointError(f"{found[-1]} cannot be read ({error}): delete it and start anew") from error
+
+
+def checkpoint_folders(folder: Path) -> list[Path]:
+    """The complete checkpoints of a run, oldest first."""
+    return sorted(path for path in folder.glob("checkpoint-*") if path.is_dir())
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Delete the checkpoints of a run that is complete."""
+    for path in [*checkpoint_folders(folder), folder / PARTIAL]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _difference(theirs: str, ours: str) -> str:
+    """The settings in which two identities differ, in words."""
+    old, new = (_flat(json.loads(text)) for text in (theirs, ours))
+    changed = [
+        f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in {**old, **new} if old.get(key) != new.get(key)
+    ]
+    return "; ".join(changed[:5])
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        inner: value
+        for key, part in settings.items()
+        for inner, value in (part.items() if isinstance(part, dict) else [(key, part)])
+    }
+
+
+@contextmanager
+def _preserved_random_state() -> Iterator[None]:
+    """Undo what Accelerate's load_state does to the global generators of Python, NumPy and torch."""
+    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        torch.set_rng_state(cpu)

@@ -1,0 +1,96 @@
+"""How a run trains, as plain values: the optimizer, its schedule, precision, seed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    LRScheduler,
+    MultiStepLR,
+    OneCycleLR,
+)
+
+from elr.errors import ArgumentError
+
+SCHEDULES = ("cosine", "restarts", "multistep", "onecycle", "constant")
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How to train: stochastic gradient descent with momentum, as the paper does. Plain values only.
+
+    Args:
+        epochs: passes over the data, >= 1.
+        batch_size: B over all ranks, >= 2. An epoch is cut into ceil(N / B) batches whose sizes differ by one at most, so
+            every row comes once an epoch and no batch is much smaller than the others.
+        learning_rate: peak learning rate, > 0. Default 0.02 (appendix G of the paper).
+        momentum: in [0, 1). Default 0.9 (same).
+        nesterov: whether momentum is Nesterov's.
+        weight_decay: >= 0. Default 1e-3 (same).
+        schedule: "cosine" to 0 over the run; "restarts" (cosine, period `period`, down to learning_rate / 20: the paper's
+            ELR*); "multistep" (times `decay` at `milestones`); "onecycle" (up, then down to 0); "constant".
+        milestones: epochs at which "multistep" decays.
+        decay: factor at a milestone. Default 0.01 (same).
+        period: epochs between restarts. Default 10 (same).
+        precision: "float32", "bfloat16" (autocast, with channels_last for images), or "auto": bfloat16 where the network
+            is convolutional and the device computes it natively.
+        device: "auto" (what Accelerate finds) or "cpu".
+        seed: of the order of the rows, augmentation and dropout.
+
+    Raises:
+        ArgumentError: a value out of range.
+    """
+
+    epochs: int = 100
+    batch_size: int = 64
+    learning_rate: float = 0.02
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 1e-3
+    schedule: str = "cosine"
+    milestones: tuple[int, ...] = ()
+    decay: float = 0.01
+    period: int = 10
+    precision: str = "auto"
+    device: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "epochs": (self.epochs >= 1, "at least 1"),
+            "batch_size": (self.batch_size >= 2, "at least 2"),
+            "learning_rate": (0 < self.learning_rate < math.inf, "above 0"),
+            "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
+            "weight_decay": (0 <= self.weight_decay < math.inf, "0 or more"),
+            "schedule": (self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}"),
+            "period": (self.period >= 1, "at least 1"),
+            "precision": (self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
+            "device": (self.device in ("auto", "cpu"), "auto or cpu"),
+            "seed": (0 <= self.seed < 2**31, "in [0, 2**31)"),
+        }
+        for name, (holds, expected) in ranges.items():
+            if not holds:
+                raise ArgumentError(f"{name} is {getattr(self, name)!r}: expected {expected}")
+
+    def scheduler(self, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
+        """The learning-rate schedule, from torch, to be stepped after every batch."""
+        total = self.epochs * steps_per_epoch
+        match self.schedule:
+            case "cosine":
+                return CosineAnnealingLR(optimizer, total)
+            case "restarts":
+                return CosineAnnealingWarmRestarts(
+                    optimizer, self.period * steps_per_epoch, eta_min=self.learning_rate / 20
+                )
+            case "multistep":
+                return MultiStepLR(optimizer, [epoch * steps_per_epoch for epoch in self.milestones], gamma=self.decay)
+            case "onecycle":
+                return OneCycleLR(optimizer, self.learning_rate, total_steps=total, cycle_momentum=False)
+            case _:
+                return ConstantLR(optimizer, factor=1.0)

@@ -1,0 +1,358 @@
+"""The one training loop. Hugging Face Accelerate owns device, ranks and checkpoints; precision is decided here."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.optim import SGD
+
+from elr.artifacts import METRICS_FILE, append_line, json_line, write_lines
+from elr.batch import Batch
+from elr.checkpoints import Checkpoints
+from elr.data import Examples, Transform
+from elr.diagnostics import Monitor
+from elr.errors import ArgumentError, TrainingError
+from elr.method import Method, View
+from elr.settings import TrainingConfig
+from elr.targets import Targets
+
+Record = dict[str, float | int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a run stands, for whoever shows it.
+
+    Args:
+        step: batches done so far in the whole run.
+        total: batches of the whole run.
+        epoch: epochs finished.
+        epochs: epochs of the whole run.
+        record: measures of the last finished epoch, empty before the first.
+    """
+
+    step: int
+    total: int
+    epoch: int
+    epochs: int
+    record: Record
+
+
+@dataclass
+class _State:
+    """What a checkpoint holds beside networks, targets, optimizer and schedule."""
+
+    monitor: Monitor
+    epoch: int = 0
+    history: list[Record] = field(default_factory=list)
+    probe_labels: list[Tensor] = field(default_factory=list)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "epoch": self.epoch,
+            "history": json.dumps(self.history),
+            "probe_labels": list(self.probe_labels),
+            "monitor": self.monitor.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch = state["epoch"]
+        self.history = json.loads(state["history"])
+        self.probe_labels = list(state["probe_labels"])
+        self.monitor.load_state_dict(state["monitor"])
+
+
+class Training:
+    """One run of a method over a training set.
+
+    A run killed at any moment and resumed from `folder` ends bit-identical to an unbroken one (same device, same number of
+    threads): the order of the rows and every random number depend on seed and epoch only. The library's own seeds never
+    touch the caller's global generators.
+
+    Under torchrun or `accelerate launch` each rank takes its share of every batch; the targets come out as on one rank.
+
+    Args:
+        method: what a step is.
+        examples: the training set, with labels.
+        config: how to train.
+        transform: from stored rows to network inputs.
+        monitor: measures of memorization; default: without clean labels.
+        probe: examples whose classes are predicted after every epoch (labels, if any, are not looked at).
+        folder: where metrics.jsonl and checkpoints go; None: nowhere.
+
+    Raises:
+        ArgumentError: no labels, or fewer examples than a batch.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        examples: Examples,
+        *,
+        config: TrainingConfig,
+        transform: Transform | None = None,
+        monitor: Monitor | None = None,
+        probe: Examples | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        if examples.labels is None:
+            raise ArgumentError("the training examples have no labels")
+        if len(examples) < config.batch_size:
+            raise ArgumentError(
+                f"{len(examples)} examples are fewer than a batch of {config.batch_size}: "
+                f"choose a batch size of at most {len(examples)}"
+            )
+        self.examples = examples
+        self.labels = examples.labels
+        self.config = config
+        self.transform = transform or Transform()
+        self.probe = probe
+        self.folder = folder
+        self.method = method
+        self.state = _State(monitor or Monitor(examples.labels))
+        self.steps_per_epoch = math.ceil(len(examples) / config.batch_size)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Hand the method to Accelerate and decide on the precision."""
+        self.accelerator = Accelerator(cpu=self.config.device == "cpu")
+        world = self.accelerator.num_processes
+        if len(self.examples) // self.steps_per_epoch < world:
+            raise ArgumentError(f"a batch of {self.config.batch_size} cannot be shared by {world} processes")
+        device = self.accelerator.device
+        self.bfloat16 = self.config.precision == "bfloat16" or (
+            self.config.precision == "auto" and _is_convolutional(self.method) and computes_bfloat16(device)
+        )
+        self.channels_last = self.bfloat16 and _is_convolutional(self.method)
+        self.method.to(device)
+        if self.channels_last:
+            self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = SGD(
+            self.method.parameters(),
+            lr=self.config.learning_rate,
+            momentum=self.config.momentum,
+            weight_decay=self.config.weight_decay,
+            nesterov=self.config.nesterov,
+        )
+        self.scheduler = self.config.scheduler(optimizer, self.steps_per_epoch)
+        self.step_module, self.optimizer = self.accelerator.prepare(self.method, optimizer)
+        self.accelerator.register_for_checkpointing(self.scheduler, self.state)
+        if world > 1:
+            for module in self.method.modules():
+                if isinstance(module, Targets):
+                    module.distribute(dist.group.WORLD)
+
+    @property
+    def history(self) -> list[Record]:
+        """Measures of each finished epoch, oldest first."""
+        return self.state.history
+
+    @property
+    def probe_labels(self) -> Tensor:
+        """(epochs, M) classes predicted for the probe after each epoch."""
+        return torch.stack(self.state.probe_labels) if self.state.probe_labels else torch.empty(0, 0, dtype=torch.int64)
+
+    def run(self, *, resume: bool = False, on_progress: Callable[[Progress], None] | None = None) -> None:
+        """Train to the last epoch.
+
+        Args:
+            resume: go on from the newest checkpoint in the folder, if there is one.
+            on_progress: called after every batch.
+
+        Raises:
+            CheckpointError: the checkpoint is of another configuration, or damaged.
+            TrainingError: the loss is no longer finite.
+        """
+        checkpoints = Checkpoints(self.folder, self._identity(), self.accelerator) if self.folder else None
+        if checkpoints and resume:
+            checkpoints.load()
+        if self.folder and self.accelerator.is_main_process:
+            write_lines(self.folder / METRICS_FILE, self.history)
+        if checkpoints and self.state.epoch == 0:
+            checkpoints.save(self.state.epoch)
+        with _forked_random_state(self.accelerator.device):
+            while self.state.epoch < self.config.epochs:
+                self._epoch(on_progress)
+                if checkpoints and (checkpoints.due() or self.state.epoch == self.config.epochs):
+                    checkpoints.save(self.state.epoch)
+
+    def _epoch(self, on_progress: Callable[[Progress], None] | None) -> None:
+        """One pass over the data, its measures, and its line in metrics.jsonl."""
+        started = time.perf_counter()
+        torch.manual_seed(_mix(self.config.seed, self.state.epoch, 1))
+        self.method.begin_epoch(self.state.epoch, _TrainingView(self))
+        self.step_module.train()
+        rate = self.optimizer.param_groups[0]["lr"]
+        sums: dict[str, Tensor] = {}
+        for number, (batch, share) in enumerate(self._batches(), 1):
+            for name, value in self._step(batch, share).items():
+                weighted = value * (len(batch.index) / len(self.examples))
+                sums[name] = sums[name] + weighted if name in sums else weighted
+            if on_progress:
+                done = self.state.epoch * self.steps_per_epoch + number
+                on_progress(self._progress(done))
+        seconds = time.perf_counter() - started
+        record: Record = {"epoch": self.state.epoch + 1, "learning_rate": rate}
+        record |= {name: float(self.accelerator.reduce(total)) for name, total in sums.items()}  # type: ignore[arg-type]
+        if not math.isfinite(record.get("loss", 0.0)):
+            raise TrainingError(
+                f"the loss is {record['loss']} in epoch {record['epoch']}: training diverged; lower the learning rate "
+                f"(now {self.config.learning_rate})"
+            )
+        record |= self._measure()
+        record |= {"seconds": seconds, "examples_per_second": len(self.examples) / seconds}
+        self.state.history.append(record)
+        self.state.epoch += 1
+        if self.folder and self.accelerator.is_main_process:
+            append_line(self.folder / METRICS_FILE, json_line(record))
+        if on_progress:
+            on_progress(self._progress(self.state.epoch * self.steps_per_epoch))
+
+    def _step(self, batch: Batch, share: float) -> dict[str, Tensor]:
+        """Forward, backward, step; `share` makes the mean over ranks the mean over the whole batch."""
+        with self._autocast():
+            step = self.step_module(batch)
+        self.accelerator.backward(step.loss * share if share != 1.0 else step.loss)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.scheduler.step()
+        self.state.monitor.update(batch.index, step.logits)
+        return dict(step.terms)
+
+    def _measure(self) -> Record:
+        """The epoch's measures of learning and memorization, and the probe's predictions."""
+        monitor = self.state.monitor
+        if self.accelerator.num_processes > 1:
+            predicted = monitor.predicted.to(self.accelerator.device)
+            dist.all_reduce(predicted, op=dist.ReduceOp.MAX)
+            monitor.predicted = predicted
+        remembered = self.pred_probs(from_training=True)
+        measures = monitor.end_epoch(None if remembered is None else remembered.argmax(dim=1))
+        if self.probe is not None:
+            self.state.probe_labels.append(self.predict(self.probe).argmax(dim=1))
+        return {name: value for name, value in measures.items()}
+
+    def _batches(self) -> Iterator[tuple[Batch, float]]:
+        """This rank's batches of the epoch, augmented, on the device, each with the weight of its loss."""
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        generator = torch.Generator().manual_seed(_mix(self.config.seed, self.state.epoch, 0))
+        order = torch.randperm(len(self.examples), generator=generator)
+        for rows in order.tensor_split(self.steps_per_epoch):
+            draws = self.transform.draw(len(rows), generator)
+            mine = rows[rank::world]
+            inputs = self.transform(self._to_device(self.examples.fetch(mine)), None if draws is None else draws[rank::world])
+            batch = Batch(
+                mine.to(self.accelerator.device), self._layout(inputs), self.labels[mine].to(self.accelerator.device)
+            )
+            yield batch, len(mine) * world / len(rows)
+
+    def _to_device(self, inputs: Tensor) -> Tensor:
+        return inputs.to(self.accelerator.device, non_blocking=True)
+
+    def _layout(self, inputs: Tensor) -> Tensor:
+        return inputs.contiguous(memory_format=torch.channels_last) if self.channels_last else inputs
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+    def _progress(self, done: int) -> Progress:
+        return Progress(
+            step=done,
+            total=self.config.epochs * self.steps_per_epoch,
+            epoch=self.state.epoch,
+            epochs=self.config.epochs,
+            record=self.history[-1] if self.history else {},
+        )
+
+    def inputs_in_order(self, examples: Examples, *, batch_size: int = 1000) -> Iterator[tuple[Tensor, Tensor]]:
+        """Rows (B,) and network inputs (B, ...) of every example, in order, without augmentation."""
+        for rows in torch.arange(len(examples)).split(batch_size):
+            yield rows, self._layout(self.transform(self._to_device(examples.fetch(rows))))
+
+    @torch.no_grad()
+    def predict(self, examples: Examples) -> Tensor:
+        """(M, C) class probabilities by the method in its present state, float32 on the CPU."""
+        was_training = self.method.training
+        self.method.eval()
+        with self._autocast():
+            parts = [self.method.predict(inputs).float().cpu() for _, inputs in self.inputs_in_order(examples)]
+        self.method.train(was_training)
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def pred_probs(self, *, from_training: bool = False) -> Tensor | None:
+        """(N, C) probabilities for the training rows: what training gathered, or else the network's present outputs.
+
+        Args:
+            from_training: None rather than the network's outputs where the method gathers nothing.
+        """
+        parts = []
+        for rows in torch.arange(len(self.examples)).split(10_000):
+            gathered = self.method.pred_probs(rows)
+            if gathered is None:
+                return None if from_training else self.predict(self.examples)
+            parts.append(gathered.cpu())
+        return torch.cat(parts)
+
+    def _identity(self) -> str:
+        """What a checkpoint must agree in with the run that resumes from it."""
+        shapes = {name: list(value.shape) for name, value in self.method.state_dict().items() if isinstance(value, Tensor)}
+        return json.dumps(
+            {
+                "config": asdict(self.config),
+                "method": type(self.method).__name__,
+                "state": shapes,
+                "num_examples": len(self.examples),
+                "num_processes": self.accelerator.num_processes,
+            },
+            indent=1,
+        )
+
+
+class _TrainingView(View):
+    def __init__(self, training: Training) -> None:
+        self.training = training
+        self.num_examples = len(training.examples)
+
+    def batches(self) -> Iterable[Batch]:
+        training = self.training
+        for rows, inputs in training.inputs_in_order(training.examples):
+            yield Batch(rows.to(inputs.device), inputs, training.labels[rows].to(inputs.device))
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 natively, so that autocast is faster than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu" and "get_capabilities" in dir(torch.cpu):
+        found = torch.cpu.get_capabilities()
+        return bool(found.get("avx512_bf16") or found.get("amx_bf16") or found.get("bf16"))
+    return False
+
+
+def _is_convolutional(method: Method) -> bool:
+    return any(isinstance(module, nn.Conv2d) for module in method.modules())
+
+
+def _mix(*numbers: int) -> int:
+    """One seed from several numbers, without the coincidences that adding them would have."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+@contextmanager
+def _forked_random_state(device: torch.device) -> Iterator[None]:
+    devices = [device.index or 0] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield
