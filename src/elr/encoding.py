@@ -1,0 +1,157 @@
+"""From data as read to what a network takes, learned from training data and kept with the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from elr.artifacts import PREPROCESSING_FILE, read_preprocessing, write_preprocessing
+from elr.data import Examples, ImageTransform, LabelCoding, Transform, image_statistics
+from elr.errors import ArtifactError, DataError
+from elr.reading import FEATURES, IMAGES, TABLE, RawData, ReadOptions
+from elr.tables import column_kinds, plain_columns, table_preprocessing
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFormat:
+    """What the images of a run look like.
+
+    Args:
+        channels: 1 or 3.
+        height: in pixels.
+        width: in pixels.
+        mean: of each channel, of pixels in [0, 1].
+        std: of each channel.
+    """
+
+    channels: int
+    height: int
+    width: int
+    mean: list[float]
+    std: list[float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder:
+    """Preprocessing of one run.
+
+    Args:
+        kind: "table", "images" or "features".
+        coding: the classes.
+        columns: kind of each column learned from, for tables.
+        preprocessing: fitted scikit-learn transformer, for tables and features.
+        image_format: for images.
+        remarks: what was left out and why.
+    """
+
+    kind: str
+    coding: LabelCoding
+    columns: Mapping[str, str] | None = None
+    preprocessing: Any = None
+    image_format: ImageFormat | None = None
+    remarks: tuple[str, ...] = ()
+
+    @classmethod
+    def fit(cls, raw: RawData, options: ReadOptions) -> Encoder:
+        """Learn classes, scales and categories from training data.
+
+        Raises:
+            DataError: labels that say nothing, no usable column, infinite values.
+        """
+        if raw.labels is None:
+            raise DataError("the training data have no labels")
+        coding = LabelCoding.fit(raw.labels, column=options.label_name)
+        if raw.kind == TABLE and raw.table is not None:
+            columns, remarks = column_kinds(raw.table)
+            plain = plain_columns(raw.table, columns, name="the training data")
+            fitted = table_preprocessing(columns).fit(plain)
+            return cls(kind=TABLE, coding=coding, columns=columns, preprocessing=fitted, remarks=tuple(remarks))
+        if raw.kind == IMAGES and raw.images is not None:
+            mean, std = image_statistics(raw.images)
+            _, channels, height, width = raw.images.shape
+            image_format = ImageFormat(channels=channels, height=height, width=width, mean=mean, std=std)
+            return cls(kind=IMAGES, coding=coding, image_format=image_format)
+        return cls(kind=FEATURES, coding=coding, preprocessing=StandardScaler().fit(raw.features))
+
+    def encode(self, raw: RawData, *, name: str, label_name: str = "label", with_labels: bool = True) -> Examples:
+        """Examples with class numbers (none where `raw` has no labels or they are not wanted).
+
+        Raises:
+            DataError: data of another kind, shape or columns than in training, or labels unknown in training.
+        """
+        if raw.kind != self.kind:
+            raise DataError(f"{name} holds {raw.kind}, the run was trained on {self.kind}: give data of that kind")
+        labels = self.coding.encode(raw.labels, column=label_name) if with_labels and raw.labels is not None else None
+        if self.kind == TABLE and raw.table is not None and self.columns is not None:
+            plain = plain_columns(raw.table, self.columns, name=name)
+            return Examples(self.preprocessing.transform(plain), labels)
+        if self.kind == IMAGES and raw.images is not None:
+            return Examples(self._fitting_images(raw.images, name), labels)
+        if raw.features is None or raw.features.shape[1] != self.preprocessing.n_features_in_:
+            found = None if raw.features is None else raw.features.shape[1]
+            raise DataError(f"{name} has {found} features, training had {self.preprocessing.n_features_in_}")
+        return Examples(self.preprocessing.transform(raw.features), labels)
+
+    def _fitting_images(self, images: Tensor, name: str) -> Tensor:
+        """The images with the channels of training: gray from color by the mean, color from gray by repeating."""
+        expected = self.image_format
+        if expected is None or images.shape[2:] != (expected.height, expected.width):
+            size = (expected.height, expected.width) if expected else None
+            raise DataError(f"{name} has images of {tuple(images.shape[2:])} pixels, training had {size}: resize them")
+        if images.shape[1] == expected.channels:
+            return images
+        if expected.channels == 1:
+            return images.float().mean(dim=1, keepdim=True).round().to(torch.uint8)
+        return images.expand(-1, expected.channels, -1, -1)
+
+    def transform(self, *, augment: bool, flatten: bool) -> Transform:
+        """From stored rows to network inputs; `augment` adds crops and flips in training, for images."""
+        if self.image_format is None:
+            return Transform()
+        padding = max(1, self.image_format.height // 8) if augment else 0  # 4 of 32 pixels, as in the paper
+        return ImageTransform(
+            self.image_format.mean, self.image_format.std, padding=padding, flip=augment, flatten=flatten
+        )
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.coding.class_names)
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the fitted transformer, as plain values."""
+        return {
+            "kind": self.kind,
+            "class_names": list(self.coding.class_names),
+            "columns": None if self.columns is None else dict(self.columns),
+            "image_format": None if self.image_format is None else vars(self.image_format),
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write the fitted transformer, if there is one, into the folder of the run."""
+        if self.preprocessing is not None:
+            write_preprocessing(folder / PREPROCESSING_FILE, self.preprocessing)
+
+    @classmethod
+    def load(cls, folder: Path, settings: Mapping[str, Any]) -> Encoder:
+        """Read what `save` and `to_json` wrote, executing nothing.
+
+        Raises:
+            ArtifactError: damaged, incomplete or untrusted.
+        """
+        try:
+            image_format = settings["image_format"]
+            return cls(
+                kind=settings["kind"],
+                coding=LabelCoding(class_names=tuple(settings["class_names"])),
+                columns=settings["columns"],
+                preprocessing=None if image_format else read_preprocessing(folder / PREPROCESSING_FILE),
+                image_format=ImageFormat(**image_format) if image_format else None,
+            )
+        except (KeyError, TypeError) as error:
+            raise ArtifactError(f"run.json in {folder} is damaged: its encoder lacks {error}") from error

@@ -1,0 +1,121 @@
+"""Data ready to train on: read, encoded, with what it takes to measure a run on them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from elr.data import Examples
+from elr.encoding import Encoder
+from elr.errors import ArgumentError
+from elr.noise import corrupt
+from elr.reading import Data, RawData, ReadOptions, read_data
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task:
+    """Data ready to train on, and what it takes to describe them.
+
+    Args:
+        raw: as read, with given labels.
+        encoder: fitted to it.
+        examples: encoded, with given labels.
+        clean_labels: (N,) class numbers known to be right, for measuring only; None if not known.
+        test: encoded, with labels known to be right; None if there is no test data.
+        source: what was read, for people.
+        options: how it was read.
+        sha256: of the encoded examples and their labels.
+    """
+
+    raw: RawData
+    encoder: Encoder
+    examples: Examples
+    clean_labels: NDArray[np.int64] | None
+    test: Examples | None
+    source: str
+    options: ReadOptions
+    sha256: str
+
+
+def read_task(
+    data: Data, options: ReadOptions, *, test: Data | None = None, noise: tuple[str, float] | None = None, seed: int = 0
+) -> Task:
+    """Read training and test data and encode them.
+
+    Args:
+        data: see `elr.reading.read_data`.
+        options: how to read both.
+        test: data whose labels are trusted, of the same kind.
+        noise: (name in `elr.noise.NOISES`, rate): for experiments, corrupt the labels first, and keep those read as the
+            clean ones.
+        seed: of that noise.
+
+    Raises:
+        DataError: whatever makes the data unusable.
+        ArgumentError: noise on labels whose clean labels are named already.
+    """
+    raw = read_data(data, options)
+    raw_test = None if test is None else read_data(test, options, training=False)
+    return make_task(raw, raw_test, options=options, source=data_name(data), noise=noise, seed=seed)
+
+
+def make_task(
+    raw: RawData,
+    test: RawData | None,
+    *,
+    options: ReadOptions,
+    source: str,
+    noise: tuple[str, float] | None = None,
+    seed: int = 0,
+) -> Task:
+    """Encode data already read; see `read_task`."""
+    encoder = Encoder.fit(raw, options)
+    if noise is not None:
+        if raw.clean_labels is not None:
+            raise ArgumentError("noise was asked for, and clean labels are named: one of them must go")
+        names = encoder.coding.class_names
+        given = encoder.coding.encode(raw.labels or [], column=options.label_name)
+        noisy = corrupt(noise[0], given, noise_rate=noise[1], num_classes=len(names), seed=seed)
+        raw = replace(raw, clean_labels=raw.labels, labels=[names[label] for label in noisy.labels])
+        encoder = replace(Encoder.fit(raw, options), coding=encoder.coding)
+    examples = encoder.encode(raw, name=source, label_name=options.label_name)
+    clean = raw.clean_labels and encoder.coding.encode(raw.clean_labels, column=f"clean-label column {options.clean_label!r}")
+    encoded_test = None
+    if test is not None:
+        trusted = test if test.clean_labels is None else replace(test, labels=test.clean_labels)
+        if trusted.labels is None:
+            raise ArgumentError(f"the test data have no labels: expected {options.label_name}")
+        encoded_test = encoder.encode(trusted, name="the test data", label_name=f"{options.label_name} of the test data")
+    return Task(
+        raw=raw,
+        encoder=encoder,
+        examples=examples,
+        clean_labels=clean,
+        test=encoded_test,
+        source=source,
+        options=options,
+        sha256=_fingerprint(examples),
+    )
+
+
+def _fingerprint(examples: Examples) -> str:
+    digest = hashlib.sha256()
+    inputs = examples.inputs
+    digest.update(inputs.numpy().tobytes() if isinstance(inputs, torch.Tensor) else inputs.toarray().tobytes())
+    digest.update(b"" if examples.labels is None else examples.labels.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def data_name(data: Data) -> str:
+    """What messages call some data."""
+    if isinstance(data, str | Path):
+        return str(data)
+    return "a data frame" if isinstance(data, pd.DataFrame) else "arrays"
+
+
