@@ -1,1 +1,38 @@
-"""Early-Learning Regularization: learn from partly wrong labels and find the wrong ones."""
+"""Early-Learning Regularization: learn from partly wrong labels and find the wrong ones.
+
+The names below load their modules when they are first used, so that `import elr` costs nothing by itself.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from elr.audit import Audit, audit_labels
+    from elr.batch import Batch
+    from elr.elr import ELR, ELRLoss
+    from elr.errors import ELRError
+    from elr.estimator import ELRClassifier
+    from elr.fitting import fit
+    from elr.method import LossMethod, Method, Step
+    from elr.prediction import predict
+    from elr.targets import DenseTargets, Targets
+
+_HOME = {
+    "audit": ("Audit", "audit_labels"),
+    "batch": ("Batch",),
+    "elr": ("ELR", "ELRLoss"),
+    "errors": ("ELRError",),
+    "estimator": ("ELRClassifier",),
+    "fitting": ("fit",),
+    "method": ("LossMethod", "Method", "Step"),
+    "prediction": ("predict",),
+    "targets": ("DenseTargets", "Targets"),
+}
+__all__ = sorted(name for names in _HOME.values() for name in names)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    home = next((module for module, names in _HOME.items() if name in names), None)
+    if home is None:
+        raise AttributeError(f"module 'elr' has no attribute {name!r}")
+    return getattr(import_module(f"elr.{home}"), name)

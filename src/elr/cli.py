@@ -1,0 +1,308 @@
+"""The command line: one plain function per command that parses, calls and prints.
+
+Results go to --out, words for people to stderr, --json to stdout. Exit status: 0 done, 1 a failure of elr itself, 2 bad
+input, 130 interrupted. Nothing heavy is imported before a command runs, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from elr.errors import ELRError
+
+if TYPE_CHECKING:
+    from elr.fitting import Outcome
+    from elr.training import Progress
+
+app = typer.Typer(
+    name="elr",
+    help="Learn from data whose labels are partly wrong, and find the wrong ones, in one training run.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
+
+
+def main() -> None:
+    """Entry point of the `elr` command."""
+    app()
+
+
+@app.callback()
+def _commands() -> None:
+    """Learn from data whose labels are partly wrong, and find the wrong ones, in one training run."""
+
+
+@app.command()
+def fit(
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            help="Table (.csv, .tsv, .parquet), folder of images by class, Parquet file of images, or .npz of arrays. "
+            "Without it: scikit-learn's digits with 40 % wrong labels, ELR beside cross entropy.",
+            show_default=False,
+        ),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Column (or array) of the given labels.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: a new ./elr-out.")] = None,
+    test: Annotated[str | None, typer.Option(help="Data with trusted labels: measured at the end, never used.")] = None,
+    clean_label: Annotated[
+        str | None, typer.Option(help="Column of labels known to be right: measured against, never used.")
+    ] = None,
+    id_column: Annotated[str | None, typer.Option("--id", help="Column that names each row.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Column not to learn from (may be repeated).")] = None,
+    skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Leave unreadable images out.")] = False,
+    image_size: Annotated[int | None, typer.Option(help="Side of the images in pixels. Default: theirs, up to 64.")] = None,
+    method: Annotated[str, typer.Option(help="elr or cross_entropy.")] = "elr",
+    lam: Annotated[float, typer.Option(help="Weight of the regularizer.")] = 3.0,
+    beta: Annotated[float, typer.Option(help="Momentum of the targets.")] = 0.7,
+    network: Annotated[
+        str | None, typer.Option(help="linear, mlp, fast, resnet18, resnet34 or preactresnet18. Default: by the data.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data. Default: by the size of the data.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Default: 64; 128 for convolutional networks.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate. Default: by the network.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Default: by the network.")] = None,
+    augment: Annotated[str, typer.Option(help="auto (crops and mirror images for images) or none.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of weights, order of the rows and augmentation.")] = 0,
+    noise: Annotated[
+        str | None, typer.Option(help="For experiments: corrupt the labels first, as NAME:RATE (symmetric:0.4).")
+    ] = None,
+    compare: Annotated[
+        bool | None, typer.Option("--compare/--no-compare", help="Also train plain cross entropy.", show_default=False)
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a robust model, list the suspect labels and write a report."""
+    if out is None and resume:
+        raise typer.BadParameter("--resume needs the --out of the run to go on with")
+    folder = out or _free_folder(Path("elr-out"))
+    command = _command(folder, added=out is None)
+    with _errors(as_json, resume_with=command):
+        from elr.fitting import fit as run
+        from elr.reading import ReadOptions
+        from elr.runs import FitConfig
+
+        options = ReadOptions(
+            label=label,
+            clean_label=clean_label,
+            id=id_column,
+            ignore=tuple(ignore or ()),
+            image_size=image_size,
+            skip_unreadable=skip_unreadable,
+        )
+        config = FitConfig(
+            method=method,
+            lam=lam,
+            beta=beta,
+            network=network,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            augment=augment,
+            precision=precision,
+            device=device,
+            seed=seed,
+        )
+        _say(f"Results go to {folder}")
+        with _progress_bar() as show:
+            outcome = run(
+                data,
+                out=folder,
+                options=options,
+                config=config,
+                test=test,
+                noise=_noise(noise),
+                compare=compare,
+                resume=resume,
+                command=command,
+                on_progress=show,
+            )
+        if as_json:
+            _print_json(outcome.results)
+        _summarize(outcome, command)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run of `elr fit`.")],
+    data: Annotated[str, typer.Argument(help="New data of the kind that the run was trained on.")],
+    out: Annotated[Path, typer.Option(help="Where to write the predictions: .csv or .parquet.")],
+    as_json: Json = False,
+) -> None:
+    """Predict classes and probabilities for new data."""
+    with _errors(as_json):
+        from elr.prediction import predict as run_prediction
+        from elr.prediction import write_predictions
+
+        predictions = run_prediction(run, data)
+        write_predictions(predictions, out)
+        counts = {str(name): int(count) for name, count in predictions["predicted_label"].value_counts().items()}
+        if as_json:
+            _print_json({"out": str(out), "num_examples": len(predictions), "predicted_labels": counts})
+        _say(f"{len(predictions)} predictions in {out}")
+
+
+@app.command()
+def audit(
+    run: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run of `elr fit`.")],
+    top: Annotated[int, typer.Option(help="How many suspects to list.", min=0)] = 20,
+    as_json: Json = False,
+) -> None:
+    """List the most suspect labels of a run again."""
+    with _errors(as_json):
+        import pandas as pd
+
+        from elr.artifacts import ISSUES_FILE, read_run
+        from elr.tables import read_table
+
+        results = read_run(run)["results"]
+        issues = read_table(run / ISSUES_FILE, as_text=["id", "given_label", "predicted_label"])
+        worst = issues[issues["is_label_issue"]].head(top)
+        keys = ("num_examples", "num_classes", "noise_rate", "noise_rate_interval", "num_label_issues")
+        if as_json:
+            suspects = json.loads(worst.to_json(orient="records"))
+            _print_json({"out": str(run)} | {key: results[key] for key in keys} | {"suspects": suspects})
+            return
+        _say(_verdict(results))
+        if len(worst):
+            with pd.option_context("display.max_colwidth", 60, "display.width", 160):
+                print(worst.drop(columns="is_label_issue").to_string(index=False))
+        if len(worst) < results["num_label_issues"]:
+            _say(f"{results['num_label_issues'] - len(worst)} more in {run / ISSUES_FILE}")
+
+
+@contextmanager
+def _errors(as_json: bool, *, resume_with: str | None = None) -> Iterator[None]:
+    """Say what went wrong in one line, and end with the status that belongs to it."""
+    try:
+        yield
+    except ELRError as error:
+        if as_json:
+            _print_json({"error": {"type": type(error).__name__, "message": str(error)}})
+        _say(f"error: {error}")
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt as interrupt:
+        again = f"; to go on: {resume_with if '--resume' in resume_with else resume_with + ' --resume'}" if resume_with else ""
+        _say(f"interrupted{again}")
+        raise typer.Exit(130) from interrupt
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Callable[[str, Progress], None]]:
+    """A bar with the time left on a terminal, a line now and then elsewhere; both on stderr."""
+    if not sys.stderr.isatty():
+        yield _progress_lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(method: str, progress: Progress) -> None:
+            if method not in tasks:
+                tasks[method] = bar.add_task(method, total=progress.total)
+            bar.update(tasks[method], completed=progress.step, description=_state(method, progress))
+
+        yield show
+
+
+def _progress_lines() -> Callable[[str, Progress], None]:
+    said: dict[str, int] = {}
+
+    def show(method: str, progress: Progress) -> None:
+        tenth = 10 * progress.epoch // progress.epochs
+        if progress.epoch and said.get(method) != tenth:
+            said[method] = tenth
+            _say(_state(method, progress))
+
+    return show
+
+
+def _state(method: str, progress: Progress) -> str:
+    agreement = progress.record.get("agreement_with_given_labels")
+    measured = "" if agreement is None else f", agrees with {agreement:.1%} of the given labels"
+    return f"{method}: epoch {progress.epoch}/{progress.epochs}{measured}"
+
+
+def _summarize(outcome: Outcome, command: str) -> None:
+    """What the run found, where it lies, and how to repeat it."""
+    results = outcome.fitted.results
+    if outcome.baseline is not None:
+        _say(_table(outcome))
+    elif "test_accuracy_last" in results:
+        _say(f"Accuracy on the test data, last epoch: {results['test_accuracy_last']:.4f}")
+    _say(_verdict(results))
+    for remark in outcome.fitted.run["data"]["remarks"]:
+        _say(f"note: {remark}")
+    _say(f"Suspects: {outcome.fitted.out / 'issues.csv'}\nReport:   {outcome.report}\nAgain:    {command}")
+
+
+def _verdict(results: dict[str, Any]) -> str:
+    low, high = results["noise_rate_interval"]
+    return (
+        f"About {results['noise_rate']:.1%} of {results['num_examples']} labels look wrong "
+        f"(95 % interval {low:.1%} to {high:.1%}): {results['num_label_issues']} rows to look at"
+    )
+
+
+def _table(outcome: Outcome) -> str:
+    from elr.page import COMPARED, compared
+
+    rows = [compared(each) for each in (outcome.baseline, outcome.fitted) if each is not None]
+    shown = [key for key in COMPARED if any(key in row for row in rows)]
+    width = max(map(len, shown))
+    lines = [" " * width + "".join(f"{row['method']:>16}" for row in rows)]
+    for key in shown:
+        lines.append(f"{key:<{width}}" + "".join(f"{row.get(key, float('nan')):>16.4g}" for row in rows))
+    return "\n".join(lines)
+
+
+def _noise(text: str | None) -> tuple[str, float] | None:
+    if text is None:
+        return None
+    name, _, rate = text.partition(":")
+    try:
+        return name, float(rate)
+    except ValueError:
+        raise typer.BadParameter(f"--noise is {text!r}: expected NAME:RATE, such as symmetric:0.4") from None
+
+
+def _free_folder(wanted: Path) -> Path:
+    number = 1
+    folder = wanted
+    while folder.exists():
+        number += 1
+        folder = wanted.with_name(f"{wanted.name}-{number}")
+    return folder
+
+
+def _command(folder: Path, *, added: bool) -> str:
+    return shlex.join(["elr", *sys.argv[1:], *(["--out", str(folder)] if added else [])])
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    from elr.artifacts import without_nan
+
+    print(json.dumps(without_nan(content), ensure_ascii=False, allow_nan=False))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

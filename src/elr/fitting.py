@@ -1,0 +1,113 @@
+"""From someone's data to a robust model, its suspect labels and a report, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from elr.datasets import load_digits
+from elr.errors import ArgumentError
+from elr.page import write_report
+from elr.reading import Data, ReadOptions
+from elr.runs import Fitted, FitConfig, run_task
+from elr.tasks import Task, make_task, read_task
+from elr.training import Progress
+
+BASELINE = "cross_entropy"
+DIGITS_NOISE = ("symmetric", 0.4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What `fit` gave.
+
+    Args:
+        fitted: the run.
+        report: where its page is.
+        baseline: plain cross entropy on the same data, where it was asked for.
+    """
+
+    fitted: Fitted
+    report: Path
+    baseline: Fitted | None = None
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What --json prints: the numbers of the run, or of both methods."""
+        if self.baseline is None:
+            return self.fitted.results
+        return {"methods": {BASELINE: self.baseline.results, "elr": self.fitted.results}}
+
+
+def fit(
+    data: Data | None = None,
+    *,
+    out: str | Path,
+    label: str | None = None,
+    options: ReadOptions | None = None,
+    config: FitConfig | None = None,
+    test: Data | None = None,
+    noise: tuple[str, float] | None = None,
+    compare: bool | None = None,
+    resume: bool = False,
+    command: str = "",
+    on_progress: Callable[[str, Progress], None] | None = None,
+) -> Outcome:
+    """Train robustly, audit the labels and write the folder of the run, its report included.
+
+    Args:
+        data: what `elr.reading.read_data` reads; None: scikit-learn's digits with 40 % symmetric noise, compared with
+            plain cross entropy.
+        out: folder for the results: new, empty, or with `resume` that of the same run.
+        label: column (or array) of the given labels; short for options.
+        options: how to read the data.
+        config: how to train.
+        test: data whose labels are trusted; measured at the end, never used.
+        noise: (name in `elr.noise.NOISES`, rate): for experiments on clean labels, corrupt them first.
+        compare: also train plain cross entropy, into the subfolder cross_entropy. Default: only for the digits.
+        resume: go on from the last checkpoint.
+        command: the command that repeats the run, for the report.
+        on_progress: called with the name of the method and where it stands, after every batch.
+
+    Raises:
+        ELRError: see `read_task` and `run_task`.
+    """
+    options = options or ReadOptions()
+    options = replace(options, label=label) if label else options
+    config = config or FitConfig()
+    out = Path(out)
+    if data is None:
+        task = _digits(options, config, test, noise)
+    else:
+        task = read_task(data, options, test=test, noise=noise, seed=config.seed)
+    compare = data is None if compare is None else compare
+    if compare and config.method == BASELINE:
+        raise ArgumentError("cross_entropy cannot be compared with itself: leave out --compare, or the method")
+
+    def run(each: FitConfig, folder: Path) -> Fitted:
+        def show(progress: Progress) -> None:
+            if on_progress:
+                on_progress(each.method, progress)
+
+        return run_task(task, each, out=folder, command=command, resume=resume, on_progress=show)
+
+    baseline_folder = out / BASELINE
+    fitted = run(config, out)
+    baseline = run(replace(config, method=BASELINE), baseline_folder) if compare else None
+    if baseline is not None:
+        write_report(task, baseline)
+    return Outcome(fitted=fitted, report=write_report(task, fitted, baseline=baseline), baseline=baseline)
+
+
+def _digits(
+    options: ReadOptions, config: FitConfig, test: Data | None, noise: tuple[str, float] | None
+) -> Task:
+    if options != ReadOptions() or test is not None:
+        raise ArgumentError("without data the embedded digits are used: --label, --test and the like need DATA")
+    name, rate = noise or DIGITS_NOISE
+    train, trusted = load_digits(noise=name, noise_rate=rate, seed=config.seed)
+    return make_task(train, trusted, options=options, source=f"digits ({name} noise {rate:g})")
+
+
