@@ -55,10 +55,17 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
             write(partial)
             with partial.open("rb") as handle:
                 os.fsync(handle.fileno())
+            partial.chmod(0o666 & ~_umask())  # libraries differ; a new file is what the user's umask says
             partial.replace(path)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
 
 
 def write_text(path: Path, text: str) -> None:

@@ -28,6 +28,9 @@ from elr.method import Method, View
 from elr.settings import TrainingConfig
 from elr.targets import Targets
 
+SMALL_NETWORK = 1_000_000
+"""Parameters below which a network without convolutions is trained in one thread."""
+
 Record = dict[str, float | int]
 
 
@@ -182,7 +185,7 @@ class Training:
             write_lines(self.folder / METRICS_FILE, self.history)
         if checkpoints and self.state.epoch == 0:
             checkpoints.save(self.state.epoch)
-        with _forked_random_state(self.accelerator.device):
+        with _forked_random_state(self.accelerator.device), _threads(self.method):
             while self.state.epoch < self.config.epochs:
                 self._epoch(on_progress)
                 if checkpoints and (checkpoints.due() or self.state.epoch == self.config.epochs):
@@ -349,6 +352,18 @@ def _is_convolutional(method: Method) -> bool:
 def _mix(*numbers: int) -> int:
     """One seed from several numbers, without the coincidences that adding them would have."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+@contextmanager
+def _threads(method: Method) -> Iterator[None]:
+    """Compute small perceptrons in one thread: more only wait for one another, and crawl where a core is shared."""
+    threads = torch.get_num_threads()
+    small = not _is_convolutional(method) and sum(weight.numel() for weight in method.parameters()) < SMALL_NETWORK
+    torch.set_num_threads(1 if small else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager
