@@ -1,4 +1,4 @@
-"""The folder of a run: run.json, weights, preprocessing, history. Written atomically, read without executing anything."""
+"""The folder of a run: written whole or not at all, file by file, and read without executing anything."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ class Audit:
         predicted_labels: (N,) int64, the class that the evidence favors; the given one where it is as good as any.
         label_quality: (N,) in [0, 1], low = suspect.
         is_label_issue: (N,) bool, the evidence favors another class than the given one.
-        transition_matrix: (C, C) estimate of T[i, j] = P(given j | clean i), rows sum to 1; the identity's row for a class
-            that is never predicted.
+        transition_matrix: (C, C) estimate of T[i, j] = P(given j | clean i), rows sum to 1; the identity's row for a
+            class that is never predicted.
         noise_rate: estimated share of wrong labels, the share of label issues.
         noise_rate_interval: its 95 % bootstrap interval over the rows. It says how much another sample of rows would
             change the estimate, not how often the model is wrong.
@@ -60,8 +60,8 @@ def audit_labels(labels: ArrayLike, pred_probs: ArrayLike, *, score: str = "marg
 
     Args:
         labels: (N,) given labels, integers in [0, C).
-        pred_probs: (N, C) evidence, rows that sum to 1: ELR's targets after training, or probabilities from a model that
-            has not memorized these labels.
+        pred_probs: (N, C) evidence, rows that sum to 1: ELR's targets after training, or probabilities from a model
+            that has not memorized these labels.
         score: which label_quality. Default "margin".
         seed: of the bootstrap.
 
@@ -100,8 +100,10 @@ def audit_labels(labels: ArrayLike, pred_probs: ArrayLike, *, score: str = "marg
     )
 
 
-def estimate_transitions(given: NDArray[np.int64], clean: NDArray[np.int64], *, num_classes: int) -> NDArray[np.float64]:
-    """(C, C) shares T[i, j] of rows of class i in `clean` whose given label is j; rows sum to 1, the identity's if empty."""
+def estimate_transitions(
+    given: NDArray[np.int64], clean: NDArray[np.int64], *, num_classes: int
+) -> NDArray[np.float64]:
+    """(C, C) shares of given label j among rows of class i in `clean`; rows sum to 1, the identity's where empty."""
     counts = np.bincount(clean * num_classes + given, minlength=num_classes**2).reshape(num_classes, num_classes)
     totals = counts.sum(axis=1, keepdims=True)
     return np.where(totals > 0, counts / np.maximum(totals, 1), np.eye(num_classes))

@@ -21,6 +21,6 @@ class Batch(NamedTuple):
         labels: (B,) int64 given labels in [0, C), or (B, C) float rows that sum to 1.
     """
 
-    index: Tensor
+    index: Tensor  # pyright: ignore[reportIncompatibleMethodOverride] - the design's word, over tuple.index
     inputs: Inputs
     labels: Tensor

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 import time
@@ -15,19 +14,21 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from elr.artifacts import write_text, writing
-from elr.errors import CheckpointError
+from elr.artifacts import read_json, write_json, writing
+from elr.errors import ArtifactError, CheckpointError
 
 COST_SHARE = 0.05
 """Checkpoints may take this share of the training time; they are written as often as that allows."""
 
 PARTIAL = "checkpoint.partial"
+IDENTITY = "identity.json"
+_ADVICE = "delete it and start anew"
 
 
 class Checkpoints:
     """The newest complete checkpoint of a run, in folder/checkpoint-EPOCH; a half-written one never has that name."""
 
-    def __init__(self, folder: Path, identity: str, accelerator: Accelerator) -> None:
+    def __init__(self, folder: Path, identity: dict[str, Any], accelerator: Accelerator) -> None:
         self.folder = folder
         self.identity = identity
         self.accelerator = accelerator
@@ -52,7 +53,7 @@ class Checkpoints:
             self.accelerator.save_state(str(partial))
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            write_text(partial / "identity.json", self.identity)
+            write_json(partial / IDENTITY, self.identity)
             outdated = checkpoint_folders(self.folder)
             final = self.folder / f"checkpoint-{epoch:06d}"
             if final in outdated:  # of a run begun anew in the same folder
@@ -70,19 +71,19 @@ class Checkpoints:
         if not found:
             return
         try:
-            identity = (found[-1] / "identity.json").read_text()
-        except OSError as error:
-            raise CheckpointError(f"{found[-1]} is not a whole checkpoint ({error}): delete it and start anew") from error
+            identity = read_json(found[-1] / IDENTITY)
+        except ArtifactError as error:
+            raise CheckpointError(f"{found[-1]} is not a whole checkpoint ({error}): {_ADVICE}") from error
         if identity != self.identity:
             raise CheckpointError(
-                f"{found[-1]} is of another configuration: {_difference(identity, self.identity)}; resume with the same "
-                "settings and data, or choose another folder"
+                f"{found[-1]} is of another configuration: {_difference(identity, self.identity)}; resume with the "
+                "same settings and data, or choose another folder"
             )
         with _preserved_random_state():
             try:
                 self.accelerator.load_state(str(found[-1]))
-            except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
-                raise CheckpointError(f"{found[-1]} cannot be read ({error}): delete it and start anew") from error
+            except Exception as error:  # a damaged file fails in many ways
+                raise CheckpointError(f"{found[-1]} cannot be read ({error}): {_ADVICE}") from error
 
 
 def checkpoint_folders(folder: Path) -> list[Path]:
@@ -96,9 +97,9 @@ def remove_checkpoints(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _difference(theirs: str, ours: str) -> str:
+def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
     """The settings in which two identities differ, in words."""
-    old, new = (_flat(json.loads(text)) for text in (theirs, ours))
+    old, new = _flat(theirs), _flat(ours)
     changed = [
         f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in {**old, **new} if old.get(key) != new.get(key)
     ]

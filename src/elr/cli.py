@@ -62,7 +62,9 @@ def fit(
     id_column: Annotated[str | None, typer.Option("--id", help="Column that names each row.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Column not to learn from (may be repeated).")] = None,
     skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Leave unreadable images out.")] = False,
-    image_size: Annotated[int | None, typer.Option(help="Side of the images in pixels. Default: theirs, up to 64.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Side of the images in pixels. Default: theirs, up to 64.")
+    ] = None,
     method: Annotated[str, typer.Option(help="elr or cross_entropy.")] = "elr",
     lam: Annotated[float, typer.Option(help="Weight of the regularizer.")] = 3.0,
     beta: Annotated[float, typer.Option(help="Momentum of the targets.")] = 0.7,
@@ -197,7 +199,11 @@ def _errors(as_json: bool, *, resume_with: str | None = None) -> Iterator[None]:
         _say(f"error: {error}")
         raise typer.Exit(2) from error
     except KeyboardInterrupt as interrupt:
-        again = f"; to go on: {resume_with if '--resume' in resume_with else resume_with + ' --resume'}" if resume_with else ""
+        again = (
+            f"; to go on: {resume_with if '--resume' in resume_with else resume_with + ' --resume'}"
+            if resume_with
+            else ""
+        )
         _say(f"interrupted{again}")
         raise typer.Exit(130) from interrupt
 
@@ -212,7 +218,13 @@ def _progress_bar() -> Iterator[Callable[[str, Progress], None]]:
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     with Bar(*columns, console=Console(stderr=True)) as bar:
         tasks: dict[str, Any] = {}
 

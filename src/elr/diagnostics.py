@@ -1,6 +1,6 @@
 """Memorization measures: what the network says of the training rows, epoch by epoch.
 
-Clean labels live here and nowhere else on the training side; they are looked up by row number and only measured against.
+Clean labels live here and nowhere else on the training side; looked up by row number and only measured against.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def fractions(predicted: ArrayLike, given_labels: ArrayLike, clean_labels: Array
         clean_labels: (N,) labels known to be right.
 
     Returns:
-        fraction_correct_on_wrong, fraction_memorized_on_wrong, fraction_incorrect_on_wrong and fraction_correct_on_clean,
-        each in [0, 1], NaN where there are no such examples.
+        fraction_correct_on_wrong, fraction_memorized_on_wrong, fraction_incorrect_on_wrong and
+        fraction_correct_on_clean, each in [0, 1], NaN where there are no such examples.
 
     Raises:
         ArgumentError: lengths that differ.
@@ -59,8 +59,8 @@ def fractions(predicted: ArrayLike, given_labels: ArrayLike, clean_labels: Array
 class Monitor:
     """Collects the predictions of a training run, as it runs, and measures each epoch.
 
-    It keeps one class per row, from the outputs of the training steps themselves (train mode, augmented inputs), so it costs
-    an argmax a step: 8 N bytes for the classes and as much for those of the epoch before.
+    It keeps one class per row, from the outputs of the training steps themselves (train mode, augmented inputs), so it
+    costs an argmax a step: 8 N bytes for the classes and as much for those of the epoch before.
 
     Args:
         given_labels: (N,) int64.
@@ -81,7 +81,7 @@ class Monitor:
         self.clean_labels = None if clean_labels is None else np.asarray(clean_labels, dtype=np.int64)
         if self.clean_labels is not None and self.clean_labels.shape != self.given_labels.shape:
             raise ArgumentError(
-                f"{len(self.given_labels)} given and {len(self.clean_labels)} clean labels: expected one each per example"
+                f"{len(self.given_labels)} given and {len(self.clean_labels)} clean labels: expected one per example"
             )
         self.predicted = torch.full((len(self.given_labels),), _NEVER)
         self.previous = self.predicted.clone()
@@ -99,8 +99,8 @@ class Monitor:
 
         Returns:
             agreement_with_given_labels: share of the rows seen whose prediction is the given label; change: share whose
-            prediction is not that of the epoch before (NaN in the first); with targets also agreement_with_targets; with
-            clean labels also `fractions`.
+            prediction is not that of the epoch before (NaN in the first); with targets also agreement_with_targets;
+            with clean labels also `fractions`.
         """
         predicted = self.predicted.cpu()
         now, before = predicted.numpy(), self.previous.numpy()

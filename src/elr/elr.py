@@ -16,9 +16,9 @@ class ELRLoss(nn.Module):
 
         loss = mean_i( CE(p_i, y_i) + lam * log(1 - <p_i, t_i>) ),   t_i <- beta t_i + (1 - beta) p_i
 
-    p = softmax(logits), y the given labels, t the running average of earlier outputs for the same row, updated before the
-    loss is taken and held constant in the gradient. In train mode `forward` updates the targets of the rows in `index`; in
-    eval mode it reads them. `state_dict()` holds the targets: N * C * 4 bytes in float32.
+    p = softmax(logits), y the given labels, t the running average of earlier outputs for the same row, updated before
+    the loss is taken and held constant in the gradient. In train mode `forward` updates the targets of the rows in
+    `index`; in eval mode it reads them. `state_dict()` holds the targets: N * C * 4 bytes in float32.
 
     The loss becomes negative as training goes well; that is normal.
 

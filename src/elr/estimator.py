@@ -30,8 +30,8 @@ from elr.training import Training
 class ELRClassifier(ClassifierMixin, BaseEstimator):
     """Multi-layer perceptron trained with early-learning regularization, robust to wrong labels.
 
-    Arrays, data frames (numeric, boolean, categorical, text and date columns, missing values) and SciPy sparse matrices;
-    features are standardized inside. Early-learning regularization is `elr.ELRLoss`; training is deterministic given
+    Arrays, data frames (numeric, boolean, categorical, text and date columns, missing values) and SciPy sparse
+    matrices; features are standardized inside. Early-learning regularization is `elr.ELRLoss`; training is deterministic given
     `random_state`.
 
     Args:

@@ -11,7 +11,7 @@ from elr.datasets import load_digits
 from elr.errors import ArgumentError
 from elr.page import write_report
 from elr.reading import Data, ReadOptions
-from elr.runs import Fitted, FitConfig, run_task
+from elr.runs import FitConfig, Fitted, run_task
 from elr.tasks import Task, make_task, read_task
 from elr.training import Progress
 
@@ -101,13 +101,9 @@ def fit(
     return Outcome(fitted=fitted, report=write_report(task, fitted, baseline=baseline), baseline=baseline)
 
 
-def _digits(
-    options: ReadOptions, config: FitConfig, test: Data | None, noise: tuple[str, float] | None
-) -> Task:
+def _digits(options: ReadOptions, config: FitConfig, test: Data | None, noise: tuple[str, float] | None) -> Task:
     if options != ReadOptions() or test is not None:
         raise ArgumentError("without data the embedded digits are used: --label, --test and the like need DATA")
     name, rate = noise or DIGITS_NOISE
     train, trusted = load_digits(noise=name, noise_rate=rate, seed=config.seed)
     return make_task(train, trusted, options=options, source=f"digits ({name} noise {rate:g})")
-
-

@@ -54,8 +54,8 @@ def elr_term(logits: Tensor, targets: Tensor, *, clamp: float = 0.0) -> Tensor:
         log(1 - <p, t>) = logsumexp_c(log p_c + log(1 - t_c))
 
     Its gradient with respect to the logits is q - p with q_c = p_c (1 - t_c) / (1 - <p, t>), the paper's
-    p_c (<p, t> - t_c) / (1 - <p, t>) in other words: bounded by 1 in every entry, also where p and t are exactly one-hot.
-    The value has no lower bound: as p approaches a one-hot t it falls without end (as does the published loss).
+    p_c (<p, t> - t_c) / (1 - <p, t>) in other words: bounded by 1 in every entry, also where p and t are one-hot. The
+    value has no lower bound: as p approaches a one-hot t it falls without end (as does the published loss).
 
     `targets` get no gradient: the paper holds them constant.
 

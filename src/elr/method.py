@@ -47,7 +47,7 @@ class Method(nn.Module, ABC):
     DistributedDataParallel and FSDP see it; it changes state only in train mode.
     """
 
-    def begin_epoch(self, epoch: int, view: View) -> None:  # noqa: B027 - most methods have nothing to do here
+    def begin_epoch(self, epoch: int, view: View) -> None:
         """Prepare an epoch (a keep rate, a mixture fit). `epoch` counts from 0."""
 
     @abstractmethod

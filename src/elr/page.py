@@ -85,7 +85,10 @@ def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
         "network": run["network"]["name"] + (f" {'-'.join(map(str, hidden))}" if hidden else ""),
         **method,
         "augmentation": "crop, flip" if run["augmented"] else "none",
-        **{key: training[key] for key in ("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "schedule")},
+        **{
+            key: training[key]
+            for key in ("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "schedule")
+        },
         "seed": training["seed"],
         "elr": run["elr_version"],
         "torch": run["versions"]["torch"],

@@ -87,9 +87,7 @@ class FitConfig:
         )
         defaults["epochs"] = int(np.clip(visits // len(examples), 10, most))
         chosen = {name: value for name in defaults if (value := getattr(self, name, None)) is not None}
-        return TrainingConfig(
-            precision=self.precision, device=self.device, seed=self.seed, **{**defaults, **chosen}
-        )
+        return TrainingConfig(precision=self.precision, device=self.device, seed=self.seed, **{**defaults, **chosen})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -146,7 +144,9 @@ def run_task(
     training = Training(
         _method(config, spec, task),
         task.examples,
-        config=TrainingConfig(**{**description["training"], "milestones": tuple(description["training"]["milestones"])}),
+        config=TrainingConfig(
+            **{**description["training"], "milestones": tuple(description["training"]["milestones"])}
+        ),
         transform=task.encoder.transform(augment=description["augmented"], flatten=not spec.takes_images),
         monitor=Monitor(task.examples.labels, clean_labels=task.clean_labels),  # type: ignore[arg-type]
         probe=task.test,
@@ -230,7 +230,9 @@ def _open_folder(out: Path, description: dict[str, Any], *, resume: bool) -> dic
     if not entries:
         return None
     if artifacts.RUN_FILE not in entries:
-        raise OutputError(f"{out} exists and holds something else ({', '.join(sorted(entries)[:3])}): choose another --out")
+        raise OutputError(
+            f"{out} exists and holds something else ({', '.join(sorted(entries)[:3])}): choose another --out"
+        )
     if not resume:
         raise OutputError(f"{out} already holds a run: choose another --out, or --resume to finish that one")
     found = artifacts.read_json(out / artifacts.RUN_FILE)

@@ -27,19 +27,19 @@ class TrainingConfig:
 
     Args:
         epochs: passes over the data, >= 1.
-        batch_size: B over all ranks, >= 2. An epoch is cut into ceil(N / B) batches whose sizes differ by one at most, so
-            every row comes once an epoch and no batch is much smaller than the others.
+        batch_size: B over all ranks, >= 2. An epoch is cut into ceil(N / B) batches whose sizes differ by one at most,
+            so every row comes once an epoch and no batch is much smaller than the others.
         learning_rate: peak learning rate, > 0. Default 0.02 (appendix G of the paper).
         momentum: in [0, 1). Default 0.9 (same).
         nesterov: whether momentum is Nesterov's.
         weight_decay: >= 0. Default 1e-3 (same).
-        schedule: "cosine" to 0 over the run; "restarts" (cosine, period `period`, down to learning_rate / 20: the paper's
-            ELR*); "multistep" (times `decay` at `milestones`); "onecycle" (up, then down to 0); "constant".
+        schedule: "cosine" to 0 over the run; "restarts" (cosine, period `period`, down to learning_rate / 20: the
+            paper's ELR*); "multistep" (times `decay` at `milestones`); "onecycle" (up, then down to 0); "constant".
         milestones: epochs at which "multistep" decays.
         decay: factor at a milestone. Default 0.01 (same).
         period: epochs between restarts. Default 10 (same).
-        precision: "float32", "bfloat16" (autocast, with channels_last for images), or "auto": bfloat16 where the network
-            is convolutional and the device computes it natively.
+        precision: "float32", "bfloat16" (autocast, with channels_last for images), or "auto": bfloat16 where the
+            network is convolutional and the device computes it natively.
         device: "auto" (what Accelerate finds) or "cpu".
         seed: of the order of the rows, augmentation and dropout.
 

@@ -21,8 +21,8 @@ STORAGE_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 class Targets(nn.Module, ABC):
     """A table of target probabilities, one row per training example, read and updated by row number.
 
-    A store is a module only so that it is found by `modules()`, moved by `.to()` and saved by `state_dict()`; it must keep
-    its rows out of `buffers()`, since DistributedDataParallel overwrites buffers with those of rank 0 at every forward.
+    A store is a module only so that it is found by `modules()`, moved by `.to()` and saved by `state_dict()`; it must
+    keep its rows out of `buffers()`, since DistributedDataParallel overwrites buffers with those of rank 0 at every forward.
 
     Args:
         num_examples: N >= 1, rows of the training set.
@@ -60,8 +60,8 @@ class Targets(nn.Module, ABC):
     def update(self, index: Tensor, probs: Tensor, *, beta: float) -> Tensor:
         """Move the targets of some rows towards new outputs: t <- beta t + (1 - beta) p.
 
-        A row that comes more than once is updated once, with the mean of its outputs, so that repeated and permuted rows
-        give the same table. Under a process group, the rows of all ranks count as one batch.
+        A row that comes more than once is updated once, with the mean of its outputs, so that repeated and permuted
+        rows give the same table. Under a process group, the rows of all ranks count as one batch.
 
         Args:
             index: (B,) int64 rows in [0, N), repeats allowed.
@@ -83,7 +83,9 @@ class Targets(nn.Module, ABC):
     def check(self, index: Tensor, probs: Tensor | None = None, *, beta: float = 0.0) -> None:
         """Raise what `read` and `update` promise to raise, before anything is changed."""
         if index.ndim != 1 or index.dtype != torch.int64:
-            raise ArgumentError(f"index has shape {tuple(index.shape)} and type {index.dtype}: expected (B,) int64 rows")
+            raise ArgumentError(
+                f"index has shape {tuple(index.shape)} and type {index.dtype}: expected (B,) int64 rows"
+            )
         if probs is not None and probs.shape != (len(index), self.num_classes):
             raise ArgumentError(
                 f"probs have shape {tuple(probs.shape)}: expected ({len(index)}, {self.num_classes}), a row per index"
@@ -91,7 +93,9 @@ class Targets(nn.Module, ABC):
         if not 0.0 <= beta <= 1.0:
             raise ArgumentError(f"beta is {beta}: expected a momentum in [0, 1]; the paper uses 0.7 and 0.9")
         if index.device.type != "cpu":  # naming the value would stall the device at every step
-            torch._assert_async(((index >= 0) & (index < self.num_examples)).all())
+            torch._assert_async(  # pyright: ignore[reportPrivateImportUsage]
+                ((index >= 0) & (index < self.num_examples)).all()
+            )
             return
         outside = index[(index < 0) | (index >= self.num_examples)]
         if outside.numel():

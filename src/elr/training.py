@@ -80,8 +80,8 @@ class _State:
 class Training:
     """One run of a method over a training set.
 
-    A run killed at any moment and resumed from `folder` ends bit-identical to an unbroken one (same device, same number of
-    threads): the order of the rows and every random number depend on seed and epoch only. The library's own seeds never
+    A run killed at any moment and resumed from `folder` ends bit-identical to an unbroken one (same device, same number
+    of threads): the order of the rows and every random number depend on seed and epoch only. The library's own seeds never
     touch the caller's global generators.
 
     Under torchrun or `accelerate launch` each rank takes its share of every batch; the targets come out as on one rank.
@@ -245,7 +245,7 @@ class Training:
         measures = monitor.end_epoch(None if remembered is None else remembered.argmax(dim=1))
         if self.probe is not None:
             self.state.probe_labels.append(self.predict(self.probe).argmax(dim=1))
-        return {name: value for name, value in measures.items()}
+        return dict(measures)
 
     def _batches(self) -> Iterator[tuple[Batch, float]]:
         """This rank's batches of the epoch, augmented, on the device, each with the weight of its loss."""
@@ -255,7 +255,9 @@ class Training:
         for rows in order.tensor_split(self.steps_per_epoch):
             draws = self.transform.draw(len(rows), generator)
             mine = rows[rank::world]
-            inputs = self.transform(self._to_device(self.examples.fetch(mine)), None if draws is None else draws[rank::world])
+            inputs = self.transform(
+                self._to_device(self.examples.fetch(mine)), None if draws is None else draws[rank::world]
+            )
             batch = Batch(
                 mine.to(self.accelerator.device), self._layout(inputs), self.labels[mine].to(self.accelerator.device)
             )
@@ -309,19 +311,16 @@ class Training:
             parts.append(gathered.cpu())
         return torch.cat(parts)
 
-    def _identity(self) -> str:
+    def _identity(self) -> dict[str, Any]:
         """What a checkpoint must agree in with the run that resumes from it."""
-        shapes = {name: list(value.shape) for name, value in self.method.state_dict().items() if isinstance(value, Tensor)}
-        return json.dumps(
-            {
-                "config": asdict(self.config),
-                "method": type(self.method).__name__,
-                "state": shapes,
-                "num_examples": len(self.examples),
-                "num_processes": self.accelerator.num_processes,
-            },
-            indent=1,
-        )
+        state = self.method.state_dict()
+        return {
+            "config": asdict(self.config) | {"milestones": list(self.config.milestones)},
+            "method": type(self.method).__name__,
+            "state": {name: list(value.shape) for name, value in state.items() if isinstance(value, Tensor)},
+            "num_examples": len(self.examples),
+            "num_processes": self.accelerator.num_processes,
+        }
 
 
 class _TrainingView(View):

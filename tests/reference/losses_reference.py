@@ -1,0 +1,37 @@
+"""The formulas of ELR in plain NumPy, float64, from the paper and the authors' code, one example at a time."""
+
+import numpy as np
+
+
+def softmax(logits):
+    shifted = np.exp(logits - logits.max())
+    return shifted / shifted.sum()
+
+
+def cross_entropy(logits, label):
+    return -np.log(softmax(logits)[label])
+
+
+def elr_term(logits, targets):
+    """Equation 7 of the paper."""
+    return np.log(1.0 - softmax(logits) @ targets)
+
+
+def authors_elr_term(logits, targets):
+    """The authors' code: the probabilities are clamped to [1e-4, 1 - 1e-4] first."""
+    return np.log(1.0 - np.clip(softmax(logits), 1e-4, 1.0 - 1e-4) @ targets)
+
+
+def elr_gradient(logits, targets):
+    """Lemma 2 of the paper: g_c = p_c / (1 - <p, t>) * sum_k (t_k - t_c) p_k."""
+    probs = softmax(logits)
+    sums = np.array([((targets - targets[c]) * probs).sum() for c in range(len(probs))])
+    return probs / (1.0 - probs @ targets) * sums
+
+
+def running_average(targets, index, probs, beta):
+    """Equation 9, a row that repeats updated once with the mean of its outputs."""
+    updated = targets.copy()
+    for row in np.unique(index):
+        updated[row] = beta * targets[row] + (1.0 - beta) * probs[index == row].mean(axis=0)
+    return updated

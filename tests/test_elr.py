@@ -1,0 +1,116 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from elr.batch import Batch
+from elr.elr import ELR, ELRLoss
+from elr.errors import ArgumentError
+from elr.targets import DenseTargets, Targets
+from reference import losses_reference as reference
+
+
+def test_loss_over_steps_equals_algorithm_1_of_the_paper():
+    """Targets updated before the loss, held constant in the gradient, lam times the mean of the terms."""
+    rng = np.random.default_rng(0)
+    loss = ELRLoss(5, 4, lam=3.0, beta=0.7, clamp=0.0)
+    targets = np.zeros((5, 4))
+    for _ in range(4):
+        index, labels = rng.permutation(5)[:3], rng.integers(4, size=3)
+        logits = rng.normal(size=(3, 4))
+        probs = np.stack([reference.softmax(row) for row in logits])
+        targets = reference.running_average(targets, index, probs, 0.7)
+        entropies = [reference.cross_entropy(row, label) for row, label in zip(logits, labels, strict=True)]
+        terms = [reference.elr_term(row, target) for row, target in zip(logits, targets[index], strict=True)]
+        expected = np.mean(entropies) + 3.0 * np.mean(terms)
+        tensor = torch.tensor(logits, requires_grad=True)
+        value = loss(tensor, torch.tensor(labels), torch.tensor(index))
+        assert value.item() == pytest.approx(expected, abs=1e-6)
+        value.backward()
+        gradients = [reference.elr_gradient(row, target) for row, target in zip(logits, targets[index], strict=True)]
+        assert tensor.grad is not None
+        np.testing.assert_allclose(
+            tensor.grad.numpy(), (probs - np.eye(4)[labels] + 3.0 * np.stack(gradients)) / 3, atol=1e-6
+        )
+
+
+def test_eval_mode_reads_and_does_not_update():
+    loss = ELRLoss(4, 2, clamp=0.0)
+    arguments = torch.randn(3, 2), torch.tensor([0, 1, 1]), torch.tensor([0, 2, 3])
+    loss(*arguments)
+    before = loss.targets.read(torch.arange(4))
+    first = loss.eval()(*arguments)
+    assert torch.equal(loss(*arguments), first)
+    assert torch.equal(loss.targets.read(torch.arange(4)), before)
+
+
+def test_lam_zero_is_cross_entropy():
+    logits, labels = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
+    value = ELRLoss(6, 3, lam=0.0)(logits, labels, torch.arange(6))
+    torch.testing.assert_close(value, nn.functional.cross_entropy(logits, labels))
+
+
+def test_targets_survive_a_state_dict():
+    loss, again = ELRLoss(4, 3), ELRLoss(4, 3)
+    loss(torch.randn(4, 3), torch.tensor([0, 1, 2, 0]), torch.arange(4))
+    file = io.BytesIO()
+    torch.save(loss.state_dict(), file)
+    file.seek(0)
+    again.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(again.targets.read(torch.arange(4)), loss.targets.read(torch.arange(4)))
+    assert again.targets.read(torch.arange(4)).sum() > 0
+
+
+class RowByRow(Targets):
+    """Another store, to show that ELR asks for nothing but the contract."""
+
+    def __init__(self, num_examples, num_classes):
+        super().__init__(num_examples, num_classes)
+        self.rows = {}
+
+    def read(self, index):
+        return torch.stack([self.rows.get(int(row), torch.zeros(self.num_classes)) for row in index])
+
+    def update(self, index, probs, *, beta):
+        for row, p in zip(index, probs, strict=True):
+            self.rows[int(row)] = beta * self.rows.get(int(row), torch.zeros(self.num_classes)) + (1 - beta) * p
+        return self.read(index)
+
+
+def test_another_store_gives_the_same_loss():
+    torch.manual_seed(0)
+    dense, sparse = ELRLoss(6, 3), ELRLoss(6, 3, targets=RowByRow(6, 3))
+    for _ in range(3):
+        arguments = torch.randn(4, 3), torch.tensor([0, 1, 2, 0]), torch.randperm(6)[:4]
+        torch.testing.assert_close(dense(*arguments), sparse(*arguments))
+
+
+def test_method_gives_loss_logits_and_terms():
+    torch.manual_seed(0)
+    method = ELR(nn.Linear(2, 3), num_examples=8, num_classes=3, lam=2.0)
+    batch = Batch(torch.tensor([5, 0]), torch.randn(2, 2), torch.tensor([1, 2]))
+    step = method(batch)
+    assert step.logits.shape == (2, 3)
+    assert step.loss.requires_grad
+    torch.testing.assert_close(step.terms["loss"], step.terms["cross_entropy"] + 2.0 * step.terms["elr"])
+    assert not any(value.requires_grad for value in step.terms.values())
+    probs = method.pred_probs(torch.arange(8))
+    torch.testing.assert_close(probs.sum(dim=1), torch.ones(8))
+    torch.testing.assert_close(probs[1], torch.full((3,), 1 / 3))
+    torch.testing.assert_close(probs[5], torch.softmax(step.logits[0], dim=0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"lam": -1.0}, "lam is -1.0: expected a weight >= 0"),
+        ({"lam": float("nan")}, "lam is nan"),
+        ({"beta": 1.0}, r"beta is 1.0: expected a momentum in \[0, 1\)"),
+        ({"targets": DenseTargets(9, 2)}, "targets hold 9 x 2, the loss is for 8 x 2"),
+    ],
+)
+def test_wrong_settings_are_refused(settings, words):
+    with pytest.raises(ArgumentError, match=words):
+        ELRLoss(8, 2, **settings)

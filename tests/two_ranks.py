@@ -1,0 +1,49 @@
+"""Train ELR on however many processes there are, and write what came out; see test_contract.py."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from blobs import METHODS, examples
+from elr.settings import TrainingConfig
+from elr.training import Training
+
+if __name__ == "__main__":
+    config = TrainingConfig(epochs=3, batch_size=17, device="cpu", precision="float32")
+    training = Training(METHODS["elr"](), examples(), config=config)
+    training.run()
+    ranks = training.accelerator.num_processes
+    folder = Path(tempfile.gettempdir()) / f"elr-two-ranks-{Path(sys.argv[1]).parent.name}-{ranks}"
+    first = Training(METHODS["elr"](), examples(), config=config, folder=folder)
+    if first.accelerator.is_main_process:
+        folder.mkdir()
+    first.accelerator.wait_for_everyone()
+
+    class Stopped(Exception):
+        pass
+
+    def stop(progress):
+        if progress.step == 10:
+            raise Stopped
+
+    try:
+        first.run(on_progress=stop)
+    except Stopped:
+        pass
+    resumed = Training(METHODS["elr"](), examples(), config=config, folder=folder)
+    resumed.run(resume=True)
+    if training.accelerator.is_main_process:
+        torch.save(
+            {
+                "ranks": ranks,
+                "targets": training.method.loss.targets.table,
+                "probs": training.predict(examples()),
+                "agreement": training.history[-1]["agreement_with_given_labels"],
+                "loss": training.history[-1]["loss"],
+                "resumed": resumed.method.loss.targets.table,
+            },
+            sys.argv[1],
+        )
+    training.accelerator.end_training()
