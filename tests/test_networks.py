@@ -274,7 +274,7 @@ def test_fast_has_the_structure_of_airbench():
     network = FastConvNet(10)
     assert network.stem.weight.shape == (24, 3, 2, 2)
     assert network.stem.bias is not None
-    assert [conv.out_channels for conv in convolutions(network)] == [24, 64, 64, 256, 256, 256, 256]
+    assert [conv.out_channels for conv in convolutions(network)] == [24, 64, 64, 128, 128, 256, 256]
     assert all(conv.bias is None for conv in convolutions(network)[1:])
     assert network.head.bias is None
     assert FastConvNet(10, in_channels=1).stem.out_channels == 8

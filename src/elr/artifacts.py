@@ -13,8 +13,6 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from skops import io as skops_io
-from skops.io.exceptions import UntrustedTypesFoundException
 from torch import Tensor
 
 from elr.errors import ArtifactError, OutputError
@@ -27,6 +25,7 @@ METRICS_FILE = "metrics.jsonl"
 ISSUES_FILE = "issues.csv"
 REPORT_FILE = "report.html"
 
+_TRUSTED = ["numpy.dtype"]  # plain data, which older versions of skops do not list themselves
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EFBIG: "the file is too large"}
 
 
@@ -35,8 +34,10 @@ def writing(path: Path) -> Iterator[None]:
     """Turn a failure to write below `path` into an OutputError that says what to do."""
     try:
         yield
-    except OSError as error:
-        reason = _FULL.get(error.errno or 0, error.strerror or str(error))
+    except (OSError, SafetensorError, RuntimeError) as error:  # the latter two are how safetensors and torch.save fail
+        number = error.errno if isinstance(error, OSError) else None
+        named = [code for code in _FULL if os.strerror(code) in str(error)]
+        reason = _FULL.get(number or (named[0] if named else 0), str(error))
         raise OutputError(
             f"cannot write {path}: {reason}; make room or choose another place, then run again (with --resume to go on "
             "from the last checkpoint)"
@@ -153,15 +154,7 @@ def read_run(folder: Path) -> dict[str, Any]:
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write tensors as safetensors."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-    def save(partial: Path) -> None:
-        try:
-            save_file(contiguous, partial)
-        except SafetensorError as error:  # it wraps the operating system's error in its own
-            found = [code for code in _FULL if os.strerror(code) in str(error)]
-            raise OSError(*([found[0], os.strerror(found[0])] if found else [errno.EIO, str(error)])) from error
-
-    write_file(path, save)
+    write_file(path, lambda partial: save_file(contiguous, partial))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -178,17 +171,22 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def write_preprocessing(path: Path, preprocessing: object) -> None:
     """Write a scikit-learn transformer in the skops format."""
+    from skops import io as skops_io  # half a second, which only some commands need to spend
+
     write_file(path, lambda partial: skops_io.dump(preprocessing, partial))
 
 
-def read_preprocessing(path: Path, *, trusted: tuple[str, ...] = ()) -> Any:
-    """Read a scikit-learn transformer; nothing but scikit-learn's and NumPy's own types, and `trusted`, is built.
+def read_preprocessing(path: Path) -> Any:
+    """Read a scikit-learn transformer; nothing but scikit-learn's and NumPy's own types is built.
 
     Raises:
         ArtifactError: no such file, damaged, or with types that could execute code.
     """
+    from skops import io as skops_io
+    from skops.io.exceptions import UntrustedTypesFoundException
+
     try:
-        return skops_io.load(path, trusted=list(trusted))
+        return skops_io.load(path, trusted=_TRUSTED)
     except UntrustedTypesFoundException as error:
         raise ArtifactError(f"{path} holds types that elr never writes ({error}): do not load it") from error
     except Exception as error:  # a damaged archive fails in many ways

@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 
 from elr.artifacts import read_json, write_json, writing
-from elr.errors import ArtifactError, CheckpointError
+from elr.errors import ArtifactError, CheckpointError, OutputError
 
 COST_SHARE = 0.05
 """Checkpoints may take this share of the training time; they are written as often as that allows."""
@@ -49,8 +49,12 @@ class Checkpoints:
         if self.accelerator.is_main_process:
             shutil.rmtree(partial, ignore_errors=True)
         self.accelerator.wait_for_everyone()
-        with writing(partial):
-            self.accelerator.save_state(str(partial))
+        try:
+            with writing(partial):
+                self.accelerator.save_state(str(partial))
+        except OutputError:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             write_json(partial / IDENTITY, self.identity)

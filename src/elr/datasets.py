@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits as load_sklearn_digits
-from sklearn.model_selection import train_test_split
 
 from elr.noise import corrupt
 from elr.reading import IMAGES, RawData
@@ -26,6 +24,9 @@ def load_digits(*, noise: str = "symmetric", noise_rate: float = 0.4, seed: int 
 
     Source: UCI Optical Recognition of Handwritten Digits (Alpaydin and Kaynak, 1998), as shipped with scikit-learn.
     """
+    from sklearn.datasets import load_digits as load_sklearn_digits  # half a second that other data need not wait for
+    from sklearn.model_selection import train_test_split
+
     features, labels = load_sklearn_digits(return_X_y=True)
     rows = np.arange(len(labels))
     train, test = train_test_split(rows, test_size=0.2, random_state=seed, stratify=labels)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.optim import SGD
@@ -30,6 +30,8 @@ from elr.targets import Targets
 
 SMALL_NETWORK = 1_000_000
 """Parameters below which a network without convolutions is trained in one thread."""
+
+_PLAIN = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 
 Record = dict[str, float | int]
 
@@ -151,6 +153,9 @@ class Training:
         )
         self.scheduler = self.config.scheduler(optimizer, self.steps_per_epoch)
         self.step_module, self.optimizer = self.accelerator.prepare(self.method, optimizer)
+        # Accelerate looks for optional packages at every backward; only engines other than torch's own need it to.
+        plain = self.accelerator.distributed_type in _PLAIN
+        self.backward: Callable[[Tensor], None] = torch.Tensor.backward if plain else self.accelerator.backward
         self.accelerator.register_for_checkpointing(self.scheduler, self.state)
         if world > 1:
             for module in self.method.modules():
@@ -227,7 +232,7 @@ class Training:
         """Forward, backward, step; `share` makes the mean over ranks the mean over the whole batch."""
         with self._autocast():
             step = self.step_module(batch)
-        self.accelerator.backward(step.loss * share if share != 1.0 else step.loss)
+        self.backward(step.loss * share if share != 1.0 else step.loss)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.scheduler.step()

@@ -1,0 +1,128 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import make_blobs
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from elr import ELRClassifier
+from elr.errors import ArgumentError, DataError
+
+
+@parametrize_with_checks([ELRClassifier()])
+def test_sklearn_contract(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Blobs with 30 % wrong labels: features, given, clean."""
+    features, clean = make_blobs(300, centers=3, n_features=4, cluster_std=1.5, random_state=1)
+    given = clean.copy()
+    wrong = np.random.default_rng(0).choice(300, 90, replace=False)
+    given[wrong] = (given[wrong] + np.random.default_rng(1).integers(1, 3, size=90)) % 3
+    return features, given, clean
+
+
+@pytest.fixture(scope="module")
+def fitted(data):
+    return ELRClassifier(epochs=40, random_state=0).fit(data[0], data[1])
+
+
+def test_is_robust_and_finds_the_wrong_labels(fitted, data):
+    features, given, clean = data
+    assert (fitted.predict(features) == clean).mean() > 0.95
+    audit = fitted.audit()
+    wrong = given != clean
+    assert audit.is_label_issue[wrong].mean() > 0.9
+    assert audit.is_label_issue[~wrong].mean() < 0.05
+    assert (fitted.classes_[audit.given_labels] == given).all()
+    assert abs(audit.noise_rate - 0.3) < 0.05
+    np.testing.assert_allclose(fitted.targets_.sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_string_labels_and_pickle(data):
+    features, given, _ = data
+    names = np.array(["cat", "dog", "owl"])[given]
+    model = ELRClassifier(epochs=5, random_state=0).fit(features, names)
+    assert set(model.predict(features)) <= {"cat", "dog", "owl"}
+    again = pickle.loads(pickle.dumps(model))
+    assert (again.predict_proba(features) == model.predict_proba(features)).all()
+
+
+def test_the_same_random_state_gives_the_same_model(data):
+    def probs():
+        return ELRClassifier(epochs=3, random_state=7).fit(data[0], data[1]).predict_proba(data[0])
+
+    assert (probs() == probs()).all()
+
+
+def test_sparse_is_dense(data):
+    features, given, _ = data
+    positive = np.where(features > 0, features, 0.0)
+    model = ELRClassifier(epochs=5, random_state=0).fit(sparse.csr_matrix(positive), given)
+    np.testing.assert_allclose(
+        model.predict_proba(sparse.csc_matrix(positive)), model.predict_proba(positive), atol=1e-6
+    )
+    assert (model.predict(positive) == given).mean() > 0.5
+
+
+def test_mixed_data_frames(data):
+    features, given, clean = data
+    frame = pd.DataFrame(features, columns=list("abcd"))
+    frame["kind"] = np.array(["x", "y", "z"], dtype=object)[clean]
+    frame["flag"] = clean == 1
+    frame.loc[3, "a"] = np.nan
+    frame.loc[4, "kind"] = None
+    model = ELRClassifier(epochs=20, random_state=0).fit(frame, given)
+    assert (model.predict(frame) == clean).mean() > 0.95
+    assert list(model.feature_names_in_) == list(frame.columns)
+    unseen = frame.assign(kind="never seen")
+    assert model.predict_proba(unseen).shape == (300, 3)
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame.drop(columns="kind"))
+
+
+def test_pipeline_grid_search_and_clone(data):
+    features, given, _ = data
+    pipeline = make_pipeline(MinMaxScaler(), ELRClassifier(epochs=2, random_state=0))
+    search = GridSearchCV(pipeline, {"elrclassifier__lam": [0.0, 3.0]}, cv=2).fit(features, given)
+    assert search.best_params_["elrclassifier__lam"] in (0.0, 3.0)
+    assert clone(pipeline).get_params()["elrclassifier__lam"] == 3.0
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([0.0, 1.0, np.nan, 1.0]),
+        np.array(["a", "b", None, "a"], dtype=object),
+    ],
+)
+def test_missing_labels_are_refused(labels):
+    with pytest.raises(ValueError, match=r"NaN|missing in row 2|None"):
+        ELRClassifier().fit(np.arange(8.0).reshape(4, 2), labels)
+
+
+def test_missing_labels_beside_a_data_frame_are_refused():
+    frame = pd.DataFrame({"text": ["a", "b", "a", "b"]})
+    with pytest.raises(DataError, match="y is missing in row 1"):
+        ELRClassifier().fit(frame, ["x", None, "y", "x"])
+    with pytest.raises(DataError, match="X has 4 rows, y 3"):
+        ELRClassifier().fit(frame, ["x", "y", "x"])
+
+
+def test_sample_weight_is_no_argument(data):
+    with pytest.raises(TypeError, match="sample_weight"):
+        ELRClassifier().fit(data[0], data[1], sample_weight=np.ones(300))
+
+
+@pytest.mark.parametrize(("name", "value"), [("lam", -1.0), ("beta", 1.0), ("epochs", 0), ("learning_rate", -1.0)])
+def test_settings_out_of_range_are_named(data, name, value):
+    with pytest.raises(ArgumentError, match=f"{name} is {value}"):
+        ELRClassifier(**{name: value}).fit(data[0], data[1])
