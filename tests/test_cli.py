@@ -429,3 +429,18 @@ def test_help_answers_without_torch():
     shown = subprocess.run([sys.executable, "-c", code + check], capture_output=True, text=True, check=True).stdout
     assert "predict" in shown
     assert shown.strip().endswith("False False")
+
+
+def test_two_processes_make_one_run(table, tmp_path):
+    out = tmp_path / "out"
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d"]
+    command = [*launcher, "--rdzv-endpoint=localhost:0", "-m", "elr", "fit", table, *FIT[:-1], "3", "--out", out, "--json"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    result = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, env=environment, timeout=300, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["num_examples"] == 240
+    assert result.stderr.count("Report:") == 1
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 3
+    assert (out / "report.html").exists()

@@ -98,7 +98,7 @@ def test_pred_probs_are_what_training_gathered_or_the_outputs():
         training.run()
     targets = elr.method.loss.targets.table
     torch.testing.assert_close(elr.pred_probs(), targets / targets.sum(dim=1, keepdim=True))
-    assert plain.pred_probs(from_training=True) is None
+    assert plain._gathered() is None
     torch.testing.assert_close(plain.pred_probs(), plain.predict(examples()))
 
 

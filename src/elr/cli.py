@@ -7,6 +7,7 @@ input, 130 interrupted. Nothing heavy is imported before a command runs, so that
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -211,7 +212,7 @@ def _errors(as_json: bool, *, resume_with: str | None = None) -> Iterator[None]:
 @contextmanager
 def _progress_bar() -> Iterator[Callable[[str, Progress], None]]:
     """A bar with the time left on a terminal, a line now and then elsewhere; both on stderr."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or not _speaks():
         yield _progress_lines()
         return
     from rich.console import Console
@@ -313,8 +314,15 @@ def _command(folder: Path, *, added: bool) -> str:
 def _print_json(content: dict[str, Any]) -> None:
     from elr.artifacts import without_nan
 
-    print(json.dumps(without_nan(content), ensure_ascii=False, allow_nan=False))
+    if _speaks():
+        print(json.dumps(without_nan(content), ensure_ascii=False, allow_nan=False))
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    if _speaks():
+        print(text, file=sys.stderr, flush=True)
+
+
+def _speaks() -> bool:
+    """Whether this process speaks for its group: the first one under torchrun, and any that is alone."""
+    return os.environ.get("RANK", "0") == "0"

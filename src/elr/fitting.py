@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from elr.artifacts import REPORT_FILE
 from elr.datasets import load_digits
 from elr.errors import ArgumentError
 from elr.page import write_report
 from elr.reading import Data, ReadOptions
 from elr.runs import FitConfig, Fitted, run_task
 from elr.tasks import Task, make_task, read_task
-from elr.training import Progress
+from elr.training import Progress, is_main_process
 
 BASELINE = "cross_entropy"
 DIGITS_NOISE = ("symmetric", 0.4)
@@ -96,9 +97,11 @@ def fit(
     baseline_folder = out / BASELINE
     fitted = run(config, out)
     baseline = run(replace(config, method=BASELINE), baseline_folder) if compare else None
-    if baseline is not None:
-        write_report(task, baseline)
-    return Outcome(fitted=fitted, report=write_report(task, fitted, baseline=baseline), baseline=baseline)
+    if is_main_process():
+        write_report(task, fitted, baseline=baseline)
+        if baseline is not None:
+            write_report(task, baseline)
+    return Outcome(fitted=fitted, report=out / REPORT_FILE, baseline=baseline)
 
 
 def _digits(options: ReadOptions, config: FitConfig, test: Data | None, noise: tuple[str, float] | None) -> Task:

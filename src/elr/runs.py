@@ -46,7 +46,7 @@ class FitConfig:
         epochs: default 100 for tables and features, 60 for images, fewer (at least 10) for many examples.
         batch_size: default 64 for tables and features, 128 for images.
         learning_rate: default 0.02 for tables and features, 0.1 for images.
-        weight_decay: default 5e-3 for tables and features, 5e-4 for images.
+        weight_decay: default 5e-3 for tables and features, 2e-3 for images.
         augment: "auto" (crops and mirror images for convolutional networks) or "none".
         precision: see `TrainingConfig`.
         device: see `TrainingConfig`.
@@ -81,7 +81,7 @@ class FitConfig:
         """The settings of the training loop, with every choice made."""
         visits, most = (600_000, 60) if convolutional else (2_000_000, 100)
         defaults: dict[str, Any] = (
-            {"batch_size": 128, "learning_rate": 0.1, "weight_decay": 5e-4, "nesterov": True, "schedule": "onecycle"}
+            {"batch_size": 128, "learning_rate": 0.1, "weight_decay": 2e-3, "nesterov": True, "schedule": "onecycle"}
             if convolutional
             else {"batch_size": 64, "learning_rate": 0.02, "weight_decay": 5e-3}
         )
@@ -140,33 +140,21 @@ def run_task(
     found = _open_folder(out, description, resume=resume)
     if found is not None and found["status"] == "complete":
         return _finished(out, found)
-    spec = NetworkSpec.from_json(description["network"])
-    training = Training(
-        _method(config, spec, task),
-        task.examples,
-        config=TrainingConfig(
-            **{**description["training"], "milestones": tuple(description["training"]["milestones"])}
-        ),
-        transform=task.encoder.transform(augment=description["augmented"], flatten=not spec.takes_images),
-        monitor=Monitor(task.examples.labels, clean_labels=task.clean_labels),  # type: ignore[arg-type]
-        probe=task.test,
-        folder=out,
-    )
+    training = _training(task, config, description, out)
     started = time.perf_counter()
     run = {"status": "running", "command": command, "created": _now(), **description}
     main = training.accelerator.is_main_process
+    training.accelerator.wait_for_everyone()  # every rank has looked at the folder before one of them makes it
     if main:
         with artifacts.writing(out):
             out.mkdir(parents=True, exist_ok=True)
         artifacts.write_json(out / artifacts.RUN_FILE, run)
     training.run(resume=resume, on_progress=on_progress)
     pred_probs = training.pred_probs()
-    assert pred_probs is not None
-    audit = audit_labels(task.examples.labels, pred_probs, seed=config.seed)  # type: ignore[arg-type]
-    seconds = time.perf_counter() - started
+    audit = audit_labels(training.labels, pred_probs, seed=config.seed)
     results = {"out": str(out), "num_examples": len(task.examples), "num_classes": task.encoder.num_classes}
     results |= {"noise_rate": audit.noise_rate, "noise_rate_interval": list(audit.noise_rate_interval)}
-    results |= {"num_label_issues": audit.num_label_issues, "seconds": seconds}
+    results |= {"num_label_issues": audit.num_label_issues, "seconds": time.perf_counter() - started}
     results |= _measures(training, task, audit)
     history = _with_test_accuracy(training, task)
     run |= {"status": "complete", "results": results}
@@ -174,7 +162,25 @@ def run_task(
         _write(out, task, training, audit, pred_probs, history)
         artifacts.write_json(out / artifacts.RUN_FILE, run)
         remove_checkpoints(out)
+    training.accelerator.wait_for_everyone()
     return Fitted(out=out, results=results, audit=audit, history=history, run=run)
+
+
+def _training(task: Task, config: FitConfig, description: dict[str, Any], out: Path) -> Training:
+    """The training that a description stands for."""
+    spec = NetworkSpec.from_json(description["network"])
+    settings = description["training"]
+    labels = task.examples.labels
+    assert labels is not None, "a task always has labels"
+    return Training(
+        _method(config, spec, task),
+        task.examples,
+        config=TrainingConfig(**{**settings, "milestones": tuple(settings["milestones"])}),
+        transform=task.encoder.transform(augment=description["augmented"], flatten=not spec.takes_images),
+        monitor=Monitor(labels.numpy(), clean_labels=task.clean_labels),
+        probe=task.test,
+        folder=out,
+    )
 
 
 def _method(config: FitConfig, spec: NetworkSpec, task: Task) -> Method:
@@ -268,7 +274,7 @@ def _measures(training: Training, task: Task, audit: Audit) -> dict[str, float]:
 def _test_accuracies(training: Training, test: Examples) -> list[float]:
     """Accuracy on trusted labels after each epoch; the labels are looked at here for the first time."""
     assert test.labels is not None
-    return (training.probe_labels == test.labels).float().mean(dim=1).tolist()
+    return (training.probe_labels == test.labels).double().mean(dim=1).tolist()
 
 
 def _with_test_accuracy(training: Training, task: Task) -> list[dict[str, Any]]:

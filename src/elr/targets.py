@@ -22,7 +22,7 @@ class Targets(nn.Module, ABC):
     """A table of target probabilities, one row per training example, read and updated by row number.
 
     A store is a module only so that it is found by `modules()`, moved by `.to()` and saved by `state_dict()`; it must
-    keep its rows out of `buffers()`, since DistributedDataParallel overwrites buffers with those of rank 0 at every forward.
+    keep its rows out of `buffers()`, which DistributedDataParallel overwrites with those of rank 0 at every forward.
 
     Args:
         num_examples: N >= 1, rows of the training set.

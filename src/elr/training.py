@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator, DistributedType
+from accelerate import Accelerator, DistributedType, PartialState
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.optim import SGD
@@ -82,9 +82,9 @@ class _State:
 class Training:
     """One run of a method over a training set.
 
-    A run killed at any moment and resumed from `folder` ends bit-identical to an unbroken one (same device, same number
-    of threads): the order of the rows and every random number depend on seed and epoch only. The library's own seeds never
-    touch the caller's global generators.
+    A run killed at any moment and resumed from `folder` ends bit-identical to an unbroken one (same device, same
+    number of threads): the order of the rows and every random number depend on seed and epoch only. The caller's
+    global generators are left as they were.
 
     Under torchrun or `accelerate launch` each rank takes its share of every batch; the targets come out as on one rank.
 
@@ -199,7 +199,7 @@ class Training:
     def _epoch(self, on_progress: Callable[[Progress], None] | None) -> None:
         """One pass over the data, its measures, and its line in metrics.jsonl."""
         started = time.perf_counter()
-        torch.manual_seed(_mix(self.config.seed, self.state.epoch, 1))
+        torch.manual_seed(_mix(self.config.seed, self.state.epoch, 1 + self.accelerator.process_index))
         self.method.begin_epoch(self.state.epoch, _TrainingView(self))
         self.step_module.train()
         rate = self.optimizer.param_groups[0]["lr"]
@@ -246,8 +246,8 @@ class Training:
             predicted = monitor.predicted.to(self.accelerator.device)
             dist.all_reduce(predicted, op=dist.ReduceOp.MAX)
             monitor.predicted = predicted
-        remembered = self.pred_probs(from_training=True)
-        measures = monitor.end_epoch(None if remembered is None else remembered.argmax(dim=1))
+        gathered = self._gathered()
+        measures = monitor.end_epoch(None if gathered is None else gathered.argmax(dim=1))
         if self.probe is not None:
             self.state.probe_labels.append(self.predict(self.probe).argmax(dim=1))
         return dict(measures)
@@ -301,18 +301,19 @@ class Training:
         self.method.train(was_training)
         return torch.cat(parts)
 
-    @torch.no_grad()
-    def pred_probs(self, *, from_training: bool = False) -> Tensor | None:
-        """(N, C) probabilities for the training rows: what training gathered, or else the network's present outputs.
+    def pred_probs(self) -> Tensor:
+        """(N, C) probabilities for the training rows: what training gathered, or else the network's present outputs."""
+        gathered = self._gathered()
+        return self.predict(self.examples) if gathered is None else gathered
 
-        Args:
-            from_training: None rather than the network's outputs where the method gathers nothing.
-        """
+    @torch.no_grad()
+    def _gathered(self) -> Tensor | None:
+        """(N, C) what the method has gathered about the training rows, on the CPU; None if nothing."""
         parts = []
         for rows in torch.arange(len(self.examples)).split(10_000):
             gathered = self.method.pred_probs(rows)
             if gathered is None:
-                return None if from_training else self.predict(self.examples)
+                return None
             parts.append(gathered.cpu())
         return torch.cat(parts)
 
@@ -337,6 +338,11 @@ class _TrainingView(View):
         training = self.training
         for rows, inputs in training.inputs_in_order(training.examples):
             yield Batch(rows.to(inputs.device), inputs, training.labels[rows].to(inputs.device))
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one of its group that writes and speaks."""
+    return PartialState().is_main_process
 
 
 def computes_bfloat16(device: torch.device) -> bool:
