@@ -1,6 +1,6 @@
 """What importing costs, as a ratio to `import torch`, and how long `elr --help` takes; fresh processes, in turns.
 
-    python benchmarks/startup.py [--rounds 7] [--json]
+python benchmarks/startup.py [--rounds 7] [--json]
 """
 
 import argparse
@@ -10,7 +10,11 @@ import subprocess
 import sys
 import time
 
-STATEMENTS = {"import torch": "import torch", "import elr": "import elr", "from elr import ELRLoss": "from elr import ELRLoss"}
+STATEMENTS = {
+    "import torch": "import torch",
+    "import elr": "import elr",
+    "from elr import ELRLoss": "from elr import ELRLoss",
+}
 
 
 def seconds(command: list[str]) -> float:

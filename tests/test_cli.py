@@ -434,7 +434,19 @@ def test_help_answers_without_torch():
 def test_two_processes_make_one_run(table, tmp_path):
     out = tmp_path / "out"
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d"]
-    command = [*launcher, "--rdzv-endpoint=localhost:0", "-m", "elr", "fit", table, *FIT[:-1], "3", "--out", out, "--json"]
+    command = [
+        *launcher,
+        "--rdzv-endpoint=localhost:0",
+        "-m",
+        "elr",
+        "fit",
+        table,
+        *FIT[:-1],
+        "3",
+        "--out",
+        out,
+        "--json",
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     result = subprocess.run(
         list(map(str, command)), capture_output=True, text=True, env=environment, timeout=300, check=False

@@ -31,7 +31,8 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
     """Multi-layer perceptron trained with early-learning regularization, robust to wrong labels.
 
     Arrays, data frames (numeric, boolean, categorical, text and date columns, missing values) and SciPy sparse
-    matrices; features are standardized inside. The loss is `elr.ELRLoss`; training is deterministic given `random_state`.
+    matrices; features are standardized inside. The loss is `elr.ELRLoss`; training is
+    deterministic given `random_state`.
 
     Args:
         hidden_layer_sizes: units of each hidden layer. Default (256, 256).

@@ -228,8 +228,7 @@ class FastConvNet(nn.Module):
         num_classes: C, at least 2.
         in_channels: channels of the image, at least 1; 3 is RGB.
         widths: channels of each block; airbench94's, the middle one halved for a CPU. Images need 2^len(widths) + 1
-            pixels or more in
-            each direction: 9 by default.
+            pixels or more in each direction: 9 by default.
 
     Example:
         >>> FastConvNet(10, widths=(8, 16, 16))(torch.zeros(2, 3, 32, 32)).shape
