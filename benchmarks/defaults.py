@@ -3,8 +3,8 @@
     python benchmarks/defaults.py vectors
     python benchmarks/defaults.py images --data ../shared/data/cifar10/train.parquet
 
-Labels are corrupted first, then a part with its noisy labels is held out. No clean label and no test example is looked at:
-accuracy on noisy labels is lower than on clean ones, but the better model is better on both.
+Labels are corrupted first, then a part with its noisy labels is held out. No clean label and no test example is looked
+at: accuracy on noisy labels is lower than on clean ones, but the better model is better on both.
 """
 
 import argparse

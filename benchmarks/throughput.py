@@ -2,9 +2,9 @@
 
     python benchmarks/throughput.py [--network fast] [--batch-size 500] [--steps 8] [--json]
 
-Both run in this process, in turns, on the same network, batch size, precision and memory format, with the ELR loss in both.
-The loop adds what a real run needs: fetching rows, augmentation on uint8 images, normalization, monitoring, the schedule,
-the history. The ratio is the median over the rounds.
+Both run in this process, in turns, on the same network, batch size, precision and memory format, with the ELR loss in
+both. The loop adds what a real run needs: fetching rows, augmentation on uint8 images, normalization, monitoring, the
+schedule, the history. The ratio is the median over the rounds.
 """
 
 import argparse
@@ -95,6 +95,6 @@ if __name__ == "__main__":
     else:
         print(
             f"{result['network']}, batch {result['batch_size']}, {'bfloat16' if result['bfloat16'] else 'float32'}, "
-            f"{result['threads']} threads: bare {result['bare_per_second']:.0f}/s, loop {result['loop_per_second']:.0f}/s, "
-            f"ratio {result['ratio']:.3f}"
+            f"{result['threads']} threads: bare {result['bare_per_second']:.0f}/s, "
+            f"loop {result['loop_per_second']:.0f}/s, ratio {result['ratio']:.3f}"
         )

@@ -2,8 +2,8 @@
 
     python examples/own_loop.py
 
-The data set gives the row number of each example beside input and label; the loss keeps a running average of the network's
-outputs for every row.
+The data set gives the row number of each example beside input and label; the loss keeps a running average of the
+network's outputs for every row.
 """
 
 import torch

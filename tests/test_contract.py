@@ -1,5 +1,6 @@
 """Every method through one battery."""
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from blobs import METHODS, C, N, blobs, examples
+from elr import checkpoints
 from elr.batch import Batch
 from elr.settings import TrainingConfig
 from elr.training import Training
@@ -37,7 +39,8 @@ def test_learns_separable_blobs(make):
     assert training.history[-1]["loss"] < training.history[0]["loss"]
 
 
-def test_resumes_bit_identical(make, tmp_path):
+def test_resumes_bit_identical(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "COST_SHARE", math.inf)  # one after each epoch
     whole = Training(make(), examples(), config=CONFIG, folder=tmp_path / "whole", probe=examples())
     (tmp_path / "whole").mkdir()
     whole.run()
@@ -55,6 +58,8 @@ def test_resumes_bit_identical(make, tmp_path):
         broken.run(on_progress=kill)
     resumed = Training(make(), examples(), config=CONFIG, folder=tmp_path / "broken", probe=examples())
     resumed.run(resume=True)
+    assert len(broken.history) == 3
+    assert resumed.earlier_seconds == pytest.approx(sum(line["seconds"] for line in broken.history))
     assert_equal_states(state(whole), state(resumed))
     assert torch.equal(whole.probe_labels, resumed.probe_labels)
     timing = ("seconds", "examples_per_second")

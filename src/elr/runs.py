@@ -152,9 +152,10 @@ def run_task(
     training.run(resume=resume, on_progress=on_progress)
     pred_probs = training.pred_probs()
     audit = audit_labels(training.labels, pred_probs, seed=config.seed)
+    seconds = time.perf_counter() - started + training.earlier_seconds
     results = {"out": str(out), "num_examples": len(task.examples), "num_classes": task.encoder.num_classes}
     results |= {"noise_rate": audit.noise_rate, "noise_rate_interval": list(audit.noise_rate_interval)}
-    results |= {"num_label_issues": audit.num_label_issues, "seconds": time.perf_counter() - started}
+    results |= {"num_label_issues": audit.num_label_issues, "seconds": seconds}
     results |= _measures(training, task, audit)
     history = _with_test_accuracy(training, task)
     run |= {"status": "complete", "results": results}

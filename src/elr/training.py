@@ -97,6 +97,9 @@ class Training:
         probe: examples whose classes are predicted after every epoch (labels, if any, are not looked at).
         folder: where metrics.jsonl and checkpoints go; None: nowhere.
 
+    Attributes:
+        earlier_seconds: training time of the epochs that a resumed run found done.
+
     Raises:
         ArgumentError: no labels, or fewer examples than a batch.
     """
@@ -127,6 +130,7 @@ class Training:
         self.folder = folder
         self.method = method
         self.state = _State(monitor or Monitor(examples.labels))
+        self.earlier_seconds = 0.0
         self.steps_per_epoch = math.ceil(len(examples) / config.batch_size)
         self._prepare()
 
@@ -186,6 +190,7 @@ class Training:
         checkpoints = Checkpoints(self.folder, self._identity(), self.accelerator) if self.folder else None
         if checkpoints and resume:
             checkpoints.load()
+        self.earlier_seconds = sum(record["seconds"] for record in self.history)
         if self.folder and self.accelerator.is_main_process:
             write_lines(self.folder / METRICS_FILE, self.history)
         if checkpoints and self.state.epoch == 0:
