@@ -1,4 +1,4 @@
-"""The embedded default over several seeds: mean and standard deviation of what `elr fit` without data prints.
+"""The embedded default over several seeds: mean and (sample) standard deviation of what `elr fit` without data prints.
 
     python benchmarks/digits.py [--seeds 3] [--json]
 
@@ -28,7 +28,7 @@ if __name__ == "__main__":
                 for key in COMPARED:
                     found.setdefault(method, {}).setdefault(key, []).append(results[key])
     table = {
-        method: {key: [statistics.mean(values), statistics.pstdev(values)] for key, values in columns.items()}
+        method: {key: [statistics.mean(values), statistics.stdev(values)] for key, values in columns.items()}
         for method, columns in found.items()
     }
     if arguments.json:

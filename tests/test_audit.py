@@ -52,6 +52,12 @@ def test_interval_covers_the_rate_as_often_as_it_says():
     assert 0.91 <= hits / 300 <= 0.99
 
 
+def test_no_issue_is_no_certainty():
+    low, high = audit_labels([0] * 10, [[0.9, 0.1]] * 10).noise_rate_interval
+    assert low == 0.0
+    assert 0.2 < high < 0.35  # Wilson: z^2 / (n + z^2)
+
+
 def test_transitions_of_a_class_never_predicted():
     matrix = estimate_transitions(np.array([0, 1]), np.array([0, 0]), num_classes=3)
     np.testing.assert_allclose(matrix, [[0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]])

@@ -380,7 +380,7 @@ def outcome(out: Path):
     return tensors, (out / "issues.csv").read_bytes(), history
 
 
-@pytest.mark.parametrize("epochs", [0, 5, 60])
+@pytest.mark.parametrize("epochs", [0, 60])
 def test_killed_at_any_moment_and_resumed_it_ends_bit_identical(epochs, table, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     unbroken = start(table, whole)
@@ -417,6 +417,24 @@ def test_interrupted_it_says_how_to_go_on(table, tmp_path):
     resumed.communicate()
     assert resumed.returncode == 0
     assert json.loads((out / "run.json").read_text())["status"] == "complete"
+
+
+def test_resuming_with_other_test_data_is_refused(run, table):
+    out, _ = run
+    flowers(seed=5).to_csv(table.with_name("other.csv"), index=False)
+    for arguments, words in (((), "data.test was"), (("--test", table.with_name("other.csv")), "data.sha256 was")):
+        result = elr("fit", table, *FIT, *arguments, "--out", out, "--resume")
+        assert result.returncode == 2
+        assert words in result.stderr
+
+
+def test_a_network_that_the_images_do_not_fit_leaves_nothing(tmp_path):
+    pixels = np.random.default_rng(0).integers(256, size=(80, 1, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "small.npz", x=pixels, y=np.arange(80) % 2)
+    result = inside("fit", tmp_path / "small.npz", "--label", "y", "--network", "fast", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "error: " in result.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_resuming_a_finished_run_gives_it_back(run, table):

@@ -89,11 +89,19 @@ def test_mixed_data_frames(data):
         model.predict(frame.drop(columns="kind"))
 
 
+def test_frames_of_numbers_may_have_missing_values(data):
+    features, given, clean = data
+    frame = pd.DataFrame(features, columns=list("abcd"))
+    frame.loc[::9, "b"] = np.nan
+    model = ELRClassifier(epochs=20, random_state=0).fit(frame, given)
+    assert (model.predict(frame) == clean).mean() > 0.9
+
+
 def test_pipeline_grid_search_and_clone(data):
     features, given, _ = data
     pipeline = make_pipeline(MinMaxScaler(), ELRClassifier(epochs=2, random_state=0))
     search = GridSearchCV(pipeline, {"elrclassifier__lam": [0.0, 3.0]}, cv=2).fit(features, given)
-    assert search.best_params_["elrclassifier__lam"] in (0.0, 3.0)
+    assert (search.cv_results_["mean_test_score"] > 0.4).all()
     assert clone(pipeline).get_params()["elrclassifier__lam"] == 3.0
 
 

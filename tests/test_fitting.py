@@ -14,7 +14,7 @@ def digits(tmp_path_factory):
     return fit(out=tmp_path_factory.mktemp("digits") / "run")
 
 
-def test_digits_reach_what_the_readme_says(digits):
+def test_digits_resist_memorization(digits):
     """One seed here; benchmarks/digits.py measures three."""
     methods = digits.results["methods"]
     elr, baseline = methods["elr"], methods["cross_entropy"]

@@ -12,6 +12,7 @@ from elr import checkpoints
 from elr.artifacts import read_lines
 from elr.data import Examples, ImageTransform
 from elr.diagnostics import Monitor
+from elr.elr import ELR
 from elr.errors import ArgumentError, CheckpointError, TrainingError
 from elr.method import LossMethod
 from elr.networks import NetworkSpec
@@ -145,7 +146,7 @@ def stopped(tmp_path, monkeypatch):
     [
         ({"learning_rate": 0.5}, "learning_rate was 0.02, now 0.5"),
         ({"seed": 7}, "seed was 0, now 7"),
-        ({"method": "cross entropy"}, "method was 'ELR', now 'LossMethod'"),
+        ({"method": "cross entropy"}, "method was 'ELR"),
     ],
 )
 def test_a_checkpoint_of_another_configuration_is_refused(stopped, settings, words):
@@ -153,7 +154,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(stopped, settings, wor
         training_of(folder=stopped, **settings).run(resume=True)
 
 
-@pytest.mark.parametrize("name", ["identity.json", "model.safetensors", "optimizer.bin", "custom_checkpoint_1.pkl"])
+@pytest.mark.parametrize("name", ["identity.json", "model.safetensors", "optimizer.bin", "parts.pt"])
 def test_a_damaged_checkpoint_is_named(stopped, name):
     [checkpoint] = checkpoints.checkpoint_folders(stopped)
     content = (checkpoint / name).read_bytes()
@@ -186,6 +187,40 @@ def test_identity_says_what_it_was(stopped):
     assert identity["state"]["loss.targets._extra_state"] == [N, C]
 
 
+def test_a_checkpoint_that_would_execute_code_is_refused(stopped, capsys):
+    class Foreign:
+        def __reduce__(self):
+            return print, ("code was executed",)
+
+    [checkpoint] = checkpoints.checkpoint_folders(stopped)
+    for name in ("parts.pt", "optimizer.bin"):
+        good = (checkpoint / name).read_bytes()
+        torch.save({"state": Foreign()}, checkpoint / name)
+        with pytest.raises(CheckpointError, match="cannot be read"):
+            training_of(folder=stopped).run(resume=True)
+        (checkpoint / name).write_bytes(good)
+    assert "executed" not in capsys.readouterr().out
+
+
+def test_another_lam_is_another_configuration(stopped):
+    other = ELR(network(), num_examples=N, num_classes=C, lam=7.0)
+    config = TrainingConfig(epochs=3, batch_size=20, device="cpu")
+    with pytest.raises(CheckpointError, match=r"lam=3\.0.*lam=7\.0"):
+        Training(other, examples(), config=config, folder=stopped).run(resume=True)
+
+
+def test_methods_see_every_row_in_order_between_epochs():
+    seen = []
+
+    class Looking(LossMethod):
+        def begin_epoch(self, epoch, view):
+            seen.append((epoch, torch.cat([batch.index for batch in view.batches()]), view.num_examples))
+
+    Training(Looking(network()), examples(), config=TrainingConfig(epochs=2, batch_size=20, device="cpu")).run()
+    assert [epoch for epoch, _, _ in seen] == [0, 1]
+    assert all(torch.equal(rows, torch.arange(N)) and count == N for _, rows, count in seen)
+
+
 def images(count=40, size=16):
     rng = np.random.default_rng(0)
     labels = rng.integers(2, size=count)
@@ -207,6 +242,47 @@ def test_images_are_augmented_the_same_way_each_time(precision):
     first = run()
     assert torch.equal(first, run())
     assert (first.argmax(dim=1) == images().labels).float().mean() > 0.9
+
+
+def test_augmentation_reaches_the_batches_and_not_the_predictions():
+    transform = ImageTransform([0.5] * 3, [0.25] * 3, padding=4, flip=True)
+    network = NetworkSpec("fast", 2).build(generator_seed=0)
+    config = TrainingConfig(batch_size=10, precision="float32", device="cpu")
+    training = Training(LossMethod(network), images(), config=config, transform=transform)
+    batch, _ = next(training._batches())
+    plain = transform(images().fetch(batch.index))
+    assert not torch.equal(batch.inputs, plain)
+    torch.testing.assert_close(batch.inputs.mean(), plain.mean(), atol=1.0, rtol=0.0)
+    rows, inputs = next(training.inputs_in_order(images()))
+    assert torch.equal(inputs, transform(images().fetch(rows)))
+
+
+def test_a_convolutional_run_in_bfloat16_resumes_bit_identical(tmp_path, monkeypatch):
+    """Batch norm, augmentation, a one-cycle schedule and low precision, broken off in the second epoch."""
+    monkeypatch.setattr(checkpoints, "COST_SHARE", math.inf)
+
+    class Stopped(Exception):
+        pass
+
+    def stop(progress):
+        if progress.step == 6:
+            raise Stopped
+
+    def make(folder):
+        method = ELR(NetworkSpec("fast", 2).build(generator_seed=0), num_examples=40, num_classes=2)
+        transform = ImageTransform([0.5] * 3, [0.25] * 3, padding=2, flip=True)
+        config = TrainingConfig(epochs=3, batch_size=10, precision="bfloat16", schedule="onecycle", device="cpu")
+        return Training(method, images(), config=config, transform=transform, folder=folder)
+
+    whole = make(None)
+    whole.run()
+    with pytest.raises(Stopped):
+        make(tmp_path).run(on_progress=stop)
+    resumed = make(tmp_path)
+    resumed.run(resume=True)
+    assert resumed.earlier_seconds > 0
+    assert torch.equal(whole.predict(images()), resumed.predict(images()))
+    assert torch.equal(whole.pred_probs(), resumed.pred_probs())
 
 
 def test_auto_precision_is_for_convolutions_on_devices_that_have_it():

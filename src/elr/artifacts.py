@@ -26,6 +26,7 @@ ISSUES_FILE = "issues.csv"
 REPORT_FILE = "report.html"
 
 _TRUSTED = ["numpy.dtype"]  # plain data, which older versions of skops do not list themselves
+_TORCH_WRITER = ("PytorchStreamWriter", "unexpected pos", "file write failed")
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EFBIG: "the file is too large"}
 
 
@@ -35,6 +36,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:  # the latter two are how safetensors and torch.save fail
+        if isinstance(error, RuntimeError) and not any(word in str(error) for word in _TORCH_WRITER):
+            raise
         number = error.errno if isinstance(error, OSError) else None
         named = [code for code in _FULL if os.strerror(code) in str(error)]
         reason = _FULL.get(number or (named[0] if named else 0), str(error))
@@ -63,6 +66,11 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
             partial.unlink(missing_ok=True)
 
 
+def is_partial(name: str) -> bool:
+    """Whether a file or folder of this name is what a killed run of ours had not finished writing."""
+    return name == "checkpoint.partial" or (name.startswith(".") and name.endswith(".partial"))
+
+
 def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
@@ -71,7 +79,7 @@ def _umask() -> int:
 
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 file whole or not at all."""
-    write_file(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    write_file(path, lambda partial: partial.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
 def append_line(path: Path, line: str) -> None:
@@ -141,7 +149,11 @@ def read_run(folder: Path) -> dict[str, Any]:
     Raises:
         ArtifactError: no run there, or one that did not finish.
     """
-    if not folder.is_dir():
+    try:
+        is_folder = folder.is_dir()
+    except OSError as error:
+        raise ArtifactError(f"{folder} cannot be looked at ({error.strerror}): expected the folder of a run") from error
+    if not is_folder:
         raise ArtifactError(f"{folder} is not a folder: expected the --out of a run of `elr fit`")
     run = read_json(folder / RUN_FILE)
     if run.get("status") != "complete":

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,14 +22,26 @@ COST_SHARE = 0.05
 
 PARTIAL = "checkpoint.partial"
 IDENTITY = "identity.json"
+PARTS = "parts.pt"
 _ADVICE = "delete it and start anew"
+
+
+class Stateful(Protocol):
+    """Anything whose state is plain values and tensors."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None: ...
 
 
 class Checkpoints:
     """The newest complete checkpoint of a run, in folder/checkpoint-EPOCH; a half-written one never has that name."""
 
-    def __init__(self, folder: Path, identity: dict[str, Any], accelerator: Accelerator) -> None:
+    def __init__(
+        self, folder: Path, identity: dict[str, Any], accelerator: Accelerator, parts: Mapping[str, Stateful]
+    ) -> None:
         self.folder = folder
+        self.parts = parts
         self.identity = identity
         self.accelerator = accelerator
         self.cost = 0.0
@@ -52,12 +64,15 @@ class Checkpoints:
         try:
             with writing(partial):
                 self.accelerator.save_state(str(partial))
+            if self.accelerator.is_main_process:
+                with writing(partial):
+                    torch.save({name: part.state_dict() for name, part in self.parts.items()}, partial / PARTS)
+                write_json(partial / IDENTITY, self.identity)
         except OutputError:
             shutil.rmtree(partial, ignore_errors=True)
             raise
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            write_json(partial / IDENTITY, self.identity)
             outdated = checkpoint_folders(self.folder)
             final = self.folder / f"checkpoint-{epoch:06d}"
             if final in outdated:  # of a run begun anew in the same folder
@@ -86,6 +101,10 @@ class Checkpoints:
         with _preserved_random_state():
             try:
                 self.accelerator.load_state(str(found[-1]))
+                # Not registered with Accelerate, which reads such objects by executing what they hold.
+                states = torch.load(found[-1] / PARTS, map_location="cpu", weights_only=True)
+                for name, part in self.parts.items():
+                    part.load_state_dict(states[name])
             except Exception as error:  # a damaged file fails in many ways
                 raise CheckpointError(f"{found[-1]} cannot be read ({error}): {_ADVICE}") from error
 

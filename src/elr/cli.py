@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from elr.errors import ELRError
+from elr.errors import ArgumentError, ELRError
 
 if TYPE_CHECKING:
     from elr.fitting import Outcome
@@ -76,7 +76,7 @@ def fit(
     batch_size: Annotated[int | None, typer.Option(help="Default: 64; 128 for convolutional networks.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate. Default: by the network.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Default: by the network.")] = None,
-    augment: Annotated[str, typer.Option(help="auto (crops and mirror images for images) or none.")] = "auto",
+    augment: Annotated[str, typer.Option(help="For images: auto (crops and mirror images), crop or none.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of weights, order of the rows and augmentation.")] = 0,
@@ -90,8 +90,6 @@ def fit(
     as_json: Json = False,
 ) -> None:
     """Train a robust model, list the suspect labels and write a report."""
-    if out is None and resume:
-        raise typer.BadParameter("--resume needs the --out of the run to go on with")
     folder = out or _free_folder(Path("elr-out"))
     command = _command(folder, added=out is None)
     with _errors(as_json, resume_with=command):
@@ -99,6 +97,8 @@ def fit(
         from elr.reading import ReadOptions
         from elr.runs import FitConfig
 
+        if out is None and resume:
+            raise ArgumentError("--resume needs the --out of the run to go on with")
         options = ReadOptions(
             label=label,
             clean_label=clean_label,
@@ -149,9 +149,10 @@ def predict(
 ) -> None:
     """Predict classes and probabilities for new data."""
     with _errors(as_json):
+        from elr.prediction import check_predictions_path, write_predictions
         from elr.prediction import predict as run_prediction
-        from elr.prediction import write_predictions
 
+        check_predictions_path(out)
         predictions = run_prediction(run, data)
         write_predictions(predictions, out)
         counts = {str(name): int(count) for name, count in predictions["predicted_label"].value_counts().items()}
@@ -184,7 +185,7 @@ def audit(
         _say(_verdict(results))
         if len(worst):
             with pd.option_context("display.max_colwidth", 60, "display.width", 160):
-                print(worst.drop(columns="is_label_issue").to_string(index=False))
+                print(_without_controls(worst.drop(columns="is_label_issue").to_string(index=False)))
         if len(worst) < results["num_label_issues"]:
             _say(f"{results['num_label_issues'] - len(worst)} more in {run / ISSUES_FILE}")
 
@@ -200,11 +201,9 @@ def _errors(as_json: bool, *, resume_with: str | None = None) -> Iterator[None]:
         _say(f"error: {error}")
         raise typer.Exit(2) from error
     except KeyboardInterrupt as interrupt:
-        again = (
-            f"; to go on: {resume_with if '--resume' in resume_with else resume_with + ' --resume'}"
-            if resume_with
-            else ""
-        )
+        again = f"; to go on: {resume_with} --resume" if resume_with else ""
+        if as_json:
+            _print_json({"error": {"type": "KeyboardInterrupt", "message": f"interrupted{again}"}})
         _say(f"interrupted{again}")
         raise typer.Exit(130) from interrupt
 
@@ -284,7 +283,8 @@ def _table(outcome: Outcome) -> str:
     width = max(map(len, shown))
     lines = [" " * width + "".join(f"{row['method']:>16}" for row in rows)]
     for key in shown:
-        lines.append(f"{key:<{width}}" + "".join(f"{row.get(key, float('nan')):>16.4g}" for row in rows))
+        cells = ["-" if row.get(key) is None else f"{row[key]:.4g}" for row in rows]
+        lines.append(f"{key:<{width}}" + "".join(f"{cell:>16}" for cell in cells))
     return "\n".join(lines)
 
 
@@ -295,7 +295,12 @@ def _noise(text: str | None) -> tuple[str, float] | None:
     try:
         return name, float(rate)
     except ValueError:
-        raise typer.BadParameter(f"--noise is {text!r}: expected NAME:RATE, such as symmetric:0.4") from None
+        raise ArgumentError(f"--noise is {text!r}: expected NAME:RATE, such as symmetric:0.4") from None
+
+
+def _without_controls(text: str) -> str:
+    """Text from data, with what would steer the terminal made visible."""
+    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
 
 
 def _free_folder(wanted: Path) -> Path:
@@ -308,14 +313,15 @@ def _free_folder(wanted: Path) -> Path:
 
 
 def _command(folder: Path, *, added: bool) -> str:
-    return shlex.join(["elr", *sys.argv[1:], *(["--out", str(folder)] if added else [])])
+    given = [argument for argument in sys.argv[1:] if argument != "--resume"]
+    return shlex.join(["elr", *given, *(["--out", str(folder)] if added else [])])
 
 
 def _print_json(content: dict[str, Any]) -> None:
     from elr.artifacts import without_nan
 
     if _speaks():
-        print(json.dumps(without_nan(content), ensure_ascii=False, allow_nan=False))
+        print(json.dumps(without_nan(content), allow_nan=False))
 
 
 def _say(text: str) -> None:

@@ -1,9 +1,11 @@
-"""Indexed examples in memory, what is done to a batch of them, and labels as class numbers."""
+"""Indexed examples in memory, arrays checked on the way there, transforms of a batch, and labels as class numbers."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +28,7 @@ class Examples:
         labels: (N,) integers, or None for examples to predict.
 
     Raises:
-        ArgumentError: lengths that differ.
+        ArgumentError: lengths that differ, inputs that are no numbers, labels that are no integers.
 
     Example:
         >>> examples = Examples(np.eye(3, dtype="float32"), [0, 1, 1])
@@ -36,7 +38,7 @@ class Examples:
 
     def __init__(self, inputs: Tensor | NDArray | sparse.spmatrix | sparse.sparray, labels: ArrayLike | None) -> None:
         self.inputs = inputs if isinstance(inputs, Tensor) else _as_rows(inputs)
-        self.labels = torch.as_tensor(np.array(labels, dtype=np.int64)) if labels is not None else None
+        self.labels = None if labels is None else _as_classes(labels)
         if self.labels is not None and self.labels.shape != (len(self),):
             raise ArgumentError(
                 f"labels have shape {tuple(self.labels.shape)} for {len(self)} examples: expected one class each"
@@ -51,17 +53,77 @@ class Examples:
             return self.inputs[index]
         return torch.from_numpy(self.inputs[index.numpy()].toarray())
 
-    @property
-    def are_images(self) -> bool:
-        """Whether the inputs are images (N, channels, H, W)."""
-        return len(self.inputs.shape) == 4
+    def first(self, count: int) -> Examples:
+        """The first rows alone, without labels."""
+        return Examples(self.inputs[:count], None)
 
 
 def _as_rows(inputs: NDArray | sparse.spmatrix | sparse.sparray) -> Tensor | sparse.csr_array:
     if sparse.issparse(inputs):
         return sparse.csr_array(inputs, dtype=np.float32)
     array = np.asarray(inputs)
-    return torch.from_numpy(array if array.dtype == np.uint8 else np.ascontiguousarray(array, dtype=np.float32))
+    if not array.ndim or array.dtype.kind not in "biuf":
+        raise ArgumentError(f"inputs are {array.dtype} of shape {array.shape}: expected numbers (N, ...)")
+    kept = np.ascontiguousarray(array, dtype=None if array.dtype == np.uint8 else np.float32)
+    return torch.from_numpy(kept if kept.flags.writeable else kept.copy())
+
+
+def _as_classes(labels: ArrayLike) -> Tensor:
+    array = np.asarray(labels)
+    if array.size and array.dtype.kind not in "iu":
+        raise ArgumentError(f"labels are {array.dtype}: expected integers, the numbers of classes")
+    return torch.from_numpy(array.astype(np.int64))
+
+
+def as_array(values: Any, name: str) -> NDArray:
+    """An array of what someone passed.
+
+    Raises:
+        DataError: a sparse matrix, lists of several lengths, or nothing that NumPy takes.
+    """
+    if sparse.issparse(values):
+        raise DataError(f"{name} are a sparse matrix: pass their .toarray(), or use ELRClassifier, which takes them")
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise DataError(f"{name} are no array of one shape ({error}): expected numbers (N, D)") from error
+
+
+def one_each(values: NDArray, count: int, *, name: str) -> NDArray:
+    """Values (count,), also from a column (count, 1).
+
+    Raises:
+        DataError: another shape.
+    """
+    flat = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    if flat.shape != (count,):
+        raise DataError(
+            f"{name} has shape {values.shape} for {count} rows: expected one value for each row, ({count},)"
+        )
+    return flat
+
+
+def checked_features(features: NDArray, name: str) -> NDArray[np.float32]:
+    """Features (N, D) as float32.
+
+    Raises:
+        DataError: another shape or type, or NaN or infinity (said where).
+    """
+    if features.ndim != 2 or not features.shape[1] or features.dtype.kind not in "fiub":
+        raise DataError(
+            f"{name} are {features.dtype} of shape {features.shape}: expected numbers (N, D), D >= 1; tables of mixed "
+            "columns go in as one data frame with label=COLUMN"
+        )
+    with np.errstate(over="ignore"):  # named below
+        converted = features.astype(np.float32)
+    bad = ~np.isfinite(converted)
+    if bad.any():
+        row, column = (int(place) for place in np.argwhere(bad)[0])
+        raise DataError(
+            f"{name} have {int(bad.sum())} values that are NaN, infinite or beyond float32, first "
+            f"{features[row, column]} in row {row}, column {column}: replace them or remove these rows"
+        )
+    return converted
 
 
 class Transform:
@@ -98,7 +160,13 @@ class ImageTransform(Transform):
     """
 
     def __init__(
-        self, mean: Sequence[float], std: Sequence[float], *, padding: int = 0, flip: bool = False, flatten: bool = False
+        self,
+        mean: Sequence[float],
+        std: Sequence[float],
+        *,
+        padding: int = 0,
+        flip: bool = False,
+        flatten: bool = False,
     ) -> None:
         self.mean = list(mean)
         self.std = list(std)
@@ -162,35 +230,36 @@ class LabelCoding:
         Raises:
             DataError: one class only, a different label in each row, or a class with a single example.
         """
-        values, counts = np.unique(np.asarray(labels), return_counts=True)
-        if len(values) < 2:
+        counts = Counter(labels)
+        if len(counts) < 2:
             raise DataError(
-                f"{column} is constant: all {len(labels)} rows say {values[:1].tolist()}; at least two classes are needed"
+                f"{column} is constant: all {len(labels)} rows say {list(counts)}; at least two classes are needed"
             )
+        values = sorted(counts)  # type: ignore[type-var]  # all text or all numbers
         if len(values) == len(labels):
             raise DataError(
-                f"{column} is different in each of the {len(labels)} rows (such as {values[0].item()!r}): that is an "
+                f"{column} is different in each of the {len(labels)} rows (such as {repr(values[0])[:80]}): that is an "
                 "identifier or a measurement, not a class; name another label column"
             )
-        if counts.min() < 2:
-            single = [repr(value) for value in values[counts < 2][:5].tolist()]
+        single = [repr(value)[:80] for value in values if counts[value] < 2]
+        if single:
             raise DataError(
-                f"{column} has {int((counts < 2).sum())} of {len(values)} classes with one example only "
-                f"({', '.join(single)}): nothing can be said about such a label; merge or remove these rows"
+                f"{column} has {len(single)} of {len(values)} classes with one example only "
+                f"({', '.join(single[:5])}): nothing can be said about such a label; merge or remove these rows"
             )
-        return cls(class_names=tuple(values.tolist()))
+        return cls(class_names=tuple(values))
 
     def encode(self, labels: Sequence[Label], *, column: str) -> NDArray[np.int64]:
-        """Class numbers (N,) of label values.
+        """Class numbers (N,) of label values; 1 and "1" are one class: columns of digits only are read as numbers.
 
         Raises:
             DataError: values that are no class of the training labels.
         """
-        number = {name: position for position, name in enumerate(self.class_names)}
-        unknown = sorted({repr(value) for value in labels if value not in number})
+        number = {str(name): position for position, name in enumerate(self.class_names)}
+        unknown = sorted({repr(value)[:80] for value in labels if str(value) not in number})
         if unknown:
             raise DataError(
                 f"{column} has {len(unknown)} values that the training labels do not have: {', '.join(unknown[:5])}; "
                 f"known classes: {', '.join(map(repr, self.class_names[:10]))}"
             )
-        return np.array([number[value] for value in labels], dtype=np.int64)
+        return np.array([number[str(value)] for value in labels], dtype=np.int64)

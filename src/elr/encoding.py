@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
@@ -68,7 +71,7 @@ class Encoder:
             raise DataError("the training data have no labels")
         coding = LabelCoding.fit(raw.labels, column=options.label_name)
         if raw.kind == TABLE and raw.table is not None:
-            columns, remarks = column_kinds(raw.table)
+            columns, remarks = column_kinds(raw.table, as_written=raw.as_written)
             plain = plain_columns(raw.table, columns, name="the training data")
             fitted = table_preprocessing(columns).fit(plain)
             return cls(kind=TABLE, coding=coding, columns=columns, preprocessing=fitted, remarks=tuple(remarks))
@@ -83,20 +86,35 @@ class Encoder:
         """Examples with class numbers (none where `raw` has no labels or they are not wanted).
 
         Raises:
-            DataError: data of another kind, shape or columns than in training, or labels unknown in training.
+            DataError: data of another kind, shape or columns than in training, values too far from those of training,
+                or labels unknown in training.
         """
         if raw.kind != self.kind:
             raise DataError(f"{name} holds {raw.kind}, the run was trained on {self.kind}: give data of that kind")
         labels = self.coding.encode(raw.labels, column=label_name) if with_labels and raw.labels is not None else None
         if self.kind == TABLE and raw.table is not None and self.columns is not None:
             plain = plain_columns(raw.table, self.columns, name=name)
-            return Examples(self.preprocessing.transform(plain), labels)
+            return Examples(self._preprocessed(plain, name), labels)
         if self.kind == IMAGES and raw.images is not None:
             return Examples(self._fitting_images(raw.images, name), labels)
         if raw.features is None or raw.features.shape[1] != self.preprocessing.n_features_in_:
             found = None if raw.features is None else raw.features.shape[1]
-            raise DataError(f"{name} has {found} features, training had {self.preprocessing.n_features_in_}")
-        return Examples(self.preprocessing.transform(raw.features), labels)
+            raise DataError(
+                f"{name} has {found} features, training had {self.preprocessing.n_features_in_}: give the same ones in "
+                "the same order"
+            )
+        return Examples(self._preprocessed(raw.features, name), labels)
+
+    def _preprocessed(self, values: Any, name: str) -> NDArray[np.float32]:
+        with np.errstate(over="ignore"):  # named below
+            rows = np.asarray(self.preprocessing.transform(values)).astype(np.float32)
+        bad = ~np.isfinite(rows).all(axis=1)
+        if bad.any():
+            raise DataError(
+                f"{name} has a value in row {int(bad.argmax())} that is too far from those of training to be computed "
+                "with: check that row"
+            )
+        return rows
 
     def _fitting_images(self, images: Tensor, name: str) -> Tensor:
         """The images with the channels of training: gray from color by the mean, color from gray by repeating."""
@@ -110,13 +128,13 @@ class Encoder:
             return images.float().mean(dim=1, keepdim=True).round().to(torch.uint8)
         return images.expand(-1, expected.channels, -1, -1)
 
-    def transform(self, *, augment: bool, flatten: bool) -> Transform:
-        """From stored rows to network inputs; `augment` adds crops and flips in training, for images."""
+    def transform(self, *, augment: bool, flatten: bool, flip: bool = True) -> Transform:
+        """From stored rows to network inputs; for images, `augment` adds crops in training, and `flip` mirroring."""
         if self.image_format is None:
             return Transform()
         padding = max(1, self.image_format.height // 8) if augment else 0  # 4 of 32 pixels, as in the paper
         return ImageTransform(
-            self.image_format.mean, self.image_format.std, padding=padding, flip=augment, flatten=flatten
+            self.image_format.mean, self.image_format.std, padding=padding, flip=augment and flip, flatten=flatten
         )
 
     @property
@@ -145,13 +163,24 @@ class Encoder:
             ArtifactError: damaged, incomplete or untrusted.
         """
         try:
-            image_format = settings["image_format"]
-            return cls(
-                kind=settings["kind"],
-                coding=LabelCoding(class_names=tuple(settings["class_names"])),
-                columns=settings["columns"],
-                preprocessing=None if image_format else read_preprocessing(folder / PREPROCESSING_FILE),
-                image_format=ImageFormat(**image_format) if image_format else None,
-            )
-        except (KeyError, TypeError) as error:
-            raise ArtifactError(f"run.json in {folder} is damaged: its encoder lacks {error}") from error
+            kind, image_format, columns = settings["kind"], settings["image_format"], settings["columns"]
+            coding = LabelCoding(class_names=tuple(settings["class_names"]))
+            if kind == IMAGES:
+                return cls(kind=IMAGES, coding=coding, image_format=ImageFormat(**image_format))
+            fitted = read_preprocessing(folder / PREPROCESSING_FILE)
+            if (
+                kind == TABLE
+                and isinstance(fitted, ColumnTransformer)
+                and list(fitted.feature_names_in_) == list(columns)
+            ):
+                return cls(kind=TABLE, coding=coding, columns=columns, preprocessing=fitted)
+            if kind == FEATURES and isinstance(fitted, StandardScaler):
+                return cls(kind=FEATURES, coding=coding, preprocessing=fitted)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ArtifactError(
+                f"run.json in {folder} is damaged: its encoder is incomplete ({error}); run `elr fit` again"
+            ) from error
+        raise ArtifactError(
+            f"{folder / PREPROCESSING_FILE} holds a {type(fitted).__name__} that does not fit run.json ({kind!r}): the "
+            "folder is mixed up or damaged; run `elr fit` again"
+        )

@@ -153,7 +153,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
     def _learn_features(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray]:
         """Check the training data and learn the preprocessing."""
         self._columns = None
-        if isinstance(X, pd.DataFrame) and not all(types.is_numeric_dtype(kind) for kind in X.dtypes):
+        if isinstance(X, pd.DataFrame) and _needs_preprocessing(X):
             validate_data(self, X, skip_check_array=True)
             labels = column_or_1d(y, warn=True)
             if len(labels) != len(X):
@@ -178,6 +178,11 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
             return self._preprocessing.transform(plain_columns(frame, self._columns, name="X"))
         checked = validate_data(self, X, reset=False, accept_sparse="csr", dtype=np.float64)
         return self._preprocessing.transform(checked)
+
+
+def _needs_preprocessing(frame: pd.DataFrame) -> bool:
+    """Whether a data frame is more than an array of numbers: other columns, or missing values."""
+    return not all(types.is_numeric_dtype(kind) for kind in frame.dtypes) or bool(frame.isna().to_numpy().any())
 
 
 def _dense(rows: Any, chunk: NDArray[np.int64]) -> torch.Tensor:

@@ -109,4 +109,5 @@ def _digits(options: ReadOptions, config: FitConfig, test: Data | None, noise: t
         raise ArgumentError("without data the embedded digits are used: --label, --test and the like need DATA")
     name, rate = noise or DIGITS_NOISE
     train, trusted = load_digits(noise=name, noise_rate=rate, seed=config.seed)
-    return make_task(train, trusted, options=options, source=f"digits ({name} noise {rate:g})")
+    source = f"digits ({name} noise {rate:g})"
+    return make_task(train, trusted, options=options, source=source, test_source="digits, the rest")

@@ -7,15 +7,18 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from elr.errors import DataError
@@ -42,38 +45,97 @@ class DecodedImages:
     unreadable: list[str]
 
 
-def list_images(root: Path) -> list[Path]:
-    """All image files below a folder, relative to it, in order of their names.
+def list_images(root: Path) -> tuple[list[Path], list[str]]:
+    """All image files below a folder, links followed, hidden files and folders left out.
+
+    Returns:
+        their paths relative to `root` in order of their names, and remarks on what else lies there.
 
     Raises:
-        DataError: there are none.
+        DataError: there are none, or a folder cannot be read.
     """
-    found = sorted(
-        path.relative_to(root)
-        for path in root.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not path.name.startswith(".")
-    )
+    found: list[Path] = []
+    others: list[Path] = []
+    visited = set()
+    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_unreadable_folder):
+        real = os.path.realpath(folder)
+        visible = [name for name in subfolders if not name.startswith(".")]
+        subfolders[:] = [] if real in visited else visible  # a link can lead back up
+        if real in visited:
+            continue
+        visited.add(real)
+        for path in (Path(folder, name) for name in names if not name.startswith(".")):
+            if path.suffix.lower() not in IMAGE_SUFFIXES:
+                others.append(path.relative_to(root))
+            elif path.is_file() or path.is_symlink():  # no pipes; a dead link is an unreadable image
+                found.append(path.relative_to(root))
     if not found:
-        raise DataError(f"no images in {root}: expected files ending in {', '.join(IMAGE_SUFFIXES)}")
-    return found
+        raise DataError(f"no images in {printable(root)}: expected files ending in {', '.join(IMAGE_SUFFIXES)}")
+    remarks = []
+    if others:
+        remarks.append(
+            f"{len(others)} files left out whose names do not end in {', '.join(IMAGE_SUFFIXES)}, such as "
+            f"{printable(min(others))}"
+        )
+    return sorted(found), remarks
 
 
-def parquet_image_column(path: Path) -> str | None:
-    """The column of encoded images in a Parquet file (binary, or a record of bytes and path); None if there is none.
+def _unreadable_folder(error: OSError) -> None:
+    raise DataError(f"folder {printable(error.filename)} cannot be read: {error.strerror}") from error
+
+
+def printable(path: Path | str) -> str:
+    r"""A path as text that can be printed and written, bytes that are no UTF-8 as \xNN.
+
+    Example:
+        >>> printable("caf\udce9/cat.png")
+        'caf\\xe9/cat.png'
+    """
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def parquet_image_columns(path: Path) -> list[str]:
+    """The columns of encoded images in a Parquet file: records of bytes and path, or bytes that begin like an image.
 
     Raises:
         DataError: not a Parquet file.
     """
-    for field in _open_parquet(path).schema_arrow:
-        is_record = pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0
-        if is_record or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
-            return field.name
-    return None
+    return [
+        field.name
+        for field in _open_parquet(path).schema_arrow
+        if (pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
+        or ((pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)) and _begins(path, field.name))
+    ]
 
 
-def parquet_other_columns(path: Path, image_column: str) -> list[str]:
-    """The columns of a Parquet file beside the images."""
-    return [name for name in _open_parquet(path).schema_arrow.names if name != image_column]
+def _begins(path: Path, column: str) -> bool:
+    """Whether one of the first values of a column of bytes is an image."""
+    for encoded, _ in islice(parquet_images(path, column), 20):
+        with suppress(Exception), Image.open(io.BytesIO(encoded if isinstance(encoded, bytes) else b"")):
+            return True
+    return False
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """The names of all columns of a Parquet file.
+
+    Raises:
+        DataError: not a Parquet file.
+    """
+    return _open_parquet(path).schema_arrow.names
+
+
+def read_parquet_columns(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Some columns of a Parquet file.
+
+    Raises:
+        DataError: not a Parquet file, or damaged.
+    """
+    file = _open_parquet(path)
+    try:
+        return file.read(columns=list(columns)).to_pandas(ignore_metadata=True)
+    except Exception as error:  # a damaged file fails in many ways
+        raise _not_parquet(path, error) from error
 
 
 def parquet_class_names(path: Path, label: str) -> list[str] | None:
@@ -89,7 +151,8 @@ def parquet_class_names(path: Path, label: str) -> list[str] | None:
 def parquet_images(path: Path, column: str) -> Iterator[tuple[Encoded | None, str]]:
     """Each image of a Parquet file, encoded, with its name; a record without bytes names a file beside the Parquet."""
     row = 0
-    for batch in _open_parquet(path).iter_batches(batch_size=1000, columns=[column]):
+    batches = _open_parquet(path).iter_batches(batch_size=1000, columns=[column])
+    while (batch := _next(batches, path)) is not None:
         for value in batch.column(0).to_pylist():
             record = value if isinstance(value, dict) else {"bytes": value}
             name = record.get("path") or f"row {row}"
@@ -98,8 +161,18 @@ def parquet_images(path: Path, column: str) -> Iterator[tuple[Encoded | None, st
             row += 1
 
 
+def _next(batches: Iterator[pa.RecordBatch], path: Path) -> pa.RecordBatch | None:
+    try:
+        return next(batches, None)
+    except Exception as error:  # a damaged file fails in many ways
+        raise _not_parquet(path, error) from error
+
+
 def decode_images(
-    sources: Callable[[], Iterator[tuple[Encoded | None, str]]], *, size: int | None = None, skip_unreadable: bool = False
+    sources: Callable[[], Iterator[tuple[Encoded | None, str]]],
+    *,
+    size: int | None = None,
+    skip_unreadable: bool = False,
 ) -> DecodedImages:
     """Decode images on all cores, to RGB, cut to a centered square and resized.
 
@@ -117,7 +190,7 @@ def decode_images(
     def decode(source: tuple[Encoded | None, str]) -> NDArray[np.uint8] | Exception:
         try:
             return _decode(source[0], size)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except Exception as error:  # decoders fail in many ways on damaged files
             return error
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -126,16 +199,15 @@ def decode_images(
                 if isinstance(decoded, Exception):
                     unreadable.append(name)
                     if not skip_unreadable:
-                        raise DataError(
-                            f"image {name} cannot be read ({decoded}): mend or remove it, or pass --skip-unreadable "
-                            "(skip_unreadable=True) to leave such images out"
-                        )
+                        raise _unreadable(name, decoded)
                 else:
                     images.append(decoded)
                     rows.append(row)
                     names.append(name)
+    if not images and not unreadable:
+        raise DataError("there are no images: the data have no rows")
     if not images:
-        raise DataError(f"none of the {len(unreadable)} images can be read, such as {unreadable[0]}")
+        raise DataError(f"none of the {len(unreadable)} images can be read, such as {unreadable[0]}: mend the data")
     return DecodedImages(
         images=torch.from_numpy(np.stack(images)),
         rows=np.array(rows, dtype=np.int64),
@@ -146,11 +218,11 @@ def decode_images(
 
 def file_sources(root: Path, paths: Sequence[Path]) -> Callable[[], Iterator[tuple[Encoded | None, str]]]:
     """The sources of files below a folder, for `decode_images`."""
-    return lambda: ((root / path, str(root / path)) for path in paths)
+    return lambda: ((root / path, printable(root / path)) for path in paths)
 
 
 def thumbnail(image: Tensor, *, side: int = 64) -> bytes:
-    """A stored image (channels, H, W) uint8 as PNG bytes, `side` pixels wide at most, enlarged without smoothing if small."""
+    """A stored image (channels, H, W) uint8 as PNG bytes, at most `side` pixels wide, enlarged unsmoothed if small."""
     array = image.numpy().transpose(1, 2, 0)
     picture = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
     if max(picture.size) < side:
@@ -168,20 +240,46 @@ def _decode(source: Encoded | None, size: int) -> NDArray[np.uint8]:
         raise ValueError("it has neither bytes nor a path")
     with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
         image.draft("RGB", (size, size))  # lets a JPEG decode straight to a smaller size
-        upright = ImageOps.exif_transpose(image).convert("RGB")
+        upright = _rgb(ImageOps.exif_transpose(image))
     if upright.size != (size, size):
         upright = ImageOps.fit(upright, (size, size), Image.Resampling.BICUBIC)
     return np.asarray(upright).transpose(2, 0, 1)
 
 
+def _rgb(image: Image.Image) -> Image.Image:
+    """8-bit color: 16-bit gray is scaled, what is transparent becomes white."""
+    if image.mode.startswith("I"):
+        pixels = np.asarray(image)
+        if pixels.min() < 0 or pixels.max() > 65_535:
+            raise ValueError("its pixels have 32 bits: expected 8 or 16")
+        image = Image.fromarray((pixels / 257).round().astype(np.uint8))
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers: expected 8 or 16 bits")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def _unreadable(name: str, error: Exception) -> DataError:
+    reason = str(error) or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):
+        reason = "it is empty or no image"
+    elif isinstance(error, FileNotFoundError):
+        reason = f"there is no file {printable(error.filename)}"
+    return DataError(
+        f"image {name} cannot be read ({reason}): mend or remove it, or pass --skip-unreadable (skip_unreadable=True) "
+        "to leave such images out"
+    )
+
+
 def _common_size(sources: Callable[[], Iterator[tuple[Encoded | None, str]]]) -> int:
     sides = []
     for (encoded, _), _ in zip(sources(), range(100), strict=False):
-        try:
-            with Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded or "") as image:
-                sides.append(min(image.size))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            continue  # decode_images names it
+        if encoded is None:
+            continue
+        with suppress(Exception), Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded) as image:
+            sides.append(min(image.size))  # decode_images names those that cannot be read
     return int(np.clip(np.median(sides), SMALLEST, LARGEST)) if sides else SMALLEST
 
 
@@ -199,5 +297,10 @@ def _chunks(sources: Iterator[tuple[Encoded | None, str]], length: int = 1000) -
 def _open_parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {error}") from error
+    except Exception as error:  # a damaged file fails in many ways
+        raise _not_parquet(path, error) from error
+
+
+def _not_parquet(path: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split())
+    return DataError(f"{printable(path)} cannot be read as Parquet: {reason}; mend or replace the file")

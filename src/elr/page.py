@@ -48,7 +48,7 @@ def _report(task: Task, fitted: Fitted, baseline: Fitted | None) -> Report:
     return Report(
         title=f"Labels of {Path(task.source).name}",
         out=str(fitted.out),
-        command=run["command"],
+        command=run["command"] or "elr.fit(...) from Python; run.json has every setting",
         created=run["created"],
         num_examples=results["num_examples"],
         num_classes=results["num_classes"],
@@ -84,7 +84,7 @@ def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
         "method": config["method"],
         "network": run["network"]["name"] + (f" {'-'.join(map(str, hidden))}" if hidden else ""),
         **method,
-        "augmentation": "crop, flip" if run["augmented"] else "none",
+        "augmentation": {"auto": "crop, flip"}.get(run["augment"], run["augment"]),
         **{
             key: training[key]
             for key in ("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "schedule")

@@ -13,14 +13,14 @@ import torch
 from elr import artifacts
 from elr.data import Examples
 from elr.encoding import Encoder
-from elr.errors import ArtifactError, OutputError
+from elr.errors import ArgumentError, ArtifactError, OutputError
 from elr.method import LossMethod
 from elr.networks import NetworkSpec
 from elr.reading import Data, ReadOptions, read_data
 from elr.tasks import data_name
 
 
-def predict(folder: Path, data: Data) -> pd.DataFrame:
+def predict(folder: str | Path, data: Data) -> pd.DataFrame:
     """Classes and probabilities for new data, from the folder of a run.
 
     Args:
@@ -32,17 +32,19 @@ def predict(folder: Path, data: Data) -> pd.DataFrame:
 
     Raises:
         ArtifactError: not the folder of a finished run, or damaged.
-        DataError: data that do not fit the run, or labels that training did not have.
+        ArgumentError: `data` is nothing that can be read.
+        DataError: data that do not fit the run, or a label column with labels that training did not have.
     """
-    run = artifacts.read_run(folder)
-    encoder = Encoder.load(folder, run["encoder"])
-    spec = NetworkSpec.from_json(run["network"])
-    stored = run["data"]["options"]
-    options = ReadOptions(**{**stored, "ignore": tuple(stored["ignore"])})
+    folder = Path(folder)
+    encoder, spec, options = _read_run(folder)
     if encoder.image_format is not None:
         options = replace(options, image_size=encoder.image_format.height)
+    if isinstance(data, tuple) and len(data) == 2:
+        data = (data[0], None)
     raw = read_data(data, options, training=False)
-    examples = encoder.encode(raw, name=data_name(data), label_name=options.label_name)
+    examples = encoder.encode(
+        raw, name=data_name(data), label_name=options.label_name, with_labels=options.label is not None
+    )
     network = spec.build(generator_seed=0)
     try:
         network.load_state_dict(artifacts.read_tensors(folder / artifacts.MODEL_FILE))
@@ -52,9 +54,25 @@ def predict(folder: Path, data: Data) -> pd.DataFrame:
     columns: dict[str, Any] = {"row": raw.rows}
     if raw.ids is not None:
         columns["id"] = raw.ids
-    columns["predicted_label"] = np.array(encoder.coding.class_names, dtype=object)[probs.argmax(axis=1)]
+    columns["predicted_label"] = [encoder.coding.class_names[number] for number in probs.argmax(axis=1)]
     columns |= {f"prob_{name}": probs[:, number] for number, name in enumerate(encoder.coding.class_names)}
     return pd.DataFrame(columns)
+
+
+def _read_run(folder: Path) -> tuple[Encoder, NetworkSpec, ReadOptions]:
+    """What a run wrote about itself."""
+    run = artifacts.read_run(folder)
+    try:
+        encoder, spec = Encoder.load(folder, run["encoder"]), NetworkSpec.from_json(run["network"])
+        stored = ReadOptions(**run["data"]["options"])
+    except (KeyError, TypeError, ArgumentError) as error:
+        raise ArtifactError(f"run.json in {folder} is damaged ({error!r}): run `elr fit` again") from error
+    if len(encoder.coding.class_names) != spec.num_classes:
+        raise ArtifactError(
+            f"run.json in {folder} is damaged: it names {len(encoder.coding.class_names)} classes, its network has "
+            f"{spec.num_classes}; run `elr fit` again"
+        )
+    return encoder, spec, stored
 
 
 @torch.no_grad()
@@ -71,13 +89,21 @@ def write_predictions(predictions: pd.DataFrame, path: Path) -> None:
     Raises:
         OutputError: another suffix, an existing file (nothing is overwritten), or no room.
     """
-    suffix = path.suffix.lower()
-    if suffix not in (".csv", ".parquet"):
-        raise OutputError(f"{path} ends in {suffix!r}: expected .csv or .parquet")
-    if path.exists():
-        raise OutputError(f"{path} exists already: choose another --out, or remove it")
-    if suffix == ".csv":
+    check_predictions_path(path)
+    if path.suffix.lower() == ".csv":
         artifacts.write_file(path, lambda partial: predictions.to_csv(partial, index=False))
     else:
-        texts = predictions.astype({"predicted_label": str})
-        artifacts.write_file(path, lambda partial: texts.to_parquet(partial, index=False))
+        artifacts.write_file(path, lambda partial: predictions.to_parquet(partial, index=False))
+
+
+def check_predictions_path(path: Path) -> None:
+    """Raise what `write_predictions` would, before any work is done.
+
+    Raises:
+        OutputError: another suffix, or an existing file.
+    """
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise OutputError(f"{path} ends in {path.suffix!r}: expected .csv or .parquet")
+    with artifacts.writing(path):
+        if path.exists():
+            raise OutputError(f"{path} exists already: choose another --out, or remove it")

@@ -1,8 +1,8 @@
-"""Anyone's data, as it lies: a table, a folder of images, a Parquet file of images, arrays. Read, checked, not yet encoded."""
+"""Anyone's data, as it lies: a table, a folder or Parquet file of images, arrays. Read, checked, not yet encoded."""
 
 from __future__ import annotations
 
-import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,11 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from elr import images as pictures
-from elr.data import Label
-from elr.errors import DataError
+from elr.data import Label, as_array, checked_features, one_each
+from elr.errors import ArgumentError, DataError
 from elr.tables import TABLE_SUFFIXES, label_values, read_table
 
 TABLE, IMAGES, FEATURES = "table", "images", "features"
+_SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +28,15 @@ class ReadOptions:
     """How to read data. Plain values only.
 
     Args:
-        label: column (or array) of the given labels; not needed for a folder of images, whose subfolders are the labels.
+        label: column (or array) of the given labels; not for a folder of images, whose subfolders are the labels.
         clean_label: column (or array) of labels known to be right: never trained on, only measured against.
         id: column that names each row, such as a file name or key: not learned from, shown beside suspects.
         ignore: columns not to learn from.
         image_size: side in pixels to which images are brought; default: theirs, at most 64.
         skip_unreadable: leave unreadable images out instead of stopping.
+
+    Raises:
+        ArgumentError: a name that is no text, one column in two roles, or an image size below 1.
     """
 
     label: str | None = None
@@ -42,10 +46,30 @@ class ReadOptions:
     image_size: int | None = None
     skip_unreadable: bool = False
 
+    def __post_init__(self) -> None:
+        if isinstance(self.ignore, str):
+            raise ArgumentError(f"ignore is {self.ignore!r}: expected a sequence of column names, ({self.ignore!r},)")
+        object.__setattr__(self, "ignore", tuple(self.ignore))
+        named = {"label": self.label, "clean_label": self.clean_label, "id": self.id}
+        for role, name in [*named.items(), *(("ignore", name) for name in self.ignore)]:
+            if name is not None and not (isinstance(name, str) and name):
+                raise ArgumentError(f"{role} is {name!r}: expected the name of a column as text, such as '0'")
+        if self.label is not None and self.label in (self.clean_label, *self.ignore):
+            raise ArgumentError(
+                f"column {self.label!r} is named as label and as clean_label or ignore: expected one role"
+            )
+        if self.image_size is not None and (not isinstance(self.image_size, int) or self.image_size < 1):
+            raise ArgumentError(f"image_size is {self.image_size!r}: expected whole pixels, at least 1")
+
     @property
     def label_name(self) -> str:
         """How messages name the label."""
-        return f"label column {self.label!r}" if self.label else "the label (name of the subfolder)"
+        return f"label column {self.label!r}" if self.label else "the label"
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """Columns that are not learned from."""
+        return tuple(name for name in (self.label, self.clean_label, self.id, *self.ignore) if name is not None)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +85,7 @@ class RawData:
         labels: M given labels, None if the source has none.
         clean_labels: M labels known to be right, if any are.
         ids: M names of rows, if they have any.
-        class_names: names of the classes 0, 1, ... where the source tells them apart from the labels.
+        as_written: for "table", whether numbers stand as text, as in the file.
         remarks: what the user should know about the reading.
     """
 
@@ -73,6 +97,7 @@ class RawData:
     labels: list[Label] | None = None
     clean_labels: list[Label] | None = None
     ids: list[str] | None = None
+    as_written: bool = False
     remarks: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -94,86 +119,120 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Raw
 
     Raises:
         DataError: whatever makes the data unusable.
+        ArgumentError: `data` is none of these.
     """
     if isinstance(data, pd.DataFrame):
         return _from_frame(data, options, name="the data frame", training=training)
-    if isinstance(data, tuple):
+    if isinstance(data, tuple) and len(data) == 2:
         inputs, labels = data
-        return _from_arrays(np.asarray(inputs), labels, options, name="the inputs")
+        return _from_arrays(as_array(inputs, "the inputs"), labels, options, name="the inputs")
+    if not isinstance(data, str | Path) or not str(data):
+        found = "an empty path" if isinstance(data, str) else f"a {type(data).__name__}"
+        raise ArgumentError(f"data is {found}: expected a path, a data frame, or a pair (inputs, labels or None)")
     path = Path(data)
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:
+        raise DataError(f"{pictures.printable(path)[:200]} cannot be read: {error.strerror}") from error
+    if is_folder:
         return _from_folder(path, options, training=training)
-    if not path.is_file():
-        raise DataError(f"no such file: {path}")
-    if path.suffix.lower() == ".npz":
+    if not is_file:
+        raise DataError(f"no such file: {pictures.printable(path)} (looked for from {Path.cwd()})")
+    return _from_file(path, options, training=training)
+
+
+def _from_file(path: Path, options: ReadOptions, *, training: bool) -> RawData:
+    suffix, name = path.suffix.lower(), pictures.printable(path)
+    if suffix == ".npz":
         return _from_npz(path, options, training=training)
-    if path.suffix.lower() == ".parquet" and (column := pictures.parquet_image_column(path)):
-        return _from_image_parquet(path, column, options, training=training)
-    if path.suffix.lower() not in TABLE_SUFFIXES:
+    if suffix == ".parquet":
+        columns = [column for column in pictures.parquet_image_columns(path) if column not in options.apart]
+        if len(columns) > 1:
+            raise DataError(f"{name} has {len(columns)} columns of images ({_some(columns)}): --ignore all but one")
+        if columns:
+            return _from_image_parquet(path, columns[0], options, training=training)
+    if suffix not in TABLE_SUFFIXES:
         raise DataError(
-            f"{path} ends in {path.suffix!r}: expected a table ({', '.join(TABLE_SUFFIXES)}), an .npz of arrays, or a "
+            f"{name} ends in {path.suffix!r}: expected a table ({', '.join(TABLE_SUFFIXES)}), an .npz of arrays, or a "
             "folder of images"
         )
-    special = [name for name in (options.label, options.clean_label) if name]
-    return _from_frame(read_table(path, as_text=special), options, name=str(path), training=training)
+    as_written = suffix != ".parquet"
+    special = [column for column in (options.label, options.clean_label, options.id) if column]
+    frame = read_table(path, as_text=special, as_written=as_written)
+    return _from_frame(frame, options, name=name, training=training, as_written=as_written)
 
 
-def _from_frame(frame: pd.DataFrame, options: ReadOptions, *, name: str, training: bool) -> RawData:
-    frame = frame.rename(columns=str)
-    labels, clean, ids = _label_columns(frame, options, name=name, training=training)
+def _from_frame(
+    frame: pd.DataFrame, options: ReadOptions, *, name: str, training: bool, as_written: bool = False
+) -> RawData:
+    frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
+    _check_columns(list(frame.columns), options, name=name, training=training)
     if not len(frame):
-        raise DataError(f"{name} has no rows")
-    for column in options.ignore if training else ():
-        _require(frame, column, name=name, role="column to ignore")
-    used = {options.label, options.clean_label, options.id, *options.ignore}
+        raise DataError(f"{name} has no rows: expected at least two of each class")
+    labels, clean, ids = _label_columns(frame, options, name=name, training=training)
     return RawData(
         kind=TABLE,
         rows=np.arange(len(frame)),
-        table=frame[[column for column in frame.columns if column not in used]],
+        table=frame[[column for column in frame.columns if column not in options.apart]],
         labels=labels,
         clean_labels=clean,
         ids=ids,
+        as_written=as_written,
     )
+
+
+def _check_columns(columns: list[str], options: ReadOptions, *, name: str, training: bool) -> None:
+    """Refuse columns of one name, and for training the lack of one that the options name."""
+    if len(set(columns)) < len(columns):
+        twice, count = Counter(columns).most_common(1)[0]
+        raise DataError(f"{name} has {count} columns named {twice!r}: rename all but one")
+    if not training:
+        return
+    if not options.label:
+        raise DataError(f"{name} needs a label column: name it with --label (label=...); it has {_some(columns)}")
+    for role, column in [
+        ("label column", options.label),
+        ("clean-label column", options.clean_label),
+        ("id column", options.id),
+        *(("column to ignore", column) for column in options.ignore),
+    ]:
+        if column is not None and column not in columns:
+            raise DataError(f"{name} has no {role} {column!r}: it has {_some(columns)}")
 
 
 def _label_columns(
     frame: pd.DataFrame, options: ReadOptions, *, name: str, training: bool
 ) -> tuple[list[Label] | None, list[Label] | None, list[str] | None]:
-    """Given labels, clean labels and names of rows, from their columns."""
-    if training and not options.label:
-        raise DataError(f"{name} needs a label column: name it with --label (label=...); it has {_some(frame.columns)}")
+    """Given labels, clean labels and names of rows, from their columns; None without, or if empty and not needed."""
 
     def values(column: str | None, role: str) -> list[Label] | None:
-        if column is None or (column not in frame.columns and not training):
+        if column not in frame.columns or (not training and frame[column].isna().all()):
             return None
-        _require(frame, column, name=name, role=role)
         return label_values(frame[column], name=f"{role} {column!r} of {name}")
 
-    ids = None
-    if options.id and (training or options.id in frame.columns):
-        _require(frame, options.id, name=name, role="id column")
-        ids = [str(value) for value in frame[options.id].tolist()]
-    return values(options.label, "label column"), values(options.clean_label, "clean-label column"), ids
+    given, clean = values(options.label, "label column"), values(options.clean_label, "clean-label column")
+    return given, clean, _row_names(frame[options.id]) if options.id in frame.columns else None
 
 
-def _require(frame: pd.DataFrame, column: str, *, name: str, role: str) -> None:
-    if column not in frame.columns:
-        raise DataError(f"{name} has no {role} {column!r}: it has {_some(frame.columns)}")
+def _row_names(column: pd.Series) -> list[str]:
+    return ["" if gone else str(value) for value, gone in zip(column.tolist(), column.isna(), strict=True)]
 
 
 def _some(names: Sequence[str] | pd.Index) -> str:
     shown = ", ".join(repr(str(name)) for name in names[:20])
-    return f"{shown}, and {len(names) - 20} more" if len(names) > 20 else shown
+    return f"{shown}, and {len(names) - 20} more" if len(names) > 20 else shown or "none"
 
 
 def _from_folder(root: Path, options: ReadOptions, *, training: bool) -> RawData:
-    paths = pictures.list_images(root)
+    paths, remarks = pictures.list_images(root)
     loose = [path for path in paths if len(path.parts) == 1]
-    if loose and (training or len(loose) < len(paths)):
-        raise DataError(
-            f"{root} has {len(loose)} images outside of any class folder, such as {loose[0]}: expected "
-            f"{root}/CLASS/IMAGE for every image"
+    if training:
+        _check_folder(root, paths, loose, options)
+        used = {path.parts[0] for path in paths}
+        empty = sorted(
+            each.name for each in root.iterdir() if each.is_dir() and each.name[0] != "." and each.name not in used
         )
+        remarks += [f"folder {pictures.printable(name)!r} left out: it has no images" for name in empty]
     decoded = pictures.decode_images(
         pictures.file_sources(root, paths), size=options.image_size, skip_unreadable=options.skip_unreadable
     )
@@ -182,17 +241,44 @@ def _from_folder(root: Path, options: ReadOptions, *, training: bool) -> RawData
         kind=IMAGES,
         rows=decoded.rows,
         images=decoded.images,
-        labels=None if loose else [path.parts[0] for path in kept],
-        ids=[str(path) for path in kept],
-        remarks=_unreadable(decoded),
+        labels=None if loose else [pictures.printable(path.parts[0]) for path in kept],
+        ids=[pictures.printable(path) for path in kept],
+        remarks=remarks + _unreadable(decoded),
     )
 
 
+def _check_folder(root: Path, paths: list[Path], loose: list[Path], options: ReadOptions) -> None:
+    """Refuse a folder of images that cannot be trained on as it lies."""
+    name = pictures.printable(root)
+    if options.apart:
+        raise DataError(
+            f"{name} is a folder of images and has no columns such as {options.apart[0]!r}: its subfolders are the "
+            "labels; leave out --label, --clean-label, --id and --ignore"
+        )
+    if loose:
+        raise DataError(
+            f"{name} has {len(loose)} images outside of any class folder, such as {pictures.printable(loose[0])}: "
+            f"expected {name}/CLASS/IMAGE for every image"
+        )
+    classes = {path.parts[0] for path in paths}
+    if {each.lower() for each in classes} <= _SPLITS:
+        raise DataError(
+            f"{name} holds splits ({', '.join(sorted(classes))}), not classes: give one of them as data, such as "
+            f"{name}/{min(classes)}, another as --test"
+        )
+
+
 def _from_image_parquet(path: Path, column: str, options: ReadOptions, *, training: bool) -> RawData:
-    frame = pd.read_parquet(path, columns=pictures.parquet_other_columns(path, column))
-    labels, clean, ids = _label_columns(frame, options, name=str(path), training=training)
-    names = pictures.parquet_class_names(path, options.label) if options.label else None
-    labels, clean = _named(labels, names), _named(clean, names)
+    place, columns = pictures.printable(path), pictures.parquet_columns(path)
+    _check_columns(columns, options, name=place, training=training)
+    used = [name for name in (options.label, options.clean_label, options.id) if name in columns]
+    frame = pictures.read_parquet_columns(path, used)
+    labels, clean, ids = _label_columns(frame, options, name=place, training=training)
+    names = pictures.parquet_class_names(path, options.label or "")
+    clean_names = pictures.parquet_class_names(path, options.clean_label or "") or names
+    labels = _named(labels, names, place=f"{options.label_name} of {place}", training=training)
+    place = f"clean-label column {options.clean_label!r} of {place}"
+    clean = _named(clean, clean_names, place=place, training=training)
     decoded = pictures.decode_images(
         lambda: pictures.parquet_images(path, column), size=options.image_size, skip_unreadable=options.skip_unreadable
     )
@@ -207,10 +293,20 @@ def _from_image_parquet(path: Path, column: str, options: ReadOptions, *, traini
     )
 
 
-def _named(labels: list[Label] | None, names: list[str] | None) -> list[Label] | None:
-    if labels is None or names is None:
+def _named(labels: list[Label] | None, names: list[str] | None, *, place: str, training: bool) -> list[Label] | None:
+    """Class names for class numbers, where the file has names; -1 throughout says that there are no labels."""
+    if labels is None or names is None or not all(isinstance(label, int) for label in labels):
         return labels
-    return [names[label] if isinstance(label, int) and 0 <= label < len(names) else label for label in labels]
+    numbers = [int(label) for label in labels]
+    if not training and set(numbers) == {-1}:
+        return None
+    wrong = [row for row, number in enumerate(numbers) if not 0 <= number < len(names)]
+    if wrong:
+        raise DataError(
+            f"{place} is {numbers[wrong[0]]} in row {wrong[0]} (one of {len(wrong)} such rows): expected 0 to "
+            f"{len(names) - 1}, the classes that the file names (-1: no label); remove these rows, or label them"
+        )
+    return [names[number] for number in numbers]
 
 
 def _at(values: Sequence[Any] | None, rows: NDArray[np.int64]) -> list[Any] | None:
@@ -218,65 +314,83 @@ def _at(values: Sequence[Any] | None, rows: NDArray[np.int64]) -> list[Any] | No
 
 
 def _unreadable(decoded: pictures.DecodedImages) -> list[str]:
-    return [f"unreadable image left out: {name}" for name in decoded.unreadable]
+    shown, more = decoded.unreadable[:20], len(decoded.unreadable) - 20
+    remarks = [f"unreadable image left out: {name}" for name in shown]
+    return [*remarks, f"{more} more unreadable images left out"] if more > 0 else remarks
 
 
 def _from_npz(path: Path, options: ReadOptions, *, training: bool) -> RawData:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read as .npz without executing pickled code: {error}") from error
-    label = options.label
-    if training and label not in arrays:
-        raise DataError(f"{path} has no array {label!r} of labels: name it with --label; it has {_some(list(arrays))}")
-    apart = {label, options.clean_label, options.id, *options.ignore}
-    candidates = [name for name, array in arrays.items() if name not in apart and array.ndim in (2, 4)]
+    place = pictures.printable(path)
+    arrays, refused = _npz_arrays(path)
+    names = [*arrays, *refused]
+    roles = {"label": options.label, "clean-label": options.clean_label, "id": options.id}
+    for role, name in roles.items():
+        if name in refused:
+            raise DataError(
+                f"{place} cannot be read without executing pickled code: its {role} array {name!r} holds Python "
+                "objects; save it as text or numbers (array.astype(str))"
+            )
+        if training and name not in arrays and (name or role == "label"):
+            raise DataError(f"{place} has no {role} array {name!r}: it has {_some(names)}; name one with --{role}")
+    candidates = [name for name, array in arrays.items() if name not in options.apart and array.ndim in (2, 4)]
     if len(candidates) != 1:
+        found = ", ".join(f"{name!r}: {array.dtype} {array.shape}" for name, array in arrays.items())
+        found += "".join(f", {name!r}: pickled, refused" for name in refused)
         raise DataError(
-            f"{path} has {len(candidates)} arrays of features (N, D) or images (N, channels, H, W) beside the labels "
-            f"({_some(candidates) or 'none'}): expected one; name the others with --ignore"
+            f"{place} has {len(candidates)} arrays of features (N, D) or images (N, channels, H, W) beside the labels "
+            f"({found}): expected one; name others with --ignore"
         )
-    raw = _from_arrays(arrays[candidates[0]], arrays.get(label or ""), options, name=f"{path}, array {candidates[0]!r}")
-    if options.clean_label:
-        if options.clean_label not in arrays:
-            raise DataError(f"{path} has no array {options.clean_label!r}: it has {_some(list(arrays))}")
-        raw = replace(raw, clean_labels=label_values(pd.Series(arrays[options.clean_label]), name=options.clean_label))
-    if options.id and options.id in arrays:
-        raw = replace(raw, ids=[str(value) for value in arrays[options.id].tolist()])
+    chosen = candidates[0]
+    raw = _from_arrays(arrays[chosen], arrays.get(options.label or ""), options, name=f"{place}, array {chosen!r}")
+    if options.clean_label in arrays:
+        clean = _array_labels(arrays[options.clean_label], len(raw), name=f"array {options.clean_label!r} of {place}")
+        raw = replace(raw, clean_labels=clean)
+    if options.id in arrays:
+        ids = pd.Series(one_each(arrays[options.id], len(raw), name=f"array {options.id!r} of {place}"))
+        raw = replace(raw, ids=_row_names(ids))
     return raw
 
 
-def _from_arrays(inputs: NDArray, labels: ArrayLike | None, options: ReadOptions, *, name: str) -> RawData:
-    values = None if labels is None else label_values(pd.Series(np.asarray(labels)), name=options.label_name)
-    if values is not None and len(values) != len(inputs):
-        raise DataError(f"{name} have {len(inputs)} rows, the labels {len(values)}: expected one label per row")
-    if not len(inputs):
-        raise DataError(f"{name} have no rows")
-    if inputs.ndim == 4:
-        if inputs.dtype != np.uint8 or inputs.shape[1] not in (1, 3):
-            raise DataError(
-                f"{name} are {inputs.dtype} of shape {inputs.shape}: expected images as uint8 (N, channels, H, W) with 1 "
-                "or 3 channels"
-            )
-        return RawData(kind=IMAGES, rows=np.arange(len(inputs)), images=torch.from_numpy(np.ascontiguousarray(inputs)), labels=values)
-    return RawData(kind=FEATURES, rows=np.arange(len(inputs)), features=checked_features(inputs, name), labels=values)
-
-
-def checked_features(features: NDArray, name: str) -> NDArray[np.float32]:
-    """Features (N, D) as float32.
-
-    Raises:
-        DataError: another shape or type, or NaN or infinity (said where).
-    """
-    if features.ndim != 2 or not features.shape[1] or features.dtype.kind not in "fiub":
-        raise DataError(f"{name} are {features.dtype} of shape {features.shape}: expected numbers (N, D), D >= 1")
-    converted = features.astype(np.float32)
-    bad = ~np.isfinite(converted)
-    if bad.any():
-        row, column = (int(place) for place in np.argwhere(bad)[0])
+def _npz_arrays(path: Path) -> tuple[dict[str, NDArray], list[str]]:
+    """The arrays of an .npz, and the names of those that could execute code on reading."""
+    arrays: dict[str, NDArray] = {}
+    refused: list[str] = []
+    try:
+        with path.open("rb") as handle:
+            archive = np.load(handle, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError("it is a single array, as numpy.save writes it")
+            for name in archive.files:
+                try:
+                    arrays[name] = np.asarray(archive[name])
+                except ValueError as error:
+                    if "allow_pickle" not in str(error):
+                        raise
+                    refused.append(name)
+    except Exception as error:  # a damaged archive fails in many ways
+        reason = "it is pickled, which could execute code" if "pickle" in str(error) else error
         raise DataError(
-            f"{name} have {int(bad.sum())} values that are NaN, infinite or beyond float32, first {features[row, column]} "
-            f"in row {row}, column {column}: replace them or remove these rows"
+            f"{pictures.printable(path)} cannot be read as .npz: {reason}; write it with numpy.savez"
+        ) from error
+    return arrays, refused
+
+
+def _array_labels(labels: ArrayLike, count: int, *, name: str) -> list[Label]:
+    return label_values(pd.Series(one_each(as_array(labels, name), count, name=name)), name=name)
+
+
+def _from_arrays(inputs: NDArray, labels: ArrayLike | None, options: ReadOptions, *, name: str) -> RawData:
+    if not inputs.ndim or not len(inputs):
+        raise DataError(f"{name} have no rows: expected numbers (N, D) or images (N, channels, H, W), N >= 2")
+    values = None if labels is None else _array_labels(labels, len(inputs), name=options.label_name)
+    if inputs.ndim < 3:
+        features = checked_features(inputs, name)
+        return RawData(kind=FEATURES, rows=np.arange(len(inputs)), features=features, labels=values)
+    if inputs.ndim != 4 or inputs.dtype != np.uint8 or inputs.shape[1] not in (1, 3) or not inputs.size:
+        raise DataError(
+            f"{name} are {inputs.dtype} of shape {inputs.shape}: expected images as uint8 in 0 .. 255 of shape "
+            "(N, channels, H, W) with 1 or 3 channels; array.transpose(0, 3, 1, 2) brings channels forward, "
+            "array[:, None] adds a channel, (255 * array).astype('uint8') converts from 0 .. 1"
         )
-    return converted
+    images = torch.from_numpy(np.array(inputs, order="C"))  # a copy: the caller's may be read-only, or change
+    return RawData(kind=IMAGES, rows=np.arange(len(inputs)), images=images, labels=values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import time
 from collections.abc import Callable
@@ -31,7 +32,7 @@ from elr.tasks import Task
 from elr.training import Progress, Training
 
 METHODS = ("elr", "cross_entropy")
-AUGMENTATIONS = ("auto", "none")
+AUGMENTATIONS = ("auto", "crop", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,8 @@ class FitConfig:
         batch_size: default 64 for tables and features, 128 for images.
         learning_rate: default 0.02 for tables and features, 0.1 for images.
         weight_decay: default 5e-3 for tables and features, 2e-3 for images.
-        augment: "auto" (crops and mirror images for convolutional networks) or "none".
+        augment: for convolutional networks: "auto" (crops and mirror images), "crop" (where a mirror image may be of
+            another class: letters, digits, road signs) or "none".
         precision: see `TrainingConfig`.
         device: see `TrainingConfig`.
         seed: of weights, order, augmentation.
@@ -141,8 +143,9 @@ def run_task(
     if found is not None and found["status"] == "complete":
         return _finished(out, found)
     training = _training(task, config, description, out)
+    training.predict(task.examples.first(2))  # a network that the examples do not fit fails before anything is written
     started = time.perf_counter()
-    run = {"status": "running", "command": command, "created": _now(), **description}
+    run = found or {"status": "running", "command": command, "created": _now(), **description}
     main = training.accelerator.is_main_process
     training.accelerator.wait_for_everyone()  # every rank has looked at the folder before one of them makes it
     if main:
@@ -151,7 +154,7 @@ def run_task(
         artifacts.write_json(out / artifacts.RUN_FILE, run)
     training.run(resume=resume, on_progress=on_progress)
     pred_probs = training.pred_probs()
-    audit = audit_labels(training.labels, pred_probs, seed=config.seed)
+    audit = audit_labels(training.labels, pred_probs)
     seconds = time.perf_counter() - started + training.earlier_seconds
     results = {"out": str(out), "num_examples": len(task.examples), "num_classes": task.encoder.num_classes}
     results |= {"noise_rate": audit.noise_rate, "noise_rate_interval": list(audit.noise_rate_interval)}
@@ -159,6 +162,7 @@ def run_task(
     results |= _measures(training, task, audit)
     history = _with_test_accuracy(training, task)
     run |= {"status": "complete", "results": results}
+    training.accelerator.wait_for_everyone()  # no rank reads the checkpoint any more
     if main:
         _write(out, task, training, audit, pred_probs, history)
         artifacts.write_json(out / artifacts.RUN_FILE, run)
@@ -170,14 +174,17 @@ def run_task(
 def _training(task: Task, config: FitConfig, description: dict[str, Any], out: Path) -> Training:
     """The training that a description stands for."""
     spec = NetworkSpec.from_json(description["network"])
-    settings = description["training"]
     labels = task.examples.labels
     assert labels is not None, "a task always has labels"
     return Training(
         _method(config, spec, task),
         task.examples,
-        config=TrainingConfig(**{**settings, "milestones": tuple(settings["milestones"])}),
-        transform=task.encoder.transform(augment=description["augmented"], flatten=not spec.takes_images),
+        config=TrainingConfig(**description["training"]),
+        transform=task.encoder.transform(
+            augment=description["augment"] != "none",
+            flip=description["augment"] != "crop",
+            flatten=not spec.takes_images,
+        ),
         monitor=Monitor(labels.numpy(), clean_labels=task.clean_labels),
         probe=task.test,
         folder=out,
@@ -208,16 +215,18 @@ def _describe(task: Task, config: FitConfig) -> dict[str, Any]:
         num_features=None if takes_images else int(np.prod(shape)),
     )
     settings = config.training(task.examples, convolutional=takes_images)
-    return {
+    description = {
         "elr_version": metadata.version("elr"),
         "config": asdict(config),
-        "training": asdict(settings) | {"milestones": list(settings.milestones)},
+        "training": asdict(settings),
         "network": spec.to_json(),
-        "augmented": takes_images and config.augment == "auto",
+        "augment": config.augment if takes_images else "none",
         "encoder": task.encoder.to_json(),
         "data": {
             "source": task.source,
-            "options": asdict(task.options) | {"ignore": list(task.options.ignore)},
+            "options": asdict(task.options),
+            "noise": task.noise,
+            "test": task.test_source,
             "sha256": task.sha256,
             "num_examples": len(task.examples),
             "remarks": [*task.raw.remarks, *task.encoder.remarks],
@@ -225,15 +234,17 @@ def _describe(task: Task, config: FitConfig) -> dict[str, Any]:
         "versions": {name: metadata.version(name) for name in ("torch", "numpy", "scikit-learn", "accelerate", "skops")}
         | {"python": platform.python_version(), "machine": platform.platform(), "threads": torch.get_num_threads()},
     }
+    return json.loads(json.dumps(description))  # as it will be read again
 
 
 def _open_folder(out: Path, description: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
     """The run.json already in `out`, if any; refuses folders that hold anything but this very run."""
-    if not out.exists():
-        return None
-    if not out.is_dir():
-        raise OutputError(f"{out} exists and is not a folder: choose another --out")
-    entries = [path.name for path in out.iterdir() if not path.name.endswith(".partial")]
+    with artifacts.writing(out):
+        if not out.exists():
+            return None
+        if not out.is_dir():
+            raise OutputError(f"{out} exists and is not a folder: choose another --out")
+        entries = [path.name for path in out.iterdir() if not artifacts.is_partial(path.name)]
     if not entries:
         return None
     if artifacts.RUN_FILE not in entries:
@@ -320,8 +331,10 @@ def issues_table(raw: RawData, audit: Audit, class_names: tuple[Any, ...]) -> pd
 
 
 def _finished(out: Path, run: dict[str, Any]) -> Fitted:
+    """A run that is complete, as its folder has it."""
+    remove_checkpoints(out)  # it may have been killed before it came to that
     evidence = artifacts.read_tensors(out / artifacts.TARGETS_FILE)
-    audit = audit_labels(evidence["given_labels"].numpy(), evidence["pred_probs"].numpy(), seed=run["config"]["seed"])
+    audit = audit_labels(evidence["given_labels"].numpy(), evidence["pred_probs"].numpy())
     history = artifacts.read_lines(out / artifacts.METRICS_FILE)
     return Fitted(out=out, results=run["results"], audit=audit, history=history, run=run)
 

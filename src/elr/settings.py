@@ -62,6 +62,7 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "milestones", tuple(self.milestones))  # JSON knows lists only
         ranges = {
             "epochs": (self.epochs >= 1, "at least 1"),
             "batch_size": (self.batch_size >= 2, "at least 2"),

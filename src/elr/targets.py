@@ -53,7 +53,8 @@ class Targets(nn.Module, ABC):
             (B, C) float32, detached, zeros for rows never updated.
 
         Raises:
-            RowIndexError: a row outside [0, N).
+            RowIndexError: a row outside [0, N), for an index on the CPU. One on an accelerator would have to be waited
+                for at every step: there, the device stops with an assertion that cannot name the row.
         """
 
     @abstractmethod
@@ -72,7 +73,7 @@ class Targets(nn.Module, ABC):
             (B, C) float32, the new targets of these rows, detached.
 
         Raises:
-            RowIndexError: a row outside [0, N).
+            RowIndexError: as `read`.
             ArgumentError: shapes that do not belong together, or beta outside [0, 1].
         """
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from elr.data import Examples
 from elr.encoding import Encoder
-from elr.errors import ArgumentError
+from elr.errors import ArgumentError, DataError
+from elr.images import printable
 from elr.noise import corrupt
-from elr.reading import Data, RawData, ReadOptions, read_data
+from elr.reading import IMAGES, Data, RawData, ReadOptions, read_data
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,7 +31,9 @@ class Task:
         test: encoded, with labels known to be right; None if there is no test data.
         source: what was read, for people.
         options: how it was read.
-        sha256: of the encoded examples and their labels.
+        noise: what the labels were corrupted with, as NAME:RATE; None if they are as read.
+        test_source: what the test data were read from; None if there are none.
+        sha256: of everything above that is encoded: examples, given and clean labels, test data.
     """
 
     raw: RawData
@@ -40,6 +43,8 @@ class Task:
     test: Examples | None
     source: str
     options: ReadOptions
+    noise: str | None
+    test_source: str | None
     sha256: str
 
 
@@ -57,12 +62,16 @@ def read_task(
         seed: of that noise.
 
     Raises:
-        DataError: whatever makes the data unusable.
+        DataError: whatever makes the data unusable, or test data without labels.
         ArgumentError: noise on labels whose clean labels are named already.
     """
     raw = read_data(data, options)
-    raw_test = None if test is None else read_data(test, options, training=False)
-    return make_task(raw, raw_test, options=options, source=data_name(data), noise=noise, seed=seed)
+    same_size = options if raw.images is None else replace(options, image_size=raw.images.shape[2])
+    test_source = None if test is None else data_name(test)
+    raw_test = None if test is None else read_data(test, same_size, training=False)
+    return make_task(
+        raw, raw_test, options=options, source=data_name(data), test_source=test_source, noise=noise, seed=seed
+    )
 
 
 def make_task(
@@ -71,6 +80,7 @@ def make_task(
     *,
     options: ReadOptions,
     source: str,
+    test_source: str | None = None,
     noise: tuple[str, float] | None = None,
     seed: int = 0,
 ) -> Task:
@@ -83,15 +93,11 @@ def make_task(
         given = encoder.coding.encode(raw.labels or [], column=options.label_name)
         noisy = corrupt(noise[0], given, noise_rate=noise[1], num_classes=len(names), seed=seed)
         raw = replace(raw, clean_labels=raw.labels, labels=[names[label] for label in noisy.labels])
-        encoder = replace(Encoder.fit(raw, options), coding=encoder.coding)
     examples = encoder.encode(raw, name=source, label_name=options.label_name)
-    clean = raw.clean_labels and encoder.coding.encode(raw.clean_labels, column=f"clean-label column {options.clean_label!r}")
-    encoded_test = None
-    if test is not None:
-        trusted = test if test.clean_labels is None else replace(test, labels=test.clean_labels)
-        if trusted.labels is None:
-            raise ArgumentError(f"the test data have no labels: expected {options.label_name}")
-        encoded_test = encoder.encode(trusted, name="the test data", label_name=f"{options.label_name} of the test data")
+    clean = None
+    if raw.clean_labels is not None:
+        clean = encoder.coding.encode(raw.clean_labels, column=f"clean-label column {options.clean_label!r}")
+    encoded_test = None if test is None else _encoded_test(test, encoder, options)
     return Task(
         raw=raw,
         encoder=encoder,
@@ -100,22 +106,38 @@ def make_task(
         test=encoded_test,
         source=source,
         options=options,
-        sha256=_fingerprint(examples),
+        noise=None if noise is None else f"{noise[0]}:{noise[1]:g}",
+        test_source=test_source,
+        sha256=_fingerprint(examples, clean, encoded_test),
     )
 
 
-def _fingerprint(examples: Examples) -> str:
+def _encoded_test(test: RawData, encoder: Encoder, options: ReadOptions) -> Examples:
+    """Test data with their labels known to be right, if those have a column, or else the given ones."""
+    trusted = test if test.clean_labels is None else replace(test, labels=test.clean_labels)
+    if trusted.labels is None:
+        subfolders = ", a subfolder for each class" if test.kind == IMAGES and not options.label else ""
+        raise DataError(f"the test data have no labels: expected {options.label_name}{subfolders}")
+    return encoder.encode(trusted, name="the test data", label_name=f"{options.label_name} of the test data")
+
+
+def _fingerprint(examples: Examples, clean_labels: NDArray[np.int64] | None, test: Examples | None) -> str:
+    """One number for all data that a run depends on or is measured against; a resumed run must have the same."""
     digest = hashlib.sha256()
-    inputs = examples.inputs
-    digest.update(inputs.numpy().tobytes() if isinstance(inputs, torch.Tensor) else inputs.toarray().tobytes())
-    digest.update(b"" if examples.labels is None else examples.labels.numpy().tobytes())
+    for part in (examples, test):
+        if part is not None:
+            inputs = part.inputs
+            dense = (
+                [inputs.numpy()] if isinstance(inputs, torch.Tensor) else [inputs.data, inputs.indices, inputs.indptr]
+            )
+            for array in [*dense, np.empty(0) if part.labels is None else part.labels.numpy()]:
+                digest.update(np.ascontiguousarray(array).data)
+    digest.update(b"" if clean_labels is None else np.ascontiguousarray(clean_labels).data)
     return digest.hexdigest()
 
 
 def data_name(data: Data) -> str:
     """What messages call some data."""
     if isinstance(data, str | Path):
-        return str(data)
+        return printable(data)
     return "a data frame" if isinstance(data, pd.DataFrame) else "arrays"
-
-

@@ -83,10 +83,11 @@ class Training:
     """One run of a method over a training set.
 
     A run killed at any moment and resumed from `folder` ends bit-identical to an unbroken one (same device, same
-    number of threads): the order of the rows and every random number depend on seed and epoch only. The caller's
-    global generators are left as they were.
+    number of threads; on a GPU only with torch's deterministic algorithms): the order of the rows and every random
+    number depend on seed and epoch only. The caller's global generators on the CPU are left as they were.
 
-    Under torchrun or `accelerate launch` each rank takes its share of every batch; the targets come out as on one rank.
+    Under torchrun or `accelerate launch` each rank takes its share of every batch; the targets come out as on one rank,
+    but for what batch norm and dropout see of a batch.
 
     Args:
         method: what a step is.
@@ -136,7 +137,7 @@ class Training:
 
     def _prepare(self) -> None:
         """Hand the method to Accelerate and decide on the precision."""
-        self.accelerator = Accelerator(cpu=self.config.device == "cpu")
+        self.accelerator = _accelerator(self.config.device)
         world = self.accelerator.num_processes
         if len(self.examples) // self.steps_per_epoch < world:
             raise ArgumentError(f"a batch of {self.config.batch_size} cannot be shared by {world} processes")
@@ -160,7 +161,6 @@ class Training:
         # Accelerate looks for optional packages at every backward; only engines other than torch's own need it to.
         plain = self.accelerator.distributed_type in _PLAIN
         self.backward: Callable[[Tensor], None] = torch.Tensor.backward if plain else self.accelerator.backward
-        self.accelerator.register_for_checkpointing(self.scheduler, self.state)
         if world > 1:
             for module in self.method.modules():
                 if isinstance(module, Targets):
@@ -187,7 +187,10 @@ class Training:
             CheckpointError: the checkpoint is of another configuration, or damaged.
             TrainingError: the loss is no longer finite.
         """
-        checkpoints = Checkpoints(self.folder, self._identity(), self.accelerator) if self.folder else None
+        checkpoints = None
+        if self.folder:
+            parts = {"state": self.state, "scheduler": self.scheduler}
+            checkpoints = Checkpoints(self.folder, self._identity(), self.accelerator, parts)
         if checkpoints and resume:
             checkpoints.load()
         self.earlier_seconds = sum(record["seconds"] for record in self.history)
@@ -252,14 +255,14 @@ class Training:
             dist.all_reduce(predicted, op=dist.ReduceOp.MAX)
             monitor.predicted = predicted
         gathered = self._gathered()
-        measures = monitor.end_epoch(None if gathered is None else gathered.argmax(dim=1))
+        measures: Record = dict(monitor.end_epoch(None if gathered is None else gathered.argmax(dim=1)))
         if self.probe is not None:
             self.state.probe_labels.append(self.predict(self.probe).argmax(dim=1))
-        return dict(measures)
+        return measures
 
     def _batches(self) -> Iterator[tuple[Batch, float]]:
         """This rank's batches of the epoch, augmented, on the device, each with the weight of its loss."""
-        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        rank, world, device = self.accelerator.process_index, self.accelerator.num_processes, self.accelerator.device
         generator = torch.Generator().manual_seed(_mix(self.config.seed, self.state.epoch, 0))
         order = torch.randperm(len(self.examples), generator=generator)
         for rows in order.tensor_split(self.steps_per_epoch):
@@ -268,9 +271,7 @@ class Training:
             inputs = self.transform(
                 self._to_device(self.examples.fetch(mine)), None if draws is None else draws[rank::world]
             )
-            batch = Batch(
-                mine.to(self.accelerator.device), self._layout(inputs), self.labels[mine].to(self.accelerator.device)
-            )
+            batch = Batch(mine.to(device), self._layout(inputs), self.labels[mine].to(device))
             yield batch, len(mine) * world / len(rows)
 
     def _to_device(self, inputs: Tensor) -> Tensor:
@@ -327,7 +328,7 @@ class Training:
         state = self.method.state_dict()
         return {
             "config": asdict(self.config) | {"milestones": list(self.config.milestones)},
-            "method": type(self.method).__name__,
+            "method": repr(self.method),
             "state": {name: list(value.shape) for name, value in state.items() if isinstance(value, Tensor)},
             "num_examples": len(self.examples),
             "num_processes": self.accelerator.num_processes,
@@ -343,6 +344,16 @@ class _TrainingView(View):
         training = self.training
         for rows, inputs in training.inputs_in_order(training.examples):
             yield Batch(rows.to(inputs.device), inputs, training.labels[rows].to(inputs.device))
+
+
+def _accelerator(device: str) -> Accelerator:
+    try:
+        return Accelerator(cpu=device == "cpu", mixed_precision="no")  # precision is ours, see docs/decisions.md
+    except ValueError as error:  # Accelerate decides on device and precision once in a process
+        raise ArgumentError(
+            f"device={device!r} cannot be had in this process any more: Accelerate was set up otherwise before "
+            f"({error}); use the same device throughout, or another process"
+        ) from error
 
 
 def is_main_process() -> bool:
