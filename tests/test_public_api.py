@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -15,6 +16,7 @@ NAMES = [
     "ELRClassifier",
     "ELRError",
     "ELRLoss",
+    "FitConfig",
     "LossMethod",
     "Method",
     "Step",
@@ -28,6 +30,10 @@ NAMES = [
 def test_names():
     assert elr.__all__ == NAMES
     assert all(getattr(elr, name).__name__ == name for name in NAMES)
+
+
+def test_version():
+    assert elr.__version__ == version("elr")
 
 
 def test_other_names_are_no_attributes():

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from elr.fitting import fit
     from elr.method import LossMethod, Method, Step
     from elr.prediction import predict
+    from elr.runs import FitConfig
     from elr.targets import DenseTargets, Targets
 
 _HOME = {
@@ -26,12 +27,15 @@ _HOME = {
     "fitting": ("fit",),
     "method": ("LossMethod", "Method", "Step"),
     "prediction": ("predict",),
+    "runs": ("FitConfig",),
     "targets": ("DenseTargets", "Targets"),
 }
 __all__ = sorted(name for names in _HOME.values() for name in names)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("elr")
     home = next((module for module, names in _HOME.items() if name in names), None)
     if home is None:
         raise AttributeError(f"module 'elr' has no attribute {name!r}")
