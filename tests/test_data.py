@@ -35,7 +35,6 @@ def test_features_are_kept_as_float32(dtype):
     assert examples.fetch(torch.tensor([2, 0])).dtype == torch.float32
     assert examples.fetch(torch.tensor([2, 0])).tolist() == [[1, 0], [0, 1]]
     assert examples.labels.dtype == torch.int64
-    assert not examples.are_images
 
 
 def test_a_row_keeps_its_number_whatever_is_asked_for():
@@ -46,7 +45,6 @@ def test_a_row_keeps_its_number_whatever_is_asked_for():
 
 def test_images_stay_bytes():
     examples = Examples(IMAGES.numpy(), None)
-    assert examples.are_images
     assert examples.labels is None
     assert examples.fetch(torch.tensor([1])).dtype == torch.uint8
     assert torch.equal(examples.fetch(torch.tensor([5, 1])), IMAGES[[5, 1]])
@@ -68,6 +66,15 @@ def test_sparse_rows_are_made_dense_batch_by_batch(kind):
     assert batch.dtype == torch.float32
     assert batch.tolist() == [[1, 0], [0, 2.5]]
     assert len(examples) == 3
+
+
+@pytest.mark.parametrize("inputs", [np.eye(4), IMAGES.numpy(), sparse.csr_array(np.eye(4))])
+def test_the_first_rows_alone(inputs):
+    examples = Examples(inputs, np.zeros(inputs.shape[0], dtype=int))
+    first = examples.first(2)
+    assert len(first) == 2
+    assert first.labels is None
+    assert torch.equal(first.fetch(torch.arange(2)), examples.fetch(torch.arange(2)))
 
 
 @pytest.mark.parametrize("labels", [[0, 1], [0, 1, 0, 1], [[0], [1], [0]], 1])

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 import elr
 from elr import artifacts, runs
 from elr.errors import ArgumentError, ArtifactError, DataError, OutputError
-from elr.prediction import predict, write_predictions
+from elr.prediction import check_predictions_path, predict, write_predictions
 from elr.reading import ReadOptions
 from elr.runs import FitConfig, run_task
 from elr.tasks import read_task
@@ -373,6 +373,9 @@ def test_nothing_is_overwritten_and_nothing_half_written(tmp_path):
     assert (tmp_path / "p.csv").read_text() == "mine"
     with pytest.raises(OutputError, match=r"ends in '\.xlsx': expected \.csv or \.parquet"):
         write_predictions(predictions, tmp_path / "p.xlsx")
+    with pytest.raises(OutputError, match="exists already"):
+        check_predictions_path(tmp_path / "p.csv")
+    check_predictions_path(tmp_path / "new.CSV")
     with pytest.raises(OutputError, match=r"cannot write .*absent.*directory"):
         write_predictions(predictions, tmp_path / "absent" / "p.parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["p.csv"]

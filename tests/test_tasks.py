@@ -40,6 +40,7 @@ def test_a_task_knows_where_it_comes_from(tmp_path):
     assert task.options == LABEL
     assert task.clean_labels is None
     assert task.test is None
+    assert (task.test_source, task.noise) == (None, None)
     assert task.encoder.coding.class_names == ("cat", "dog")
     assert task.examples.labels.tolist() == [0, 1] * 20
     assert len(task.raw) == len(task.examples) == N
@@ -71,6 +72,7 @@ def test_test_data_are_encoded_as_training_data_are():
     expected = task.encoder.encode(read_data(frame(seed=1), LABEL), name="it")
     assert torch.equal(task.test.inputs, expected.inputs)
     assert torch.equal(task.test.labels, expected.labels)
+    assert task.test_source == "a data frame"
     alone = read_task(frame(seed=1), LABEL)
     assert not torch.equal(task.test.inputs, alone.examples.inputs)
 
@@ -118,6 +120,7 @@ def test_noise_keeps_what_was_read_as_clean_labels():
     assert task.clean_labels.tolist() == [0, 1] * 20
     assert (task.examples.labels.numpy() != task.clean_labels).mean() == 0.25
     names = task.encoder.coding.class_names
+    assert task.noise == "symmetric:0.25"
     assert task.raw.labels == [names[label] for label in task.examples.labels]
     assert task.raw.clean_labels == frame()["y"].tolist()
     again = read_task(frame(), LABEL, noise=("symmetric", 0.25), seed=3)
@@ -142,7 +145,7 @@ def test_noise_that_makes_no_sense():
         read_task(frame(), LABEL, noise=("symmetric", 2.0))
 
 
-def test_the_fingerprint_is_that_of_inputs_and_labels():
+def test_the_fingerprint_is_that_of_all_that_is_measured():
     first = read_task(frame(), LABEL).sha256
     assert first == read_task(frame(), LABEL).sha256 == read_task(frame(junk=1), LABEL).sha256
     changed = [
@@ -151,6 +154,11 @@ def test_the_fingerprint_is_that_of_inputs_and_labels():
         frame().iloc[::-1],
     ]
     assert len({first, *(read_task(each, LABEL).sha256 for each in changed)}) == 4
+    options = ReadOptions(label="y", clean_label="truth")
+    measured = [
+        read_task(frame(truth=truth), options, test=test).sha256 for truth in ("cat", "dog") for test in (None, frame())
+    ]
+    assert len({first, *measured}) == 5
     pixels = np.random.default_rng(0).integers(0, 256, (N, 1, 4, 4)).astype(np.uint8)
     found = {
         read_task((each, [0, 1] * 20), ReadOptions()).sha256 for each in (pixels, pixels + 1, pixels.swapaxes(2, 3))
