@@ -11,13 +11,14 @@ from blobs import METHODS, C, N, blobs, examples, network
 from elr import checkpoints
 from elr.artifacts import read_lines
 from elr.data import Examples, ImageTransform
+from elr.devices import computes_bfloat16
 from elr.diagnostics import Monitor
 from elr.elr import ELR
 from elr.errors import ArgumentError, CheckpointError, TrainingError
 from elr.method import LossMethod
 from elr.networks import NetworkSpec
 from elr.settings import TrainingConfig
-from elr.training import Training, computes_bfloat16
+from elr.training import Training
 
 
 def training_of(method="elr", folder=None, **settings):

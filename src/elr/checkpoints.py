@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 
 from elr.artifacts import read_json, write_json, writing
+from elr.devices import preserved_random_state
 from elr.errors import ArtifactError, CheckpointError, OutputError
 
 COST_SHARE = 0.05
@@ -98,7 +96,7 @@ class Checkpoints:
                 f"{found[-1]} is of another configuration: {_difference(identity, self.identity)}; resume with the "
                 "same settings and data, or choose another folder"
             )
-        with _preserved_random_state():
+        with preserved_random_state():
             try:
                 self.accelerator.load_state(str(found[-1]))
                 # Not registered with Accelerate, which reads such objects by executing what they hold.
@@ -135,15 +133,3 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
         for key, part in settings.items()
         for inner, value in (part.items() if isinstance(part, dict) else [(key, part)])
     }
-
-
-@contextmanager
-def _preserved_random_state() -> Iterator[None]:
-    """Undo what Accelerate's load_state does to the global generators of Python, NumPy and torch."""
-    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
-        torch.set_rng_state(cpu)

@@ -105,6 +105,7 @@ def fit(
     folder = out or _free_folder(Path("elr-out"))
     command = _command(folder, added=out is None)
     with _errors(as_json, resume_with=command):
+        from elr.devices import leave_process_group
         from elr.fitting import fit as run
         from elr.reading import ReadOptions
         from elr.runs import FitConfig
@@ -147,6 +148,7 @@ def fit(
                 command=command,
                 on_progress=show,
             )
+        leave_process_group()
         if as_json:
             _print_json(outcome.results)
         _summarize(outcome, command)

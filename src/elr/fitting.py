@@ -9,12 +9,13 @@ from typing import Any
 
 from elr.artifacts import REPORT_FILE
 from elr.datasets import load_digits
+from elr.devices import is_main_process
 from elr.errors import ArgumentError
 from elr.page import write_report
 from elr.reading import Data, ReadOptions
 from elr.runs import FitConfig, Fitted, run_task
 from elr.tasks import Task, make_task, read_task
-from elr.training import Progress, is_main_process
+from elr.training import Progress
 
 BASELINE = "cross_entropy"
 DIGITS_NOISE = ("symmetric", 0.4)

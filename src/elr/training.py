@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator, DistributedType, PartialState
+from accelerate import DistributedType
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.optim import SGD
@@ -22,6 +22,7 @@ from elr.artifacts import METRICS_FILE, append_line, json_line, write_lines
 from elr.batch import Batch
 from elr.checkpoints import Checkpoints
 from elr.data import Examples, Transform
+from elr.devices import computes_bfloat16, forked_random_state, make_accelerator
 from elr.diagnostics import Monitor
 from elr.errors import ArgumentError, TrainingError
 from elr.method import Method, View
@@ -137,7 +138,7 @@ class Training:
 
     def _prepare(self) -> None:
         """Hand the method to Accelerate and decide on the precision."""
-        self.accelerator = _accelerator(self.config.device)
+        self.accelerator = make_accelerator(self.config.device)
         world = self.accelerator.num_processes
         if len(self.examples) // self.steps_per_epoch < world:
             raise ArgumentError(f"a batch of {self.config.batch_size} cannot be shared by {world} processes")
@@ -198,7 +199,7 @@ class Training:
             write_lines(self.folder / METRICS_FILE, self.history)
         if checkpoints and self.state.epoch == 0:
             checkpoints.save(self.state.epoch)
-        with _forked_random_state(self.accelerator.device), _threads(self.method):
+        with forked_random_state(self.accelerator.device), _threads(self.method):
             while self.state.epoch < self.config.epochs:
                 self._epoch(on_progress)
                 if checkpoints and (checkpoints.due() or self.state.epoch == self.config.epochs):
@@ -269,13 +270,10 @@ class Training:
             draws = self.transform.draw(len(rows), generator)
             mine = rows[rank::world]
             inputs = self.transform(
-                self._to_device(self.examples.fetch(mine)), None if draws is None else draws[rank::world]
+                self.examples.fetch(mine).to(device, non_blocking=True), None if draws is None else draws[rank::world]
             )
             batch = Batch(mine.to(device), self._layout(inputs), self.labels[mine].to(device))
             yield batch, len(mine) * world / len(rows)
-
-    def _to_device(self, inputs: Tensor) -> Tensor:
-        return inputs.to(self.accelerator.device, non_blocking=True)
 
     def _layout(self, inputs: Tensor) -> Tensor:
         return inputs.contiguous(memory_format=torch.channels_last) if self.channels_last else inputs
@@ -295,7 +293,10 @@ class Training:
     def inputs_in_order(self, examples: Examples, *, batch_size: int = 1000) -> Iterator[tuple[Tensor, Tensor]]:
         """Rows (B,) and network inputs (B, ...) of every example, in order, without augmentation."""
         for rows in torch.arange(len(examples)).split(batch_size):
-            yield rows, self._layout(self.transform(self._to_device(examples.fetch(rows))))
+            yield (
+                rows,
+                self._layout(self.transform(examples.fetch(rows).to(self.accelerator.device, non_blocking=True))),
+            )
 
     @torch.no_grad()
     def predict(self, examples: Examples) -> Tensor:
@@ -346,31 +347,6 @@ class _TrainingView(View):
             yield Batch(rows.to(inputs.device), inputs, training.labels[rows].to(inputs.device))
 
 
-def _accelerator(device: str) -> Accelerator:
-    try:
-        return Accelerator(cpu=device == "cpu", mixed_precision="no")  # precision is ours, see docs/decisions.md
-    except ValueError as error:  # Accelerate decides on device and precision once in a process
-        raise ArgumentError(
-            f"device={device!r} cannot be had in this process any more: Accelerate was set up otherwise before "
-            f"({error}); use the same device throughout, or another process"
-        ) from error
-
-
-def is_main_process() -> bool:
-    """Whether this process is the one of its group that writes and speaks."""
-    return PartialState().is_main_process
-
-
-def computes_bfloat16(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 natively, so that autocast is faster than float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu" and "get_capabilities" in dir(torch.cpu):
-        found = torch.cpu.get_capabilities()
-        return bool(found.get("avx512_bf16") or found.get("amx_bf16") or found.get("bf16"))
-    return False
-
-
 def _is_convolutional(method: Method) -> bool:
     return any(isinstance(module, nn.Conv2d) for module in method.modules())
 
@@ -390,10 +366,3 @@ def _threads(method: Method) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-@contextmanager
-def _forked_random_state(device: torch.device) -> Iterator[None]:
-    devices = [device.index or 0] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        yield

@@ -1,0 +1,64 @@
+"""What the machine gives: devices, processes, and the random state that they share with the caller."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from accelerate import Accelerator, PartialState
+from torch import distributed as dist
+
+from elr.errors import ArgumentError
+
+
+def make_accelerator(device: str) -> Accelerator:
+    try:
+        return Accelerator(cpu=device == "cpu", mixed_precision="no")  # precision is ours, see docs/decisions.md
+    except ValueError as error:  # Accelerate decides on device and precision once in a process
+        raise ArgumentError(
+            f"device={device!r} cannot be had in this process any more: Accelerate was set up otherwise before "
+            f"({error}); use the same device throughout, or another process"
+        ) from error
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one of its group that writes and speaks."""
+    return PartialState().is_main_process
+
+
+def leave_process_group() -> None:
+    """Take leave of the other ranks, if there are any, before the process ends."""
+    if dist.is_initialized():
+        PartialState().destroy_process_group()
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 natively, so that autocast is faster than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu" and "get_capabilities" in dir(torch.cpu):
+        found = torch.cpu.get_capabilities()
+        return bool(found.get("avx512_bf16") or found.get("amx_bf16") or found.get("bf16"))
+    return False
+
+
+@contextmanager
+def forked_random_state(device: torch.device) -> Iterator[None]:
+    devices = [device.index or 0] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield
+
+
+@contextmanager
+def preserved_random_state() -> Iterator[None]:
+    """Undo what Accelerate's load_state does to the global generators of Python, NumPy and torch."""
+    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        torch.set_rng_state(cpu)
