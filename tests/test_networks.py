@@ -177,7 +177,7 @@ def test_parameter_counts():
     assert count_parameters(resnet34(10)) == 21_282_122
     assert count_parameters(PreActResNet18(10)) == 11_172_170
     assert count_parameters(PreActResNet18(10, authors_layout=True)) == 11_171_274
-    assert count_parameters(FastConvNet(10)) == 1_972_792
+    assert count_parameters(FastConvNet(10)) == 1_161_272
 
 
 def test_resnet_keeps_the_size_of_the_image_in_its_stem():
