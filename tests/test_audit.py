@@ -79,6 +79,7 @@ def test_score_against_clean_labels():
     [
         ([0, 1], [[0.5, 0.5]], "labels have shape"),
         ([0.0], [[0.5, 0.5]], "expected integers"),
+        (["a"], [[0.5, 0.5]], "labels are <U1, such as .*'a'.*expected integers"),
         ([2], [[0.5, 0.5]], r"expected integers in \[0, 2\)"),
         ([0, 0], [[0.5, 0.5], [3.0, -1.0]], "pred_probs of row 1 are .*not logits"),
         ([0], [[float("nan"), 0.5]], "pred_probs of row 0"),

@@ -169,7 +169,7 @@ def test_words_go_to_stderr_first_the_place_and_last_the_command(table, tmp_path
     assert result.stdout == ""
     lines = result.stderr.strip().splitlines()
     assert lines[0] == "Results go to elr-out"
-    assert lines[-1].startswith("Again:")
+    assert lines[-1].startswith("Again, with a new --out: elr ")
     assert lines[-1].endswith("--out elr-out")
     assert elr("fit", table, *FIT[:-1], "2", cwd=tmp_path).stderr.startswith("Results go to elr-out-2")
 

@@ -92,7 +92,11 @@ def test_class_names_go_through_json_exactly(labels, tmp_path):
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.lists(st.text(max_size=5), min_size=1, max_size=4, unique=True).filter(lambda names: "y" not in names))
+@given(
+    st.lists(st.text(max_size=5), min_size=1, max_size=4, unique=True).filter(
+        lambda names: "y" not in names and not any("\0" in name for name in names)
+    )
+)
 def test_any_column_names_go_round(tmp_path_factory, names):
     rng = np.random.default_rng(0)
     mixed = {name: rng.normal(size=N) if number % 2 else list("ab" * 12) for number, name in enumerate(names)}
@@ -101,6 +105,12 @@ def test_any_column_names_go_round(tmp_path_factory, names):
     loaded = saved(encoder, tmp_path_factory.mktemp("run"))
     assert list(loaded.columns) == names
     assert torch.equal(encoder.encode(raw, name="it").inputs, loaded.encode(raw, name="it").inputs)
+
+
+def test_a_column_name_with_a_nul_character_is_refused():
+    data = pd.DataFrame({"": range(8), "a\0b": range(8), "y": ["u", "v"] * 4})
+    with pytest.raises(DataError, match="NUL character: rename it"):
+        Encoder.fit(read_data(data, LABEL), LABEL)
 
 
 def test_remarks_say_what_was_left_out():
@@ -343,3 +353,11 @@ def test_features_are_saved_as_a_plain_scaler(tmp_path):
     assert type(loaded.preprocessing) is StandardScaler
     assert loaded.coding == LabelCoding(class_names=(0, 1))
     Encoder.fit(images(), ReadOptions()).save(tmp_path / "absent")  # images have nothing to write
+
+
+def test_classes_that_differ_only_by_case_or_space_are_remarked():
+    frame = pd.DataFrame({"x": range(8), "y": ["basic", " Basic", "pro", "plus"] * 2})
+    encoder = Encoder.fit(read_data(frame, ReadOptions(label="y")), ReadOptions(label="y"))
+    assert len(encoder.coding.class_names) == 4
+    assert any("' Basic', 'basic' differ only by case or space" in remark for remark in encoder.remarks)
+    assert not any("'pro'" in remark for remark in encoder.remarks)

@@ -145,7 +145,7 @@ def test_the_summary_is_for_a_person_in_a_hurry():
     assert f"'cat' was written for 'dog' (25.0{NBSP}%)" in text
     assert f"'dog' was written for 'cat' (12.5{NBSP}%)" in text
     assert "issues.csv" in text
-    assert "elr predict elr-out DATA" in text
+    assert "elr predict elr-out DATA --out predictions.csv" in text
     assert "elr fit pets.csv --label kind" in text
     assert "also counts examples that are ambiguous or that the model cannot learn" in text
 
@@ -248,7 +248,7 @@ def test_the_comparison_marks_the_best_of_each_column():
 
 def test_notes_are_announced_at_the_top():
     text = Page(render(a_report(notes=["Only 3 examples of bird.", "One seed."]))).text
-    assert text.index("2 notes limit") < text.index("What to do next") < text.index("Only 3 examples of bird.")
+    assert text.index("2 notes") < text.index("What to do next") < text.index("Only 3 examples of bird.")
 
 
 # Numbers

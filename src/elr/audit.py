@@ -144,9 +144,15 @@ def _checked(labels: ArrayLike, pred_probs: ArrayLike) -> tuple[NDArray[np.int64
         raise ArgumentError(
             f"labels have shape {given.shape}, pred_probs {probs.shape}: expected (N,) and (N, C), N >= 1, C >= 2"
         )
-    if not np.issubdtype(given.dtype, np.integer) or given.min() < 0 or given.max() >= probs.shape[1]:
+    if not np.issubdtype(given.dtype, np.integer):
         raise ArgumentError(
-            f"labels are {given.dtype} from {given.min()} to {given.max()}: expected integers in [0, {probs.shape[1]})"
+            f"labels are {given.dtype}, such as {given[0]!r}: expected integers in [0, {probs.shape[1]}), the columns "
+            "of pred_probs"
+        )
+    if given.min() < 0 or given.max() >= probs.shape[1]:
+        raise ArgumentError(
+            f"labels go from {given.min()} to {given.max()}: expected integers in [0, {probs.shape[1]}), the columns "
+            "of pred_probs"
         )
     bad = ~np.isfinite(probs).all(axis=1) | (probs.min(axis=1) < 0) | (np.abs(probs.sum(axis=1) - 1) > 0.02)
     if bad.any():

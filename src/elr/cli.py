@@ -278,7 +278,9 @@ def _summarize(outcome: Outcome, command: str) -> None:
     _say(_verdict(results))
     for remark in outcome.fitted.run["data"]["remarks"]:
         _say(f"note: {remark}")
-    _say(f"Suspects: {outcome.fitted.out / 'issues.csv'}\nReport:   {outcome.report}\nAgain:    {command}")
+    _say(
+        f"Suspects: {outcome.fitted.out / 'issues.csv'}\nReport:   {outcome.report}\nAgain, with a new --out: {command}"
+    )
 
 
 def _verdict(results: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from elr.artifacts import PREPROCESSING_FILE, read_preprocessing, write_preprocessing
-from elr.data import Examples, ImageTransform, LabelCoding, Transform, image_statistics
+from elr.data import Examples, ImageTransform, Label, LabelCoding, Transform, image_statistics
 from elr.errors import ArtifactError, DataError
 from elr.reading import FEATURES, IMAGES, TABLE, RawData, ReadOptions
 from elr.tables import column_kinds, plain_columns, table_preprocessing
@@ -70,17 +70,18 @@ class Encoder:
         if raw.labels is None:
             raise DataError("the training data have no labels")
         coding = LabelCoding.fit(raw.labels, column=options.label_name)
+        alike = _lookalikes(coding.class_names)
         if raw.kind == TABLE and raw.table is not None:
             columns, remarks = column_kinds(raw.table, as_written=raw.as_written)
             plain = plain_columns(raw.table, columns, name="the training data")
             fitted = table_preprocessing(columns).fit(plain)
-            return cls(kind=TABLE, coding=coding, columns=columns, preprocessing=fitted, remarks=tuple(remarks))
+            return cls(kind=TABLE, coding=coding, columns=columns, preprocessing=fitted, remarks=(*alike, *remarks))
         if raw.kind == IMAGES and raw.images is not None:
             mean, std = image_statistics(raw.images)
             _, channels, height, width = raw.images.shape
             image_format = ImageFormat(channels=channels, height=height, width=width, mean=mean, std=std)
-            return cls(kind=IMAGES, coding=coding, image_format=image_format)
-        return cls(kind=FEATURES, coding=coding, preprocessing=StandardScaler().fit(raw.features))
+            return cls(kind=IMAGES, coding=coding, image_format=image_format, remarks=alike)
+        return cls(kind=FEATURES, coding=coding, preprocessing=StandardScaler().fit(raw.features), remarks=alike)
 
     def encode(self, raw: RawData, *, name: str, label_name: str = "label", with_labels: bool = True) -> Examples:
         """Examples with class numbers (none where `raw` has no labels or they are not wanted).
@@ -184,3 +185,16 @@ class Encoder:
             f"{folder / PREPROCESSING_FILE} holds a {type(fitted).__name__} that does not fit run.json ({kind!r}): the "
             "folder is mixed up or damaged; run `elr fit` again"
         )
+
+
+def _lookalikes(class_names: tuple[Label, ...]) -> tuple[str, ...]:
+    """A remark for each group of classes that differ only by case or space: most likely one in several spellings."""
+    spellings: dict[str, list[str]] = {}
+    for name in class_names:
+        spellings.setdefault(" ".join(str(name).split()).casefold(), []).append(repr(name))
+    return tuple(
+        f"classes {', '.join(group)} differ only by case or space, and were taken for different ones: mend the labels "
+        "if they are one"
+        for group in spellings.values()
+        if len(group) > 1
+    )

@@ -159,7 +159,7 @@ def run_task(
     results = {"out": str(out), "num_examples": len(task.examples), "num_classes": task.encoder.num_classes}
     results |= {"noise_rate": audit.noise_rate, "noise_rate_interval": list(audit.noise_rate_interval)}
     results |= {"num_label_issues": audit.num_label_issues, "seconds": seconds}
-    results |= _measures(training, task, audit)
+    results |= _measures(training, task, audit) | {"remarks": description["data"]["remarks"]}
     history = _with_test_accuracy(training, task)
     run |= {"status": "complete", "results": results}
     training.accelerator.wait_for_everyone()  # no rank reads the checkpoint any more
@@ -251,9 +251,10 @@ def _open_folder(out: Path, description: dict[str, Any], *, resume: bool) -> dic
         raise OutputError(
             f"{out} exists and holds something else ({', '.join(sorted(entries)[:3])}): choose another --out"
         )
-    if not resume:
-        raise OutputError(f"{out} already holds a run: choose another --out, or --resume to finish that one")
     found = artifacts.read_json(out / artifacts.RUN_FILE)
+    if not resume:
+        finish = "" if found.get("status") == "complete" else ", or --resume to finish that one"
+        raise OutputError(f"{out} already holds a run: choose another --out{finish}")
     differences = [
         f"{part}.{key} was {old!r}, now {new!r}"
         for part in ("config", "training", "network", "data")

@@ -237,6 +237,8 @@ def _by_name(frame: pd.DataFrame, place: str) -> dict[str, pd.Series]:
     if len(columns) < frame.shape[1]:
         twice, count = Counter(map(str, frame.columns)).most_common(1)[0]
         raise DataError(f"{place} has {count} columns named {twice!r}: rename all but one")
+    if unusable := [name for name in columns if "\0" in name]:  # pandas confuses such a name with the empty one
+        raise DataError(f"{place} has a column named {unusable[0]!r}, with a NUL character: rename it")
     return columns
 
 
