@@ -245,7 +245,9 @@ def _progress_bar() -> Iterator[Callable[[str, Progress], None]]:
         def show(method: str, progress: Progress) -> None:
             if method not in tasks:
                 tasks[method] = bar.add_task(method, total=progress.total)
-            bar.update(tasks[method], completed=progress.step, description=_state(method, progress))
+            bar.update(
+                tasks[method], completed=progress.step, description=f"{method} {progress.epoch}/{progress.epochs}"
+            )
 
         yield show
 
