@@ -474,5 +474,6 @@ def test_two_processes_make_one_run(table, tmp_path):
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["num_examples"] == 240
     assert result.stderr.count("Report:") == 1
+    assert json.loads((out / "run.json").read_text())["num_processes"] == 2, "each rank trained alone"
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 3
     assert (out / "report.html").exists()

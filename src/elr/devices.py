@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +16,10 @@ from elr.errors import ArgumentError
 
 
 def make_accelerator(device: str) -> Accelerator:
+    # Accelerate joins ranks on processors only if it is told to use them; without that every rank would train alone.
+    cpu = device == "cpu" or ("LOCAL_RANK" in os.environ and not torch.accelerator.is_available())
     try:
-        return Accelerator(cpu=device == "cpu", mixed_precision="no")  # precision is ours, see docs/decisions.md
+        return Accelerator(cpu=cpu, mixed_precision="no")  # precision is ours, see docs/decisions.md
     except ValueError as error:  # Accelerate decides on device and precision once in a process
         raise ArgumentError(
             f"device={device!r} cannot be had in this process any more: Accelerate was set up otherwise before "

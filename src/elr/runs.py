@@ -148,6 +148,7 @@ def run_task(
     run = found or {"status": "running", "command": command, "created": _now(), **description}
     main = training.accelerator.is_main_process
     training.accelerator.wait_for_everyone()  # every rank has looked at the folder before one of them makes it
+    run["num_processes"] = training.accelerator.num_processes
     if main:
         with artifacts.writing(out):
             out.mkdir(parents=True, exist_ok=True)
