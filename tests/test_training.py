@@ -99,7 +99,7 @@ def test_pred_probs_are_what_training_gathered_or_the_outputs():
     elr, plain = training_of(), training_of("cross entropy")
     for training in (elr, plain):
         training.run()
-    targets = elr.method.loss.targets.table
+    targets = elr.method.stores[0].table
     torch.testing.assert_close(elr.pred_probs(), targets / targets.sum(dim=1, keepdim=True))
     assert plain._gathered() is None
     torch.testing.assert_close(plain.pred_probs(), plain.predict(examples()))
@@ -185,7 +185,7 @@ def test_identity_says_what_it_was(stopped):
     [checkpoint] = checkpoints.checkpoint_folders(stopped)
     identity = json.loads((checkpoint / "identity.json").read_text())
     assert identity["num_examples"] == N
-    assert identity["state"]["loss.targets._extra_state"] == [N, C]
+    assert identity["state"]["losses.0.targets._extra_state"] == [N, C]
 
 
 def test_a_checkpoint_that_would_execute_code_is_refused(stopped, capsys):

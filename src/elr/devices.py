@@ -9,17 +9,19 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from torch import distributed as dist
 
 from elr.errors import ArgumentError
 
 
-def make_accelerator(device: str) -> Accelerator:
+def make_accelerator(device: str, *, every_weight_every_step: bool = True) -> Accelerator:
     # Accelerate joins ranks on processors only if it is told to use them; without that every rank would train alone.
     cpu = device == "cpu" or ("LOCAL_RANK" in os.environ and not torch.accelerator.is_available())
     try:
-        return Accelerator(cpu=cpu, mixed_precision="no")  # precision is ours, see docs/decisions.md
+        ranks = DistributedDataParallelKwargs(find_unused_parameters=not every_weight_every_step)
+        # Precision is ours, see docs/decisions.md.
+        return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[ranks])
     except ValueError as error:  # Accelerate decides on device and precision once in a process
         raise ArgumentError(
             f"device={device!r} cannot be had in this process any more: Accelerate was set up otherwise before "

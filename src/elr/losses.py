@@ -102,6 +102,14 @@ def elr_term(logits: Tensor, targets: Tensor, *, clamp: float = 0.0) -> Tensor:
         return torch.log(((clamped * remainder.exp()).sum(dim=1) - excess).clamp(min=clamp))
 
 
+def elr_loss(
+    logits: Tensor, labels: Tensor, targets: Tensor, *, lam: float, clamp: float = 0.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    entropy = cross_entropy(logits, labels).mean()
+    term = elr_term(logits, targets, clamp=clamp).mean()
+    return entropy + lam * term, entropy.detach(), term.detach()
+
+
 def _check_logits(logits: Tensor) -> None:
     if logits.ndim != 2 or logits.shape[1] < 2 or not logits.is_floating_point():
         raise ArgumentError(

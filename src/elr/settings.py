@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from torch.optim import Optimizer
+from torch import nn
+from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
@@ -78,6 +79,16 @@ class TrainingConfig:
         for name, (holds, expected) in ranges.items():
             if not holds:
                 raise ArgumentError(f"{name} is {getattr(self, name)!r}: expected {expected}")
+
+    def optimizer(self, weights: list[nn.Parameter]) -> Optimizer:
+        """Stochastic gradient descent over these weights, from torch."""
+        return SGD(
+            weights,
+            lr=self.learning_rate,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            nesterov=self.nesterov,
+        )
 
     def scheduler(self, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
         """The learning-rate schedule, from torch, to be stepped after every batch."""

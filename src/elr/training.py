@@ -16,7 +16,6 @@ import torch
 from accelerate import DistributedType
 from torch import Tensor, nn
 from torch import distributed as dist
-from torch.optim import SGD
 
 from elr.artifacts import METRICS_FILE, append_line, json_line, write_lines
 from elr.batch import Batch
@@ -138,7 +137,7 @@ class Training:
 
     def _prepare(self) -> None:
         """Hand the method to Accelerate and decide on the precision."""
-        self.accelerator = make_accelerator(self.config.device)
+        self.accelerator = make_accelerator(self.config.device, every_weight_every_step=self.method.passes == 1)
         world = self.accelerator.num_processes
         if len(self.examples) // self.steps_per_epoch < world:
             raise ArgumentError(f"a batch of {self.config.batch_size} cannot be shared by {world} processes")
@@ -150,15 +149,9 @@ class Training:
         self.method.to(device)
         if self.channels_last:
             self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = SGD(
-            self.method.parameters(),
-            lr=self.config.learning_rate,
-            momentum=self.config.momentum,
-            weight_decay=self.config.weight_decay,
-            nesterov=self.config.nesterov,
-        )
-        self.scheduler = self.config.scheduler(optimizer, self.steps_per_epoch)
-        self.step_module, self.optimizer = self.accelerator.prepare(self.method, optimizer)
+        optimizers = [self.config.optimizer(self.method.trained(number)) for number in range(self.method.passes)]
+        self.schedulers = [self.config.scheduler(optimizer, self.steps_per_epoch) for optimizer in optimizers]
+        self.step_module, *self.optimizers = self.accelerator.prepare(self.method, *optimizers)
         # Accelerate looks for optional packages at every backward; only engines other than torch's own need it to.
         plain = self.accelerator.distributed_type in _PLAIN
         self.backward: Callable[[Tensor], None] = torch.Tensor.backward if plain else self.accelerator.backward
@@ -190,7 +183,8 @@ class Training:
         """
         checkpoints = None
         if self.folder:
-            parts = {"state": self.state, "scheduler": self.scheduler}
+            parts: dict[str, Any] = {"state": self.state}
+            parts |= {f"scheduler {number}": scheduler for number, scheduler in enumerate(self.schedulers)}
             checkpoints = Checkpoints(self.folder, self._identity(), self.accelerator, parts)
         if checkpoints and resume:
             checkpoints.load()
@@ -208,17 +202,18 @@ class Training:
     def _epoch(self, on_progress: Callable[[Progress], None] | None) -> None:
         """One pass over the data, its measures, and its line in metrics.jsonl."""
         started = time.perf_counter()
+        done = self.state.epoch * self.steps_per_epoch * self.method.passes
         torch.manual_seed(_mix(self.config.seed, self.state.epoch, 1 + self.accelerator.process_index))
         self.method.begin_epoch(self.state.epoch, _TrainingView(self))
         self.step_module.train()
-        rate = self.optimizer.param_groups[0]["lr"]
+        rate = self.optimizers[0].param_groups[0]["lr"]
         sums: dict[str, Tensor] = {}
-        for number, (batch, share) in enumerate(self._batches(), 1):
-            for name, value in self._step(batch, share).items():
-                weighted = value * (len(batch.index) / len(self.examples))
+        for number, batch, share in self._all_batches():
+            for name, value in self._step(batch, share, number).items():
+                weighted = value * (len(batch.index) / len(self.examples) / self.method.passes)
                 sums[name] = sums[name] + weighted if name in sums else weighted
             if on_progress:
-                done = self.state.epoch * self.steps_per_epoch + number
+                done += 1
                 on_progress(self._progress(done))
         seconds = time.perf_counter() - started
         record: Record = {"epoch": self.state.epoch + 1, "learning_rate": rate}
@@ -235,16 +230,16 @@ class Training:
         if self.folder and self.accelerator.is_main_process:
             append_line(self.folder / METRICS_FILE, json_line(record))
         if on_progress:
-            on_progress(self._progress(self.state.epoch * self.steps_per_epoch))
+            on_progress(self._progress(done))
 
-    def _step(self, batch: Batch, share: float) -> dict[str, Tensor]:
+    def _step(self, batch: Batch, share: float, number: int = 0) -> dict[str, Tensor]:
         """Forward, backward, step; `share` makes the mean over ranks the mean over the whole batch."""
         with self._autocast():
             step = self.step_module(batch)
         self.backward(step.loss * share if share != 1.0 else step.loss)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.scheduler.step()
+        self.optimizers[number].step()
+        self.optimizers[number].zero_grad()
+        self.schedulers[number].step()
         self.state.monitor.update(batch.index, step.logits)
         return dict(step.terms)
 
@@ -261,10 +256,18 @@ class Training:
             self.state.probe_labels.append(self.predict(self.probe).argmax(dim=1))
         return measures
 
-    def _batches(self) -> Iterator[tuple[Batch, float]]:
-        """This rank's batches of the epoch, augmented, on the device, each with the weight of its loss."""
+    def _all_batches(self) -> Iterator[tuple[int, Batch, float]]:
+        """The batches of every pass of the epoch, with the number of their pass."""
+        for number in range(self.method.passes):
+            self.method.begin_pass(number)
+            for batch, share in self._batches(number):
+                yield number, batch, share
+
+    def _batches(self, number: int = 0) -> Iterator[tuple[Batch, float]]:
+        """This rank's batches of a pass, augmented, on the device, each with the weight of its loss."""
         rank, world, device = self.accelerator.process_index, self.accelerator.num_processes, self.accelerator.device
-        generator = torch.Generator().manual_seed(_mix(self.config.seed, self.state.epoch, 0))
+        key = (self.config.seed, self.state.epoch, 0, *([number] if number else []))
+        generator = torch.Generator().manual_seed(_mix(*key))
         order = torch.randperm(len(self.examples), generator=generator)
         for rows in order.tensor_split(self.steps_per_epoch):
             draws = self.transform.draw(len(rows), generator)
@@ -284,7 +287,7 @@ class Training:
     def _progress(self, done: int) -> Progress:
         return Progress(
             step=done,
-            total=self.config.epochs * self.steps_per_epoch,
+            total=self.config.epochs * self.steps_per_epoch * self.method.passes,
             epoch=self.state.epoch,
             epochs=self.config.epochs,
             record=self.history[-1] if self.history else {},
