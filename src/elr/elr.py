@@ -236,6 +236,8 @@ class ELR(Method):
         return len(self.networks)
 
     def begin_pass(self, number: int) -> None:
+        if not 0 <= number < self.passes:
+            raise ArgumentError(f"pass {number} of a method with {self.passes}: expected a number below {self.passes}")
         self.current = number
 
     def trained(self, number: int) -> list[nn.Parameter]:
@@ -273,8 +275,13 @@ class ELR(Method):
         return Step(loss, seen, {"loss": loss.detach(), "cross_entropy": entropy, "elr": term})
 
     def predict(self, inputs: Inputs) -> Tensor:
-        networks = self.averaged if self.predict_with == "averaged" else self.networks
-        return torch.stack([softmax(network(inputs).float(), dim=1) for network in networks]).mean(dim=0)
+        return torch.stack([softmax(network(inputs).float(), dim=1) for network in self.predictors]).mean(dim=0)
+
+    @property
+    def predictors(self) -> list[nn.Module]:
+        if self.predict_with == "networks":
+            return list(self.networks)
+        return [averaged.module for averaged in self.averaged]  # type: ignore[misc]
 
     def pred_probs(self, index: Tensor) -> Tensor | None:
         if not self.ensembling:
@@ -311,7 +318,7 @@ class ELR(Method):
         inputs, labels = batch.inputs, batch.labels
         if labels.ndim == 1 and (self.mixup or self.refine_labels):
             labels = F.one_hot(labels, targets.shape[1]).to(targets.dtype)
-        if self.mixup:
+        if self.mixup and (self.training or mixing is not None):
             mixing = mixing or draw_mixing(len(batch.index), alpha=self.mixup, device=targets.device)
             inputs, labels, targets = mixing.mix_inputs(inputs), mixing.mix(labels), mixing.mix(targets)
         if self.refine_labels:
@@ -323,6 +330,7 @@ class ELR(Method):
     def _check(self) -> None:
         _check_weights(self.lam, self.beta)
         expected = {
+            "clamp": (0.0 <= self.clamp < 0.5, "a probability in [0, 0.5); the authors have 1e-4, 0 is none"),
             "gamma": (0.0 <= self.gamma < 1.0, "a decay in [0, 1); the paper has 0.997 and 0.9999, 0 is none"),
             "mixup": (0.0 <= self.mixup < math.inf, "0 (none) or mixup's alpha > 0; the paper has 1"),
             "gamma_ramp": (self.gamma_ramp >= 0, "a number of steps >= 0; the paper has 40,000"),
@@ -341,8 +349,8 @@ class ELR(Method):
             raise ArgumentError('predict_with is "averaged", but gamma is 0: set gamma, or take "networks"')
         if not self.ensembling and not self.gamma and self.target_from == "own":
             raise ArgumentError(
-                "without ensembling, averaging or a peer the targets would be the present outputs themselves: set "
-                "ensembling, gamma or peer"
+                "without ensembling and averaging, a network's own targets would be its present outputs: expected "
+                'ensembling, gamma > 0, or target_from="peer"'
             )
 
     def _stores(self, given: Targets | Sequence[Targets] | None, shape: tuple[int, int]) -> list[Targets]:

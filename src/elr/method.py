@@ -74,6 +74,11 @@ class Method(nn.Module, ABC):
     def predict(self, inputs: Inputs) -> Tensor:
         """(B, C) float32 class probabilities for un-mixed inputs; the caller sets eval mode and no_grad."""
 
+    @property
+    @abstractmethod
+    def predictors(self) -> list[nn.Module]:
+        """The networks that `predict` uses, each giving logits; it averages their probabilities."""
+
     def pred_probs(self, index: Tensor) -> Tensor | None:
         """(B, C) what training itself has gathered about these rows, rows that sum to 1; None if nothing.
 
@@ -118,3 +123,7 @@ class LossMethod(Method):
 
     def predict(self, inputs: Inputs) -> Tensor:
         return torch.softmax(self.network(inputs).float(), dim=1)
+
+    @property
+    def predictors(self) -> list[nn.Module]:
+        return [self.network]

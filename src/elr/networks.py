@@ -235,9 +235,9 @@ class FastConvNet(nn.Module):
         torch.Size([2, 10])
 
     Source: Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv:2404.00498, section 3, and airbench94.py.
-        Differs from that code: the stem starts as PyTorch's and is trained (no whitening here); BN has trained scales,
-        momentum 0.1 and eps 1e-5, PyTorch's (there 1 - 0.6 = 0.4, for 10 epochs, 1e-12, and scales fixed at 1); equal
-        maxima of the last pool share the gradient.
+        Differs from that code: the stem starts as PyTorch's and is trained unless `whiten` is called; BN has trained
+        scales, momentum 0.1 and eps 1e-5, PyTorch's (there 1 - 0.6 = 0.4, for 10 epochs, 1e-12, and scales fixed at 1);
+        equal maxima of the last pool share the gradient.
     """
 
     def __init__(self, num_classes: int, *, in_channels: int = 3, widths: Sequence[int] = (64, 128, 256)) -> None:
@@ -249,6 +249,27 @@ class FastConvNet(nn.Module):
         self.stem = nn.Conv2d(self.in_channels, filters, kernel_size=STEM_KERNEL)
         self.blocks = nn.Sequential(*itertools.starmap(_FastConvBlock, itertools.pairwise((filters, *widths_out))))
         self.head = nn.Linear(widths_out[-1], _count("num_classes", num_classes, at_least=2), bias=False)
+
+    @torch.no_grad()
+    def whiten(self, images: Tensor, *, floor: float = 5e-4) -> None:
+        """Set the stem's filters to whiten 2x2 patches of these images, and freeze them; its bias is still trained.
+
+        The filters are the eigenvectors v of the patches' covariance, divided by sqrt(eigenvalue + floor), and their
+        negatives, so that a GELU loses nothing.
+
+        Args:
+            images: (M, in_channels, H, W) normalized images; some thousands do.
+            floor: added to each eigenvalue; 5e-4 is airbench94's, for images of variance about 1.
+
+        Source: arXiv:2404.00498, section 3.2.
+        """
+        _check_images(images, self.in_channels, smallest=STEM_KERNEL)
+        patches = F.unfold(images.float(), STEM_KERNEL).transpose(1, 2).flatten(0, 1)
+        values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+        filters = (vectors / (values + floor).sqrt()).T.reshape(-1, *self.stem.weight.shape[1:])
+        self.stem.weight.copy_(torch.cat([filters, -filters]))
+        self.stem.weight.requires_grad_(False)
+        torch.nn.init.zeros_(self.stem.bias)  # type: ignore[arg-type]
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (B, C) of images (B, in_channels, H, W)."""

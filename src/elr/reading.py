@@ -103,6 +103,27 @@ class RawData:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def head(self, count: int) -> RawData:
+        """The first examples."""
+        return self.take(np.arange(min(count, len(self))))
+
+    def take(self, rows: NDArray[np.int64]) -> RawData:
+        """Some of the examples, by position, in that order."""
+
+        def chosen(values: list[Any] | None) -> list[Any] | None:
+            return None if values is None else [values[row] for row in rows]
+
+        return replace(
+            self,
+            rows=self.rows[rows],
+            table=None if self.table is None else self.table.iloc[rows],
+            images=None if self.images is None else self.images[torch.from_numpy(rows)],
+            features=None if self.features is None else self.features[rows],
+            labels=chosen(self.labels),
+            clean_labels=chosen(self.clean_labels),
+            ids=chosen(self.ids),
+        )
+
 
 Data = str | Path | pd.DataFrame | tuple[ArrayLike, ArrayLike | None]
 

@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
     CosineAnnealingWarmRestarts,
+    LambdaLR,
     LRScheduler,
     MultiStepLR,
     OneCycleLR,
@@ -18,7 +19,9 @@ from torch.optim.lr_scheduler import (
 
 from elr.errors import ArgumentError
 
-SCHEDULES = ("cosine", "restarts", "multistep", "onecycle", "constant")
+SCHEDULES = ("cosine", "restarts", "multistep", "onecycle", "triangle", "constant")
+PEAK = 0.2
+"""Share of the run after which the triangle schedule is at its peak."""
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -35,7 +38,8 @@ class TrainingConfig:
         nesterov: whether momentum is Nesterov's.
         weight_decay: >= 0. Default 1e-3 (same).
         schedule: "cosine" to 0 over the run; "restarts" (cosine, period `period`, down to learning_rate / 20: the
-            paper's ELR*); "multistep" (times `decay` at `milestones`); "onecycle" (up, then down to 0); "constant".
+            paper's ELR*); "multistep" (times `decay` at `milestones`); "onecycle" (up, then down to 0, by cosines);
+            "triangle" (the same by straight lines, as the speed runs do); "constant".
         milestones: epochs at which "multistep" decays.
         decay: factor at a milestone. Default 0.01 (same).
         period: epochs between restarts. Default 10 (same).
@@ -104,5 +108,12 @@ class TrainingConfig:
                 return MultiStepLR(optimizer, [epoch * steps_per_epoch for epoch in self.milestones], gamma=self.decay)
             case "onecycle":
                 return OneCycleLR(optimizer, self.learning_rate, total_steps=total, cycle_momentum=False)
+            case "triangle":
+                return LambdaLR(optimizer, lambda step: _triangle(step / total))
             case _:
                 return ConstantLR(optimizer, factor=1.0)
+
+
+def _triangle(share: float) -> float:
+    """Up over the first fifth of the run, down to 0 over the rest."""
+    return share / PEAK if share < PEAK else (1.0 - share) / (1.0 - PEAK)

@@ -21,7 +21,7 @@ from elr.artifacts import METRICS_FILE, append_line, json_line, write_lines
 from elr.batch import Batch
 from elr.checkpoints import Checkpoints
 from elr.data import Examples, Transform
-from elr.devices import computes_bfloat16, forked_random_state, make_accelerator
+from elr.devices import computes_bfloat16, forked_random_state, keep_freed_memory, make_accelerator
 from elr.diagnostics import Monitor
 from elr.errors import ArgumentError, TrainingError
 from elr.method import Method, View
@@ -63,12 +63,14 @@ class _State:
     epoch: int = 0
     history: list[Record] = field(default_factory=list)
     probe_labels: list[Tensor] = field(default_factory=list)
+    probe_epochs: list[int] = field(default_factory=list)
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "epoch": self.epoch,
             "history": json.dumps(self.history),
             "probe_labels": list(self.probe_labels),
+            "probe_epochs": list(self.probe_epochs),
             "monitor": self.monitor.state_dict(),
         }
 
@@ -76,6 +78,7 @@ class _State:
         self.epoch = state["epoch"]
         self.history = json.loads(state["history"])
         self.probe_labels = list(state["probe_labels"])
+        self.probe_epochs = list(state["probe_epochs"])
         self.monitor.load_state_dict(state["monitor"])
 
 
@@ -95,7 +98,8 @@ class Training:
         config: how to train.
         transform: from stored rows to network inputs.
         monitor: measures of memorization; default: without clean labels.
-        probe: examples whose classes are predicted after every epoch (labels, if any, are not looked at).
+        probe: examples whose classes are predicted in the course of the run (labels, if any, are not looked at).
+        probe_period: epochs between these predictions, >= 1; the last epoch always has one.
         folder: where metrics.jsonl and checkpoints go; None: nowhere.
 
     Attributes:
@@ -114,6 +118,7 @@ class Training:
         transform: Transform | None = None,
         monitor: Monitor | None = None,
         probe: Examples | None = None,
+        probe_period: int = 1,
         folder: Path | None = None,
     ) -> None:
         if examples.labels is None:
@@ -128,6 +133,7 @@ class Training:
         self.config = config
         self.transform = transform or Transform()
         self.probe = probe
+        self.probe_period = probe_period
         self.folder = folder
         self.method = method
         self.state = _State(monitor or Monitor(examples.labels))
@@ -145,6 +151,8 @@ class Training:
         self.bfloat16 = self.config.precision == "bfloat16" or (
             self.config.precision == "auto" and _is_convolutional(self.method) and computes_bfloat16(device)
         )
+        if device.type == "cpu" and _is_convolutional(self.method):
+            keep_freed_memory()
         self.channels_last = self.bfloat16 and _is_convolutional(self.method)
         self.method.to(device)
         if self.channels_last:
@@ -167,8 +175,13 @@ class Training:
 
     @property
     def probe_labels(self) -> Tensor:
-        """(epochs, M) classes predicted for the probe after each epoch."""
+        """(probes, M) classes predicted for the probe, after the epochs in `probe_epochs`."""
         return torch.stack(self.state.probe_labels) if self.state.probe_labels else torch.empty(0, 0, dtype=torch.int64)
+
+    @property
+    def probe_epochs(self) -> list[int]:
+        """The epochs, counted from 1, after which the probe was predicted."""
+        return self.state.probe_epochs
 
     def run(self, *, resume: bool = False, on_progress: Callable[[Progress], None] | None = None) -> None:
         """Train to the last epoch.
@@ -252,8 +265,10 @@ class Training:
             monitor.predicted = predicted
         gathered = self._gathered()
         measures: Record = dict(monitor.end_epoch(None if gathered is None else gathered.argmax(dim=1)))
-        if self.probe is not None:
+        epoch = self.state.epoch + 1
+        if self.probe is not None and (epoch % self.probe_period == 0 or epoch == self.config.epochs):
             self.state.probe_labels.append(self.predict(self.probe).argmax(dim=1))
+            self.state.probe_epochs.append(epoch)
         return measures
 
     def _all_batches(self) -> Iterator[tuple[int, Batch, float]]:
@@ -295,11 +310,13 @@ class Training:
 
     def inputs_in_order(self, examples: Examples, *, batch_size: int = 1000) -> Iterator[tuple[Tensor, Tensor]]:
         """Rows (B,) and network inputs (B, ...) of every example, in order, without augmentation."""
+        for rows, stored in self._in_order(examples, batch_size):
+            yield rows, self._layout(self.transform(stored))
+
+    def _in_order(self, examples: Examples, batch_size: int = 1000) -> Iterator[tuple[Tensor, Tensor]]:
+        """Rows (B,) and stored inputs (B, ...) of every example, in order, on the device."""
         for rows in torch.arange(len(examples)).split(batch_size):
-            yield (
-                rows,
-                self._layout(self.transform(examples.fetch(rows).to(self.accelerator.device, non_blocking=True))),
-            )
+            yield rows, examples.fetch(rows).to(self.accelerator.device, non_blocking=True)
 
     @torch.no_grad()
     def predict(self, examples: Examples) -> Tensor:
@@ -307,9 +324,12 @@ class Training:
         was_training = self.method.training
         self.method.eval()
         with self._autocast():
-            parts = [self.method.predict(inputs).float().cpu() for _, inputs in self.inputs_in_order(examples)]
+            parts = [
+                torch.stack([self.method.predict(self._layout(view)) for view in self.transform.views(stored)])
+                for _, stored in self._in_order(examples)
+            ]
         self.method.train(was_training)
-        return torch.cat(parts)
+        return torch.cat([part.mean(dim=0).float().cpu() for part in parts])
 
     def pred_probs(self) -> Tensor:
         """(N, C) probabilities for the training rows: what training gathered, or else the network's present outputs."""
