@@ -108,7 +108,7 @@ def fit(
         from elr.devices import leave_process_group
         from elr.fitting import fit as run
         from elr.plan import FitConfig
-        from elr.reading import ReadOptions
+        from elr.raw import ReadOptions
 
         if out is None and resume:
             raise ArgumentError("--resume needs the --out of the run to go on with")

@@ -10,7 +10,8 @@ import torch
 from elr.data import Label
 from elr.errors import DataError
 from elr.noise import corrupt
-from elr.reading import IMAGES, RawData, ReadOptions, read_data
+from elr.raw import IMAGES, RawData, ReadOptions
+from elr.reading import read_data
 
 HUMAN = "human"
 HUMAN_FILE = "CIFAR-10_human.pt"

@@ -17,7 +17,7 @@ from torch import Tensor
 from elr.artifacts import PREPROCESSING_FILE, read_preprocessing, write_preprocessing
 from elr.data import Examples, ImageTransform, Label, LabelCoding, Transform, image_statistics
 from elr.errors import ArtifactError, DataError
-from elr.reading import FEATURES, IMAGES, TABLE, RawData, ReadOptions
+from elr.raw import FEATURES, IMAGES, TABLE, RawData, ReadOptions
 from elr.tables import column_kinds, plain_columns, table_preprocessing
 
 

@@ -13,7 +13,8 @@ from elr.devices import is_main_process
 from elr.errors import ArgumentError
 from elr.page import write_report
 from elr.plan import FitConfig
-from elr.reading import Data, ReadOptions
+from elr.raw import ReadOptions
+from elr.reading import Data
 from elr.runs import Fitted, run_task
 from elr.tasks import Task, make_task, read_task
 from elr.training import Progress

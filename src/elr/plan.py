@@ -19,7 +19,7 @@ from elr.errors import ArgumentError
 from elr.images import SMALLEST
 from elr.method import LossMethod, Method
 from elr.networks import FastConvNet, NetworkSpec
-from elr.reading import IMAGES
+from elr.raw import IMAGES
 from elr.settings import TrainingConfig
 from elr.tasks import Task
 from elr.training import Training

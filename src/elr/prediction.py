@@ -16,7 +16,8 @@ from elr.data import Examples, Transform
 from elr.encoding import Encoder
 from elr.errors import ArgumentError, ArtifactError, OutputError
 from elr.plan import Plan
-from elr.reading import Data, ReadOptions, read_data
+from elr.raw import ReadOptions
+from elr.reading import Data, read_data
 from elr.tasks import data_name
 
 

@@ -23,7 +23,7 @@ from elr.checkpoints import remove_checkpoints
 from elr.diagnostics import fractions
 from elr.errors import CheckpointError, OutputError
 from elr.plan import Plan
-from elr.reading import RawData
+from elr.raw import RawData
 from elr.tasks import Task
 from elr.training import Progress, Training
 

@@ -16,7 +16,8 @@ from elr.encoding import Encoder
 from elr.errors import ArgumentError, DataError
 from elr.images import printable
 from elr.noise import corrupt
-from elr.reading import IMAGES, Data, RawData, ReadOptions, read_data
+from elr.raw import IMAGES, RawData, ReadOptions
+from elr.reading import Data, read_data
 
 _SPLIT_STREAM = 1  # so that the split is not drawn from the random numbers of the noise
 
