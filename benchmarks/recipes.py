@@ -2,8 +2,8 @@
 
     python benchmarks/recipes.py --data PATH [--num-examples 600] [--only WORD] [--json]
 
-Prints for each recipe the seconds of its epoch and its loss; the numbers say nothing about accuracy. The human labels of
-CIFAR-10N belong to all 50,000 rows and are left out.
+Prints for each recipe the seconds of its epoch and its loss; the numbers say nothing about accuracy. The human labels
+of CIFAR-10N belong to all 50,000 rows and are left out.
 """
 
 import argparse
