@@ -78,7 +78,7 @@ def fit(
     image_size: Annotated[
         int | None, typer.Option(help="Side of the images in pixels. Default: theirs, up to 64.")
     ] = None,
-    method: Annotated[str, typer.Option(help="elr or cross_entropy.")] = "elr",
+    method: Annotated[str, typer.Option(help="elr, elr_plus or cross_entropy.")] = "elr",
     lam: Annotated[float, typer.Option(help="Weight of the regularizer.")] = 3.0,
     beta: Annotated[float, typer.Option(help="Momentum of the targets.")] = 0.7,
     network: Annotated[

@@ -61,9 +61,9 @@ def _report(task: Task, fitted: Fitted, baseline: Fitted | None) -> Report:
         suspects=_suspects(task, fitted, names),
         settings=_settings(run),
         history=fitted.history,
-        method=run["method"]["name"],
+        method=_label(run),
         comparison=[] if baseline is None else [compared(each) for each in both],
-        comparison_history={} if baseline is None else {each.run["method"]["name"]: each.history for each in both},
+        comparison_history={} if baseline is None else {_label(each.run): each.history for each in both},
         measured={key: results[key] for key in _MEASURED if key in results},
         notes=run["data"]["remarks"],
     )
@@ -71,9 +71,11 @@ def _report(task: Task, fitted: Fitted, baseline: Fitted | None) -> Report:
 
 def compared(fitted: Fitted) -> dict[str, Any]:
     """The row of a run in a table of methods."""
-    return {"method": fitted.run["method"]["name"]} | {
-        key: fitted.results[key] for key in COMPARED if key in fitted.results
-    }
+    return {"method": _label(fitted.run)} | {key: fitted.results[key] for key in COMPARED if key in fitted.results}
+
+
+def _label(run: Mapping[str, Any]) -> str:
+    return Plan.from_json(run).method.label
 
 
 def _settings(run: Mapping[str, Any]) -> dict[str, Any]:

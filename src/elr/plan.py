@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ from elr.settings import TrainingConfig
 from elr.tasks import Task
 from elr.training import Training
 
-METHODS = ("elr", "cross_entropy")
+METHODS = ("elr", "elr_plus", "cross_entropy")
+_KINDS = ("elr", "cross_entropy")
 AUGMENTATIONS = ("auto", "crop", "none")
+PAPER_GAMMA, PAPER_RAMP = 0.997, 40_000  # appendix F and G
 PEER_SEED = 2**32
 """Added to the seed of the first network's weights for those of its peer."""
 _WHITENED_IMAGES = 5000  # as the speed runs take
@@ -55,8 +58,8 @@ class MethodConfig:
     predict_with: str = "networks"
 
     def __post_init__(self) -> None:
-        if self.name not in METHODS:
-            raise ArgumentError(f"method is {self.name!r}: expected one of {', '.join(METHODS)}")
+        if self.name not in _KINDS:
+            raise ArgumentError(f"method is {self.name!r}: expected one of {', '.join(_KINDS)}")
         if self.networks not in (1, 2) or (self.networks == 2 and self.name != "elr"):
             raise ArgumentError(f"{self.name!r} has {self.networks!r} networks: expected 1, or 2 for elr")
 
@@ -68,13 +71,20 @@ class MethodConfig:
         peer = networks[1] if self.networks == 2 else None
         return ELR(networks[0], peer=peer, num_examples=num_examples, num_classes=num_classes, **switches)
 
+    @property
+    def label(self) -> str:
+        """What people call it: ELR+ is ELR with all of its ingredients."""
+        plus = self.networks == 2 and self.gamma > 0 and self.mixup > 0
+        return "elr_plus" if plus else self.name
+
     def described(self) -> dict[str, Any]:
         """What there is to say about it: the name, and the switches that are not at rest."""
         if self.name == "cross_entropy":
-            return {"name": self.name}
+            return {"name": self.label}
         at_rest = asdict(MethodConfig())
         kept = ("name", "lam", "beta")
-        return {name: value for name, value in asdict(self).items() if name in kept or value != at_rest[name]}
+        switched = {name: value for name, value in asdict(self).items() if name in kept or value != at_rest[name]}
+        return switched | {"name": self.label}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +183,8 @@ class FitConfig:
     """How `fit` trains. Plain values only; None leaves a choice to the data, and run.json says what it came to.
 
     Args:
-        method: "elr", or "cross_entropy" for comparison.
+        method: "elr"; "elr_plus": two networks, averaged weights and mixup, in three times the time or more; or
+            "cross_entropy" for comparison.
         lam: weight of the regularizer. Default 3, the paper's for CIFAR-10 and Clothing1M.
         beta: momentum of the targets. Default 0.7 (as lam).
         network: a name in `elr.networks.NETWORKS`; default "fast" for images of at least 16 pixels, "mlp" otherwise.
@@ -220,12 +231,22 @@ class FitConfig:
         """
         network = network_for(task, self.network)
         augmented = network.takes_images and self.augment != "none"
+        training = self.loop(task.examples, convolutional=network.takes_images)
         return Plan(
-            method=MethodConfig(name=self.method, lam=self.lam, beta=self.beta),
+            method=self._method(training.epochs * math.ceil(len(task.examples) / training.batch_size)),
             network=network,
-            training=self.loop(task.examples, convolutional=network.takes_images),
+            training=training,
             augmentation=Augmentation(crop=augmented, flip=augmented and self.augment != "crop"),
         )
+
+    def _method(self, steps: int) -> MethodConfig:
+        """The method for a run of so many steps; ELR+ as published, its ramp at most half of the run."""
+        if self.method == "cross_entropy":
+            return MethodConfig(name=self.method)
+        elr = MethodConfig(lam=self.lam, beta=self.beta)
+        if self.method == "elr":
+            return elr
+        return replace(elr, networks=2, gamma=PAPER_GAMMA, gamma_ramp=min(PAPER_RAMP, steps // 2), mixup=1.0)
 
     def loop(self, examples: Examples, *, convolutional: bool) -> TrainingConfig:
         """The settings of the training loop, with every choice made."""

@@ -10,14 +10,13 @@ from dataclasses import replace
 
 from elr.datasets import HUMAN
 from elr.experiment import CROSS_ENTROPY, Recipe
-from elr.plan import Augmentation, MethodConfig
+from elr.plan import PAPER_GAMMA, PAPER_RAMP, Augmentation, MethodConfig
 from elr.settings import TrainingConfig
 
 Noise = tuple[str, float | str] | None
 
 SYMMETRIC_RATES = (0.2, 0.4, 0.5, 0.6, 0.8, 0.9)
 ASYMMETRIC_RATES = (0.1, 0.2, 0.3, 0.4)
-_RAMP = 40_000
 _CROP_AND_FLIP = Augmentation(crop=True, flip=True)
 _PAPER = "Liu et al., NeurIPS 2020"
 
@@ -60,7 +59,7 @@ def cifar10_elr_plus(noise: Noise, name: str) -> Recipe:
         source=f"{_PAPER}, Table 2 (ELR+) and appendix G",
         noise=noise,
         network="preactresnet18_authors",
-        method=replace(_published(noise), networks=2, gamma=0.997, gamma_ramp=_RAMP, mixup=1.0),
+        method=replace(_published(noise), networks=2, gamma=PAPER_GAMMA, gamma_ramp=PAPER_RAMP, mixup=1.0),
         training=TrainingConfig(
             epochs=200, batch_size=128, weight_decay=5e-4, schedule="multistep", milestones=(150,), decay=0.1
         ),
