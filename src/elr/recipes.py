@@ -99,8 +99,9 @@ def _fast(noise: Noise, name: str, method: MethodConfig) -> Recipe:
         training=TrainingConfig(
             epochs=30,
             batch_size=500,
-            learning_rate=0.8,
-            nesterov=True,
+            optimizer="muon",
+            learning_rate=0.12,
+            momentum=0.6,
             weight_decay=5e-4,
             schedule="triangle",
         ),

@@ -18,7 +18,9 @@ from torch.optim.lr_scheduler import (
 )
 
 from elr.errors import ArgumentError
+from elr.optimizers import ConvolutionalMuon
 
+OPTIMIZERS = ("sgd", "muon")
 SCHEDULES = ("cosine", "restarts", "multistep", "onecycle", "triangle", "constant")
 PEAK = 0.2
 """Share of the run after which the triangle schedule is at its peak."""
@@ -33,6 +35,8 @@ class TrainingConfig:
         epochs: passes over the data, >= 1.
         batch_size: B over all ranks, >= 2. An epoch is cut into ceil(N / B) batches whose sizes differ by one at most,
             so every row comes once an epoch and no batch is much smaller than the others.
+        optimizer: "sgd", as the paper, or "muon": see `elr.optimizers.ConvolutionalMuon`, whose other settings are its
+            defaults.
         learning_rate: peak learning rate, > 0. Default 0.02 (appendix G of the paper).
         momentum: in [0, 1). Default 0.9 (same).
         nesterov: whether momentum is Nesterov's.
@@ -54,6 +58,7 @@ class TrainingConfig:
 
     epochs: int = 100
     batch_size: int = 64
+    optimizer: str = "sgd"
     learning_rate: float = 0.02
     momentum: float = 0.9
     nesterov: bool = False
@@ -71,6 +76,7 @@ class TrainingConfig:
         ranges = {
             "epochs": (self.epochs >= 1, "at least 1"),
             "batch_size": (self.batch_size >= 2, "at least 2"),
+            "optimizer": (self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}"),
             "learning_rate": (0 < self.learning_rate < math.inf, "above 0"),
             "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
             "weight_decay": (0 <= self.weight_decay < math.inf, "0 or more"),
@@ -84,8 +90,12 @@ class TrainingConfig:
             if not holds:
                 raise ArgumentError(f"{name} is {getattr(self, name)!r}: expected {expected}")
 
-    def optimizer(self, weights: list[nn.Parameter]) -> Optimizer:
-        """Stochastic gradient descent over these weights, from torch."""
+    def make_optimizer(self, weights: list[nn.Parameter]) -> Optimizer:
+        """The optimizer of these weights."""
+        if self.optimizer == "muon":
+            return ConvolutionalMuon(
+                weights, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
+            )
         return SGD(
             weights,
             lr=self.learning_rate,

@@ -157,7 +157,7 @@ class Training:
         self.method.to(device)
         if self.channels_last:
             self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizers = [self.config.optimizer(self.method.trained(number)) for number in range(self.method.passes)]
+        optimizers = [self.config.make_optimizer(self.method.trained(number)) for number in range(self.method.passes)]
         self.schedulers = [self.config.scheduler(optimizer, self.steps_per_epoch) for optimizer in optimizers]
         self.step_module, *self.optimizers = self.accelerator.prepare(self.method, *optimizers)
         # Accelerate looks for optional packages at every backward; only engines other than torch's own need it to.
