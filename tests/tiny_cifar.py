@@ -20,11 +20,11 @@ def labels_of(count):
     return [(7 * row + row // 10) % 10 for row in range(count)]
 
 
-def pixels_of(labels, seed=0):
-    """(N, 32, 32, 3) uint8: a shade of its own for each class, and noise."""
+def pixels_of(labels, seed=0, side=32):
+    """(N, side, side, 3) uint8: a shade of its own for each class, and noise."""
     rng = np.random.default_rng(seed)
     shades = np.random.default_rng(99).integers(30, 220, size=(10, 1, 1, 3))
-    return (shades[labels] + rng.integers(-25, 26, size=(len(labels), 32, 32, 3))).astype(np.uint8)
+    return (shades[labels] + rng.integers(-25, 26, size=(len(labels), side, side, 3))).astype(np.uint8)
 
 
 def encoded(pixels, kind="PNG"):
@@ -33,10 +33,10 @@ def encoded(pixels, kind="PNG"):
     return buffer.getvalue()
 
 
-def write_part(path, count, *, seed=0, kind="PNG", named=False, labels=None):
+def write_part(path, count, *, seed=0, kind="PNG", named=False, labels=None, side=32):
     """One Parquet file as the hub has it; `named`: with the names of the classes beside their numbers."""
     labels = labels_of(count) if labels is None else labels
-    images = [{"bytes": encoded(each, kind), "path": None} for each in pixels_of(labels, seed)]
+    images = [{"bytes": encoded(each, kind), "path": None} for each in pixels_of(labels, seed, side)]
     table = pa.table({"img": pa.array(images, RECORD), "label": pa.array(labels, pa.int64())})
     if named:
         features = {"label": {"names": NAMES, "_type": "ClassLabel"}}
