@@ -169,8 +169,8 @@ def run_recipe(
     epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     num_examples: Annotated[int | None, typer.Option(help="Only the first rows, to try a recipe.")] = None,
     holdout: Annotated[float | None, typer.Option(help="Share of rows kept apart with their noisy labels.")] = None,
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16. Default: the recipe's.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto or cpu. Default: the recipe's.")] = None,
     as_json: Json = False,
 ) -> None:
     """Run a published experiment, or go on with one where --out holds a part of it."""
@@ -182,7 +182,8 @@ def run_recipe(
             return
         if recipe not in RECIPES:
             near = difflib.get_close_matches(recipe, RECIPES, n=3, cutoff=0.3)
-            raise ArgumentError(f"no recipe {recipe!r}: did you mean {', '.join(near)}? `elr run` lists all of them")
+            guess = f"did you mean {', '.join(near)}? " if near else ""
+            raise ArgumentError(f"no recipe {recipe!r}: {guess}`elr run` lists all of them")
         if data is None:
             raise ArgumentError(f"recipe {recipe} needs --data: the folder of CIFAR-10, as Parquet or torchvision's")
     folder = out or Path(f"{recipe}-{seed}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from elr.noise import corrupt
 from elr.raw import IMAGES, RawData, ReadOptions
 from elr.reading import read_data
 
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 HUMAN = "human"
 HUMAN_FILE = "CIFAR-10_human.pt"
 _CLEAN = "clean_label"
@@ -69,7 +71,8 @@ def load_cifar10(path: str | Path) -> tuple[RawData, RawData, ReadOptions]:
         class numbers 0 airplane, automobile, bird, cat, deer, dog, frog, horse, ship, 9 truck.
 
     Raises:
-        DataError: nothing of the kind there, or not whole.
+        DataError: nothing of the kind there, damaged, or labels that are not CIFAR-10's. Fewer rows are taken as they
+            are.
 
     Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
     """
@@ -83,7 +86,7 @@ def load_cifar10(path: str | Path) -> tuple[RawData, RawData, ReadOptions]:
             for part, files in found.items():
                 if len(files) > 1:
                     raise DataError(f"{place} has {len(files)} files for {part}: expected one, {_PARQUET[part]}")
-            train, test = (read_data(found[part][0], options) for part in ("train", "test"))
+            train, test = (_numbered(read_data(found[part][0], options)) for part in ("train", "test"))
             return train, test, options
     root = folder.parent if folder.name == _PYTHON_ARCHIVE else folder
     if (root / _PYTHON_ARCHIVE).is_dir():
@@ -95,6 +98,19 @@ _EXPECTED_CIFAR10 = (
     "expected a folder with train*.parquet and test*.parquet (huggingface.co/datasets/uoft-cs/cifar10), or with "
     f"{_PYTHON_ARCHIVE} (cs.toronto.edu/~kriz/cifar.html, CIFAR-10 python version, unpacked)"
 )
+
+
+def _numbered(raw: RawData) -> RawData:
+    """The same with class numbers for labels, which the hub's files may have as names."""
+    number = {name: position for position, name in enumerate(CIFAR10_CLASSES)}
+    labels = [number.get(label, label) if isinstance(label, str) else label for label in raw.labels or []]
+    strange = sorted({repr(label)[:80] for label in labels if label not in range(len(CIFAR10_CLASSES))})
+    if strange:
+        raise DataError(
+            f"the labels are not CIFAR-10's: found {', '.join(strange[:5])}; expected 0 to 9, or {CIFAR10_CLASSES[0]} "
+            f"to {CIFAR10_CLASSES[-1]}"
+        )
+    return replace(raw, labels=labels)
 
 
 def _from_torchvision(root: Path, *, train: bool) -> RawData:
@@ -128,6 +144,7 @@ def human_labels(path: Path, name: str, train: RawData) -> list[Label]:
 
     Source: Wei et al., "Learning with Noisy Labels Revisited", ICLR 2022. The file is read without executing anything.
     """
+    path = path.resolve()
     places = [path, path / HUMAN_FILE, path.parent / "cifar10n" / HUMAN_FILE]
     file = next((place for place in places if place.is_file()), None)
     if file is None:
@@ -144,16 +161,25 @@ def human_labels(path: Path, name: str, train: RawData) -> list[Label]:
             f"{file} is not in the order of these images: its {_CLEAN} differs from their labels; expected the "
             "training set of CIFAR-10 in the order of the original archive"
         )
+    if chosen.shape != clean.shape or chosen.min() < 0 or chosen.max() >= len(CIFAR10_CLASSES):
+        raise DataError(
+            f"label set {name!r} of {file} has shape {chosen.shape} and values {chosen.min()} to {chosen.max()}: "
+            f"expected a class from 0 to 9 for each of the {len(clean)} images; get the file again"
+        )
     return [int(label) for label in chosen]
 
 
 def _read_arrays(file: Path) -> dict[str, np.ndarray]:
     """Integer arrays by name from a file of torch.save, by weights_only with arrays allowed and nothing else."""
     rebuild = np.zeros(1).__reduce__()[0]  # named otherwise in files of NumPy 1 and 2
-    allowed = [np.ndarray, np.dtype, type(np.dtype(np.int64)), *((rebuild, name) for name in _REBUILD)]
+    kinds = [type(np.dtype(kind)) for kind in (np.int64, np.int32, np.int16, np.int8, np.uint8)]
+    allowed = [np.ndarray, np.dtype, *kinds, *((rebuild, name) for name in _REBUILD)]
     try:
         with torch.serialization.safe_globals(allowed):
             content = torch.load(file, map_location="cpu", weights_only=True)
         return {str(name): np.asarray(values).astype(np.int64) for name, values in content.items()}
     except Exception as error:  # a damaged file fails in many ways
-        raise DataError(f"{file} cannot be read as label sets ({error}): expected a dict of integer arrays") from error
+        raise DataError(
+            f"{file} holds something else than integer arrays by name ({type(error).__name__}), or is damaged: nothing "
+            "in it was executed; get CIFAR-10_human.pt again from github.com/UCSC-REAL/cifar-10-100n"
+        ) from error

@@ -61,15 +61,15 @@ class Encoder:
     remarks: tuple[str, ...] = ()
 
     @classmethod
-    def fit(cls, raw: RawData, options: ReadOptions) -> Encoder:
-        """Learn classes, scales and categories from training data.
+    def fit(cls, raw: RawData, options: ReadOptions, *, coding: LabelCoding | None = None) -> Encoder:
+        """Learn scales, categories and, unless their `coding` is given, classes from training data.
 
         Raises:
             DataError: labels that say nothing, no usable column, infinite values.
         """
         if raw.labels is None:
             raise DataError("the training data have no labels")
-        coding = LabelCoding.fit(raw.labels, column=options.label_name)
+        coding = coding or LabelCoding.fit(raw.labels, column=options.label_name)
         alike = _lookalikes(coding.class_names)
         if raw.kind == TABLE and raw.table is not None:
             columns, remarks = column_kinds(raw.table, as_written=raw.as_written)

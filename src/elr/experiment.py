@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from elr.datasets import HUMAN, human_labels, load_cifar10
+from elr.data import LabelCoding
+from elr.datasets import CIFAR10_CLASSES, HUMAN, human_labels, load_cifar10
 from elr.devices import is_main_process
 from elr.errors import ArgumentError
 from elr.page import write_report
@@ -48,11 +50,11 @@ class Recipe:
     probe_period: int = 1
 
     def plan(self, task: Task) -> Plan:
-        """The same for a network of the data's shape."""
+        """The same for a network of the data's shape, and batches no larger than the data."""
         return Plan(
             method=self.method,
             network=network_for(task, self.network),
-            training=self.training,
+            training=replace(self.training, batch_size=min(self.training.batch_size, len(task.examples))),
             augmentation=self.augmentation,
             whiten=self.whiten,
             probe_period=self.probe_period,
@@ -79,8 +81,8 @@ class Changes:
     epochs: int | None = None
     num_examples: int | None = None
     holdout: float | None = None
-    precision: str = "auto"
-    device: str = "auto"
+    precision: str | None = None
+    device: str | None = None
 
     def __post_init__(self) -> None:
         if self.num_examples is not None and self.num_examples < 1:
@@ -88,15 +90,15 @@ class Changes:
 
     def apply(self, recipe: Recipe) -> Recipe:
         """The recipe with these changes."""
-        epochs = recipe.training.epochs if self.epochs is None else self.epochs
+        asked = {"epochs": self.epochs, "precision": self.precision, "device": self.device}
+        changed: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        epochs = changed.get("epochs", recipe.training.epochs)
         milestones = tuple(epoch for epoch in recipe.training.milestones if epoch < epochs)
         training = replace(
             recipe.training,
             seed=self.seed,
-            epochs=epochs,
             milestones=milestones,
-            precision=self.precision,
-            device=self.device,
+            **changed,
         )
         return replace(recipe, training=training, holdout=recipe.holdout if self.holdout is None else self.holdout)
 
@@ -162,4 +164,5 @@ def _task(recipe: Recipe, changes: Changes, data: Path, labels: Path | None) -> 
         noise=artificial,
         seed=changes.seed,
         holdout=recipe.holdout,
+        coding=LabelCoding(class_names=tuple(range(len(CIFAR10_CLASSES)))),
     )

@@ -32,7 +32,7 @@ class ConvolutionalMuon(Optimizer):
         weight_decay: of all but the filters.
 
     Raises:
-        ArgumentError: a rate or momentum out of range.
+        ArgumentError: a rate or momentum out of range, or no convolution among the weights.
 
     Source: Jordan et al., "Muon", 2024 (kellerjordan.github.io/posts/muon), and airbench94_muon.py. torch.optim.Muon
     takes matrices only, and decays weights where the speed run keeps their norm.
@@ -58,6 +58,8 @@ class ConvolutionalMuon(Optimizer):
         kinds: dict[str, list[nn.Parameter]] = {"filters": [], "matrices": [], "vectors": []}
         for weight in weights:
             kinds["filters" if weight.ndim == 4 else "matrices" if weight.ndim > 1 else "vectors"].append(weight)
+        if not kinds["filters"]:
+            raise ArgumentError("muon is for convolutional networks, and this one has no convolution: take sgd")
         rest = {"momentum": other_momentum, "weight_decay": weight_decay, "orthogonal": False}
         groups: list[dict[str, Any]] = [
             {"params": kinds["filters"], "lr": lr, "momentum": momentum, "weight_decay": 0.0, "orthogonal": True},

@@ -103,6 +103,10 @@ class Augmentation:
     cutout: int = 0
     mirror: bool = False
 
+    def __post_init__(self) -> None:
+        if self.cutout < 0:
+            raise ArgumentError(f"cutout is {self.cutout}: expected the side of a square in pixels, or 0 for none")
+
     def transform(self, encoder: Encoder, *, flatten: bool) -> Transform:
         """From stored rows to network inputs."""
         return encoder.transform(
@@ -129,6 +133,10 @@ class Plan:
     augmentation: Augmentation
     whiten: bool = False
     probe_period: int = 1
+
+    def __post_init__(self) -> None:
+        if self.probe_period < 1:
+            raise ArgumentError(f"probe_period is {self.probe_period}: expected at least 1 epoch")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as run.json holds them."""

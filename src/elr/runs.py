@@ -150,18 +150,31 @@ def _open_folder(out: Path, description: dict[str, Any], *, resume: bool) -> dic
     if not resume:
         finish = "" if found.get("status") == "complete" else ", or --resume to finish that one"
         raise OutputError(f"{out} already holds a run: choose another --out{finish}")
+    differences = _differences(found, description)
+    if differences:
+        its_own = f" ({found['command']})" if found.get("command") else ""
+        raise CheckpointError(
+            f"{out} holds a run of another configuration: {'; '.join(differences[:4])}; repeat its own command"
+            f"{its_own}, or choose another --out"
+        )
+    return found
+
+
+def _differences(found: dict[str, Any], description: dict[str, Any]) -> list[str]:
+    """What is not as it was, in words. Where data come from may change, if they are the same."""
     differences = [
         f"{part}.{key} was {old!r}, now {new!r}"
         for part in ("config", "method", "training", "network", "augmentation", "data")
         for key, new in description[part].items()
         if (old := found.get(part, {}).get(key)) != new
     ]
-    if differences:
-        raise CheckpointError(
-            f"{out} holds a run of another configuration: {'; '.join(differences[:4])}; repeat its own command "
-            f"({found.get('command')}), or choose another --out"
-        )
-    return found
+    differences += [
+        f"{key} was {found.get(key)!r}, now {description[key]!r}"
+        for key in ("whiten", "probe_period")
+        if found.get(key) != description[key]
+    ]
+    same_data = found.get("data", {}).get("sha256") == description["data"]["sha256"]
+    return [words for words in differences if not (same_data and words.startswith(("data.source", "data.test")))]
 
 
 def _measures(training: Training, task: Task, audit: Audit) -> dict[str, float]:

@@ -39,7 +39,7 @@ class TrainingConfig:
             defaults.
         learning_rate: peak learning rate, > 0. Default 0.02 (appendix G of the paper).
         momentum: in [0, 1). Default 0.9 (same).
-        nesterov: whether momentum is Nesterov's.
+        nesterov: whether momentum is Nesterov's; muon's always is.
         weight_decay: >= 0. Default 1e-3 (same).
         schedule: "cosine" to 0 over the run; "restarts" (cosine, period `period`, down to learning_rate / 20: the
             paper's ELR*); "multistep" (times `decay` at `milestones`); "onecycle" (up, then down to 0, by cosines);
@@ -79,6 +79,9 @@ class TrainingConfig:
             "optimizer": (self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}"),
             "learning_rate": (0 < self.learning_rate < math.inf, "above 0"),
             "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
+            "nesterov": (not self.nesterov or self.momentum > 0, "False where momentum is 0"),
+            "milestones": (all(epoch > 0 for epoch in self.milestones), "epochs above 0"),
+            "decay": (0 < self.decay <= 1, "a factor in (0, 1]"),
             "weight_decay": (0 <= self.weight_decay < math.inf, "0 or more"),
             "schedule": (self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}"),
             "period": (self.period >= 1, "at least 1"),
@@ -117,7 +120,8 @@ class TrainingConfig:
             case "multistep":
                 return MultiStepLR(optimizer, [epoch * steps_per_epoch for epoch in self.milestones], gamma=self.decay)
             case "onecycle":
-                return OneCycleLR(optimizer, self.learning_rate, total_steps=total, cycle_momentum=False)
+                peaks = [group["lr"] for group in optimizer.param_groups]
+                return OneCycleLR(optimizer, peaks, total_steps=total, cycle_momentum=False)
             case "triangle":
                 return LambdaLR(optimizer, lambda step: _triangle(step / total))
             case _:

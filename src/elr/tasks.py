@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from elr.data import Examples
+from elr.data import Examples, LabelCoding
 from elr.encoding import Encoder
 from elr.errors import ArgumentError, DataError
 from elr.images import printable
@@ -98,12 +98,14 @@ def make_task(
     noise: tuple[str, float] | None = None,
     seed: int = 0,
     holdout: float = 0.0,
+    coding: LabelCoding | None = None,
 ) -> Task:
     """Encode data already read; see `read_task`.
 
-    `holdout` is the share of the training rows, drawn by `seed`, that is kept apart with its noisy labels.
+    `holdout` is the share of the training rows, drawn by `seed`, that is kept apart with its noisy labels; `coding` has
+    the classes where they are known beforehand.
     """
-    encoder = Encoder.fit(raw, options)
+    encoder = Encoder.fit(raw, options, coding=coding)
     if noise is not None:
         if raw.clean_labels is not None:
             raise ArgumentError("noise was asked for, and clean labels are named: one of them must go")
@@ -140,6 +142,10 @@ def _split(raw: RawData, holdout: float, seed: int) -> tuple[RawData, RawData | 
     count = round(holdout * len(raw))
     if not count:
         return raw, None
+    if len(raw) - count < 2:
+        raise ArgumentError(
+            f"holdout {holdout} leaves {len(raw) - count} of {len(raw)} rows to train on: take a smaller"
+        )
     order = np.random.default_rng([seed, _SPLIT_STREAM]).permutation(len(raw))
     return raw.take(np.sort(order[count:])), raw.take(np.sort(order[:count]))
 
