@@ -80,9 +80,9 @@ def test_values_out_of_range_are_named(name, value):
 
 def test_triangle_is_two_straight_lines():
     found = rates(TrainingConfig(epochs=10, learning_rate=0.8, schedule="triangle"), steps_per_epoch=5)
-    expected = [0.8 * (step / 10 if step < 10 else (50 - step) / 40) for step in range(50)]
+    expected = [0.8 * (step / 5 if step < 5 else (50 - step) / 45) for step in range(50)]
     assert found == pytest.approx(expected)
-    assert (found[0], found[10], max(found)) == (0.0, pytest.approx(0.8), found[10])
+    assert (found[0], found[5], max(found)) == (0.0, pytest.approx(0.8), found[5])
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(1, 1), (1, 2), (2, 1), (1, 7), (3, 3)])

@@ -97,7 +97,7 @@ def _fast(noise: Noise, name: str, method: MethodConfig) -> Recipe:
         network="fast",
         method=method,
         training=TrainingConfig(
-            epochs=30,
+            epochs=36,
             batch_size=500,
             optimizer="muon",
             learning_rate=0.12,
@@ -107,7 +107,8 @@ def _fast(noise: Noise, name: str, method: MethodConfig) -> Recipe:
         ),
         augmentation=Augmentation(crop=True, flip=True, mirror=True),
         whiten=True,
-        probe_period=5,
+        holdout=0.1,
+        probe_period=6,
     )
 
 

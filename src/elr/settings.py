@@ -22,7 +22,7 @@ from elr.optimizers import ConvolutionalMuon
 
 OPTIMIZERS = ("sgd", "muon")
 SCHEDULES = ("cosine", "restarts", "multistep", "onecycle", "triangle", "constant")
-PEAK = 0.2
+PEAK = 0.1
 """Share of the run after which the triangle schedule is at its peak."""
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -129,5 +129,5 @@ class TrainingConfig:
 
 
 def _triangle(share: float) -> float:
-    """Up over the first fifth of the run, down to 0 over the rest."""
+    """Up over the first tenth of the run, down to 0 over the rest."""
     return share / PEAK if share < PEAK else (1.0 - share) / (1.0 - PEAK)
