@@ -586,7 +586,6 @@ def test_run_interrupted_goes_on_by_the_same_command(small, cifar, tmp_path, mon
         pytest.param(
             ("zzz", "--data", "."),
             r"no recipe 'zzz': (did you mean \w|`elr run`)",
-            marks=pytest.mark.xfail(reason="it asks `did you mean ?`"),
         ),
     ],
 )

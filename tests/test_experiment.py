@@ -135,7 +135,6 @@ def test_changes_out_of_range_are_named_and_nothing_is_written(settings, message
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.xfail(reason="a precision and a device that the recipe names are replaced by auto")
 def test_a_recipe_keeps_its_own_precision_and_device():
     own = replace(SMALL, training=replace(SMALL.training, precision="float32", device="cpu"))
     assert Changes().apply(own) == own
@@ -325,8 +324,8 @@ def test_a_lost_report_is_written_again(finished, data, tmp_path):
             r"training\.weight_decay was 0\.001, now 0\.0",
         ),
         (replace(SMALL, augmentation=Augmentation(crop=True)), HERE, r"augmentation\.flip was True, now False"),
-        pytest.param(replace(SMALL, whiten=False), HERE, "whiten was True, now False", marks=pytest.mark.xfail),
-        pytest.param(replace(SMALL, probe_period=1), HERE, "probe_period was 2, now 1", marks=pytest.mark.xfail),
+        pytest.param(replace(SMALL, whiten=False), HERE, "whiten was True, now False"),
+        pytest.param(replace(SMALL, probe_period=1), HERE, "probe_period was 2, now 1"),
     ],
 )
 def test_another_run_in_the_same_folder_is_refused_by_its_difference(finished, data, recipe, changes, difference):
@@ -435,7 +434,6 @@ def test_a_trial_takes_the_first_rows_of_both_parts(data, tmp_path):
     assert run_recipe(recipe, data=data, out=tmp_path / "more", changes=more).results["num_examples"] == TRAIN
 
 
-@pytest.mark.xfail(raises=ArgumentError, reason="refused with advice on a batch size that `elr run` does not have")
 def test_a_trial_with_fewer_examples_than_a_batch_just_works(data, tmp_path):
     changes = replace(HERE, epochs=1, num_examples=30)
     run_recipe(RECIPES["fast-cifar10-sym40-cross-entropy"], data=data, out=tmp_path / "out", changes=changes)

@@ -317,7 +317,6 @@ def test_the_documented_defaults_of_the_loop_and_whoever_overrides_them():
         FitConfig(epochs=0).plan(feature_task())
 
 
-@pytest.mark.xfail(reason="0 reaches the loop, which divides by it after the first epoch", raises=ZeroDivisionError)
 def test_a_probe_period_of_nothing_is_refused():
     task = image_task()
     with pytest.raises(ArgumentError, match="probe_period is 0"):

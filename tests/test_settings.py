@@ -115,7 +115,6 @@ def test_two_steps_of_the_optimizer_by_hand():
         assert weight.item() == pytest.approx(expected)
 
 
-@pytest.mark.xfail(reason="torch says it, and only when the optimizer is made", raises=ValueError)
 def test_nesterov_needs_momentum():
     with pytest.raises(ArgumentError, match="nesterov"):
         TrainingConfig(nesterov=True, momentum=0.0).make_optimizer([torch.nn.Parameter(torch.zeros(1))])

@@ -261,7 +261,6 @@ def test_reading_holds_nothing_out():
     assert read_task(frame(), LABEL).validation is None
 
 
-@pytest.mark.xfail(reason="an empty training set goes on, and whitening it fails inside LAPACK")
 def test_a_share_that_leaves_nothing_to_train_on_is_refused():
     with pytest.raises(ArgumentError, match="holdout"):
         held(0.99)
