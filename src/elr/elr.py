@@ -6,7 +6,7 @@ from torch import Tensor, nn, softmax
 
 from elr.batch import Batch, Inputs
 from elr.errors import ArgumentError
-from elr.losses import cross_entropy, elr_term
+from elr.losses import blockwise_elr_loss, check_batch, elr_loss, in_blocks
 from elr.method import Method, Step
 from elr.targets import DenseTargets, Targets
 
@@ -74,18 +74,29 @@ class ELRLoss(nn.Module):
         self.targets = DenseTargets(num_examples, num_classes) if targets is None else targets
 
     def forward(self, logits: Tensor, labels: Tensor, index: Tensor) -> Tensor:
-        entropy, term = self.per_example(logits, labels, index)
-        return (entropy + self.lam * term).mean()
+        return self.parts(logits, labels, index)[0]
 
-    def per_example(self, logits: Tensor, labels: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """The two parts of the loss, (B,) cross entropy and (B,) log(1 - <p, t>), without lam; updates as `forward`."""
-        entropy = cross_entropy(logits, labels)
-        if self.training:
+    def parts(self, logits: Tensor, labels: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss, with its gradient, and its two means, detached: cross entropy and log(1 - <p, t>), without lam.
+
+        Updates the targets as `forward` does, on a CPU block by block of rows together with the loss, where the store
+        can (`Targets.piecewise`).
+        """
+        check_batch(logits, labels, self.clamp)
+        if (*index.shape, self.targets.num_classes) != tuple(logits.shape):
+            raise ArgumentError(
+                f"logits have shape {tuple(logits.shape)} beside an index of shape {tuple(index.shape)}: expected "
+                f"(B, {self.targets.num_classes}) and (B,)"
+            )
+        if not self.training:
+            targets = self.targets.read(index)
+        else:
+            renew = self.targets.piecewise(index, beta=self.beta) if in_blocks(logits) else None
+            if renew is not None:
+                return blockwise_elr_loss(logits, labels, renew, lam=self.lam, clamp=self.clamp)
             probs = softmax(logits.detach().float(), dim=1)
             targets = self.targets.update(index, probs, beta=self.beta)
-        else:
-            targets = self.targets.read(index)
-        return entropy, elr_term(logits, targets.to(logits.device), clamp=self.clamp)
+        return elr_loss(logits, labels, targets.to(logits.device), lam=self.lam, clamp=self.clamp)
 
     def extra_repr(self) -> str:
         return f"lam={self.lam}, beta={self.beta}, clamp={self.clamp}"
@@ -133,10 +144,8 @@ class ELR(Method):
 
     def forward(self, batch: Batch) -> Step:
         logits = self.network(batch.inputs)
-        entropy, term = self.loss.per_example(logits, batch.labels, batch.index)
-        entropy, term = entropy.mean(), term.mean()
-        loss = entropy + self.loss.lam * term
-        return Step(loss, logits, {"loss": loss.detach(), "cross_entropy": entropy.detach(), "elr": term.detach()})
+        loss, entropy, term = self.loss.parts(logits, batch.labels, batch.index)
+        return Step(loss, logits, {"loss": loss.detach(), "cross_entropy": entropy, "elr": term})
 
     def predict(self, inputs: Inputs) -> Tensor:
         return softmax(self.network(inputs).float(), dim=1)
