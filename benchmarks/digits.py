@@ -13,7 +13,7 @@ from pathlib import Path
 
 from elr.fitting import fit
 from elr.page import COMPARED
-from elr.runs import FitConfig
+from elr.plan import FitConfig
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

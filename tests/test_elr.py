@@ -56,6 +56,8 @@ def test_parts_are_the_loss_and_its_two_means():
     torch.testing.assert_close(loss, other(*arguments))
     torch.testing.assert_close(loss, entropy + 2.0 * term)
     torch.testing.assert_close(entropy, nn.functional.cross_entropy(*arguments[:2]))
+    loss, entropy, term = one.parts(*arguments, lam=5.0)
+    torch.testing.assert_close(loss, entropy + 5.0 * term)
 
 
 def test_small_blocks_give_the_same_step(monkeypatch):

@@ -74,7 +74,7 @@ def test_what_is_loaded_encodes_exactly_as_what_was_fitted(kind, tmp_path):
     assert torch.equal(first.labels, again.labels)
     assert torch.isfinite(first.inputs.float()).all()
     for flatten in (False, True):
-        before, after = (each.transform(augment=False, flatten=flatten) for each in (encoder, loaded))
+        before, after = (each.transform(flatten=flatten) for each in (encoder, loaded))
         assert torch.equal(before(first.inputs), after(again.inputs))
 
 
@@ -239,13 +239,13 @@ def test_images_must_have_the_size_of_training_but_not_its_channels():
 def test_images_are_normalized_over_the_training_set_and_augmented_on_demand():
     raw = images()
     encoder = Encoder.fit(raw, ReadOptions())
-    normalized = encoder.transform(augment=False, flatten=False)(raw.images)
+    normalized = encoder.transform()(raw.images)
     torch.testing.assert_close(normalized.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(normalized.std(dim=(0, 2, 3)), torch.ones(3))
-    assert encoder.transform(augment=True, flatten=False).padding == 1
-    assert encoder.transform(augment=False, flatten=True)(raw.images).shape == (N, 90)
+    assert encoder.transform(crop=True, flip=True).padding == 1
+    assert encoder.transform(flatten=True)(raw.images).shape == (N, 90)
     large = Encoder.fit(images((4, 1, 32, 32)), ReadOptions())
-    assert large.transform(augment=True, flatten=False).padding == 4
+    assert large.transform(crop=True, flip=True).padding == 4
 
 
 @pytest.mark.parametrize("trained", KINDS)

@@ -5,8 +5,8 @@ import pytest
 
 from elr import fit
 from elr.errors import ArgumentError
+from elr.plan import FitConfig
 from elr.reading import ReadOptions
-from elr.runs import FitConfig
 
 
 @pytest.fixture(scope="module")

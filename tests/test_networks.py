@@ -505,3 +505,90 @@ def test_images_of_another_shape(name, shape):
     network = spec_of(name).build(generator_seed=0)
     with pytest.raises(ArgumentError, match=re.escape(f"shape {shape}, expected (B, 3, H, W): put channels second")):
         network(torch.zeros(shape))
+
+
+# ---- the whitened stem of the fast network
+
+
+def natural(count: int = 200, size: int = 12, channels: int = 3) -> Tensor:
+    """Images whose neighboring pixels and channels are much alike, of mean 0 and variance about 1."""
+    noise = torch.randn(count, channels, size + 4, size + 4, generator=torch.Generator().manual_seed(3))
+    smooth = F.avg_pool2d(noise, 5, stride=1) * 5
+    return 0.6 * smooth + 0.8 * smooth.mean(dim=1, keepdim=True)
+
+
+def whitened(images: Tensor, **settings: float) -> FastConvNet:
+    network = FastConvNet(4, in_channels=images.shape[1], widths=(8, 16))
+    network.whiten(images, **settings)
+    return network
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_whitened_patches_have_an_identity_for_covariance(channels):
+    images = natural(channels=channels)
+    network = whitened(images, floor=1e-6)
+    half = 4 * channels
+    with torch.no_grad():
+        outputs = network.stem(images)[:, :half].transpose(0, 1).flatten(1)
+    second_moment = outputs @ outputs.T / outputs.shape[1]
+    torch.testing.assert_close(second_moment, torch.eye(half), atol=0.01, rtol=0.0)
+    patches = F.unfold(images, 2).transpose(0, 1).flatten(1)
+    before = patches @ patches.T / patches.shape[1]
+    assert (before - torch.diag(before.diagonal())).abs().max() > 0.5, "there was nothing to whiten"
+
+
+def test_the_other_half_of_the_filters_are_the_negatives():
+    weight = whitened(natural()).stem.weight
+    assert torch.equal(weight[:12], -weight[12:])
+    assert weight[:12].abs().sum() > 0
+
+
+def test_the_floor_keeps_directions_that_images_do_not_have_small():
+    """Gray images as color: two directions of three are empty, and eigenvalues there may be a little below 0."""
+    gray = natural(channels=1).expand(-1, 3, -1, -1)
+    network = whitened(gray)
+    assert network.stem.weight.isfinite().all()
+    with torch.no_grad():
+        variances = network.stem(gray)[:, :12].transpose(0, 1).flatten(1).square().mean(dim=1)
+    assert (variances[:8] < 1e-3).all()
+    assert (variances[8:] > 0.5).all()
+    assert (variances <= 1.0 + 1e-4).all()
+
+
+def test_a_whitened_stem_is_frozen_and_its_bias_is_not():
+    network = whitened(natural())
+    assert not network.stem.weight.requires_grad
+    assert network.stem.bias.requires_grad
+    assert not network.stem.bias.any()
+    network(natural()).sum().backward()
+    assert network.stem.weight.grad is None
+    assert network.stem.bias.grad is not None
+    assert all(weight.requires_grad for name, weight in network.named_parameters() if name != "stem.weight")
+
+
+def test_whitening_is_a_function_of_the_images():
+    state = torch.get_rng_state()
+    first, again, other = whitened(natural()), whitened(natural()), whitened(natural() * 2)
+    assert torch.equal(first.stem.weight, again.stem.weight)
+    assert not torch.equal(first.stem.weight, other.stem.weight)
+    network = whitened(natural())
+    network.whiten(natural())
+    assert torch.equal(network.stem.weight, first.stem.weight)
+    torch.set_rng_state(state)
+
+
+def test_a_whitened_network_comes_back_from_its_state():
+    network = whitened(natural()).eval()
+    plain = FastConvNet(4, widths=(8, 16)).eval()
+    plain.load_state_dict(network.state_dict())
+    assert torch.equal(plain(natural(3)), network(natural(3)))
+
+
+@pytest.mark.parametrize("shape", [(5, 1, 8, 8), (5, 3, 1, 8), (5, 3, 8), (5, 8, 8, 3)])
+def test_images_that_do_not_fit_cannot_whiten(shape):
+    network = FastConvNet(4)
+    before = network.stem.weight.clone()
+    with pytest.raises(ArgumentError, match="expected"):
+        network.whiten(torch.zeros(shape))
+    assert torch.equal(network.stem.weight, before)
+    assert network.stem.weight.requires_grad

@@ -14,11 +14,12 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import elr
-from elr import artifacts, runs
+from elr import artifacts, plan
 from elr.errors import ArgumentError, ArtifactError, DataError, OutputError
+from elr.plan import FitConfig
 from elr.prediction import check_predictions_path, predict, write_predictions
 from elr.reading import ReadOptions
-from elr.runs import FitConfig, run_task
+from elr.runs import run_task
 from elr.tasks import read_task
 from elr.training import Training
 
@@ -89,8 +90,8 @@ def trained(root, kind, data, **options):
     task = read_task(data, ReadOptions(**options))
     config = FitConfig(epochs=2, batch_size=16, device="cpu", precision="float32")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "Training", Kept)
-        run_task(task, config, out=root / f"run-{kind}")
+        patch.setattr(plan, "Training", Kept)
+        run_task(task, config.plan(task), config={}, out=root / f"run-{kind}")
     return root / f"run-{kind}", data, task, kept[0]
 
 

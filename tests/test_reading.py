@@ -602,3 +602,46 @@ def test_new_npz_needs_only_inputs(tmp_path):
     options = {"label": "y", "clean_label": "truth", "id": "key", "ignore": ("Z",)}
     raw = read(npz(tmp_path, X=FEATURES_2D), training=False, **options)
     assert (raw.labels, raw.clean_labels, raw.ids) == (None, None, None)
+
+
+# Some of the rows
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pd.DataFrame({"x": np.arange(N), "y": LABELS, "truth": LABELS[::-1], "key": [f"k{i}" for i in range(N)]}),
+        (FEATURES_2D, LABELS),
+        (PIXELS, LABELS),
+    ],
+    ids=["table", "features", "images"],
+)
+def test_some_rows_are_the_same_rows_of_everything(data):
+    named = {"label": "y", "clean_label": "truth", "id": "key"} if isinstance(data, pd.DataFrame) else {}
+    raw = read(data, **named)
+    rows = np.array([7, 2, 11])
+    some = raw.take(rows)
+    assert len(some) == 3
+    assert some.rows.tolist() == [7, 2, 11]
+    assert some.kind == raw.kind
+    assert some.labels == [raw.labels[row] for row in rows]
+    if named:
+        assert some.ids == ["k7", "k2", "k11"]
+        assert some.clean_labels == [raw.clean_labels[row] for row in rows]
+        assert some.table["x"].tolist() == [7, 2, 11]
+    else:
+        assert some.ids is some.clean_labels is None
+        inputs, found = (raw.features, some.features) if raw.images is None else (raw.images, some.images)
+        assert (found == inputs[rows]).all()
+    assert len(raw) == N, "the original is as it was"
+    twice = some.take(np.array([2, 0]))
+    assert twice.rows.tolist() == [11, 7], "rows are those of the source, also of a part of a part"
+    assert some.take(np.array([], dtype=int)).labels == []
+
+
+def test_the_first_rows_are_all_of_them_at_most():
+    raw = read((PIXELS, LABELS))
+    assert raw.head(4).rows.tolist() == [0, 1, 2, 3]
+    assert (raw.head(4).images.numpy() == PIXELS[:4]).all()
+    assert len(raw.head(N + 5)) == N
+    assert raw.head(4).remarks == raw.remarks

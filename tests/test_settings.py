@@ -66,6 +66,7 @@ def test_settings_are_plain_values():
         ("momentum", 1.0),
         ("weight_decay", -1.0),
         ("schedule", "linear"),
+        ("optimizer", "adam"),
         ("period", 0),
         ("precision", "float16"),
         ("device", "tpu"),
@@ -75,3 +76,46 @@ def test_settings_are_plain_values():
 def test_values_out_of_range_are_named(name, value):
     with pytest.raises(ArgumentError, match=f"{name} is {value!r}: expected"):
         TrainingConfig(**{name: value})
+
+
+def test_triangle_is_two_straight_lines():
+    found = rates(TrainingConfig(epochs=10, learning_rate=0.8, schedule="triangle"), steps_per_epoch=5)
+    expected = [0.8 * (step / 10 if step < 10 else (50 - step) / 40) for step in range(50)]
+    assert found == pytest.approx(expected)
+    assert (found[0], found[10], max(found)) == (0.0, pytest.approx(0.8), found[10])
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(1, 1), (1, 2), (2, 1), (1, 7), (3, 3)])
+def test_triangle_of_few_steps_stays_between_nothing_and_the_peak(epochs, steps):
+    found = rates(TrainingConfig(epochs=epochs, schedule="triangle"), steps_per_epoch=steps)
+    assert len(found) == epochs * steps
+    assert all(0.0 <= rate <= 0.02 for rate in found)
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_the_optimizer_has_the_settings(nesterov):
+    config = TrainingConfig(learning_rate=0.3, momentum=0.8, weight_decay=5e-4, nesterov=nesterov)
+    weights = [torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(3))]
+    optimizer = config.make_optimizer(weights)
+    assert isinstance(optimizer, torch.optim.SGD)
+    [group] = optimizer.param_groups
+    assert [id(weight) for weight in group["params"]] == [id(weight) for weight in weights]
+    assert (group["lr"], group["momentum"], group["weight_decay"], group["nesterov"]) == (0.3, 0.8, 5e-4, nesterov)
+
+
+def test_two_steps_of_the_optimizer_by_hand():
+    weight = torch.nn.Parameter(torch.tensor([2.0]))
+    optimizer = TrainingConfig(learning_rate=0.1, momentum=0.5, weight_decay=0.01).make_optimizer([weight])
+    expected, speed = 2.0, 0.0
+    for gradient in (1.0, -3.0):
+        weight.grad = torch.tensor([gradient])
+        optimizer.step()
+        speed = 0.5 * speed + gradient + 0.01 * expected
+        expected -= 0.1 * speed
+        assert weight.item() == pytest.approx(expected)
+
+
+@pytest.mark.xfail(reason="torch says it, and only when the optimizer is made", raises=ValueError)
+def test_nesterov_needs_momentum():
+    with pytest.raises(ArgumentError, match="nesterov"):
+        TrainingConfig(nesterov=True, momentum=0.0).make_optimizer([torch.nn.Parameter(torch.zeros(1))])

@@ -179,3 +179,89 @@ def test_names_of_data():
     assert data_name(frame()) == "a data frame"
     assert data_name((np.eye(2), None)) == "arrays"
     assert data_name("caf\udce9.csv") == "caf\\xe9.csv"
+
+
+# Rows kept apart
+
+
+def held(holdout, seed=3, **settings):
+    raw = read_data(frame(key=[f"row {row}" for row in range(N)]), IDS)
+    return make_task(raw, None, options=IDS, source="s", holdout=holdout, seed=seed, **settings)
+
+
+IDS = ReadOptions(label="y", id="key")
+
+
+@pytest.mark.parametrize(("holdout", "count"), [(0.1, 4), (0.25, 10), (0.5, 20), (0.49, 20), (0.01, 0)])
+def test_a_share_is_held_out_and_no_row_is_on_both_sides(holdout, count):
+    task, whole = held(holdout), held(0.0)
+    assert len(task.examples) == N - count
+    assert len(task.validation or []) == count
+    kept = task.raw.rows
+    assert kept.tolist() == sorted(set(kept.tolist()))
+    assert torch.equal(task.examples.inputs, whole.examples.inputs[kept])
+    assert torch.equal(task.examples.labels, whole.examples.labels[kept])
+    assert task.raw.ids == [f"row {row}" for row in kept]
+    assert task.encoder.coding == whole.encoder.coding
+    if count:
+        others = np.setdiff1d(np.arange(N), kept)
+        assert torch.equal(task.validation.inputs, whole.examples.inputs[others])
+        assert torch.equal(task.validation.labels, whole.examples.labels[others])
+
+
+def test_held_out_labels_are_as_noisy_and_the_noise_is_that_of_the_whole():
+    whole = held(0.0, noise=("symmetric", 0.3))
+    task = held(0.25, noise=("symmetric", 0.3))
+    kept = task.raw.rows
+    others = np.setdiff1d(np.arange(N), kept)
+    assert task.examples.labels.tolist() == whole.examples.labels[kept].tolist()
+    assert task.validation.labels.tolist() == whole.examples.labels[others].tolist()
+    assert task.clean_labels.tolist() == whole.clean_labels[kept].tolist()
+    assert (task.validation.labels.numpy() != whole.clean_labels[others]).any()
+
+
+def test_the_split_follows_the_seed_and_is_not_drawn_with_the_noise():
+    rows = [held(0.25, seed=seed).raw.rows.tolist() for seed in (3, 3, 4)]
+    assert rows[0] == rows[1] != rows[2]
+    assert held(0.25, noise=("symmetric", 0.3)).raw.rows.tolist() == rows[0]
+    noisy = held(0.0, noise=("symmetric", 0.25))
+    wrong = (noisy.examples.labels.numpy() != noisy.clean_labels).nonzero()[0]
+    assert sorted(set(range(N)) - set(rows[0])) != wrong.tolist()
+
+
+@pytest.mark.parametrize("holdout", [-0.1, 1.0, 1.5, float("nan")])
+def test_shares_that_there_are_not(holdout):
+    with pytest.raises(ArgumentError, match=r"holdout is .*: expected a share in \[0, 1\) of the training rows"):
+        held(holdout)
+
+
+def test_another_split_is_another_task():
+    assert len({held(share, seed).sha256 for share in (0.0, 0.1, 0.25) for seed in (3, 4)}) == 5  # 0.0 twice
+
+
+def test_the_probe_is_the_test_data_and_then_what_was_held_out():
+    raw = read_data(frame(), LABEL)
+    test = raw.head(7)
+
+    def probe(test, holdout):
+        task = make_task(raw, test, options=LABEL, source="s", holdout=holdout)
+        return task, task.probe
+
+    assert probe(None, 0.0)[1] is None
+    task, alone = probe(test, 0.0)
+    assert torch.equal(alone.inputs, task.test.inputs)
+    task, held_out = probe(None, 0.25)
+    assert torch.equal(held_out.inputs, task.validation.inputs)
+    task, both = probe(test, 0.25)
+    assert torch.equal(both.inputs, torch.cat([task.test.inputs, task.validation.inputs]))
+    assert all(each.labels is None for each in (alone, held_out, both)), "labels must not be where training goes on"
+
+
+def test_reading_holds_nothing_out():
+    assert read_task(frame(), LABEL).validation is None
+
+
+@pytest.mark.xfail(reason="an empty training set goes on, and whitening it fails inside LAPACK")
+def test_a_share_that_leaves_nothing_to_train_on_is_refused():
+    with pytest.raises(ArgumentError, match="holdout"):
+        held(0.99)

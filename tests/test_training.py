@@ -99,7 +99,7 @@ def test_pred_probs_are_what_training_gathered_or_the_outputs():
     elr, plain = training_of(), training_of("cross entropy")
     for training in (elr, plain):
         training.run()
-    targets = elr.method.loss.targets.table
+    targets = elr.method.stores[0].table
     torch.testing.assert_close(elr.pred_probs(), targets / targets.sum(dim=1, keepdim=True))
     assert plain._gathered() is None
     torch.testing.assert_close(plain.pred_probs(), plain.predict(examples()))
@@ -185,7 +185,7 @@ def test_identity_says_what_it_was(stopped):
     [checkpoint] = checkpoints.checkpoint_folders(stopped)
     identity = json.loads((checkpoint / "identity.json").read_text())
     assert identity["num_examples"] == N
-    assert identity["state"]["loss.targets._extra_state"] == [N, C]
+    assert identity["state"]["losses.0.targets._extra_state"] == [N, C]
 
 
 def test_a_checkpoint_that_would_execute_code_is_refused(stopped, capsys):
@@ -295,3 +295,80 @@ def test_auto_precision_is_for_convolutions_on_devices_that_have_it():
     )
     assert convolutional.bfloat16 == native
     assert not training_of().bfloat16
+
+
+# Looks at the probe
+
+
+@pytest.mark.parametrize(
+    ("period", "epochs", "expected"),
+    [(1, 3, [1, 2, 3]), (2, 5, [2, 4, 5]), (2, 4, [2, 4]), (3, 2, [2]), (100, 3, [3])],
+)
+def test_the_probe_is_predicted_every_so_often_and_at_the_end(period, epochs, expected):
+    features = blobs()[0][:7]
+    config = TrainingConfig(epochs=epochs, batch_size=20, device="cpu")
+    probe = Examples(features, None)
+    training = Training(METHODS["elr"](), examples(), config=config, probe=probe, probe_period=period)
+    every = Training(METHODS["elr"](), examples(), config=config, probe=probe)
+    training.run()
+    every.run()
+    assert training.probe_epochs == expected
+    assert every.probe_epochs == list(range(1, epochs + 1))
+    assert torch.equal(training.probe_labels, every.probe_labels[[epoch - 1 for epoch in expected]])
+
+
+def test_without_a_probe_there_are_no_looks():
+    training = training_of()
+    training.run()
+    assert training.probe_epochs == []
+    assert training.probe_labels.shape == (0, 0)
+
+
+def test_looks_before_a_break_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "COST_SHARE", math.inf)
+
+    class Stopped(Exception):
+        pass
+
+    def stop(progress):
+        if progress.step == 22:
+            raise Stopped
+
+    def make(folder):
+        config = TrainingConfig(epochs=6, batch_size=20, device="cpu")
+        probe = Examples(blobs()[0][:50], None)
+        return Training(METHODS["elr+"](), examples(), config=config, probe=probe, probe_period=1, folder=folder)
+
+    whole = make(None)
+    whole.run()
+    with pytest.raises(Stopped):
+        make(tmp_path).run(on_progress=stop)
+    resumed = make(tmp_path)
+    resumed.run(resume=True)
+    assert resumed.earlier_seconds > 0
+    assert resumed.probe_epochs == whole.probe_epochs == [1, 2, 3, 4, 5, 6]
+    assert torch.equal(resumed.probe_labels, whole.probe_labels)
+
+
+def test_mirrored_predictions_are_the_mean_of_both_views():
+    def predictions(examples, mirror):
+        network = NetworkSpec("fast", 2).build(generator_seed=0)
+        transform = ImageTransform([0.5] * 3, [0.25] * 3, mirror=mirror)
+        config = TrainingConfig(batch_size=10, precision="float32", device="cpu")
+        return Training(LossMethod(network), images(), config=config, transform=transform).predict(examples)
+
+    there, mirrored = images(), Examples(images().inputs.flip(3), None)
+    expected = (predictions(there, False) + predictions(mirrored, False)) / 2
+    torch.testing.assert_close(predictions(there, True), expected)
+    torch.testing.assert_close(predictions(mirrored, True), expected)
+    assert not torch.allclose(predictions(there, False), expected)
+
+
+def test_a_frozen_weight_is_left_alone_by_weight_decay():
+    network = NetworkSpec("fast", 2).build(generator_seed=0)
+    network.whiten(torch.randn(20, 3, 16, 16, generator=torch.Generator().manual_seed(0)))
+    before = network.stem.weight.clone()
+    config = TrainingConfig(epochs=2, batch_size=20, weight_decay=0.5, precision="float32", device="cpu")
+    transform = ImageTransform([0.5] * 3, [0.25] * 3)
+    Training(LossMethod(network), images(), config=config, transform=transform).run()
+    assert torch.equal(network.stem.weight, before)

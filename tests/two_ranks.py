@@ -36,15 +36,18 @@ if __name__ == "__main__":
         pass
     resumed = Training(METHODS["elr"](), examples(), config=config, folder=folder)
     resumed.run(resume=True)
+    pair = Training(METHODS["two networks"](), examples(), config=config)
+    pair.run()
     if training.accelerator.is_main_process:
         torch.save(
             {
                 "ranks": ranks,
-                "targets": training.method.loss.targets.table,
+                "targets": training.method.stores[0].table,
                 "probs": training.predict(examples()),
                 "agreement": training.history[-1]["agreement_with_given_labels"],
                 "loss": training.history[-1]["loss"],
-                "resumed": resumed.method.loss.targets.table,
+                "pair": torch.stack([store.table for store in pair.method.stores]),
+                "resumed": resumed.method.stores[0].table,
             },
             sys.argv[1],
         )

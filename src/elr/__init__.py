@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from elr.estimator import ELRClassifier
     from elr.fitting import fit
     from elr.method import LossMethod, Method, Step
+    from elr.plan import FitConfig
     from elr.prediction import predict
-    from elr.runs import FitConfig
     from elr.targets import DenseTargets, Targets
 
 _HOME = {
@@ -27,7 +27,7 @@ _HOME = {
     "fitting": ("fit",),
     "method": ("LossMethod", "Method", "Step"),
     "prediction": ("predict",),
-    "runs": ("FitConfig",),
+    "plan": ("FitConfig",),
     "targets": ("DenseTargets", "Targets"),
 }
 __all__ = sorted(name for names in _HOME.values() for name in names)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -1,10 +1,11 @@
-"""What travels from the data to a method: row numbers, inputs, given labels."""
+"""What travels from the data to a method: row numbers, inputs, given labels; and the mixing of two of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 Inputs = Tensor | Mapping[str, Tensor]
@@ -24,3 +25,46 @@ class Batch(NamedTuple):
     index: Tensor  # pyright: ignore[reportIncompatibleMethodOverride] - the design's word, over tuple.index
     inputs: Inputs
     labels: Tensor
+
+
+class Mixing(NamedTuple):
+    """Which example each one is mixed with, and how much of it stays.
+
+    Args:
+        weight: share of the example itself, in [0.5, 1] when drawn by `draw_mixing`; its partner has the rest.
+        partner: (B,) int64, position in the batch of each example's partner.
+    """
+
+    weight: float
+    partner: Tensor
+
+    def mix(self, values: Tensor) -> Tensor:
+        """weight * values + (1 - weight) * values[partner], for (B, ...) floating values."""
+        return values * self.weight + values[self.partner] * (1.0 - self.weight)
+
+    def mix_inputs(self, inputs: Inputs) -> Inputs:
+        """The same for inputs, whichever form they have."""
+        if isinstance(inputs, Tensor):
+            return self.mix(inputs)
+        return {name: self.mix(values) for name, values in inputs.items()}
+
+
+def draw_mixing(count: int, *, alpha: float, device: torch.device) -> Mixing:
+    """One weight for the batch, max(l, 1 - l) with l ~ Beta(alpha, alpha), and a random permutation of partners.
+
+    Draws from torch's generator of the CPU, so that every device mixes alike.
+
+    Args:
+        count: B.
+        alpha: concentration, > 0; 1 is the paper's: l is uniform.
+        device: of the batch.
+
+    Example:
+        >>> mixing = draw_mixing(4, alpha=1.0, device=torch.device("cpu"))
+        >>> 0.5 <= mixing.weight <= 1.0, sorted(mixing.partner.tolist())
+        (True, [0, 1, 2, 3])
+
+    Source: Zhang et al., "mixup", ICLR 2018; max(l, 1 - l) as in the authors' code and in MixMatch.
+    """
+    share = torch.distributions.Beta(alpha, alpha).sample().item()
+    return Mixing(max(share, 1.0 - share), torch.randperm(count).to(device))

@@ -6,22 +6,22 @@ input, 130 interrupted. Nothing heavy is imported before a command runs, so that
 
 from __future__ import annotations
 
+import difflib
 import json
-import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from elr.console import print_json, progress_bar, say, summarize, summarize_run, verdict, without_controls
 from elr.errors import ArgumentError, ELRError
 
 if TYPE_CHECKING:
-    from elr.fitting import Outcome
-    from elr.training import Progress
+    pass
 
 app = typer.Typer(
     name="elr",
@@ -78,7 +78,7 @@ def fit(
     image_size: Annotated[
         int | None, typer.Option(help="Side of the images in pixels. Default: theirs, up to 64.")
     ] = None,
-    method: Annotated[str, typer.Option(help="elr or cross_entropy.")] = "elr",
+    method: Annotated[str, typer.Option(help="elr, elr_plus or cross_entropy.")] = "elr",
     lam: Annotated[float, typer.Option(help="Weight of the regularizer.")] = 3.0,
     beta: Annotated[float, typer.Option(help="Momentum of the targets.")] = 0.7,
     network: Annotated[
@@ -107,8 +107,8 @@ def fit(
     with _errors(as_json, resume_with=command):
         from elr.devices import leave_process_group
         from elr.fitting import fit as run
-        from elr.reading import ReadOptions
-        from elr.runs import FitConfig
+        from elr.plan import FitConfig
+        from elr.raw import ReadOptions
 
         if out is None and resume:
             raise ArgumentError("--resume needs the --out of the run to go on with")
@@ -134,8 +134,8 @@ def fit(
             device=device,
             seed=seed,
         )
-        _say(f"Results go to {folder}")
-        with _progress_bar() as show:
+        say(f"Results go to {folder}")
+        with progress_bar() as show:
             outcome = run(
                 data,
                 out=folder,
@@ -150,8 +150,77 @@ def fit(
             )
         leave_process_group()
         if as_json:
-            _print_json(outcome.results)
-        _summarize(outcome, command)
+            print_json(outcome.results)
+        summarize(outcome, command)
+
+
+@app.command("run")
+def run_recipe(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            help="Name of a recipe: [fast-]cifar10-NOISE-METHOD. Without it: the list of them.", show_default=False
+        ),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of CIFAR-10, as Parquet or torchvision's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: ./RECIPE-SEED.")] = None,
+    seed: Annotated[int, typer.Option(help="Of noise, split, weights, order and augmentation.")] = 0,
+    labels: Annotated[Path | None, typer.Option(help="CIFAR-10N's file, if not beside the data.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    num_examples: Annotated[int | None, typer.Option(help="Only the first rows, to try a recipe.")] = None,
+    holdout: Annotated[float | None, typer.Option(help="Share of rows kept apart with their noisy labels.")] = None,
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Run a published experiment, or go on with one where --out holds a part of it."""
+    with _errors(as_json):
+        from elr.recipes import RECIPES
+
+        if recipe is None:
+            _list_recipes(as_json)
+            return
+        if recipe not in RECIPES:
+            near = difflib.get_close_matches(recipe, RECIPES, n=3, cutoff=0.3)
+            raise ArgumentError(f"no recipe {recipe!r}: did you mean {', '.join(near)}? `elr run` lists all of them")
+        if data is None:
+            raise ArgumentError(f"recipe {recipe} needs --data: the folder of CIFAR-10, as Parquet or torchvision's")
+    folder = out or Path(f"{recipe}-{seed}")
+    command = _command(folder, added=out is None)
+    with _errors(as_json, resume_with=command, by_itself=True):
+        from elr.devices import leave_process_group
+        from elr.experiment import Changes
+        from elr.experiment import run_recipe as run
+
+        changes = Changes(
+            seed=seed, epochs=epochs, num_examples=num_examples, holdout=holdout, precision=precision, device=device
+        )
+        say(f"Results go to {folder}")
+        with progress_bar() as show:
+            fitted = run(
+                RECIPES[recipe],
+                data=data,
+                out=folder,
+                changes=changes,
+                labels=labels,
+                command=command,
+                on_progress=lambda progress: show(recipe, progress),
+            )
+        leave_process_group()
+        if as_json:
+            print_json(fitted.results)
+        summarize_run(fitted, command)
+
+
+def _list_recipes(as_json: bool) -> None:
+    from elr.recipes import RECIPES
+
+    if as_json:
+        print_json({"recipes": {name: recipe.source for name, recipe in RECIPES.items()}})
+        return
+    width = max(map(len, RECIPES))
+    for name, recipe in RECIPES.items():
+        print(f"{name:<{width}}  {recipe.source}")
 
 
 @app.command()
@@ -171,8 +240,8 @@ def predict(
         write_predictions(predictions, out)
         counts = {str(name): int(count) for name, count in predictions["predicted_label"].value_counts().items()}
         if as_json:
-            _print_json({"out": str(out), "num_examples": len(predictions), "predicted_labels": counts})
-        _say(f"{len(predictions)} predictions in {out}")
+            print_json({"out": str(out), "num_examples": len(predictions), "predicted_labels": counts})
+        say(f"{len(predictions)} predictions in {out}")
 
 
 @app.command()
@@ -194,116 +263,35 @@ def audit(
         keys = ("num_examples", "num_classes", "noise_rate", "noise_rate_interval", "num_label_issues")
         if as_json:
             suspects = json.loads(worst.to_json(orient="records"))
-            _print_json({"out": str(run)} | {key: results[key] for key in keys} | {"suspects": suspects})
+            print_json({"out": str(run)} | {key: results[key] for key in keys} | {"suspects": suspects})
             return
-        _say(_verdict(results))
+        say(verdict(results))
         if len(worst):
             with pd.option_context("display.max_colwidth", 60, "display.width", 160):
-                print(_without_controls(worst.drop(columns="is_label_issue").to_string(index=False)))
+                print(without_controls(worst.drop(columns="is_label_issue").to_string(index=False)))
         if len(worst) < results["num_label_issues"]:
-            _say(f"{results['num_label_issues'] - len(worst)} more in {run / ISSUES_FILE}")
+            say(f"{results['num_label_issues'] - len(worst)} more in {run / ISSUES_FILE}")
 
 
 @contextmanager
-def _errors(as_json: bool, *, resume_with: str | None = None) -> Iterator[None]:
-    """Say what went wrong in one line, and end with the status that belongs to it."""
+def _errors(as_json: bool, *, resume_with: str | None = None, by_itself: bool = False) -> Iterator[None]:
+    """Say what went wrong in one line, and end with the status that belongs to it.
+
+    `resume_with` is the command that goes on after an interruption: with --resume, or `by_itself`.
+    """
     try:
         yield
     except ELRError as error:
         if as_json:
-            _print_json({"error": {"type": type(error).__name__, "message": str(error)}})
-        _say(f"error: {error}")
+            print_json({"error": {"type": type(error).__name__, "message": str(error)}})
+        say(f"error: {error}")
         raise typer.Exit(2) from error
     except KeyboardInterrupt as interrupt:
-        again = f"; to go on: {resume_with} --resume" if resume_with else ""
+        again = f"; to go on: {resume_with}{'' if by_itself else ' --resume'}" if resume_with else ""
         if as_json:
-            _print_json({"error": {"type": "KeyboardInterrupt", "message": f"interrupted{again}"}})
-        _say(f"interrupted{again}")
+            print_json({"error": {"type": "KeyboardInterrupt", "message": f"interrupted{again}"}})
+        say(f"interrupted{again}")
         raise typer.Exit(130) from interrupt
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Callable[[str, Progress], None]]:
-    """A bar with the time left on a terminal, a line now and then elsewhere; both on stderr."""
-    if not sys.stderr.isatty() or not _speaks():
-        yield _progress_lines()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, Any] = {}
-
-        def show(method: str, progress: Progress) -> None:
-            if method not in tasks:
-                tasks[method] = bar.add_task(method, total=progress.total)
-            bar.update(
-                tasks[method], completed=progress.step, description=f"{method} {progress.epoch}/{progress.epochs}"
-            )
-
-        yield show
-
-
-def _progress_lines() -> Callable[[str, Progress], None]:
-    said: dict[str, int] = {}
-
-    def show(method: str, progress: Progress) -> None:
-        tenth = 10 * progress.epoch // progress.epochs
-        if progress.epoch and said.get(method) != tenth:
-            said[method] = tenth
-            _say(_state(method, progress))
-
-    return show
-
-
-def _state(method: str, progress: Progress) -> str:
-    agreement = progress.record.get("agreement_with_given_labels")
-    measured = "" if agreement is None else f", agrees with {agreement:.1%} of the given labels"
-    return f"{method}: epoch {progress.epoch}/{progress.epochs}{measured}"
-
-
-def _summarize(outcome: Outcome, command: str) -> None:
-    """What the run found, where it lies, and how to repeat it."""
-    results = outcome.fitted.results
-    if outcome.baseline is not None:
-        _say(_table(outcome))
-    elif "test_accuracy_last" in results:
-        _say(f"Accuracy on the test data, last epoch: {results['test_accuracy_last']:.4f}")
-    _say(_verdict(results))
-    for remark in outcome.fitted.run["data"]["remarks"]:
-        _say(f"note: {remark}")
-    _say(
-        f"Suspects: {outcome.fitted.out / 'issues.csv'}\nReport:   {outcome.report}\nAgain, with a new --out: {command}"
-    )
-
-
-def _verdict(results: dict[str, Any]) -> str:
-    low, high = results["noise_rate_interval"]
-    return (
-        f"About {results['noise_rate']:.1%} of {results['num_examples']} labels look wrong "
-        f"(95 % interval {low:.1%} to {high:.1%}): {results['num_label_issues']} rows to look at"
-    )
-
-
-def _table(outcome: Outcome) -> str:
-    from elr.page import COMPARED, compared
-
-    rows = [compared(each) for each in (outcome.baseline, outcome.fitted) if each is not None]
-    shown = [key for key in COMPARED if any(key in row for row in rows)]
-    width = max(map(len, shown))
-    lines = [" " * width + "".join(f"{row['method']:>16}" for row in rows)]
-    for key in shown:
-        cells = ["-" if row.get(key) is None else f"{row[key]:.4g}" for row in rows]
-        lines.append(f"{key:<{width}}" + "".join(f"{cell:>16}" for cell in cells))
-    return "\n".join(lines)
 
 
 def _noise(text: str | None) -> tuple[str, float] | None:
@@ -314,11 +302,6 @@ def _noise(text: str | None) -> tuple[str, float] | None:
         return name, float(rate)
     except ValueError:
         raise ArgumentError(f"--noise is {text!r}: expected NAME:RATE, such as symmetric:0.4") from None
-
-
-def _without_controls(text: str) -> str:
-    """Text from data, with what would steer the terminal made visible."""
-    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
 
 
 def _free_folder(wanted: Path) -> Path:
@@ -333,20 +316,3 @@ def _free_folder(wanted: Path) -> Path:
 def _command(folder: Path, *, added: bool) -> str:
     given = [argument for argument in sys.argv[1:] if argument != "--resume"]
     return shlex.join(["elr", *given, *(["--out", str(folder)] if added else [])])
-
-
-def _print_json(content: dict[str, Any]) -> None:
-    from elr.artifacts import without_nan
-
-    if _speaks():
-        print(json.dumps(without_nan(content), allow_nan=False))
-
-
-def _say(text: str) -> None:
-    if _speaks():
-        print(text, file=sys.stderr, flush=True)
-
-
-def _speaks() -> bool:
-    """Whether this process speaks for its group: the first one under torchrun, and any that is alone."""
-    return os.environ.get("RANK", "0") == "0"

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from elr.errors import ArgumentError, DataError
 
 Label = str | int
+_PLACES = 2**16
 
 
 class Examples:
@@ -139,6 +140,10 @@ class Transform:
         del draws
         return inputs
 
+    def views(self, inputs: Tensor) -> list[Tensor]:
+        """The network inputs over which a prediction is averaged."""
+        return [self(inputs)]
+
 
 class ImageTransform(Transform):
     """Normalization, and as augmentation a random crop after zero padding and a horizontal flip, on whole batches.
@@ -148,6 +153,8 @@ class ImageTransform(Transform):
         std: (channels,), > 0.
         padding: pixels added on each side before the crop; 4 for 32-pixel images as in the paper; 0: no crop.
         flip: whether to mirror half of the images.
+        cutout: side in pixels of a square at a random place that is set to the mean color; 0: none.
+        mirror: whether a prediction is averaged over an image and its mirror image.
         flatten: whether to give vectors (B, channels * H * W), for networks that do not take images.
 
     Example:
@@ -156,7 +163,8 @@ class ImageTransform(Transform):
         >>> transform(images, transform.draw(2, torch.Generator().manual_seed(0))).shape
         torch.Size([2, 1, 4, 4])
 
-    Source: augmentation of appendix G of Liu et al., NeurIPS 2020 (normalize, crop, flip).
+    Source: augmentation of appendix G of Liu et al., NeurIPS 2020 (normalize, crop, flip); cutout: DeVries and Taylor,
+    arXiv:1708.04552, here with the square always whole.
     """
 
     def __init__(
@@ -166,19 +174,26 @@ class ImageTransform(Transform):
         *,
         padding: int = 0,
         flip: bool = False,
+        cutout: int = 0,
+        mirror: bool = False,
         flatten: bool = False,
     ) -> None:
         self.mean = list(mean)
         self.std = list(std)
         self.padding = padding
         self.flip = flip
+        self.cutout = cutout
+        self.mirror = mirror
         self.flatten = flatten
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, 3): vertical and horizontal offset of the crop in [0, 2 * padding], and 1 for a flip."""
+        """(count, 3): offsets of the crop in [0, 2 * padding], 1 for a flip; with cutout (count, 5), its place last."""
         offsets = torch.randint(0, 2 * self.padding + 1, (count, 2), generator=generator)
         flips = torch.randint(0, 2, (count, 1), generator=generator)
-        return torch.cat([offsets, flips if self.flip else torch.zeros_like(flips)], dim=1)
+        draws = [offsets, flips if self.flip else torch.zeros_like(flips)]
+        if self.cutout:
+            draws.append(torch.randint(0, _PLACES, (count, 2), generator=generator))
+        return torch.cat(draws, dim=1)
 
     def __call__(self, inputs: Tensor, draws: Tensor | None = None) -> Tensor:
         if draws is not None and (self.padding or self.flip):
@@ -186,14 +201,29 @@ class ImageTransform(Transform):
         mean = torch.tensor(self.mean, device=inputs.device).view(1, -1, 1, 1) * 255.0
         scale = 1.0 / (torch.tensor(self.std, device=inputs.device).view(1, -1, 1, 1) * 255.0)
         normalized = (inputs.float() - mean) * scale
+        if draws is not None and self.cutout:
+            normalized = normalized.masked_fill(self._square(normalized, draws[:, 3:].to(inputs.device)), 0.0)
         return normalized.flatten(1) if self.flatten else normalized
+
+    def views(self, inputs: Tensor) -> list[Tensor]:
+        return [self(inputs), self(inputs.flip(3))] if self.mirror else [self(inputs)]
+
+    def _square(self, images: Tensor, places: Tensor) -> Tensor:
+        """(B, 1, H, W): where each image is cut out."""
+        sides = []
+        for axis in (0, 1):
+            length = images.shape[2 + axis]
+            start = places[:, axis : axis + 1] * (length - min(self.cutout, length) + 1) // _PLACES
+            across = torch.arange(length, device=images.device)
+            sides.append((across >= start) & (across < start + self.cutout))
+        return sides[0][:, None, :, None] & sides[1][:, None, None, :]
 
     def _crop(self, images: Tensor, draws: Tensor) -> Tensor:
         """Shift and mirror each image by its own draw, by one gather over the padded batch."""
         batch, channels, height, width = images.shape
         padded = F.pad(images, [self.padding] * 4)
         across = torch.arange(width, device=images.device)
-        columns = torch.where(draws[:, 2:] == 1, width - 1 - across, across) + draws[:, 1:2]
+        columns = torch.where(draws[:, 2:3] == 1, width - 1 - across, across) + draws[:, 1:2]
         lines = torch.arange(height, device=images.device) + draws[:, :1]
         flat = (lines[:, :, None] * padded.shape[3] + columns[:, None, :]).view(batch, 1, -1)
         cropped = padded.flatten(2).gather(2, flat.expand(-1, channels, -1))

@@ -1,12 +1,24 @@
-"""Published data sets, ready where they lie. For now: scikit-learn's handwritten digits, which need no download."""
+"""Published data sets, ready where they lie: scikit-learn's handwritten digits, CIFAR-10, CIFAR-10N's human labels."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from elr.data import Label
+from elr.errors import DataError
 from elr.noise import corrupt
-from elr.reading import IMAGES, RawData
+from elr.raw import IMAGES, RawData, ReadOptions
+from elr.reading import read_data
+
+HUMAN = "human"
+HUMAN_FILE = "CIFAR-10_human.pt"
+_CLEAN = "clean_label"
+_REBUILD = ("numpy._core.multiarray._reconstruct", "numpy.core.multiarray._reconstruct")
+_PYTHON_ARCHIVE = "cifar-10-batches-py"
+_PARQUET = {"train": "train*.parquet", "test": "test*.parquet"}
 
 
 def load_digits(*, noise: str = "symmetric", noise_rate: float = 0.4, seed: int = 0) -> tuple[RawData, RawData]:
@@ -43,3 +55,105 @@ def load_digits(*, noise: str = "symmetric", noise_rate: float = 0.4, seed: int 
         )
 
     return part(train, noisy.labels, noisy.clean_labels), part(test, labels[test], None)
+
+
+def load_cifar10(path: str | Path) -> tuple[RawData, RawData, ReadOptions]:
+    """CIFAR-10: 50,000 training and 10,000 test images of 32 x 32 pixels in color, 10 classes.
+
+    Args:
+        path: a folder with train*.parquet and test*.parquet in the layout of the Hugging Face hub (or with a subfolder
+            that has them), or torchvision's folder: cifar-10-batches-py, or the one that holds it.
+
+    Returns:
+        (training examples in the order of the original archive, test examples, how they were read). Labels are the
+        class numbers 0 airplane, automobile, bird, cat, deer, dog, frog, horse, ship, 9 truck.
+
+    Raises:
+        DataError: nothing of the kind there, or not whole.
+
+    Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise DataError(f"no such folder: {folder}; {_EXPECTED_CIFAR10}")
+    options = ReadOptions(label="label")
+    for place in (folder, folder / "data", folder / "plain_text"):
+        found = {part: sorted(place.glob(pattern)) for part, pattern in _PARQUET.items()}
+        if all(found.values()):
+            for part, files in found.items():
+                if len(files) > 1:
+                    raise DataError(f"{place} has {len(files)} files for {part}: expected one, {_PARQUET[part]}")
+            train, test = (read_data(found[part][0], options) for part in ("train", "test"))
+            return train, test, options
+    root = folder.parent if folder.name == _PYTHON_ARCHIVE else folder
+    if (root / _PYTHON_ARCHIVE).is_dir():
+        return _from_torchvision(root, train=True), _from_torchvision(root, train=False), options
+    raise DataError(f"{folder} holds no CIFAR-10; {_EXPECTED_CIFAR10}")
+
+
+_EXPECTED_CIFAR10 = (
+    "expected a folder with train*.parquet and test*.parquet (huggingface.co/datasets/uoft-cs/cifar10), or with "
+    f"{_PYTHON_ARCHIVE} (cs.toronto.edu/~kriz/cifar.html, CIFAR-10 python version, unpacked)"
+)
+
+
+def _from_torchvision(root: Path, *, train: bool) -> RawData:
+    from torchvision.datasets import CIFAR10  # 1.7 s that other data need not wait for
+
+    try:
+        dataset = CIFAR10(str(root), train=train, download=False)  # it checks the files' MD5 before it unpickles them
+    except RuntimeError as error:
+        raise DataError(
+            f"{root / _PYTHON_ARCHIVE} is not whole: a file is missing or differs from the published one ({error}); "
+            "unpack cifar-10-python.tar.gz again"
+        ) from error
+    return RawData(
+        kind=IMAGES,
+        rows=np.arange(len(dataset.data)),
+        images=torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous(),
+        labels=list(dataset.targets),
+    )
+
+
+def human_labels(path: Path, name: str, train: RawData) -> list[Label]:
+    """A label set of CIFAR-10N for the training images, in their order.
+
+    Args:
+        path: CIFAR-10_human.pt, or a folder that has it, or that has a neighbor cifar10n with it.
+        name: "random_label1", ... "aggre_label", "worse_label".
+        train: the training examples, all 50,000, against whose labels the order is checked.
+
+    Raises:
+        DataError: no such file or label set, another order or another number of labels.
+
+    Source: Wei et al., "Learning with Noisy Labels Revisited", ICLR 2022. The file is read without executing anything.
+    """
+    places = [path, path / HUMAN_FILE, path.parent / "cifar10n" / HUMAN_FILE]
+    file = next((place for place in places if place.is_file()), None)
+    if file is None:
+        raise DataError(
+            f"no {HUMAN_FILE} at {path}: get it from github.com/UCSC-REAL/cifar-10-100n, put it beside the images, or "
+            "say where it is with --labels"
+        )
+    arrays = _read_arrays(file)
+    if name not in arrays:
+        raise DataError(f"{file} has no label set {name!r}: it has {', '.join(sorted(arrays))}")
+    clean, chosen = arrays.get(_CLEAN), arrays[name]
+    if clean is None or not np.array_equal(clean, np.asarray(train.labels)):
+        raise DataError(
+            f"{file} is not in the order of these images: its {_CLEAN} differs from their labels; expected the "
+            "training set of CIFAR-10 in the order of the original archive"
+        )
+    return [int(label) for label in chosen]
+
+
+def _read_arrays(file: Path) -> dict[str, np.ndarray]:
+    """Integer arrays by name from a file of torch.save, by weights_only with arrays allowed and nothing else."""
+    rebuild = np.zeros(1).__reduce__()[0]  # named otherwise in files of NumPy 1 and 2
+    allowed = [np.ndarray, np.dtype, type(np.dtype(np.int64)), *((rebuild, name) for name in _REBUILD)]
+    try:
+        with torch.serialization.safe_globals(allowed):
+            content = torch.load(file, map_location="cpu", weights_only=True)
+        return {str(name): np.asarray(values).astype(np.int64) for name, values in content.items()}
+    except Exception as error:  # a damaged file fails in many ways
+        raise DataError(f"{file} cannot be read as label sets ({error}): expected a dict of integer arrays") from error

@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from torch import distributed as dist
 
 from elr.errors import ArgumentError
 
 
-def make_accelerator(device: str) -> Accelerator:
+def make_accelerator(device: str, *, every_weight_every_step: bool = True) -> Accelerator:
     # Accelerate joins ranks on processors only if it is told to use them; without that every rank would train alone.
     cpu = device == "cpu" or ("LOCAL_RANK" in os.environ and not torch.accelerator.is_available())
     try:
-        return Accelerator(cpu=cpu, mixed_precision="no")  # precision is ours, see docs/decisions.md
+        ranks = DistributedDataParallelKwargs(find_unused_parameters=not every_weight_every_step)
+        # Precision is ours, see docs/decisions.md.
+        return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[ranks])
     except ValueError as error:  # Accelerate decides on device and precision once in a process
         raise ArgumentError(
             f"device={device!r} cannot be had in this process any more: Accelerate was set up otherwise before "
             f"({error}); use the same device throughout, or another process"
         ) from error
+
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
+
+
+def keep_freed_memory() -> None:
+    """Let the allocator of glibc keep what is freed, instead of giving it back to the kernel and asking again.
+
+    The activations of a convolutional network are buffers of tens of megabytes, mapped and unmapped at every step by
+    default, and filling in their pages takes up to a quarter of a step on a processor (benchmarks/step.py). Does
+    nothing where the C library is another one. What a process holds at its peak it then holds to its end.
+    """
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    mallopt = getattr(library, "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_M_TOP_PAD, 2**28)
+        mallopt(_M_MMAP_MAX, 0)
 
 
 def is_main_process() -> bool:

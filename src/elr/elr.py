@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn, softmax
+import math
+from collections.abc import Sequence
 
-from elr.batch import Batch, Inputs
+import torch
+from torch import Tensor, nn, softmax
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
+
+from elr.batch import Batch, Inputs, Mixing, draw_mixing
 from elr.errors import ArgumentError
 from elr.losses import blockwise_elr_loss, check_batch, elr_loss, in_blocks
 from elr.method import Method, Step
 from elr.targets import DenseTargets, Targets
+
+_SWITCHES = (
+    "lam",
+    "beta",
+    "clamp",
+    "target_from",
+    "ensembling",
+    "gamma",
+    "gamma_ramp",
+    "lam_ramp",
+    "mixup",
+    "refine_labels",
+    "predict_with",
+)
+_TINY = 1e-12
 
 
 class ELRLoss(nn.Module):
@@ -59,10 +80,7 @@ class ELRLoss(nn.Module):
         targets: Targets | None = None,
     ) -> None:
         super().__init__()
-        if not lam >= 0.0 or lam == float("inf"):
-            raise ArgumentError(f"lam is {lam}: expected a weight >= 0; the paper uses 1, 3 and 7")
-        if not 0.0 <= beta < 1.0:
-            raise ArgumentError(f"beta is {beta}: expected a momentum in [0, 1); the paper uses 0.7 and 0.9")
+        _check_weights(lam, beta)
         if targets is not None and (targets.num_examples, targets.num_classes) != (num_examples, num_classes):
             raise ArgumentError(
                 f"targets hold {targets.num_examples} x {targets.num_classes}, the loss is for "
@@ -76,55 +94,92 @@ class ELRLoss(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         return self.parts(logits, labels, index)[0]
 
-    def parts(self, logits: Tensor, labels: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def parts(
+        self, logits: Tensor, labels: Tensor, index: Tensor, *, lam: float | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """The loss, with its gradient, and its two means, detached: cross entropy and log(1 - <p, t>), without lam.
 
-        Updates the targets as `forward` does, on a CPU block by block of rows together with the loss, where the store
-        can (`Targets.piecewise`).
+        Updates as `forward`; on a CPU block by block, where the store can. `lam` replaces that of the loss.
         """
+        lam = self.lam if lam is None else lam
         check_batch(logits, labels, self.clamp)
-        if (*index.shape, self.targets.num_classes) != tuple(logits.shape):
-            raise ArgumentError(
-                f"logits have shape {tuple(logits.shape)} beside an index of shape {tuple(index.shape)}: expected "
-                f"(B, {self.targets.num_classes}) and (B,)"
-            )
+        if (expected := (*index.shape, self.targets.num_classes)) != tuple(logits.shape):
+            raise ArgumentError(f"logits have shape {tuple(logits.shape)}: expected {expected}, a row per index")
         if not self.training:
             targets = self.targets.read(index)
         else:
             renew = self.targets.piecewise(index, beta=self.beta) if in_blocks(logits) else None
             if renew is not None:
-                return blockwise_elr_loss(logits, labels, renew, lam=self.lam, clamp=self.clamp)
+                return blockwise_elr_loss(logits, labels, renew, lam=lam, clamp=self.clamp)
             probs = softmax(logits.detach().float(), dim=1)
             targets = self.targets.update(index, probs, beta=self.beta)
-        return elr_loss(logits, labels, targets.to(logits.device), lam=self.lam, clamp=self.clamp)
+        return elr_loss(logits, labels, targets.to(logits.device), lam=lam, clamp=self.clamp)
 
     def extra_repr(self) -> str:
         return f"lam={self.lam}, beta={self.beta}, clamp={self.clamp}"
 
 
 class ELR(Method):
-    """One network trained with `ELRLoss`.
+    """ELR and ELR+: one or two networks regularized by running averages of what was said of each example before.
+
+        loss = mean_i( CE(p_i, y_i) + lam * log(1 - <p_i, t_i>) )
+
+    Every ingredient is a switch, and the switches are independent; the paper's ablation is a set of settings:
+
+    | setting | what it does |
+    |---|---|
+    | (none) | ELR: the targets average the network's own outputs |
+    | gamma=0.997 | weight averaging: the targets come from the averaged weights |
+    | mixup=1.0 | inputs, labels and targets are mixed with those of another example |
+    | peer=network | a second network; each takes its targets from the other |
+    | all three | ELR+ |
+    | ensembling=False | stateless: the targets are the averaged network's present outputs; no table of N x C at all |
+
+    A step of network k: its averaged weights move (gamma); the source of the targets (the network itself or its peer,
+    the averaged weights if there are any) sees the inputs un-mixed, in train mode and without gradient; the targets of
+    these rows move towards its outputs (beta); inputs, labels and targets are mixed; then the loss. Where the source
+    is the very network that is trained on un-mixed inputs, one pass serves both. With a peer an epoch has two passes
+    over the data, one for each network, in different orders. Both networks see the same given labels and the same rows.
+
+    Eval mode changes no state. Beside the networks this stores 4 bytes for each of their parameters again if gamma > 0,
+    and 4 N C bytes for each network if `ensembling`.
 
     Args:
         network: gives logits (B, C).
         num_examples: N, rows of the training set.
         num_classes: C >= 2.
-        lam: see `ELRLoss`.
-        beta: see `ELRLoss`.
+        lam: weight of the regularizer, >= 0; see `ELRLoss`.
+        beta: momentum of the targets in [0, 1); see `ELRLoss`.
         clamp: see `ELRLoss`.
-        targets: another store than a dense one in float32.
+        targets: other stores than dense ones in float32: one, or with a peer two.
+        peer: second network, of its own weights.
+        target_from: "own" or "peer": whose outputs make the targets. Default: the peer's, if there is one.
+        ensembling: whether targets are averaged over time (temporal ensembling); without it beta is unused. A table
+            begins at zero and so regularizes little in the first epochs; without one a poor start confirms itself and
+            training collapses, unless lam_ramp is several epochs long.
+        gamma: decay of weight averaging in [0, 1); 0: none. The paper has 0.997; 0.9999 for Clothing1M.
+        gamma_ramp: steps over which gamma rises, as exp(-5 (1 - i / gamma_ramp)^2); the paper has 40,000 on CIFAR.
+        lam_ramp: the same for lam; the paper has 40,000 on CIFAR-100.
+        mixup: alpha of mixup's Beta distribution; 0: none. The paper has 1.
+        refine_labels: whether mixed labels y become y t / sum(y t); the authors do so where C = 100.
+        predict_with: "networks": the mean of the networks' probabilities; "averaged": of the averaged networks'.
 
     Raises:
-        ArgumentError: as `ELRLoss`.
+        ArgumentError: a setting out of range, or settings that do not belong together.
 
     Example:
-        >>> import torch
         >>> method = ELR(nn.Linear(2, 3), num_examples=8, num_classes=3, lam=3.0, beta=0.7)
         >>> step = method(Batch(torch.tensor([5, 0]), torch.zeros(2, 2), torch.tensor([1, 2])))
         >>> sorted(step.terms)
         ['cross_entropy', 'elr', 'loss']
+        >>> plus = ELR(nn.Linear(2, 3), peer=nn.Linear(2, 3), gamma=0.997, mixup=1.0, num_examples=8, num_classes=3)
+        >>> plus.passes
+        2
 
-    Source: as `ELRLoss`.
+    Source: Algorithms 1 and 2, equations 7 and 9, Table 5 and appendices F and G of Liu et al., NeurIPS 2020. Differs
+    from the authors' code: one draw of labels and one split for both networks (theirs leak labels, docs/decisions.md);
+    averaged weights begin as the networks' and batch-norm statistics are averaged with them; predictions average
+    probabilities, not logits; refinement cannot divide by zero.
     """
 
     def __init__(
@@ -136,22 +191,207 @@ class ELR(Method):
         lam: float = 3.0,
         beta: float = 0.7,
         clamp: float = 1e-4,
-        targets: Targets | None = None,
+        targets: Targets | Sequence[Targets] | None = None,
+        peer: nn.Module | None = None,
+        target_from: str | None = None,
+        ensembling: bool = True,
+        gamma: float = 0.0,
+        gamma_ramp: int = 0,
+        lam_ramp: int = 0,
+        mixup: float = 0.0,
+        refine_labels: bool = False,
+        predict_with: str = "networks",
     ) -> None:
         super().__init__()
         self.network = network
-        self.loss = ELRLoss(num_examples, num_classes, lam=lam, beta=beta, clamp=clamp, targets=targets)
+        self.peer = peer
+        self.lam = float(lam)
+        self.beta = float(beta)
+        self.clamp = float(clamp)
+        self.target_from = target_from or ("own" if peer is None else "peer")
+        self.ensembling = ensembling
+        self.gamma = gamma
+        self.gamma_ramp = gamma_ramp
+        self.lam_ramp = lam_ramp
+        self.mixup = mixup
+        self.refine_labels = refine_labels
+        self.predict_with = predict_with
+        self._check()
+        self.losses = nn.ModuleList(
+            ELRLoss(num_examples, num_classes, lam=lam, beta=beta, clamp=clamp, targets=store)
+            for store in self._stores(targets, (num_examples, num_classes))
+        )
+        self.averaged = nn.ModuleList(self._average(each) for each in self.networks) if gamma else nn.ModuleList()
+        self.steps = [0] * self.passes
+        self.current = 0
 
-    def forward(self, batch: Batch) -> Step:
-        logits = self.network(batch.inputs)
-        loss, entropy, term = self.loss.parts(logits, batch.labels, batch.index)
-        return Step(loss, logits, {"loss": loss.detach(), "cross_entropy": entropy, "elr": term})
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """The networks that are trained, one or two."""
+        return (self.network,) if self.peer is None else (self.network, self.peer)
+
+    @property
+    def stores(self) -> list[Targets]:
+        """The targets of each network; none if stateless."""
+        return [loss.targets for loss in self.losses]  # type: ignore[union-attr, misc]
+
+    @property
+    def passes(self) -> int:
+        return len(self.networks)
+
+    def begin_pass(self, number: int) -> None:
+        if not 0 <= number < self.passes:
+            raise ArgumentError(f"pass {number} of a method with {self.passes}: expected a number below {self.passes}")
+        self.current = number
+
+    def trained(self, number: int) -> list[nn.Parameter]:
+        return [weight for weight in self.networks[number].parameters() if weight.requires_grad]
+
+    def forward(self, batch: Batch, mixing: Mixing | None = None) -> Step:
+        """One step of the present pass's network, up to the loss.
+
+        Args:
+            batch: rows, inputs, labels.
+            mixing: instead of what mixup would draw.
+
+        Raises:
+            ArgumentError: a mixing without mixup.
+        """
+        if mixing is not None and not self.mixup:
+            raise ArgumentError("a mixing was given, but mixup is 0: set mixup to its alpha, or leave the mixing out")
+        network, lam = self.networks[self.current], self.lam * _ramp(self.steps[self.current], self.lam_ramp)
+        if self.training:
+            self.steps[self.current] += 1
+            if self.averaged:
+                self.averaged[self.current].update_parameters(network)  # type: ignore[operator]
+        source = self._source()
+        if source is network and not self.mixup and not self.refine_labels:
+            logits = seen = network(batch.inputs)
+            loss, entropy, term = self.losses[self.current].parts(  # type: ignore[operator]
+                logits, batch.labels, batch.index, lam=lam
+            )
+        else:
+            with torch.no_grad():  # the paper holds targets constant in the gradient
+                seen = source(batch.inputs)
+            targets = self._targets(batch.index, softmax(seen.float(), dim=1))
+            inputs, labels, targets = self._mixed(batch, targets, mixing)
+            loss, entropy, term = elr_loss(network(inputs), labels, targets, lam=lam, clamp=self.clamp)
+        return Step(loss, seen, {"loss": loss.detach(), "cross_entropy": entropy, "elr": term})
 
     def predict(self, inputs: Inputs) -> Tensor:
-        return softmax(self.network(inputs).float(), dim=1)
+        return torch.stack([softmax(network(inputs).float(), dim=1) for network in self.predictors]).mean(dim=0)
 
-    def pred_probs(self, index: Tensor) -> Tensor:
-        targets = self.loss.targets.read(index)
-        totals = targets.sum(dim=1, keepdim=True)
+    @property
+    def predictors(self) -> list[nn.Module]:
+        if self.predict_with == "networks":
+            return list(self.networks)
+        return [averaged.module for averaged in self.averaged]  # type: ignore[misc]
+
+    def pred_probs(self, index: Tensor) -> Tensor | None:
+        if not self.ensembling:
+            return None
+        targets = torch.stack([store.read(index) for store in self.stores])
+        totals = targets.sum(dim=2, keepdim=True)
         # A row that training never saw says nothing: uniform.
-        return (targets / totals.clamp(min=1e-12)).where(totals > 0, 1.0 / self.loss.targets.num_classes)
+        return (targets / totals.clamp(min=1e-12)).where(totals > 0, 1.0 / targets.shape[2]).mean(dim=0)
+
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor(self.steps)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.steps = state.tolist()
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={getattr(self, name)}" for name in _SWITCHES)
+
+    def _source(self) -> nn.Module:
+        """Whose outputs make the targets of the present pass's network."""
+        number = self.current if self.target_from == "own" else 1 - self.current
+        return self.averaged[number] if self.averaged else self.networks[number]
+
+    def _targets(self, index: Tensor, probs: Tensor) -> Tensor:
+        """(B, C) targets of the present pass's network, moved towards these outputs in train mode."""
+        if not self.ensembling:
+            return probs
+        store = self.stores[self.current]
+        targets = store.update(index, probs, beta=self.beta) if self.training else store.read(index)
+        return targets.to(probs.device)
+
+    def _mixed(self, batch: Batch, targets: Tensor, mixing: Mixing | None) -> tuple[Inputs, Tensor, Tensor]:
+        """Inputs, labels (B, C) and targets after mixup and refinement, as far as they are switched on."""
+        inputs, labels = batch.inputs, batch.labels
+        if labels.ndim == 1 and (self.mixup or self.refine_labels):
+            labels = F.one_hot(labels, targets.shape[1]).to(targets.dtype)
+        if self.mixup and (self.training or mixing is not None):
+            mixing = mixing or draw_mixing(len(batch.index), alpha=self.mixup, device=targets.device)
+            inputs, labels, targets = mixing.mix_inputs(inputs), mixing.mix(labels), mixing.mix(targets)
+        if self.refine_labels:
+            refined = labels * targets
+            total = refined.sum(dim=1, keepdim=True)
+            labels = (refined / total.clamp(min=_TINY)).where(total > _TINY, labels)
+        return inputs, labels, targets
+
+    def _check(self) -> None:
+        _check_weights(self.lam, self.beta)
+        expected = {
+            "clamp": (0.0 <= self.clamp < 0.5, "a probability in [0, 0.5); the authors have 1e-4, 0 is none"),
+            "gamma": (0.0 <= self.gamma < 1.0, "a decay in [0, 1); the paper has 0.997 and 0.9999, 0 is none"),
+            "mixup": (0.0 <= self.mixup < math.inf, "0 (none) or mixup's alpha > 0; the paper has 1"),
+            "gamma_ramp": (self.gamma_ramp >= 0, "a number of steps >= 0; the paper has 40,000"),
+            "lam_ramp": (self.lam_ramp >= 0, "a number of steps >= 0; the paper has 40,000"),
+            "target_from": (self.target_from in ("own", "peer"), '"own" or "peer"'),
+            "predict_with": (self.predict_with in ("networks", "averaged"), '"networks" or "averaged"'),
+        }
+        for name, (holds, what) in expected.items():
+            if not holds:
+                raise ArgumentError(f"{name} is {getattr(self, name)!r}: expected {what}")
+        if self.peer is None and self.target_from == "peer":
+            raise ArgumentError('target_from is "peer", but there is one network only: pass peer=, or take "own"')
+        if self.peer is self.network:
+            raise ArgumentError("the peer is the network itself: expected a second one, with weights of its own")
+        if self.predict_with == "averaged" and not self.gamma:
+            raise ArgumentError('predict_with is "averaged", but gamma is 0: set gamma, or take "networks"')
+        if not self.ensembling and not self.gamma and self.target_from == "own":
+            raise ArgumentError(
+                "without ensembling and averaging, a network's own targets would be its present outputs: expected "
+                'ensembling, gamma > 0, or target_from="peer"'
+            )
+
+    def _stores(self, given: Targets | Sequence[Targets] | None, shape: tuple[int, int]) -> list[Targets]:
+        """One store of targets for each network, or none."""
+        if not self.ensembling:
+            if given is not None:
+                raise ArgumentError("targets were given, but ensembling is False: leave one of them out")
+            return []
+        if given is None:
+            return [DenseTargets(*shape) for _ in self.networks]
+        stores = [given] if isinstance(given, Targets) else list(given)
+        if len(stores) != self.passes or len(set(map(id, stores))) != self.passes:
+            raise ArgumentError(f"{len(stores)} stores of targets for {self.passes} networks: expected one for each")
+        return stores
+
+    def _average(self, network: nn.Module) -> AveragedModel:
+        """Averaged weights (and batch-norm statistics) of a network, by the schedule of gamma."""
+
+        def move(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+            if not averaged[0].is_floating_point():  # counters
+                for old, new in zip(averaged, current, strict=True):
+                    old.copy_(new)
+                return
+            decay = self.gamma * _ramp(int(count), self.gamma_ramp)
+            torch._foreach_lerp_(averaged, current, 1.0 - decay)  # pyright: ignore[reportPrivateImportUsage]
+
+        # torch's own class: it copies the network, begins with its weights and counts its updates.
+        return AveragedModel(network, multi_avg_fn=move, use_buffers=True).requires_grad_(False)  # type: ignore[arg-type]
+
+
+def _ramp(step: int, length: int) -> float:
+    """exp(-5 (1 - step / length)^2) up to `length`, then 1; 1 throughout if there is no ramp."""
+    return math.exp(-5.0 * (1.0 - min(step / length, 1.0)) ** 2) if length else 1.0
+
+
+def _check_weights(lam: float, beta: float) -> None:
+    if not lam >= 0.0 or lam == float("inf"):
+        raise ArgumentError(f"lam is {lam}: expected a weight >= 0; the paper uses 1, 3 and 7")
+    if not 0.0 <= beta < 1.0:
+        raise ArgumentError(f"beta is {beta}: expected a momentum in [0, 1); the paper uses 0.7 and 0.9")

@@ -17,7 +17,7 @@ from torch import Tensor
 from elr.artifacts import PREPROCESSING_FILE, read_preprocessing, write_preprocessing
 from elr.data import Examples, ImageTransform, Label, LabelCoding, Transform, image_statistics
 from elr.errors import ArtifactError, DataError
-from elr.reading import FEATURES, IMAGES, TABLE, RawData, ReadOptions
+from elr.raw import FEATURES, IMAGES, TABLE, RawData, ReadOptions
 from elr.tables import column_kinds, plain_columns, table_preprocessing
 
 
@@ -129,13 +129,20 @@ class Encoder:
             return images.float().mean(dim=1, keepdim=True).round().to(torch.uint8)
         return images.expand(-1, expected.channels, -1, -1)
 
-    def transform(self, *, augment: bool, flatten: bool, flip: bool = True) -> Transform:
-        """From stored rows to network inputs; for images, `augment` adds crops in training, and `flip` mirroring."""
+    def transform(
+        self, *, crop: bool = False, flip: bool = False, cutout: int = 0, mirror: bool = False, flatten: bool = False
+    ) -> Transform:
+        """From stored rows to network inputs; the settings are for images, see `ImageTransform`."""
         if self.image_format is None:
             return Transform()
-        padding = max(1, self.image_format.height // 8) if augment else 0  # 4 of 32 pixels, as in the paper
         return ImageTransform(
-            self.image_format.mean, self.image_format.std, padding=padding, flip=augment and flip, flatten=flatten
+            self.image_format.mean,
+            self.image_format.std,
+            padding=max(1, self.image_format.height // 8) if crop else 0,  # 4 of 32 pixels, as in the paper
+            flip=flip,
+            cutout=cutout,
+            mirror=mirror,
+            flatten=flatten,
         )
 
     @property

@@ -119,7 +119,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         training = Training(method, Examples(rows, given), config=config)
         training.run()
         self.network_ = network.cpu().eval()
-        self.targets_ = method.pred_probs(torch.arange(count)).cpu().numpy()
+        self.targets_ = training.pred_probs().numpy()
         self.history_ = training.history
         self._given = given
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from elr.datasets import load_digits
 from elr.devices import is_main_process
 from elr.errors import ArgumentError
 from elr.page import write_report
-from elr.reading import Data, ReadOptions
-from elr.runs import FitConfig, Fitted, run_task
+from elr.plan import FitConfig
+from elr.raw import ReadOptions
+from elr.reading import Data
+from elr.runs import Fitted, run_task
 from elr.tasks import Task, make_task, read_task
 from elr.training import Progress
 
@@ -93,7 +95,15 @@ def fit(
             if on_progress:
                 on_progress(each.method, progress)
 
-        return run_task(task, each, out=folder, command=command, resume=resume, on_progress=show)
+        return run_task(
+            task,
+            each.plan(task),
+            config=asdict(each),
+            out=folder,
+            command=command,
+            resume=resume,
+            on_progress=show,
+        )
 
     baseline_folder = out / BASELINE
     fitted = run(config, out)

@@ -319,6 +319,7 @@ class _ClosedForm(torch.autograd.Function):
         if labels.ndim == 1:
             mass, entropy = 1.0, -log_probs.gather(1, labels[:, None])
         else:
+            labels = labels.to(full.dtype)
             mass, entropy = labels.sum(dim=1, keepdim=True), -(log_probs * labels).sum(dim=1, keepdim=True)
         if clamp == 0.0:
             rest = log_probs + torch.log1p(-targets)

@@ -21,7 +21,7 @@ class Step(NamedTuple):
 
     Args:
         loss: scalar to differentiate, mean over the batch, in nats.
-        logits: (B, C) outputs for the un-mixed inputs' rows, detached or not.
+        logits: (B, C) what was said of these rows, un-mixed, detached or not.
         terms: named parts of the loss, detached scalars, for the history.
     """
 
@@ -45,7 +45,23 @@ class Method(nn.Module, ABC):
 
     Every piece of state is in `state_dict()`. `forward` is the training step, so that the hooks of
     DistributedDataParallel and FSDP see it; it changes state only in train mode.
+
+    A method of several networks may ask for several passes over the data in an epoch, each of which trains some of the
+    parameters with an optimizer of its own.
     """
+
+    @property
+    def passes(self) -> int:
+        """How many times an epoch goes over the data."""
+        return 1
+
+    def begin_pass(self, number: int) -> None:
+        """Prepare a pass, `number` in [0, passes); called at the start of each."""
+
+    def trained(self, number: int) -> list[nn.Parameter]:
+        """The parameters that a pass trains."""
+        del number
+        return [weight for weight in self.parameters() if weight.requires_grad]
 
     def begin_epoch(self, epoch: int, view: View) -> None:
         """Prepare an epoch (a keep rate, a mixture fit). `epoch` counts from 0."""
@@ -57,6 +73,11 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def predict(self, inputs: Inputs) -> Tensor:
         """(B, C) float32 class probabilities for un-mixed inputs; the caller sets eval mode and no_grad."""
+
+    @property
+    @abstractmethod
+    def predictors(self) -> list[nn.Module]:
+        """The networks that `predict` uses, each giving logits; it averages their probabilities."""
 
     def pred_probs(self, index: Tensor) -> Tensor | None:
         """(B, C) what training itself has gathered about these rows, rows that sum to 1; None if nothing.
@@ -102,3 +123,7 @@ class LossMethod(Method):
 
     def predict(self, inputs: Inputs) -> Tensor:
         return torch.softmax(self.network(inputs).float(), dim=1)
+
+    @property
+    def predictors(self) -> list[nn.Module]:
+        return [self.network]

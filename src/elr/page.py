@@ -8,6 +8,7 @@ from typing import Any
 
 from elr import artifacts
 from elr.images import thumbnail
+from elr.plan import Plan
 from elr.report import MAX_SUSPECTS, Report, Suspect, render
 from elr.runs import Fitted
 from elr.tasks import Task
@@ -60,9 +61,9 @@ def _report(task: Task, fitted: Fitted, baseline: Fitted | None) -> Report:
         suspects=_suspects(task, fitted, names),
         settings=_settings(run),
         history=fitted.history,
-        method=run["config"]["method"],
+        method=_label(run),
         comparison=[] if baseline is None else [compared(each) for each in both],
-        comparison_history={} if baseline is None else {each.run["config"]["method"]: each.history for each in both},
+        comparison_history={} if baseline is None else {_label(each.run): each.history for each in both},
         measured={key: results[key] for key in _MEASURED if key in results},
         notes=run["data"]["remarks"],
     )
@@ -70,21 +71,24 @@ def _report(task: Task, fitted: Fitted, baseline: Fitted | None) -> Report:
 
 def compared(fitted: Fitted) -> dict[str, Any]:
     """The row of a run in a table of methods."""
-    return {"method": fitted.run["config"]["method"]} | {
-        key: fitted.results[key] for key in COMPARED if key in fitted.results
-    }
+    return {"method": _label(fitted.run)} | {key: fitted.results[key] for key in COMPARED if key in fitted.results}
+
+
+def _label(run: Mapping[str, Any]) -> str:
+    return Plan.from_json(run).method.label
 
 
 def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
     """What was trained, for people: the network, the method, the loop."""
-    training, config = run["training"], run["config"]
+    training, plan = run["training"], Plan.from_json(run)
     hidden = run["network"].get("hidden")
-    method = {"lam": config["lam"], "beta": config["beta"]} if config["method"] == "elr" else {}
+    described = plan.method.described()
+    done = [name for name, value in run["augmentation"].items() if value]
     return {
-        "method": config["method"],
+        "method": described.pop("name"),
         "network": run["network"]["name"] + (f" {'-'.join(map(str, hidden))}" if hidden else ""),
-        **method,
-        "augmentation": {"auto": "crop, flip"}.get(run["augment"], run["augment"]),
+        **described,
+        "augmentation": ", ".join(done) or "none",
         **{
             key: training[key]
             for key in ("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "schedule")

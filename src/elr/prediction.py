@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from elr import artifacts
-from elr.data import Examples
+from elr.data import Examples, Transform
 from elr.encoding import Encoder
 from elr.errors import ArgumentError, ArtifactError, OutputError
-from elr.method import LossMethod
-from elr.networks import NetworkSpec
-from elr.reading import Data, ReadOptions, read_data
+from elr.plan import Plan
+from elr.raw import ReadOptions
+from elr.reading import Data, read_data
 from elr.tasks import data_name
 
 
@@ -36,7 +37,7 @@ def predict(folder: str | Path, data: Data) -> pd.DataFrame:
         DataError: data that do not fit the run, or a label column with labels that training did not have.
     """
     folder = Path(folder)
-    encoder, spec, options = _read_run(folder)
+    encoder, plan, options = _read_run(folder)
     if encoder.image_format is not None:
         options = replace(options, image_size=encoder.image_format.height)
     if isinstance(data, tuple) and len(data) == 2:
@@ -45,12 +46,13 @@ def predict(folder: str | Path, data: Data) -> pd.DataFrame:
     examples = encoder.encode(
         raw, name=data_name(data), label_name=options.label_name, with_labels=options.label is not None
     )
-    network = spec.build(generator_seed=0)
+    networks = nn.ModuleList(plan.networks())
     try:
-        network.load_state_dict(artifacts.read_tensors(folder / artifacts.MODEL_FILE))
+        networks.load_state_dict(artifacts.read_tensors(folder / artifacts.MODEL_FILE))
     except RuntimeError as error:
         raise ArtifactError(f"{folder / artifacts.MODEL_FILE} does not fit run.json: {error}") from error
-    probs = _predict_probs(network, examples, encoder, flatten=not spec.takes_images)
+    transform = plan.augmentation.transform(encoder, flatten=not plan.network.takes_images)
+    probs = _predict_probs(networks, examples, transform)
     columns: dict[str, Any] = {"row": raw.rows}
     if raw.ids is not None:
         columns["id"] = raw.ids
@@ -59,28 +61,31 @@ def predict(folder: str | Path, data: Data) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _read_run(folder: Path) -> tuple[Encoder, NetworkSpec, ReadOptions]:
+def _read_run(folder: Path) -> tuple[Encoder, Plan, ReadOptions]:
     """What a run wrote about itself."""
     run = artifacts.read_run(folder)
     try:
-        encoder, spec = Encoder.load(folder, run["encoder"]), NetworkSpec.from_json(run["network"])
+        encoder, plan = Encoder.load(folder, run["encoder"]), Plan.from_json(run)
         stored = ReadOptions(**run["data"]["options"])
     except (KeyError, TypeError, ArgumentError) as error:
         raise ArtifactError(f"run.json in {folder} is damaged ({error!r}): run `elr fit` again") from error
-    if len(encoder.coding.class_names) != spec.num_classes:
+    if len(encoder.coding.class_names) != plan.network.num_classes:
         raise ArtifactError(
             f"run.json in {folder} is damaged: it names {len(encoder.coding.class_names)} classes, its network has "
-            f"{spec.num_classes}; run `elr fit` again"
+            f"{plan.network.num_classes}; run `elr fit` again"
         )
-    return encoder, spec, stored
+    return encoder, plan, stored
 
 
 @torch.no_grad()
-def _predict_probs(network: torch.nn.Module, examples: Examples, encoder: Encoder, *, flatten: bool) -> np.ndarray:
-    method = LossMethod(network).eval()
-    transform = encoder.transform(augment=False, flatten=flatten)
-    batches = torch.arange(len(examples)).split(1000)
-    return torch.cat([method.predict(transform(examples.fetch(rows))) for rows in batches]).numpy()
+def _predict_probs(networks: nn.ModuleList, examples: Examples, transform: Transform) -> np.ndarray:
+    """(M, C) probabilities, averaged over networks and views."""
+    networks.eval()
+    parts = []
+    for rows in torch.arange(len(examples)).split(1000):
+        views = transform.views(examples.fetch(rows))
+        parts.append(torch.stack([network(view).softmax(dim=1) for network in networks for view in views]).mean(dim=0))
+    return torch.cat(parts).numpy()
 
 
 def write_predictions(predictions: pd.DataFrame, path: Path) -> None:

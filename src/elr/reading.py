@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,96 +12,14 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from elr import images as pictures
 from elr.data import Label, as_array, checked_features, one_each
 from elr.errors import ArgumentError, DataError
+from elr.raw import FEATURES, IMAGES, TABLE, RawData, ReadOptions
 from elr.tables import TABLE_SUFFIXES, label_values, read_table
 
-TABLE, IMAGES, FEATURES = "table", "images", "features"
 _SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReadOptions:
-    """How to read data. Plain values only.
-
-    Args:
-        label: column (or array) of the given labels; not for a folder of images, whose subfolders are the labels.
-        clean_label: column (or array) of labels known to be right: never trained on, only measured against.
-        id: column that names each row, such as a file name or key: not learned from, shown beside suspects.
-        ignore: columns not to learn from.
-        image_size: side in pixels to which images are brought; default: theirs, at most 64.
-        skip_unreadable: leave unreadable images out instead of stopping.
-
-    Raises:
-        ArgumentError: a name that is no text, one column in two roles, or an image size below 1.
-    """
-
-    label: str | None = None
-    clean_label: str | None = None
-    id: str | None = None
-    ignore: tuple[str, ...] = ()
-    image_size: int | None = None
-    skip_unreadable: bool = False
-
-    def __post_init__(self) -> None:
-        if isinstance(self.ignore, str):
-            raise ArgumentError(f"ignore is {self.ignore!r}: expected a sequence of column names, ({self.ignore!r},)")
-        object.__setattr__(self, "ignore", tuple(self.ignore))
-        named = {"label": self.label, "clean_label": self.clean_label, "id": self.id}
-        for role, name in [*named.items(), *(("ignore", name) for name in self.ignore)]:
-            if name is not None and not (isinstance(name, str) and name):
-                raise ArgumentError(f"{role} is {name!r}: expected the name of a column as text, such as '0'")
-        if self.label is not None and self.label in (self.clean_label, *self.ignore):
-            raise ArgumentError(
-                f"column {self.label!r} is named as label and as clean_label or ignore: expected one role"
-            )
-        if self.image_size is not None and (not isinstance(self.image_size, int) or self.image_size < 1):
-            raise ArgumentError(f"image_size is {self.image_size!r}: expected whole pixels, at least 1")
-
-    @property
-    def label_name(self) -> str:
-        """How messages name the label."""
-        return f"label column {self.label!r}" if self.label else "the label"
-
-    @property
-    def apart(self) -> tuple[str, ...]:
-        """Columns that are not learned from."""
-        return tuple(name for name in (self.label, self.clean_label, self.id, *self.ignore) if name is not None)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class RawData:
-    """Data as read, M examples.
-
-    Args:
-        kind: "table", "images" or "features".
-        rows: (M,) int64, row of each example in the source (in order of file names for folders).
-        table: for "table", the columns to learn from.
-        images: for "images", (M, channels, H, W) uint8.
-        features: for "features", (M, D) float32.
-        labels: M given labels, None if the source has none.
-        clean_labels: M labels known to be right, if any are.
-        ids: M names of rows, if they have any.
-        as_written: for "table", whether numbers stand as text, as in the file.
-        remarks: what the user should know about the reading.
-    """
-
-    kind: str
-    rows: NDArray[np.int64]
-    table: pd.DataFrame | None = None
-    images: Tensor | None = None
-    features: NDArray[np.float32] | None = None
-    labels: list[Label] | None = None
-    clean_labels: list[Label] | None = None
-    ids: list[str] | None = None
-    as_written: bool = False
-    remarks: list[str] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
 
 Data = str | Path | pd.DataFrame | tuple[ArrayLike, ArrayLike | None]

@@ -5,19 +5,25 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from torch.optim import Optimizer
+from torch import nn
+from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
     CosineAnnealingWarmRestarts,
+    LambdaLR,
     LRScheduler,
     MultiStepLR,
     OneCycleLR,
 )
 
 from elr.errors import ArgumentError
+from elr.optimizers import ConvolutionalMuon
 
-SCHEDULES = ("cosine", "restarts", "multistep", "onecycle", "constant")
+OPTIMIZERS = ("sgd", "muon")
+SCHEDULES = ("cosine", "restarts", "multistep", "onecycle", "triangle", "constant")
+PEAK = 0.2
+"""Share of the run after which the triangle schedule is at its peak."""
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -29,12 +35,15 @@ class TrainingConfig:
         epochs: passes over the data, >= 1.
         batch_size: B over all ranks, >= 2. An epoch is cut into ceil(N / B) batches whose sizes differ by one at most,
             so every row comes once an epoch and no batch is much smaller than the others.
+        optimizer: "sgd", as the paper, or "muon": see `elr.optimizers.ConvolutionalMuon`, whose other settings are its
+            defaults.
         learning_rate: peak learning rate, > 0. Default 0.02 (appendix G of the paper).
         momentum: in [0, 1). Default 0.9 (same).
         nesterov: whether momentum is Nesterov's.
         weight_decay: >= 0. Default 1e-3 (same).
         schedule: "cosine" to 0 over the run; "restarts" (cosine, period `period`, down to learning_rate / 20: the
-            paper's ELR*); "multistep" (times `decay` at `milestones`); "onecycle" (up, then down to 0); "constant".
+            paper's ELR*); "multistep" (times `decay` at `milestones`); "onecycle" (up, then down to 0, by cosines);
+            "triangle" (the same by straight lines, as the speed runs do); "constant".
         milestones: epochs at which "multistep" decays.
         decay: factor at a milestone. Default 0.01 (same).
         period: epochs between restarts. Default 10 (same).
@@ -49,6 +58,7 @@ class TrainingConfig:
 
     epochs: int = 100
     batch_size: int = 64
+    optimizer: str = "sgd"
     learning_rate: float = 0.02
     momentum: float = 0.9
     nesterov: bool = False
@@ -66,6 +76,7 @@ class TrainingConfig:
         ranges = {
             "epochs": (self.epochs >= 1, "at least 1"),
             "batch_size": (self.batch_size >= 2, "at least 2"),
+            "optimizer": (self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}"),
             "learning_rate": (0 < self.learning_rate < math.inf, "above 0"),
             "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
             "weight_decay": (0 <= self.weight_decay < math.inf, "0 or more"),
@@ -78,6 +89,20 @@ class TrainingConfig:
         for name, (holds, expected) in ranges.items():
             if not holds:
                 raise ArgumentError(f"{name} is {getattr(self, name)!r}: expected {expected}")
+
+    def make_optimizer(self, weights: list[nn.Parameter]) -> Optimizer:
+        """The optimizer of these weights."""
+        if self.optimizer == "muon":
+            return ConvolutionalMuon(
+                weights, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
+            )
+        return SGD(
+            weights,
+            lr=self.learning_rate,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            nesterov=self.nesterov,
+        )
 
     def scheduler(self, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
         """The learning-rate schedule, from torch, to be stepped after every batch."""
@@ -93,5 +118,12 @@ class TrainingConfig:
                 return MultiStepLR(optimizer, [epoch * steps_per_epoch for epoch in self.milestones], gamma=self.decay)
             case "onecycle":
                 return OneCycleLR(optimizer, self.learning_rate, total_steps=total, cycle_momentum=False)
+            case "triangle":
+                return LambdaLR(optimizer, lambda step: _triangle(step / total))
             case _:
                 return ConstantLR(optimizer, factor=1.0)
+
+
+def _triangle(share: float) -> float:
+    """Up over the first fifth of the run, down to 0 over the rest."""
+    return share / PEAK if share < PEAK else (1.0 - share) / (1.0 - PEAK)

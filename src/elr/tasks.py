@@ -16,7 +16,10 @@ from elr.encoding import Encoder
 from elr.errors import ArgumentError, DataError
 from elr.images import printable
 from elr.noise import corrupt
-from elr.reading import IMAGES, Data, RawData, ReadOptions, read_data
+from elr.raw import IMAGES, RawData, ReadOptions
+from elr.reading import Data, read_data
+
+_SPLIT_STREAM = 1  # so that the split is not drawn from the random numbers of the noise
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,6 +32,8 @@ class Task:
         examples: encoded, with given labels.
         clean_labels: (N,) class numbers known to be right, for measuring only; None if not known.
         test: encoded, with labels known to be right; None if there is no test data.
+        validation: held out of the training data, with their given labels, as noisy as those trained on; None if there
+            are none.
         source: what was read, for people.
         options: how it was read.
         noise: what the labels were corrupted with, as NAME:RATE; None if they are as read.
@@ -41,11 +46,20 @@ class Task:
     examples: Examples
     clean_labels: NDArray[np.int64] | None
     test: Examples | None
+    validation: Examples | None
     source: str
     options: ReadOptions
     noise: str | None
     test_source: str | None
     sha256: str
+
+    @property
+    def probe(self) -> Examples | None:
+        """Test and validation examples in this order, without labels: what is predicted in the course of a run."""
+        parts = [part for part in (self.test, self.validation) if part is not None]
+        if len(parts) < 2 or not all(isinstance(part.inputs, torch.Tensor) for part in parts):
+            return parts[0].first(len(parts[0])) if parts else None
+        return Examples(torch.cat([part.inputs for part in parts]), None)  # type: ignore[misc]
 
 
 def read_task(
@@ -83,8 +97,12 @@ def make_task(
     test_source: str | None = None,
     noise: tuple[str, float] | None = None,
     seed: int = 0,
+    holdout: float = 0.0,
 ) -> Task:
-    """Encode data already read; see `read_task`."""
+    """Encode data already read; see `read_task`.
+
+    `holdout` is the share of the training rows, drawn by `seed`, that is kept apart with its noisy labels.
+    """
     encoder = Encoder.fit(raw, options)
     if noise is not None:
         if raw.clean_labels is not None:
@@ -93,6 +111,8 @@ def make_task(
         given = encoder.coding.encode(raw.labels or [], column=options.label_name)
         noisy = corrupt(noise[0], given, noise_rate=noise[1], num_classes=len(names), seed=seed)
         raw = replace(raw, clean_labels=raw.labels, labels=[names[label] for label in noisy.labels])
+    raw, held_out = _split(raw, holdout, seed)
+    validation = None if held_out is None else encoder.encode(held_out, name=source, label_name=options.label_name)
     examples = encoder.encode(raw, name=source, label_name=options.label_name)
     clean = None
     if raw.clean_labels is not None:
@@ -104,12 +124,24 @@ def make_task(
         examples=examples,
         clean_labels=clean,
         test=encoded_test,
+        validation=validation,
         source=source,
         options=options,
         noise=None if noise is None else f"{noise[0]}:{noise[1]:g}",
         test_source=test_source,
-        sha256=_fingerprint(examples, clean, encoded_test),
+        sha256=_fingerprint(examples, clean, encoded_test, validation),
     )
+
+
+def _split(raw: RawData, holdout: float, seed: int) -> tuple[RawData, RawData | None]:
+    """Training rows and those held out, both in their order."""
+    if not 0.0 <= holdout < 1.0:
+        raise ArgumentError(f"holdout is {holdout}: expected a share in [0, 1) of the training rows; the paper has 0.1")
+    count = round(holdout * len(raw))
+    if not count:
+        return raw, None
+    order = np.random.default_rng([seed, _SPLIT_STREAM]).permutation(len(raw))
+    return raw.take(np.sort(order[count:])), raw.take(np.sort(order[:count]))
 
 
 def _encoded_test(test: RawData, encoder: Encoder, options: ReadOptions) -> Examples:
@@ -121,10 +153,12 @@ def _encoded_test(test: RawData, encoder: Encoder, options: ReadOptions) -> Exam
     return encoder.encode(trusted, name="the test data", label_name=f"{options.label_name} of the test data")
 
 
-def _fingerprint(examples: Examples, clean_labels: NDArray[np.int64] | None, test: Examples | None) -> str:
+def _fingerprint(
+    examples: Examples, clean_labels: NDArray[np.int64] | None, test: Examples | None, validation: Examples | None
+) -> str:
     """One number for all data that a run depends on or is measured against; a resumed run must have the same."""
     digest = hashlib.sha256()
-    for part in (examples, test):
+    for part in (examples, test, validation):
         if part is not None:
             inputs = part.inputs
             dense = (

@@ -16,13 +16,12 @@ import torch
 from accelerate import DistributedType
 from torch import Tensor, nn
 from torch import distributed as dist
-from torch.optim import SGD
 
 from elr.artifacts import METRICS_FILE, append_line, json_line, write_lines
 from elr.batch import Batch
 from elr.checkpoints import Checkpoints
 from elr.data import Examples, Transform
-from elr.devices import computes_bfloat16, forked_random_state, make_accelerator
+from elr.devices import computes_bfloat16, forked_random_state, keep_freed_memory, make_accelerator
 from elr.diagnostics import Monitor
 from elr.errors import ArgumentError, TrainingError
 from elr.method import Method, View
@@ -64,12 +63,14 @@ class _State:
     epoch: int = 0
     history: list[Record] = field(default_factory=list)
     probe_labels: list[Tensor] = field(default_factory=list)
+    probe_epochs: list[int] = field(default_factory=list)
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "epoch": self.epoch,
             "history": json.dumps(self.history),
             "probe_labels": list(self.probe_labels),
+            "probe_epochs": list(self.probe_epochs),
             "monitor": self.monitor.state_dict(),
         }
 
@@ -77,6 +78,7 @@ class _State:
         self.epoch = state["epoch"]
         self.history = json.loads(state["history"])
         self.probe_labels = list(state["probe_labels"])
+        self.probe_epochs = list(state["probe_epochs"])
         self.monitor.load_state_dict(state["monitor"])
 
 
@@ -96,7 +98,8 @@ class Training:
         config: how to train.
         transform: from stored rows to network inputs.
         monitor: measures of memorization; default: without clean labels.
-        probe: examples whose classes are predicted after every epoch (labels, if any, are not looked at).
+        probe: examples whose classes are predicted in the course of the run (labels, if any, are not looked at).
+        probe_period: epochs between these predictions, >= 1; the last epoch always has one.
         folder: where metrics.jsonl and checkpoints go; None: nowhere.
 
     Attributes:
@@ -115,6 +118,7 @@ class Training:
         transform: Transform | None = None,
         monitor: Monitor | None = None,
         probe: Examples | None = None,
+        probe_period: int = 1,
         folder: Path | None = None,
     ) -> None:
         if examples.labels is None:
@@ -129,6 +133,7 @@ class Training:
         self.config = config
         self.transform = transform or Transform()
         self.probe = probe
+        self.probe_period = probe_period
         self.folder = folder
         self.method = method
         self.state = _State(monitor or Monitor(examples.labels))
@@ -138,7 +143,7 @@ class Training:
 
     def _prepare(self) -> None:
         """Hand the method to Accelerate and decide on the precision."""
-        self.accelerator = make_accelerator(self.config.device)
+        self.accelerator = make_accelerator(self.config.device, every_weight_every_step=self.method.passes == 1)
         world = self.accelerator.num_processes
         if len(self.examples) // self.steps_per_epoch < world:
             raise ArgumentError(f"a batch of {self.config.batch_size} cannot be shared by {world} processes")
@@ -146,19 +151,15 @@ class Training:
         self.bfloat16 = self.config.precision == "bfloat16" or (
             self.config.precision == "auto" and _is_convolutional(self.method) and computes_bfloat16(device)
         )
+        if device.type == "cpu" and _is_convolutional(self.method):
+            keep_freed_memory()
         self.channels_last = self.bfloat16 and _is_convolutional(self.method)
         self.method.to(device)
         if self.channels_last:
             self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = SGD(
-            self.method.parameters(),
-            lr=self.config.learning_rate,
-            momentum=self.config.momentum,
-            weight_decay=self.config.weight_decay,
-            nesterov=self.config.nesterov,
-        )
-        self.scheduler = self.config.scheduler(optimizer, self.steps_per_epoch)
-        self.step_module, self.optimizer = self.accelerator.prepare(self.method, optimizer)
+        optimizers = [self.config.make_optimizer(self.method.trained(number)) for number in range(self.method.passes)]
+        self.schedulers = [self.config.scheduler(optimizer, self.steps_per_epoch) for optimizer in optimizers]
+        self.step_module, *self.optimizers = self.accelerator.prepare(self.method, *optimizers)
         # Accelerate looks for optional packages at every backward; only engines other than torch's own need it to.
         plain = self.accelerator.distributed_type in _PLAIN
         self.backward: Callable[[Tensor], None] = torch.Tensor.backward if plain else self.accelerator.backward
@@ -174,8 +175,13 @@ class Training:
 
     @property
     def probe_labels(self) -> Tensor:
-        """(epochs, M) classes predicted for the probe after each epoch."""
+        """(probes, M) classes predicted for the probe, after the epochs in `probe_epochs`."""
         return torch.stack(self.state.probe_labels) if self.state.probe_labels else torch.empty(0, 0, dtype=torch.int64)
+
+    @property
+    def probe_epochs(self) -> list[int]:
+        """The epochs, counted from 1, after which the probe was predicted."""
+        return self.state.probe_epochs
 
     def run(self, *, resume: bool = False, on_progress: Callable[[Progress], None] | None = None) -> None:
         """Train to the last epoch.
@@ -190,7 +196,8 @@ class Training:
         """
         checkpoints = None
         if self.folder:
-            parts = {"state": self.state, "scheduler": self.scheduler}
+            parts: dict[str, Any] = {"state": self.state}
+            parts |= {f"scheduler {number}": scheduler for number, scheduler in enumerate(self.schedulers)}
             checkpoints = Checkpoints(self.folder, self._identity(), self.accelerator, parts)
         if checkpoints and resume:
             checkpoints.load()
@@ -208,17 +215,18 @@ class Training:
     def _epoch(self, on_progress: Callable[[Progress], None] | None) -> None:
         """One pass over the data, its measures, and its line in metrics.jsonl."""
         started = time.perf_counter()
+        done = self.state.epoch * self.steps_per_epoch * self.method.passes
         torch.manual_seed(_mix(self.config.seed, self.state.epoch, 1 + self.accelerator.process_index))
         self.method.begin_epoch(self.state.epoch, _TrainingView(self))
         self.step_module.train()
-        rate = self.optimizer.param_groups[0]["lr"]
+        rate = self.optimizers[0].param_groups[0]["lr"]
         sums: dict[str, Tensor] = {}
-        for number, (batch, share) in enumerate(self._batches(), 1):
-            for name, value in self._step(batch, share).items():
-                weighted = value * (len(batch.index) / len(self.examples))
+        for number, batch, share in self._all_batches():
+            for name, value in self._step(batch, share, number).items():
+                weighted = value * (len(batch.index) / len(self.examples) / self.method.passes)
                 sums[name] = sums[name] + weighted if name in sums else weighted
             if on_progress:
-                done = self.state.epoch * self.steps_per_epoch + number
+                done += 1
                 on_progress(self._progress(done))
         seconds = time.perf_counter() - started
         record: Record = {"epoch": self.state.epoch + 1, "learning_rate": rate}
@@ -235,16 +243,16 @@ class Training:
         if self.folder and self.accelerator.is_main_process:
             append_line(self.folder / METRICS_FILE, json_line(record))
         if on_progress:
-            on_progress(self._progress(self.state.epoch * self.steps_per_epoch))
+            on_progress(self._progress(done))
 
-    def _step(self, batch: Batch, share: float) -> dict[str, Tensor]:
+    def _step(self, batch: Batch, share: float, number: int = 0) -> dict[str, Tensor]:
         """Forward, backward, step; `share` makes the mean over ranks the mean over the whole batch."""
         with self._autocast():
             step = self.step_module(batch)
         self.backward(step.loss * share if share != 1.0 else step.loss)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.scheduler.step()
+        self.optimizers[number].step()
+        self.optimizers[number].zero_grad()
+        self.schedulers[number].step()
         self.state.monitor.update(batch.index, step.logits)
         return dict(step.terms)
 
@@ -257,14 +265,24 @@ class Training:
             monitor.predicted = predicted
         gathered = self._gathered()
         measures: Record = dict(monitor.end_epoch(None if gathered is None else gathered.argmax(dim=1)))
-        if self.probe is not None:
+        epoch = self.state.epoch + 1
+        if self.probe is not None and (epoch % self.probe_period == 0 or epoch == self.config.epochs):
             self.state.probe_labels.append(self.predict(self.probe).argmax(dim=1))
+            self.state.probe_epochs.append(epoch)
         return measures
 
-    def _batches(self) -> Iterator[tuple[Batch, float]]:
-        """This rank's batches of the epoch, augmented, on the device, each with the weight of its loss."""
+    def _all_batches(self) -> Iterator[tuple[int, Batch, float]]:
+        """The batches of every pass of the epoch, with the number of their pass."""
+        for number in range(self.method.passes):
+            self.method.begin_pass(number)
+            for batch, share in self._batches(number):
+                yield number, batch, share
+
+    def _batches(self, number: int = 0) -> Iterator[tuple[Batch, float]]:
+        """This rank's batches of a pass, augmented, on the device, each with the weight of its loss."""
         rank, world, device = self.accelerator.process_index, self.accelerator.num_processes, self.accelerator.device
-        generator = torch.Generator().manual_seed(_mix(self.config.seed, self.state.epoch, 0))
+        key = (self.config.seed, self.state.epoch, 0, *([number] if number else []))
+        generator = torch.Generator().manual_seed(_mix(*key))
         order = torch.randperm(len(self.examples), generator=generator)
         for rows in order.tensor_split(self.steps_per_epoch):
             draws = self.transform.draw(len(rows), generator)
@@ -284,7 +302,7 @@ class Training:
     def _progress(self, done: int) -> Progress:
         return Progress(
             step=done,
-            total=self.config.epochs * self.steps_per_epoch,
+            total=self.config.epochs * self.steps_per_epoch * self.method.passes,
             epoch=self.state.epoch,
             epochs=self.config.epochs,
             record=self.history[-1] if self.history else {},
@@ -292,11 +310,13 @@ class Training:
 
     def inputs_in_order(self, examples: Examples, *, batch_size: int = 1000) -> Iterator[tuple[Tensor, Tensor]]:
         """Rows (B,) and network inputs (B, ...) of every example, in order, without augmentation."""
+        for rows, stored in self._in_order(examples, batch_size):
+            yield rows, self._layout(self.transform(stored))
+
+    def _in_order(self, examples: Examples, batch_size: int = 1000) -> Iterator[tuple[Tensor, Tensor]]:
+        """Rows (B,) and stored inputs (B, ...) of every example, in order, on the device."""
         for rows in torch.arange(len(examples)).split(batch_size):
-            yield (
-                rows,
-                self._layout(self.transform(examples.fetch(rows).to(self.accelerator.device, non_blocking=True))),
-            )
+            yield rows, examples.fetch(rows).to(self.accelerator.device, non_blocking=True)
 
     @torch.no_grad()
     def predict(self, examples: Examples) -> Tensor:
@@ -304,9 +324,12 @@ class Training:
         was_training = self.method.training
         self.method.eval()
         with self._autocast():
-            parts = [self.method.predict(inputs).float().cpu() for _, inputs in self.inputs_in_order(examples)]
+            parts = [
+                torch.stack([self.method.predict(self._layout(view)) for view in self.transform.views(stored)])
+                for _, stored in self._in_order(examples)
+            ]
         self.method.train(was_training)
-        return torch.cat(parts)
+        return torch.cat([part.mean(dim=0).float().cpu() for part in parts])
 
     def pred_probs(self) -> Tensor:
         """(N, C) probabilities for the training rows: what training gathered, or else the network's present outputs."""

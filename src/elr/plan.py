@@ -1,0 +1,285 @@
+"""How a run trains, whole and in plain values: method, network, loop, augmentation; enough to build it again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from elr.data import Examples, Transform
+from elr.diagnostics import Monitor
+from elr.elr import ELR
+from elr.encoding import Encoder
+from elr.errors import ArgumentError
+from elr.images import SMALLEST
+from elr.method import LossMethod, Method
+from elr.networks import FastConvNet, NetworkSpec
+from elr.raw import IMAGES
+from elr.settings import TrainingConfig
+from elr.tasks import Task
+from elr.training import Training
+
+METHODS = ("elr", "elr_plus", "cross_entropy")
+_KINDS = ("elr", "cross_entropy")
+AUGMENTATIONS = ("auto", "crop", "none")
+PAPER_GAMMA, PAPER_RAMP = 0.997, 40_000  # appendix F and G
+PEER_SEED = 2**31  # the first that no run has; of more than 32 bits, torch's generator on a processor takes the last 32
+"""Added to the seed of the first network's weights for those of its peer."""
+_WHITENED_IMAGES = 5000  # as the speed runs take
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodConfig:
+    """A method in plain values; see `elr.elr.ELR` for each switch.
+
+    Args:
+        name: "elr", or "cross_entropy", which has no switches.
+        networks: 1, or 2 that supply each other's targets.
+    """
+
+    name: str = "elr"
+    networks: int = 1
+    lam: float = 3.0
+    beta: float = 0.7
+    clamp: float = 1e-4
+    target_from: str | None = None
+    ensembling: bool = True
+    gamma: float = 0.0
+    gamma_ramp: int = 0
+    lam_ramp: int = 0
+    mixup: float = 0.0
+    refine_labels: bool = False
+    predict_with: str = "networks"
+
+    def __post_init__(self) -> None:
+        if self.name not in _KINDS:
+            raise ArgumentError(f"method is {self.name!r}: expected one of {', '.join(_KINDS)}")
+        if self.networks not in (1, 2) or (self.networks == 2 and self.name != "elr"):
+            raise ArgumentError(f"{self.name!r} has {self.networks!r} networks: expected 1, or 2 for elr")
+
+    def build(self, networks: Sequence[nn.Module], *, num_examples: int, num_classes: int) -> Method:
+        """The method over these networks."""
+        if self.name == "cross_entropy":
+            return LossMethod(networks[0])
+        switches = {name: value for name, value in asdict(self).items() if name not in ("name", "networks")}
+        peer = networks[1] if self.networks == 2 else None
+        return ELR(networks[0], peer=peer, num_examples=num_examples, num_classes=num_classes, **switches)
+
+    @property
+    def label(self) -> str:
+        """What people call it: ELR+ is ELR with all of its ingredients."""
+        plus = self.networks == 2 and self.gamma > 0 and self.mixup > 0
+        return "elr_plus" if plus else self.name
+
+    def described(self) -> dict[str, Any]:
+        """What there is to say about it: the name, and the switches that are not at rest."""
+        if self.name == "cross_entropy":
+            return {"name": self.label}
+        at_rest = asdict(MethodConfig())
+        kept = ("name", "lam", "beta")
+        switched = {name: value for name, value in asdict(self).items() if name in kept or value != at_rest[name]}
+        return switched | {"name": self.label}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """What training does to images, and prediction.
+
+    Args:
+        crop: whether to shift each image at random by up to an eighth of its side.
+        flip: whether to mirror half of the images.
+        cutout: side in pixels of a square that is blanked in each image; 0: none.
+        mirror: whether predictions are averaged over each image and its mirror image.
+    """
+
+    crop: bool = False
+    flip: bool = False
+    cutout: int = 0
+    mirror: bool = False
+
+    def transform(self, encoder: Encoder, *, flatten: bool) -> Transform:
+        """From stored rows to network inputs."""
+        return encoder.transform(
+            crop=self.crop, flip=self.flip, cutout=self.cutout, mirror=self.mirror, flatten=flatten
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything that, with the data, decides how a run goes.
+
+    Args:
+        method: what a training step is.
+        network: of one network.
+        training: the loop.
+        augmentation: of images.
+        whiten: whether the first layer of the fast network is set to whiten patches of the images, and frozen.
+        probe_period: epochs between looks at the test data.
+    """
+
+    method: MethodConfig
+    network: NetworkSpec
+    training: TrainingConfig
+    augmentation: Augmentation
+    whiten: bool = False
+    probe_period: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as run.json holds them."""
+        return asdict(self) | {"network": self.network.to_json()}
+
+    @classmethod
+    def from_json(cls, run: Mapping[str, Any]) -> Plan:
+        """The plan in run.json, which may hold more than that."""
+        return cls(
+            method=MethodConfig(**run["method"]),
+            network=NetworkSpec.from_json(run["network"]),
+            training=TrainingConfig(**run["training"]),
+            augmentation=Augmentation(**run["augmentation"]),
+            whiten=run["whiten"],
+            probe_period=run["probe_period"],
+        )
+
+    def build(self, task: Task, *, probe: Examples | None, folder: Path | None) -> Training:
+        """The training that the plan stands for."""
+        labels = task.examples.labels
+        assert labels is not None, "a task always has labels"
+        transform = self.augmentation.transform(task.encoder, flatten=not self.network.takes_images)
+        networks = self.networks()
+        if self.whiten:
+            _whiten(networks, transform(task.examples.fetch(torch.arange(min(len(task.examples), _WHITENED_IMAGES)))))
+        return Training(
+            self.method.build(networks, num_examples=len(task.examples), num_classes=task.encoder.num_classes),
+            task.examples,
+            config=self.training,
+            transform=transform,
+            monitor=Monitor(labels.numpy(), clean_labels=task.clean_labels),
+            probe=probe,
+            probe_period=self.probe_period,
+            folder=folder,
+        )
+
+    def networks(self) -> list[nn.Module]:
+        """The networks with their first weights."""
+        seeds = (self.training.seed, self.training.seed + PEER_SEED)
+        return [self.network.build(generator_seed=seed) for seed in seeds[: self.method.networks]]
+
+
+def _whiten(networks: Sequence[nn.Module], images: Tensor) -> None:
+    for network in networks:
+        if not isinstance(network, FastConvNet):
+            raise ArgumentError(f"whiten is set for a {type(network).__name__}: only the fast network has such a layer")
+        FastConvNet.whiten(network, images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """How `fit` trains. Plain values only; None leaves a choice to the data, and run.json says what it came to.
+
+    Args:
+        method: "elr"; "elr_plus": two networks, averaged weights and mixup, in three times the time or more; or
+            "cross_entropy" for comparison.
+        lam: weight of the regularizer. Default 3, the paper's for CIFAR-10 and Clothing1M.
+        beta: momentum of the targets. Default 0.7 (as lam).
+        network: a name in `elr.networks.NETWORKS`; default "fast" for images of at least 16 pixels, "mlp" otherwise.
+        epochs: default 100 for tables and features, 60 for images, fewer (at least 10) for many examples.
+        batch_size: default 64 for tables and features, 128 for images.
+        learning_rate: default 0.02 for tables and features, 0.1 for images.
+        weight_decay: default 5e-3 for tables and features, 2e-3 for images.
+        augment: for convolutional networks: "auto" (crops and mirror images), "crop" (where a mirror image may be of
+            another class: letters, digits, road signs) or "none".
+        precision: see `TrainingConfig`.
+        device: see `TrainingConfig`.
+        seed: of weights, order, augmentation.
+
+    Raises:
+        ArgumentError: an unknown method or augmentation; other values are checked where they are used.
+
+    Source: docs/benchmarks.md says how the defaults were chosen, on noisy validation labels.
+    """
+
+    method: str = "elr"
+    lam: float = 3.0
+    beta: float = 0.7
+    network: str | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+    augment: str = "auto"
+    precision: str = "auto"
+    device: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ArgumentError(f"method is {self.method!r}: expected one of {', '.join(METHODS)}")
+        if self.augment not in AUGMENTATIONS:
+            raise ArgumentError(f"augment is {self.augment!r}: expected one of {', '.join(AUGMENTATIONS)}")
+
+    def plan(self, task: Task) -> Plan:
+        """The same with every choice made for some data.
+
+        Raises:
+            ArgumentError: values out of range, or a network that does not take such data.
+        """
+        network = network_for(task, self.network)
+        augmented = network.takes_images and self.augment != "none"
+        training = self.loop(task.examples, convolutional=network.takes_images)
+        return Plan(
+            method=self._method(training.epochs * math.ceil(len(task.examples) / training.batch_size)),
+            network=network,
+            training=training,
+            augmentation=Augmentation(crop=augmented, flip=augmented and self.augment != "crop"),
+        )
+
+    def _method(self, steps: int) -> MethodConfig:
+        """The method for a run of so many steps; ELR+ as published, its ramp at most half of the run."""
+        if self.method == "cross_entropy":
+            return MethodConfig(name=self.method)
+        elr = MethodConfig(lam=self.lam, beta=self.beta)
+        if self.method == "elr":
+            return elr
+        return replace(elr, networks=2, gamma=PAPER_GAMMA, gamma_ramp=min(PAPER_RAMP, steps // 2), mixup=1.0)
+
+    def loop(self, examples: Examples, *, convolutional: bool) -> TrainingConfig:
+        """The settings of the training loop, with every choice made."""
+        visits, most = (600_000, 60) if convolutional else (2_000_000, 100)
+        defaults: dict[str, Any] = (
+            {"batch_size": 128, "learning_rate": 0.1, "weight_decay": 2e-3, "nesterov": True, "schedule": "onecycle"}
+            if convolutional
+            else {"batch_size": 64, "learning_rate": 0.02, "weight_decay": 5e-3}
+        )
+        defaults["epochs"] = int(np.clip(visits // len(examples), 10, most))
+        chosen = {name: value for name in defaults if (value := getattr(self, name, None)) is not None}
+        return TrainingConfig(precision=self.precision, device=self.device, seed=self.seed, **{**defaults, **chosen})
+
+
+def network_for(task: Task, name: str | None = None) -> NetworkSpec:
+    """A network for the data of a task.
+
+    Args:
+        task: the data.
+        name: in `elr.networks.NETWORKS`. Default: "fast" for images of at least 16 pixels, "mlp" otherwise.
+
+    Raises:
+        ArgumentError: no such network, or one for images and data of another kind.
+    """
+    images = task.raw.kind == IMAGES
+    shape = tuple(task.examples.inputs.shape[1:])
+    name = name or ("fast" if images and min(shape[1:]) >= SMALLEST else "mlp")
+    takes_images = NetworkSpec(name, 2, num_features=None if name not in ("linear", "mlp") else 1).takes_images
+    if takes_images and not images:
+        raise ArgumentError(f"network {name!r} takes images, the data are {task.raw.kind}: use mlp or linear")
+    return NetworkSpec(
+        name,
+        task.encoder.num_classes,
+        in_channels=shape[0] if takes_images else None,
+        num_features=None if takes_images else int(np.prod(shape)),
+    )

@@ -1,0 +1,160 @@
+"""The recipes that `elr run` knows: the published settings, for a GPU, and fast ones for a processor.
+
+A function makes a recipe and says which table it stands beside; `RECIPES` has all of them by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from elr.datasets import HUMAN
+from elr.experiment import CROSS_ENTROPY, Recipe
+from elr.plan import PAPER_GAMMA, PAPER_RAMP, Augmentation, MethodConfig
+from elr.settings import TrainingConfig
+
+Noise = tuple[str, float | str] | None
+
+SYMMETRIC_RATES = (0.2, 0.4, 0.5, 0.6, 0.8, 0.9)
+ASYMMETRIC_RATES = (0.1, 0.2, 0.3, 0.4)
+_CROP_AND_FLIP = Augmentation(crop=True, flip=True)
+_PAPER = "Liu et al., NeurIPS 2020"
+
+
+def cifar10_elr(noise: Noise, name: str) -> Recipe:
+    """ELR on CIFAR-10 as published: ResNet-34, 120 epochs, steps down at 40 and 80. Table 1, row ELR; appendix G."""
+    return Recipe(
+        name=name,
+        source=f"{_PAPER}, Table 1 (ELR) and appendix G",
+        noise=noise,
+        network="resnet34",
+        method=_published(noise),
+        training=TrainingConfig(epochs=120, batch_size=128, schedule="multistep", milestones=(40, 80)),
+        augmentation=_CROP_AND_FLIP,
+        holdout=0.1,
+    )
+
+
+def cifar10_elr_cosine(noise: Noise, name: str) -> Recipe:
+    """ELR with cosine restarts, 150 epochs (the floor of a period). Table 1, row ELR*; appendix G."""
+    return Recipe(
+        name=name,
+        source=f"{_PAPER}, Table 1 (ELR with cosine annealing) and appendix G",
+        noise=noise,
+        network="resnet34",
+        method=_published(noise),
+        training=TrainingConfig(epochs=150, batch_size=128, schedule="restarts"),
+        augmentation=_CROP_AND_FLIP,
+        holdout=0.1,
+    )
+
+
+def cifar10_elr_plus(noise: Noise, name: str) -> Recipe:
+    """ELR+ on CIFAR-10: two PreActResNet-18, mixup, averaged weights, 200 epochs. Table 2, row ELR+; appendix G.
+
+    Differs from the authors' code in what leaks labels there: both networks see the same given labels and split.
+    """
+    return Recipe(
+        name=name,
+        source=f"{_PAPER}, Table 2 (ELR+) and appendix G",
+        noise=noise,
+        network="preactresnet18_authors",
+        method=replace(_published(noise), networks=2, gamma=PAPER_GAMMA, gamma_ramp=PAPER_RAMP, mixup=1.0),
+        training=TrainingConfig(
+            epochs=200, batch_size=128, weight_decay=5e-4, schedule="multistep", milestones=(150,), decay=0.1
+        ),
+        augmentation=_CROP_AND_FLIP,
+        holdout=0.1,
+    )
+
+
+def cifar10_cross_entropy(noise: Noise, name: str) -> Recipe:
+    """Cross entropy with the network and the loop of `cifar10_elr`. (The paper copied its row from the GCE paper.)"""
+    return Recipe(
+        name=name,
+        source=f"{_PAPER}, appendix G, without the regularizer",
+        noise=noise,
+        network="resnet34",
+        method=CROSS_ENTROPY,
+        training=TrainingConfig(epochs=120, batch_size=128, schedule="multistep", milestones=(40, 80)),
+        augmentation=_CROP_AND_FLIP,
+        holdout=0.1,
+    )
+
+
+def _published(noise: Noise) -> MethodConfig:
+    """beta and lam of appendix G: one pair for symmetric noise, another for asymmetric."""
+    asymmetric = noise is not None and noise[0].startswith("asymmetric")
+    return MethodConfig(beta=0.9, lam=1.0) if asymmetric else MethodConfig(beta=0.7, lam=3.0)
+
+
+def _fast(noise: Noise, name: str, method: MethodConfig) -> Recipe:
+    """A small network for a processor; one setting for every noise, chosen on noisy labels (docs/benchmarks.md)."""
+    return Recipe(
+        name=name,
+        source="elr's own, chosen on held-out noisy labels: docs/benchmarks.md",
+        noise=noise,
+        network="fast",
+        method=method,
+        training=TrainingConfig(
+            epochs=30,
+            batch_size=500,
+            optimizer="muon",
+            learning_rate=0.12,
+            momentum=0.6,
+            weight_decay=5e-4,
+            schedule="triangle",
+        ),
+        augmentation=Augmentation(crop=True, flip=True, mirror=True),
+        whiten=True,
+        probe_period=5,
+    )
+
+
+def fast_cifar10_elr(noise: Noise, name: str) -> Recipe:
+    """ELR within 40 minutes of two processor cores."""
+    return _fast(noise, name, MethodConfig())
+
+
+def fast_cifar10_elr_plus(noise: Noise, name: str) -> Recipe:
+    """ELR+ within 100 minutes of two processor cores."""
+    return _fast(noise, name, MethodConfig(networks=2, gamma=0.99, mixup=1.0))
+
+
+def fast_cifar10_cross_entropy(noise: Noise, name: str) -> Recipe:
+    """Cross entropy with everything else as in `fast_cifar10_elr`."""
+    return _fast(noise, name, CROSS_ENTROPY)
+
+
+_PUBLISHED: dict[str, Callable[[Noise, str], Recipe]] = {
+    "elr": cifar10_elr,
+    "elr-cosine": cifar10_elr_cosine,
+    "elr-plus": cifar10_elr_plus,
+    "cross-entropy": cifar10_cross_entropy,
+}
+_FAST: dict[str, Callable[[Noise, str], Recipe]] = {
+    "elr": fast_cifar10_elr,
+    "elr-plus": fast_cifar10_elr_plus,
+    "cross-entropy": fast_cifar10_cross_entropy,
+}
+
+
+def _noises() -> Iterator[tuple[str, Noise]]:
+    """Short names and noises: the paper's by the authors' definitions, human labels, and none."""
+    yield "clean", None
+    for rate in SYMMETRIC_RATES:
+        yield f"sym{100 * rate:.0f}", ("symmetric-authors", rate)
+    for rate in ASYMMETRIC_RATES:
+        yield f"asym{100 * rate:.0f}", ("asymmetric-cifar10-authors", rate)
+    yield "human", (HUMAN, "random_label1")
+
+
+def _all() -> Iterator[Recipe]:
+    for prefix, methods in (("cifar10", _PUBLISHED), ("fast-cifar10", _FAST)):
+        for short, noise in _noises():
+            for method, make in methods.items():
+                yield make(noise, f"{prefix}-{short}-{method}")
+
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _all()}
+"""Every recipe by its name: [fast-]cifar10-NOISE-METHOD."""

@@ -1,0 +1,91 @@
+"""What the machine gives, asked without changing it for others."""
+
+import ctypes
+import random
+import sys
+from contextlib import suppress
+
+import numpy as np
+import pytest
+import torch
+
+from elr import devices
+from elr.devices import (
+    computes_bfloat16,
+    forked_random_state,
+    keep_freed_memory,
+    leave_process_group,
+    preserved_random_state,
+)
+
+
+class Library:
+    """A C library that writes down what it is told."""
+
+    def __init__(self, *functions):
+        self.told = []
+        for name in functions:
+            setattr(self, name, lambda *arguments: self.told.append(arguments))
+
+
+def test_glibc_is_told_to_keep_what_is_freed(monkeypatch):
+    library = Library("mallopt")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(devices.ctypes, "CDLL", lambda name: library)
+    keep_freed_memory()
+    settings = dict(library.told)
+    assert settings[-1] > 2**30  # M_TRIM_THRESHOLD
+    assert settings[-4] == 0  # M_MMAP_MAX: nothing is mapped and unmapped any more
+    assert all(value < 2**31 for value in settings.values())  # mallopt takes an int
+
+
+def test_another_c_library_is_left_alone(monkeypatch):
+    monkeypatch.setattr(devices.ctypes, "CDLL", lambda name: Library())
+    keep_freed_memory()
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_another_system_is_not_even_asked(monkeypatch, platform):
+    def asked(name):
+        raise AssertionError(f"{name} was opened")
+
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(devices.ctypes, "CDLL", asked)
+    keep_freed_memory()
+
+
+def test_memory_can_be_had_after_keeping_it_and_asking_twice_is_fine():
+    keep_freed_memory()
+    keep_freed_memory()
+    for _ in range(3):
+        assert torch.ones(2**20).sum() == 2**20
+    assert ctypes.sizeof(ctypes.c_int) == 4
+
+
+def test_bfloat16_is_a_yes_or_no():
+    assert computes_bfloat16(torch.device("cpu")) in (True, False)
+    assert not computes_bfloat16(torch.device("meta"))
+
+
+def test_random_numbers_inside_are_not_seen_outside():
+    before = torch.get_rng_state()
+    with forked_random_state(torch.device("cpu")):
+        torch.manual_seed(5)
+        torch.rand(3)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_all_three_generators_come_back_even_after_an_error():
+    states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    with suppress(KeyError), preserved_random_state():
+        random.seed(1)
+        np.random.seed(1)  # noqa: NPY002
+        torch.manual_seed(1)
+        raise KeyError
+    assert random.getstate() == states[0]
+    assert (np.random.get_state()[1] == states[1]).all()  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), states[2])
+
+
+def test_leaving_a_group_that_is_none():
+    leave_process_group()

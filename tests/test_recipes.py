@@ -1,0 +1,172 @@
+"""The recipes against the numbers of the paper: PAPER.md's table 'Hyperparameters', which is appendix G."""
+
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+
+from elr.datasets import HUMAN
+from elr.noise import NOISES
+from elr.plan import Augmentation, MethodConfig
+from elr.recipes import ASYMMETRIC_RATES, RECIPES, SYMMETRIC_RATES
+
+PUBLISHED = {name: recipe for name, recipe in RECIPES.items() if not name.startswith("fast-")}
+FAST = {name: recipe for name, recipe in RECIPES.items() if name.startswith("fast-")}
+NOISE_NAMES = [
+    "clean",
+    "human",
+    *(f"sym{rate}" for rate in (20, 40, 50, 60, 80, 90)),
+    *(f"asym{rate}" for rate in (10, 20, 30, 40)),
+]
+CROP_AND_FLIP = Augmentation(crop=True, flip=True)
+
+
+def rates_by_epoch(training, steps_per_epoch=2):
+    """The learning rate with which each epoch begins."""
+    optimizer = training.make_optimizer([torch.nn.Parameter(torch.zeros(1))])
+    scheduler = training.scheduler(optimizer, steps_per_epoch)
+    found = []
+    for _ in range(training.epochs):
+        found.append(optimizer.param_groups[0]["lr"])
+        for _ in range(steps_per_epoch):
+            optimizer.step()
+            scheduler.step()
+    return found
+
+
+def of_method(recipes, method):
+    return [recipe for name, recipe in recipes.items() if re.fullmatch(rf"(fast-)?cifar10-[a-z0-9]+-{method}", name)]
+
+
+def test_every_noise_with_every_method_under_its_name():
+    methods = {"cifar10": ["elr", "elr-cosine", "elr-plus", "cross-entropy"]}
+    methods["fast-cifar10"] = ["elr", "elr-plus", "cross-entropy"]
+    expected = {f"{data}-{noise}-{method}" for data in methods for noise in NOISE_NAMES for method in methods[data]}
+    assert set(RECIPES) == expected
+    assert all(recipe.name == name for name, recipe in RECIPES.items())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_name_says_the_noise(name):
+    noise, short = RECIPES[name].noise, name.removeprefix("fast-").split("-")[1]
+    if short == "clean":
+        assert noise is None
+    elif short == "human":
+        assert noise == (HUMAN, "random_label1")
+    else:
+        kind, percent = re.fullmatch(r"(sym|asym)(\d+)", short).groups()
+        assert noise[0] == {"sym": "symmetric-authors", "asym": "asymmetric-cifar10-authors"}[kind]
+        assert noise[0] in NOISES
+        assert noise[1] == pytest.approx(int(percent) / 100)
+
+
+def test_the_rates_are_those_of_the_tables():
+    """Table 1: 20, 40, 60, 80 and 10 to 40; Table 2 adds 50 and 90."""
+    assert set(SYMMETRIC_RATES) == {0.2, 0.4, 0.5, 0.6, 0.8, 0.9}
+    assert set(ASYMMETRIC_RATES) == {0.1, 0.2, 0.3, 0.4}
+
+
+@pytest.mark.parametrize(
+    ("method", "network", "epochs", "weight_decay"),
+    [
+        ("elr", "resnet34", 120, 1e-3),
+        ("elr-cosine", "resnet34", 150, 1e-3),
+        ("elr-plus", "preactresnet18_authors", 200, 5e-4),
+        ("cross-entropy", "resnet34", 120, 1e-3),
+    ],
+)
+def test_network_and_loop_are_the_papers(method, network, epochs, weight_decay):
+    recipes = of_method(PUBLISHED, method)
+    assert len(recipes) == len(NOISE_NAMES)
+    for recipe in recipes:
+        training = recipe.training
+        assert recipe.network == network
+        assert (training.epochs, training.batch_size) == (epochs, 128)
+        assert (training.learning_rate, training.weight_decay) == (0.02, weight_decay)
+        assert (training.optimizer, training.momentum, training.nesterov) == ("sgd", 0.9, False)
+        assert recipe.augmentation == CROP_AND_FLIP
+        assert recipe.holdout == 0.1
+        assert (recipe.probe_period, recipe.whiten) == (1, False)
+        assert training.precision == training.device == "auto"
+        assert "Liu et al., NeurIPS 2020" in recipe.source
+        assert "appendix G" in recipe.source
+
+
+@pytest.mark.parametrize(
+    ("method", "steps"),
+    [
+        ("elr", {0: 0.02, 39: 0.02, 40: 2e-4, 79: 2e-4, 80: 2e-6, 119: 2e-6}),
+        ("cross-entropy", {0: 0.02, 39: 0.02, 40: 2e-4, 80: 2e-6}),
+        ("elr-plus", {0: 0.02, 149: 0.02, 150: 0.002, 199: 0.002}),
+        ("elr-cosine", {0: 0.02, 5: 0.0105, 10: 0.02, 140: 0.02, 145: 0.0105}),
+    ],
+)
+def test_the_learning_rate_falls_when_the_paper_says(method, steps):
+    [training] = {recipe.training for recipe in of_method(PUBLISHED, method)}
+    found = rates_by_epoch(training)
+    assert [found[epoch] for epoch in steps] == pytest.approx(list(steps.values()))
+
+
+def test_restarts_go_down_to_a_twentieth():
+    training = PUBLISHED["cifar10-sym40-elr-cosine"].training
+    found = rates_by_epoch(replace(training, epochs=20), steps_per_epoch=100)
+    assert training.period == 10
+    assert min(found) > 0.001
+    assert found[9] == found[19] == min(found) < 0.0016
+
+
+@pytest.mark.parametrize("method", ["elr", "elr-cosine", "elr-plus"])
+def test_beta_and_lam_are_one_pair_for_symmetric_and_another_for_asymmetric_noise(method):
+    for recipe in of_method(PUBLISHED, method):
+        expected = (0.9, 1.0) if "-asym" in recipe.name else (0.7, 3.0)
+        assert (recipe.method.beta, recipe.method.lam) == expected
+        assert recipe.method.name == "elr"
+        assert recipe.method.clamp == 1e-4
+
+
+def test_elr_plus_is_two_networks_averaged_and_mixed():
+    for recipe in of_method(PUBLISHED, "elr-plus"):
+        method = recipe.method
+        assert (method.networks, method.gamma, method.gamma_ramp, method.mixup) == (2, 0.997, 40_000, 1.0)
+        assert (method.lam_ramp, method.refine_labels) == (0, False)  # of CIFAR-100 only
+        assert (method.ensembling, method.predict_with, method.target_from) == (True, "networks", None)
+
+
+def test_elr_is_one_network_without_the_rest():
+    for recipe in [*of_method(RECIPES, "elr"), *of_method(RECIPES, "elr-cosine")]:
+        method = recipe.method
+        assert method == MethodConfig(beta=method.beta, lam=method.lam)
+
+
+def test_cross_entropy_differs_from_elr_in_the_method_alone():
+    for recipes in (PUBLISHED, FAST):
+        for plain in of_method(recipes, "cross-entropy"):
+            beside = recipes[plain.name.replace("cross-entropy", "elr")]
+            assert plain.method == MethodConfig(name="cross_entropy")
+            fields = ("noise", "network", "training", "augmentation", "whiten", "holdout", "probe_period")
+            assert [getattr(plain, name) for name in fields] == [getattr(beside, name) for name in fields]
+
+
+@pytest.mark.parametrize("method", ["elr", "elr-plus", "cross-entropy"])
+def test_a_fast_recipe_knows_nothing_of_its_noise(method):
+    """One setting for every noise: nobody knows the rate of theirs."""
+    recipes = of_method(FAST, method)
+    first = recipes[0]
+    for recipe in recipes:
+        assert (recipe.method, recipe.training, recipe.augmentation) == (
+            first.method,
+            first.training,
+            first.augmentation,
+        )
+        assert recipe.network == "fast"
+        assert recipe.whiten
+        assert recipe.augmentation.mirror
+        assert recipe.training.schedule == "triangle"
+        assert "held-out noisy labels" in recipe.source
+
+
+def test_a_published_recipe_stands_beside_its_table():
+    words = {"elr": "Table 1 (ELR)", "elr-cosine": "Table 1 (ELR with cosine annealing)", "elr-plus": "Table 2 (ELR+)"}
+    for method, table in words.items():
+        assert all(table in recipe.source for recipe in of_method(PUBLISHED, method))
