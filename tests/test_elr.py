@@ -1,4 +1,6 @@
 import io
+import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from torch import nn
 
 from elr.batch import Batch
 from elr.elr import ELR, ELRLoss
-from elr.errors import ArgumentError
+from elr.errors import ArgumentError, ELRError, RowIndexError
 from elr.targets import DenseTargets, Targets
 from reference import losses_reference as reference
 
@@ -44,6 +46,65 @@ def test_eval_mode_reads_and_does_not_update():
     first = loss.eval()(*arguments)
     assert torch.equal(loss(*arguments), first)
     assert torch.equal(loss.targets.read(torch.arange(4)), before)
+
+
+def test_parts_are_the_loss_and_its_two_means():
+    torch.manual_seed(0)
+    arguments = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2]), torch.arange(6)
+    one, other = ELRLoss(6, 3, lam=2.0), ELRLoss(6, 3, lam=2.0)
+    loss, entropy, term = one.parts(*arguments)
+    torch.testing.assert_close(loss, other(*arguments))
+    torch.testing.assert_close(loss, entropy + 2.0 * term)
+    torch.testing.assert_close(entropy, nn.functional.cross_entropy(*arguments[:2]))
+    loss, entropy, term = one.parts(*arguments, lam=5.0)
+    torch.testing.assert_close(loss, entropy + 5.0 * term)
+
+
+def test_small_blocks_give_the_same_step(monkeypatch):
+    torch.manual_seed(0)
+    whole, blocks = ELRLoss(20, 3), ELRLoss(20, 3)
+    for _ in range(3):
+        logits, labels, index = torch.randn(10, 3, requires_grad=True), torch.arange(10) % 3, torch.randperm(20)[:10]
+        results = []
+        for loss, size in ((whole, 2**19), (blocks, 12)):
+            monkeypatch.setattr("elr.losses.BLOCK", size)
+            value = loss(logits, labels, index)
+            results.append((value, *torch.autograd.grad(value, logits)))
+        for first, second in zip(*results, strict=True):
+            torch.testing.assert_close(first, second)
+    assert torch.equal(whole.targets.table, blocks.targets.table)
+
+
+@pytest.mark.parametrize(
+    ("labels", "index"),
+    [([0, 5], [0, 1]), ([0, 1], [0, 9]), ([0, 1], [0, 1, 2]), ([0, 1], [0]), ([0], [0, 1])],
+)
+def test_a_bad_batch_leaves_the_targets_alone(labels, index):
+    loss = ELRLoss(4, 2)
+    with pytest.raises(ELRError):
+        loss(torch.randn(2, 2), torch.tensor(labels), torch.tensor(index))
+    assert loss.targets.table.abs().sum() == 0
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, g++, on a CPU")
+@pytest.mark.skipif(sys.platform == "win32", reason="torch.compile needs more than g++ on Windows")
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+@pytest.mark.parametrize("clamp", [0.0, 1e-4])
+def test_compiled_without_a_break_it_is_the_same(clamp):
+    torch.manual_seed(0)
+    eager, compiled = ELRLoss(20, 5, clamp=clamp), ELRLoss(20, 5, clamp=clamp)
+    step = torch.compile(compiled, fullgraph=True)
+    for index in (torch.randperm(20)[:8], torch.tensor([3, 1, 3, 0, 7, 9, 9, 9])):
+        logits, labels = torch.randn(8, 5).mul(4.0).requires_grad_(), torch.arange(8) % 5
+        results = []
+        for loss in (eager, step):
+            value = loss(logits, labels, index)
+            results.append((value.detach(), *torch.autograd.grad(value, logits)))
+        for first, second in zip(*results, strict=True):
+            torch.testing.assert_close(first, second)
+        torch.testing.assert_close(eager.targets.table, compiled.targets.table)
+    with pytest.raises(RowIndexError, match="index 22 is out of range"):
+        step(logits, labels, index + 13)
 
 
 def test_lam_zero_is_cross_entropy():

@@ -117,3 +117,22 @@ def test_wrong_sizes_and_types_are_refused():
         DenseTargets(3, 2, dtype=torch.int64)
     with pytest.raises(ArgumentError, match="0 examples"):
         DenseTargets(0, 2)
+
+
+@pytest.mark.parametrize("dtype", STORAGE_DTYPES)
+def test_an_update_in_pieces_is_the_update(dtype):
+    whole, parts = DenseTargets(12, 3, dtype=dtype), DenseTargets(12, 3, dtype=dtype)
+    for step in range(3):
+        index, probs = torch.randperm(12)[:7], outputs(step, 7, 3)
+        expected = whole.update(index, probs, beta=0.7)
+        piece = parts.piecewise(index, beta=0.7)
+        for rows in (slice(0, 3), slice(3, 6), slice(6, 7)):
+            assert torch.equal(piece(rows, probs[rows]), expected[rows])
+    assert torch.equal(whole.table, parts.table)
+
+
+def test_rows_that_repeat_are_not_updated_in_pieces():
+    store = DenseTargets(4, 2)
+    assert store.piecewise(torch.tensor([1, 3, 1]), beta=0.7) is None
+    with pytest.raises(RowIndexError, match="index 4 is out of range"):
+        store.piecewise(torch.tensor([4]), beta=0.7)

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from elr.batch import Batch, Inputs, Mixing, draw_mixing
 from elr.errors import ArgumentError
-from elr.losses import cross_entropy, elr_loss, elr_term
+from elr.losses import blockwise_elr_loss, check_batch, elr_loss, in_blocks
 from elr.method import Method, Step
 from elr.targets import DenseTargets, Targets
 
@@ -92,24 +92,28 @@ class ELRLoss(nn.Module):
         self.targets = DenseTargets(num_examples, num_classes) if targets is None else targets
 
     def forward(self, logits: Tensor, labels: Tensor, index: Tensor) -> Tensor:
-        entropy, term = self.per_example(logits, labels, index)
-        return (entropy + self.lam * term).mean()
+        return self.parts(logits, labels, index)[0]
 
     def parts(
         self, logits: Tensor, labels: Tensor, index: Tensor, *, lam: float | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        entropy, term = (part.mean() for part in self.per_example(logits, labels, index))
-        return entropy + (self.lam if lam is None else lam) * term, entropy.detach(), term.detach()
+        """The loss, with its gradient, and its two means, detached: cross entropy and log(1 - <p, t>), without lam.
 
-    def per_example(self, logits: Tensor, labels: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """The two parts of the loss, (B,) cross entropy and (B,) log(1 - <p, t>), without lam; updates as `forward`."""
-        entropy = cross_entropy(logits, labels)
-        if self.training:
+        Updates as `forward`; on a CPU block by block, where the store can. `lam` replaces that of the loss.
+        """
+        lam = self.lam if lam is None else lam
+        check_batch(logits, labels, self.clamp)
+        if (expected := (*index.shape, self.targets.num_classes)) != tuple(logits.shape):
+            raise ArgumentError(f"logits have shape {tuple(logits.shape)}: expected {expected}, a row per index")
+        if not self.training:
+            targets = self.targets.read(index)
+        else:
+            renew = self.targets.piecewise(index, beta=self.beta) if in_blocks(logits) else None
+            if renew is not None:
+                return blockwise_elr_loss(logits, labels, renew, lam=lam, clamp=self.clamp)
             probs = softmax(logits.detach().float(), dim=1)
             targets = self.targets.update(index, probs, beta=self.beta)
-        else:
-            targets = self.targets.read(index)
-        return entropy, elr_term(logits, targets.to(logits.device), clamp=self.clamp)
+        return elr_loss(logits, labels, targets.to(logits.device), lam=lam, clamp=self.clamp)
 
     def extra_repr(self) -> str:
         return f"lam={self.lam}, beta={self.beta}, clamp={self.clamp}"

@@ -77,6 +77,24 @@ class Targets(nn.Module, ABC):
             ArgumentError: shapes that do not belong together, or beta outside [0, 1].
         """
 
+    def piecewise(self, index: Tensor, *, beta: float) -> Callable[[slice, Tensor], Tensor] | None:  # noqa: ARG002
+        """An `update` of this batch that takes the outputs in pieces, so that each is still in the cache; or None.
+
+        Args:
+            index: as `update`.
+            beta: as `update`.
+
+        Returns:
+            A function of a slice of the batch and its (b, C) outputs that updates these rows and returns their (b, C)
+            new targets, valid until the next call; to be called for all slices of the batch, each once. None (default)
+            where the store, or this batch, needs the outputs at once: use `update`.
+
+        Raises:
+            RowIndexError: as `update`.
+            ArgumentError: as `update`.
+        """
+        return None
+
     def distribute(self, process_group: dist.ProcessGroup | None) -> None:
         """Let the store see the rows of every rank of `process_group` (None: this process alone)."""
         self.process_group = process_group
@@ -93,17 +111,7 @@ class Targets(nn.Module, ABC):
             )
         if not 0.0 <= beta <= 1.0:
             raise ArgumentError(f"beta is {beta}: expected a momentum in [0, 1]; the paper uses 0.7 and 0.9")
-        if index.device.type != "cpu":  # naming the value would stall the device at every step
-            torch._assert_async(  # pyright: ignore[reportPrivateImportUsage]
-                ((index >= 0) & (index < self.num_examples)).all()
-            )
-            return
-        outside = index[(index < 0) | (index >= self.num_examples)]
-        if outside.numel():
-            raise RowIndexError(
-                f"index {outside[0].item()} is out of range for {self.num_examples} examples: expected rows in "
-                f"[0, {self.num_examples}); a Subset gives positions, not rows, so number rows in the data set itself"
-            )
+        _check_rows(index, self.num_examples)
 
 
 class DenseTargets(Targets):
@@ -147,14 +155,25 @@ class DenseTargets(Targets):
         self.check(index, probs, beta=beta)
         index = index.to(self.table.device)
         probs = probs.detach().to(self.table.device, torch.float32)
+        if self.process_group is None:
+            return torch.ops.elr.update_rows(self.table, index, probs, beta)
         local = len(index)
-        start = 0
-        if self.process_group is not None:
-            index, probs, start = _gather(index, probs, self.process_group)
-        probs = _mean_over_repeats(index, probs)
-        rows = self.table[index].float().mul_(beta).add_(probs, alpha=1.0 - beta).to(self.table.dtype)
-        self.table[index] = rows  # repeats write equal rows
-        return rows[start : start + local].float()
+        index, probs, start = _gather(index, probs, self.process_group)
+        return _update_rows(self.table, index, probs, beta)[start : start + local]
+
+    def piecewise(self, index: Tensor, *, beta: float) -> Callable[[slice, Tensor], Tensor] | None:
+        self.check(index, beta=beta)
+        if self.process_group is not None or self.table.device != index.device or _repeats(index):
+            return None
+        scratch: list[Tensor] = []
+
+        def update(rows: slice, probs: Tensor) -> Tensor:
+            some = index[rows]
+            if not scratch:
+                scratch.append(self.table.new_empty(len(some), self.num_classes))
+            return _blend(self.table, some, probs, beta, out=scratch[0][: len(some)])
+
+        return update
 
     def get_extra_state(self) -> Tensor:
         return self.table
@@ -176,12 +195,56 @@ class DenseTargets(Targets):
         return f"{self.num_examples}, {self.num_classes}, dtype={self.table.dtype}"
 
 
+def _check_rows(index: Tensor, num_examples: int) -> None:
+    if torch.compiler.is_compiling() or index.device.type != "cpu":  # naming the value would stall the device each step
+        torch._assert_async(  # pyright: ignore[reportPrivateImportUsage]
+            ((index >= 0) & (index < num_examples)).all()
+        )
+        return
+    if not index.numel():
+        return
+    low, high = (int(bound) for bound in index.aminmax())
+    if low < 0 or high >= num_examples:
+        raise RowIndexError(
+            f"index {low if low < 0 else high} is out of range for {num_examples} examples: expected rows in "
+            f"[0, {num_examples}); a Subset gives positions, not rows, so number rows in the data set itself"
+        )
+
+
+def _blend(table: Tensor, index: Tensor, probs: Tensor, beta: float, *, out: Tensor | None = None) -> Tensor:
+    """t <- beta t + (1 - beta) p for some rows of the table, which it returns; rows that repeat bring equal outputs."""
+    rows = torch.index_select(table, 0, index, out=out)
+    if table.dtype == torch.float32:
+        rows.lerp_(probs.to(torch.float32), 1.0 - beta)
+    else:  # computed in float32
+        rows.copy_(rows.float().lerp_(probs.to(torch.float32), 1.0 - beta))
+    table.index_copy_(0, index, rows)
+    return rows.float()
+
+
+@torch.library.custom_op("elr::update_rows", mutates_args={"table"})
+def _update_rows(table: Tensor, index: Tensor, probs: Tensor, beta: float) -> Tensor:
+    """The whole update as one operation, so that compilers take its data-dependent steps as they are."""
+    _check_rows(index, len(table))
+    return _blend(table, index, _mean_over_repeats(index, probs), beta)
+
+
+@_update_rows.register_fake
+def _(table: Tensor, index: Tensor, probs: Tensor, beta: float) -> Tensor:  # noqa: ARG001
+    return torch.empty_like(probs)
+
+
+def _repeats(index: Tensor) -> bool:
+    ordered = index.sort().values
+    return bool((ordered[1:] == ordered[:-1]).any())
+
+
 def _mean_over_repeats(index: Tensor, probs: Tensor) -> Tensor:
     """Replace each row of `probs` by the mean over the rows that have the same index; deterministic on every device."""
+    if index.device.type == "cpu" and not _repeats(index):
+        return probs
     order = torch.argsort(index, stable=True)
     repeats = index[order].diff() == 0
-    if index.device.type == "cpu" and not repeats.any():
-        return probs
     group = torch.cat([repeats.new_zeros(1), ~repeats]).cumsum(0)
     # index_add_ adds in order on a CPU; on an accelerator index_put_ does (it sorts), where index_add_ races.
     sums = torch.zeros_like(probs)
