@@ -99,6 +99,7 @@ def test_repeated_and_permuted_rows_are_one_step(make):
     results = []
     for order in ([0, 1, 2, 3], [2, 0, 3, 1], [0, 1, 2, 3, 0, 1, 2, 3]):
         method = make().train()
+        method.begin_pass(0)
         for module in method.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
@@ -139,5 +140,6 @@ def test_two_ranks_give_the_targets_of_one(tmp_path):
     assert two["targets"].shape == (N, C)
     assert two["agreement"] == pytest.approx(one["agreement"])
     assert two["loss"] == pytest.approx(one["loss"], rel=1e-5)
+    assert two["pair agreement"] == pytest.approx(one["pair agreement"])
     torch.testing.assert_close(two["pair"], one["pair"], atol=1e-5, rtol=1e-4)
     assert torch.equal(two["resumed"], two["targets"])

@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits as load_sklearn_digits
 
 from elr.datasets import HUMAN_FILE, human_labels, load_cifar10, load_digits
 from elr.errors import ArgumentError, DataError
-from elr.raw import IMAGES, RawData, ReadOptions
+from elr.raw import IMAGES, RawData
 from tiny_cifar import labels_of, pixels_of, write_archive, write_human, write_parquet
 
 FEATURES, LABELS = load_sklearn_digits(return_X_y=True)
@@ -75,12 +75,11 @@ def test_cifar10_lies_in_a_folder_or_a_known_subfolder(tmp_path):
     write_parquet(tmp_path / "b" / "data", 20, 10, names=("train-00000-of-00001.parquet", "test-0.parquet"))
     write_parquet(tmp_path / "c" / "plain_text", 20, 10, kind="JPEG")
     for place in (tmp_path / "a", str(tmp_path / "a"), tmp_path / "b", tmp_path / "b" / "data", tmp_path / "c"):
-        train, test, options = load_cifar10(place)
+        train, test = load_cifar10(place)
         assert (len(train), len(test)) == (20, 10)
         assert train.labels == labels_of(20)
         assert test.labels == labels_of(10)
         assert train.images.shape == (20, 3, 32, 32)
-        assert options == ReadOptions(label="label")
     expected = torch.from_numpy(pixels_of(labels_of(20))).permute(0, 3, 1, 2)
     assert torch.equal(load_cifar10(tmp_path / "a")[0].images, expected)
 
@@ -94,7 +93,7 @@ def test_parquet_goes_before_the_archive(tmp_path, monkeypatch):
 def test_the_archive_of_torchvision_by_either_folder(tmp_path, monkeypatch):
     folder = write_archive(tmp_path, monkeypatch)
     for place in (tmp_path, folder, str(folder)):
-        train, test, options = load_cifar10(place)
+        train, test = load_cifar10(place)
         assert train.images.shape == (50, 3, 32, 32)
         assert train.images.dtype == torch.uint8
         assert train.labels == labels_of(10) * 5
@@ -103,7 +102,6 @@ def test_the_archive_of_torchvision_by_either_folder(tmp_path, monkeypatch):
         assert len(test) == 10
         assert train.rows.tolist() == list(range(50))
         assert train.kind == IMAGES
-        assert options == ReadOptions(label="label")
 
 
 @pytest.mark.parametrize("name", ["data_batch_3", "test_batch", "batches.meta"])
@@ -161,13 +159,13 @@ def test_parquet_of_something_else_is_refused(tmp_path):
 
 def test_labels_are_numbers_also_where_the_file_names_the_classes(tmp_path):
     """As the file of the hub itself does: ClassLabel names in its metadata."""
-    train, test, _ = load_cifar10(write_parquet(tmp_path, 20, 10, named=True))
+    train, test = load_cifar10(write_parquet(tmp_path, 20, 10, named=True))
     assert train.labels == labels_of(20)
     assert test.labels == labels_of(10)
 
 
 def test_human_labels_fit_the_file_of_the_hub(tmp_path):
-    train, _, _ = load_cifar10(write_parquet(tmp_path, 20, 10, named=True))
+    train, _ = load_cifar10(write_parquet(tmp_path, 20, 10, named=True))
     human_labels(write_human(tmp_path / HUMAN_FILE, HUMAN_LABELS), "random_label1", train)
 
 

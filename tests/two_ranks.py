@@ -46,6 +46,7 @@ if __name__ == "__main__":
                 "probs": training.predict(examples()),
                 "agreement": training.history[-1]["agreement_with_given_labels"],
                 "loss": training.history[-1]["loss"],
+                "pair agreement": pair.history[-1]["agreement_with_given_labels"],
                 "pair": torch.stack([store.table for store in pair.method.stores]),
                 "resumed": resumed.method.stores[0].table,
             },

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from elr.audit import Audit, audit_labels
     from elr.batch import Batch
-    from elr.elr import ELR, ELRLoss
+    from elr.elr import ELR
     from elr.errors import ELRError
     from elr.estimator import ELRClassifier
     from elr.fitting import fit
+    from elr.loss import ELRLoss
     from elr.method import LossMethod, Method, Step
     from elr.plan import FitConfig
     from elr.prediction import predict
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 _HOME = {
     "audit": ("Audit", "audit_labels"),
     "batch": ("Batch",),
-    "elr": ("ELR", "ELRLoss"),
+    "elr": ("ELR",),
     "errors": ("ELRError",),
     "estimator": ("ELRClassifier",),
     "fitting": ("fit",),
+    "loss": ("ELRLoss",),
     "method": ("LossMethod", "Method", "Step"),
     "prediction": ("predict",),
     "plan": ("FitConfig",),

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from elr.errors import ArgumentError
+
 Inputs = Tensor | Mapping[str, Tensor]
 
 
@@ -39,7 +41,13 @@ class Mixing(NamedTuple):
     partner: Tensor
 
     def mix(self, values: Tensor) -> Tensor:
-        """weight * values + (1 - weight) * values[partner], for (B, ...) floating values."""
+        """weight * values + (1 - weight) * values[partner], for (B, ...) floating values.
+
+        Raises:
+            ArgumentError: integers, which are names of something rather than amounts.
+        """
+        if not values.is_floating_point():
+            raise ArgumentError(f"mixup of {values.dtype}: expected floating-point inputs; embed them first")
         return values * self.weight + values[self.partner] * (1.0 - self.weight)
 
     def mix_inputs(self, inputs: Inputs) -> Inputs:

@@ -13,15 +13,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from elr.console import print_json, progress_bar, say, summarize, summarize_run, verdict, without_controls
 from elr.errors import ArgumentError, ELRError
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     name="elr",

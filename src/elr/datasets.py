@@ -59,7 +59,7 @@ def load_digits(*, noise: str = "symmetric", noise_rate: float = 0.4, seed: int 
     return part(train, noisy.labels, noisy.clean_labels), part(test, labels[test], None)
 
 
-def load_cifar10(path: str | Path) -> tuple[RawData, RawData, ReadOptions]:
+def load_cifar10(path: str | Path) -> tuple[RawData, RawData]:
     """CIFAR-10: 50,000 training and 10,000 test images of 32 x 32 pixels in color, 10 classes.
 
     Args:
@@ -67,8 +67,8 @@ def load_cifar10(path: str | Path) -> tuple[RawData, RawData, ReadOptions]:
             that has them), or torchvision's folder: cifar-10-batches-py, or the one that holds it.
 
     Returns:
-        (training examples in the order of the original archive, test examples, how they were read). Labels are the
-        class numbers 0 airplane, automobile, bird, cat, deer, dog, frog, horse, ship, 9 truck.
+        (training examples in the order of the original archive, test examples). Labels are the class numbers, places in
+        `CIFAR10_CLASSES`.
 
     Raises:
         DataError: nothing of the kind there, damaged, or labels that are not CIFAR-10's. Fewer rows are taken as they
@@ -87,10 +87,10 @@ def load_cifar10(path: str | Path) -> tuple[RawData, RawData, ReadOptions]:
                 if len(files) > 1:
                     raise DataError(f"{place} has {len(files)} files for {part}: expected one, {_PARQUET[part]}")
             train, test = (_numbered(read_data(found[part][0], options)) for part in ("train", "test"))
-            return train, test, options
+            return train, test
     root = folder.parent if folder.name == _PYTHON_ARCHIVE else folder
     if (root / _PYTHON_ARCHIVE).is_dir():
-        return _from_torchvision(root, train=True), _from_torchvision(root, train=False), options
+        return _from_torchvision(root, train=True), _from_torchvision(root, train=False)
     raise DataError(f"{folder} holds no CIFAR-10; {_EXPECTED_CIFAR10}")
 
 

@@ -91,6 +91,10 @@ class Monitor:
         self.predicted = self.predicted.to(logits.device)
         self.predicted[index] = logits.detach().argmax(dim=1)
 
+    def begin_pass(self) -> None:
+        """Forget what an earlier pass over the data said in this epoch, so that every rank has the last pass only."""
+        self.predicted.fill_(_NEVER)
+
     def end_epoch(self, target_labels: Tensor | None = None) -> dict[str, float]:
         """Measure the epoch that ends here and begin the next.
 

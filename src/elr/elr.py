@@ -1,4 +1,4 @@
-"""Early-Learning Regularization: as a loss for people with a loop of their own, and as a method for ours."""
+"""Early-Learning Regularization as a method, from ELR to ELR+."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from elr.batch import Batch, Inputs, Mixing, draw_mixing
 from elr.errors import ArgumentError
-from elr.losses import blockwise_elr_loss, check_batch, elr_loss, in_blocks
+from elr.loss import ELRLoss, check_weights
+from elr.losses import elr_loss
 from elr.method import Method, Step
 from elr.targets import DenseTargets, Targets
 
@@ -32,99 +33,12 @@ _SWITCHES = (
 _TINY = 1e-12
 
 
-class ELRLoss(nn.Module):
-    """Cross entropy plus early-learning regularization, with the targets inside.
-
-        loss = mean_i( CE(p_i, y_i) + lam * log(1 - <p_i, t_i>) ),   t_i <- beta t_i + (1 - beta) p_i
-
-    p = softmax(logits), y the given labels, t the running average of earlier outputs for the same row, updated before
-    the loss is taken and held constant in the gradient. In train mode `forward` updates the targets of the rows in
-    `index`; in eval mode it reads them. `state_dict()` holds the targets: N * C * 4 bytes in float32.
-
-    The loss becomes negative as training goes well; that is normal.
-
-    Args:
-        num_examples: N, rows of the training set.
-        num_classes: C >= 2.
-        lam: weight of the regularizer, >= 0. Default 3 (CIFAR-10 symmetric noise, Clothing1M); 7 for CIFAR-100; lasting
-            resistance to a wrong label needs lam > 2.
-        beta: momentum of the targets in [0, 1). Default 0.7 (as lam); 0.9 for CIFAR-100 and asymmetric noise.
-        clamp: see `elr.losses.elr_term`. Default 1e-4, the authors' code; 0 is the paper's formula without a floor.
-        targets: another store than a dense one in float32.
-
-    Returns:
-        From `forward`: a scalar in nats.
-
-    Raises:
-        ArgumentError: a setting out of range, or shapes that do not belong together.
-        RowIndexError: a row outside [0, N).
-
-    Example:
-        >>> import torch
-        >>> loss = ELRLoss(num_examples=100, num_classes=10)
-        >>> logits = torch.zeros(2, 10, requires_grad=True)
-        >>> loss(logits, torch.tensor([1, 7]), torch.tensor([42, 3])).round(decimals=4)
-        tensor(2.2112, grad_fn=<RoundBackward1>)
-
-    Source: equations 7 and 9, Algorithm 1 of Liu et al., NeurIPS 2020 (arXiv:2007.00151); defaults from its appendix G.
-    """
-
-    def __init__(
-        self,
-        num_examples: int,
-        num_classes: int,
-        *,
-        lam: float = 3.0,
-        beta: float = 0.7,
-        clamp: float = 1e-4,
-        targets: Targets | None = None,
-    ) -> None:
-        super().__init__()
-        _check_weights(lam, beta)
-        if targets is not None and (targets.num_examples, targets.num_classes) != (num_examples, num_classes):
-            raise ArgumentError(
-                f"targets hold {targets.num_examples} x {targets.num_classes}, the loss is for "
-                f"{num_examples} x {num_classes}: make both alike"
-            )
-        self.lam = float(lam)
-        self.beta = float(beta)
-        self.clamp = float(clamp)
-        self.targets = DenseTargets(num_examples, num_classes) if targets is None else targets
-
-    def forward(self, logits: Tensor, labels: Tensor, index: Tensor) -> Tensor:
-        return self.parts(logits, labels, index)[0]
-
-    def parts(
-        self, logits: Tensor, labels: Tensor, index: Tensor, *, lam: float | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The loss, with its gradient, and its two means, detached: cross entropy and log(1 - <p, t>), without lam.
-
-        Updates as `forward`; on a CPU block by block, where the store can. `lam` replaces that of the loss.
-        """
-        lam = self.lam if lam is None else lam
-        check_batch(logits, labels, self.clamp)
-        if (expected := (*index.shape, self.targets.num_classes)) != tuple(logits.shape):
-            raise ArgumentError(f"logits have shape {tuple(logits.shape)}: expected {expected}, a row per index")
-        if not self.training:
-            targets = self.targets.read(index)
-        else:
-            renew = self.targets.piecewise(index, beta=self.beta) if in_blocks(logits) else None
-            if renew is not None:
-                return blockwise_elr_loss(logits, labels, renew, lam=lam, clamp=self.clamp)
-            probs = softmax(logits.detach().float(), dim=1)
-            targets = self.targets.update(index, probs, beta=self.beta)
-        return elr_loss(logits, labels, targets.to(logits.device), lam=lam, clamp=self.clamp)
-
-    def extra_repr(self) -> str:
-        return f"lam={self.lam}, beta={self.beta}, clamp={self.clamp}"
-
-
 class ELR(Method):
     """ELR and ELR+: one or two networks regularized by running averages of what was said of each example before.
 
         loss = mean_i( CE(p_i, y_i) + lam * log(1 - <p_i, t_i>) )
 
-    Every ingredient is a switch, and the switches are independent; the paper's ablation is a set of settings:
+    Every ingredient is a switch; the paper's ablation is a set of settings:
 
     | setting | what it does |
     |---|---|
@@ -161,7 +75,8 @@ class ELR(Method):
         gamma_ramp: steps over which gamma rises, as exp(-5 (1 - i / gamma_ramp)^2); the paper has 40,000 on CIFAR.
         lam_ramp: the same for lam; the paper has 40,000 on CIFAR-100.
         mixup: alpha of mixup's Beta distribution; 0: none. The paper has 1.
-        refine_labels: whether mixed labels y become y t / sum(y t); the authors do so where C = 100.
+        refine_labels: whether mixed labels y become y t / sum(y t); the authors do so where C = 100. Class numbers that
+            are not mixed stay what they are.
         predict_with: "networks": the mean of the networks' probabilities; "averaged": of the averaged networks'.
 
     Raises:
@@ -221,9 +136,10 @@ class ELR(Method):
             ELRLoss(num_examples, num_classes, lam=lam, beta=beta, clamp=clamp, targets=store)
             for store in self._stores(targets, (num_examples, num_classes))
         )
-        self.averaged = nn.ModuleList(self._average(each) for each in self.networks) if gamma else nn.ModuleList()
         self.steps = [0] * self.passes
+        self.averaged = nn.ModuleList(self._average(number) for number in range(self.passes) if gamma)
         self.current = 0
+        self.begun = self.passes == 1
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
@@ -243,6 +159,7 @@ class ELR(Method):
         if not 0 <= number < self.passes:
             raise ArgumentError(f"pass {number} of a method with {self.passes}: expected a number below {self.passes}")
         self.current = number
+        self.begun = True
 
     def trained(self, number: int) -> list[nn.Parameter]:
         return [weight for weight in self.networks[number].parameters() if weight.requires_grad]
@@ -259,13 +176,18 @@ class ELR(Method):
         """
         if mixing is not None and not self.mixup:
             raise ArgumentError("a mixing was given, but mixup is 0: set mixup to its alpha, or leave the mixing out")
+        if self.training and not self.begun:
+            raise ArgumentError(
+                "a method of two networks trains one in each pass over the data: call begin_pass(0), later "
+                "begin_pass(1), and give trained(0) and trained(1) an optimizer each"
+            )
         network, lam = self.networks[self.current], self.lam * _ramp(self.steps[self.current], self.lam_ramp)
         if self.training:
             self.steps[self.current] += 1
             if self.averaged:
                 self.averaged[self.current].update_parameters(network)  # type: ignore[operator]
         source = self._source()
-        if source is network and not self.mixup and not self.refine_labels:
+        if source is network and not self.mixup and not (self.refine_labels and batch.labels.ndim == 2):
             logits = seen = network(batch.inputs)
             loss, entropy, term = self.losses[self.current].parts(  # type: ignore[operator]
                 logits, batch.labels, batch.index, lam=lam
@@ -273,6 +195,7 @@ class ELR(Method):
         else:
             with torch.no_grad():  # the paper holds targets constant in the gradient
                 seen = source(batch.inputs)
+            torch.clear_autocast_cache()  # torch before 2.10 would reuse these casts, which carry no gradient
             targets = self._targets(batch.index, softmax(seen.float(), dim=1))
             inputs, labels, targets = self._mixed(batch, targets, mixing)
             loss, entropy, term = elr_loss(network(inputs), labels, targets, lam=lam, clamp=self.clamp)
@@ -320,19 +243,19 @@ class ELR(Method):
     def _mixed(self, batch: Batch, targets: Tensor, mixing: Mixing | None) -> tuple[Inputs, Tensor, Tensor]:
         """Inputs, labels (B, C) and targets after mixup and refinement, as far as they are switched on."""
         inputs, labels = batch.inputs, batch.labels
-        if labels.ndim == 1 and (self.mixup or self.refine_labels):
+        if labels.ndim == 1 and self.mixup:
             labels = F.one_hot(labels, targets.shape[1]).to(targets.dtype)
         if self.mixup and (self.training or mixing is not None):
             mixing = mixing or draw_mixing(len(batch.index), alpha=self.mixup, device=targets.device)
             inputs, labels, targets = mixing.mix_inputs(inputs), mixing.mix(labels), mixing.mix(targets)
-        if self.refine_labels:
+        if self.refine_labels and labels.ndim == 2:  # a class number alone would stay what it is
             refined = labels * targets
             total = refined.sum(dim=1, keepdim=True)
             labels = (refined / total.clamp(min=_TINY)).where(total > _TINY, labels)
         return inputs, labels, targets
 
     def _check(self) -> None:
-        _check_weights(self.lam, self.beta)
+        check_weights(self.lam, self.beta)
         expected = {
             "clamp": (0.0 <= self.clamp < 0.5, "a probability in [0, 0.5); the authors have 1e-4, 0 is none"),
             "gamma": (0.0 <= self.gamma < 1.0, "a decay in [0, 1); the paper has 0.997 and 0.9999, 0 is none"),
@@ -370,28 +293,22 @@ class ELR(Method):
             raise ArgumentError(f"{len(stores)} stores of targets for {self.passes} networks: expected one for each")
         return stores
 
-    def _average(self, network: nn.Module) -> AveragedModel:
+    def _average(self, number: int) -> AveragedModel:
         """Averaged weights (and batch-norm statistics) of a network, by the schedule of gamma."""
 
         def move(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+            del count  # it is on the device; the step of the host is the same, and waits for nothing
             if not averaged[0].is_floating_point():  # counters
                 for old, new in zip(averaged, current, strict=True):
                     old.copy_(new)
                 return
-            decay = self.gamma * _ramp(int(count), self.gamma_ramp)
+            decay = self.gamma * _ramp(self.steps[number] - 1, self.gamma_ramp)
             torch._foreach_lerp_(averaged, current, 1.0 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
         # torch's own class: it copies the network, begins with its weights and counts its updates.
-        return AveragedModel(network, multi_avg_fn=move, use_buffers=True).requires_grad_(False)  # type: ignore[arg-type]
+        return AveragedModel(self.networks[number], multi_avg_fn=move, use_buffers=True).requires_grad_(False)  # type: ignore[arg-type]
 
 
 def _ramp(step: int, length: int) -> float:
     """exp(-5 (1 - step / length)^2) up to `length`, then 1; 1 throughout if there is no ramp."""
     return math.exp(-5.0 * (1.0 - min(step / length, 1.0)) ** 2) if length else 1.0
-
-
-def _check_weights(lam: float, beta: float) -> None:
-    if not lam >= 0.0 or lam == float("inf"):
-        raise ArgumentError(f"lam is {lam}: expected a weight >= 0; the paper uses 1, 3 and 7")
-    if not 0.0 <= beta < 1.0:
-        raise ArgumentError(f"beta is {beta}: expected a momentum in [0, 1); the paper uses 0.7 and 0.9")

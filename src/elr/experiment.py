@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from elr.data import LabelCoding
+from elr.data import Label, LabelCoding
 from elr.datasets import CIFAR10_CLASSES, HUMAN, human_labels, load_cifar10
 from elr.devices import is_main_process
 from elr.errors import ArgumentError
 from elr.page import write_report
 from elr.plan import Augmentation, MethodConfig, Plan, network_for
+from elr.raw import RawData, ReadOptions
 from elr.runs import Fitted, run_task
 from elr.settings import TrainingConfig
 from elr.tasks import Task, make_task
@@ -132,7 +133,7 @@ def run_recipe(
     changes = changes or Changes()
     recipe = changes.apply(recipe)
     task = _task(recipe, changes, Path(data), None if labels is None else Path(labels))
-    config = {"recipe": recipe.name, "source": recipe.source, **asdict(changes)}
+    config = {"recipe": recipe.name, **asdict(changes)}
     fitted = run_task(
         task,
         recipe.plan(task),
@@ -148,21 +149,31 @@ def run_recipe(
 
 
 def _task(recipe: Recipe, changes: Changes, data: Path, labels: Path | None) -> Task:
-    train, test, options = load_cifar10(data)
+    train, test = load_cifar10(data)
     noise = recipe.noise
     if noise is not None and noise[0] == HUMAN:
         train = replace(train, clean_labels=train.labels, labels=human_labels(labels or data, str(noise[1]), train))
     if changes.num_examples is not None:
         train, test = train.head(changes.num_examples), test.head(changes.num_examples)
+    train, test = _named(train), _named(test)
     artificial = None if noise is None or noise[0] == HUMAN else (noise[0], float(noise[1]))
     return make_task(
         train,
         test,
-        options=options,
+        options=ReadOptions(),  # what is predicted later needs no labels
         source=str(data) if artificial or noise is None else f"{data}, {noise[1]}",
         test_source=str(data),
         noise=artificial,
         seed=changes.seed,
         holdout=recipe.holdout,
-        coding=LabelCoding(class_names=tuple(range(len(CIFAR10_CLASSES)))),
+        coding=LabelCoding(class_names=CIFAR10_CLASSES),
     )
+
+
+def _named(raw: RawData) -> RawData:
+    """The same with the names of the classes for their numbers."""
+
+    def names(labels: list[Label] | None) -> list[Label] | None:
+        return None if labels is None else [CIFAR10_CLASSES[int(label)] for label in labels]
+
+    return replace(raw, labels=names(raw.labels), clean_labels=names(raw.clean_labels))

@@ -42,7 +42,8 @@ class Outcome:
         """What --json prints: the numbers of the run, or of both methods."""
         if self.baseline is None:
             return self.fitted.results
-        return {"methods": {BASELINE: self.baseline.results, "elr": self.fitted.results}}
+        name = self.fitted.run["config"]["method"]
+        return {"methods": {BASELINE: self.baseline.results, name: self.fitted.results}}
 
 
 def fit(

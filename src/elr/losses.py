@@ -218,8 +218,8 @@ def _sweep(
     batch, classes = logits.shape
     dtype = _full_dtype(logits)
     size = max(1, min(batch, BLOCK // classes))
-    gradient, scratch = torch.empty(batch, classes, dtype=dtype), torch.empty(size, classes, dtype=dtype)
-    entropies, terms = torch.empty(batch, 1, dtype=dtype), torch.empty(batch, 1, dtype=dtype)
+    gradient, scratch = logits.new_empty(batch, classes, dtype=dtype), logits.new_empty(size, classes, dtype=dtype)
+    entropies, terms = logits.new_empty(batch, 1, dtype=dtype), logits.new_empty(batch, 1, dtype=dtype)
     columns = labels[:, None] if labels.ndim == 1 else labels
     share, start = 1.0 / max(batch, 1), 0  # of one example in the mean
     for parts in zip(*(each.split(size) for each in (logits, columns, gradient, entropies, terms)), strict=True):
@@ -369,6 +369,8 @@ def _check_labels(logits: Tensor, labels: Tensor) -> None:
             f"labels have shape {tuple(labels.shape)} beside logits of shape {(batch, classes)}: "
             f"expected ({batch},) class numbers or ({batch}, {classes}) label probabilities"
         )
+    if labels.ndim == 1 and labels.dtype != torch.int64:
+        raise ArgumentError(f"labels are {labels.dtype}: expected int64 class numbers; use labels.long()")
 
 
 def _check_targets(logits: Tensor, targets: Tensor) -> None:

@@ -57,8 +57,10 @@ class Task:
     def probe(self) -> Examples | None:
         """Test and validation examples in this order, without labels: what is predicted in the course of a run."""
         parts = [part for part in (self.test, self.validation) if part is not None]
-        if len(parts) < 2 or not all(isinstance(part.inputs, torch.Tensor) for part in parts):
+        if len(parts) < 2:
             return parts[0].first(len(parts[0])) if parts else None
+        if not all(isinstance(part.inputs, torch.Tensor) for part in parts):
+            raise ArgumentError("held-out rows of sparse features beside test data are not provided for: leave one out")
         return Examples(torch.cat([part.inputs for part in parts]), None)  # type: ignore[misc]
 
 

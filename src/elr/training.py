@@ -90,7 +90,7 @@ class Training:
     number depend on seed and epoch only. The caller's global generators on the CPU are left as they were.
 
     Under torchrun or `accelerate launch` each rank takes its share of every batch; the targets come out as on one rank,
-    but for what batch norm and dropout see of a batch.
+    but for what batch norm, dropout and mixup see of a batch: each rank draws a mixing of its own.
 
     Args:
         method: what a step is.
@@ -123,6 +123,8 @@ class Training:
     ) -> None:
         if examples.labels is None:
             raise ArgumentError("the training examples have no labels")
+        if probe_period < 1:
+            raise ArgumentError(f"probe_period is {probe_period}: expected at least 1 epoch")
         if len(examples) < config.batch_size:
             raise ArgumentError(
                 f"{len(examples)} examples are fewer than a batch of {config.batch_size}: "
@@ -275,6 +277,7 @@ class Training:
         """The batches of every pass of the epoch, with the number of their pass."""
         for number in range(self.method.passes):
             self.method.begin_pass(number)
+            self.state.monitor.begin_pass()
             for batch, share in self._batches(number):
                 yield number, batch, share
 
