@@ -75,7 +75,7 @@ class Changes:
         device: see `TrainingConfig`.
 
     Raises:
-        ArgumentError: fewer than one example.
+        ArgumentError: fewer than two examples.
     """
 
     seed: int = 0
@@ -86,8 +86,8 @@ class Changes:
     device: str | None = None
 
     def __post_init__(self) -> None:
-        if self.num_examples is not None and self.num_examples < 1:
-            raise ArgumentError(f"num_examples is {self.num_examples}: expected at least 1")
+        if self.num_examples is not None and self.num_examples < 2:
+            raise ArgumentError(f"num_examples is {self.num_examples}: expected at least 2")
 
     def apply(self, recipe: Recipe) -> Recipe:
         """The recipe with these changes."""
