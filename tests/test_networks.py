@@ -389,7 +389,10 @@ def test_json_round_trip(spec):
 
 
 def test_json_is_fully_written_down():
-    assert NetworkSpec("fast", 10).to_json() == {"name": "fast", "num_classes": 10, "in_channels": 3}
+    fast = {"name": "fast", "num_classes": 10, "in_channels": 3, "widths": [64, 128, 256]}
+    assert NetworkSpec("fast", 10).to_json() == fast
+    narrow = NetworkSpec.from_json(fast | {"widths": [8, 16, 16]})
+    assert [block.conv1.out_channels for block in narrow.build(generator_seed=0).blocks] == [8, 16, 16]
     expected = {"name": "mlp", "num_classes": 2, "num_features": 5, "hidden": [256, 256]}
     assert NetworkSpec("mlp", 2, num_features=5).to_json() == expected
 
@@ -434,8 +437,8 @@ def test_the_built_network_has_the_settings_of_the_spec():
         ({"num_classes": 10.0}, "num_classes is 10.0, expected an integer"),
         ({"num_classes": True}, "num_classes is True, expected an integer"),
         ({"in_channels": 0}, "in_channels of network 'fast' is 0, expected an integer of at least 1"),
-        ({"num_features": 5}, "num_features is 5, but 'fast' takes only in_channels: leave it out"),
-        ({"hidden": [5]}, "hidden is [5], but 'fast' takes only in_channels"),
+        ({"num_features": 5}, "num_features is 5, but 'fast' takes only in_channels and widths: leave it out"),
+        ({"hidden": [5]}, "hidden is [5], but 'fast' takes only in_channels and widths"),
         ({"name": "linear"}, "num_features of network 'linear' is None, expected an integer of at least 1: pass one"),
         ({"name": "mlp"}, "num_features of network 'mlp' is None"),
         ({"name": "linear", "num_features": 0}, "num_features of network 'linear' is 0"),

@@ -34,6 +34,7 @@ class Recipe:
         method: what a training step is.
         training: the loop.
         augmentation: of the images.
+        widths: of the fast network, if not its default.
         whiten: see `elr.plan.Plan`.
         holdout: share of the training rows kept apart, with their noisy labels.
         probe_period: epochs between looks at the test images.
@@ -46,6 +47,7 @@ class Recipe:
     method: MethodConfig
     training: TrainingConfig
     augmentation: Augmentation
+    widths: tuple[int, ...] | None = None
     whiten: bool = False
     holdout: float = 0.0
     probe_period: int = 1
@@ -54,7 +56,7 @@ class Recipe:
         """The same for a network of the data's shape, and batches no larger than the data."""
         return Plan(
             method=self.method,
-            network=network_for(task, self.network),
+            network=network_for(task, self.network, widths=self.widths),
             training=replace(self.training, batch_size=min(self.training.batch_size, len(task.examples))),
             augmentation=self.augmentation,
             whiten=self.whiten,

@@ -27,6 +27,8 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 }
 _VECTOR_SETTINGS = {"linear": {"num_features": None}, "mlp": {"num_features": None, "hidden": (256, 256)}}
 _IMAGE_SETTINGS = {"in_channels": 3}
+_FAST_SETTINGS = {"in_channels": 3, "widths": (64, 128, 256)}
+_SIZES = ("hidden", "widths")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class NetworkSpec:
         num_features: D, at least 1; "linear" and "mlp" need it.
         in_channels: channels of the image, at least 1; image networks only, default 3.
         hidden: units of each hidden layer; "mlp" only, default (256, 256).
+        widths: channels of each block; "fast" only, default (64, 128, 256).
 
     Raises:
         ArgumentError: the name is unknown, a value is out of range, missing, or not a setting of that architecture.
@@ -60,18 +63,19 @@ class NetworkSpec:
     num_features: int | None = None
     in_channels: int | None = None
     hidden: tuple[int, ...] | None = None
+    widths: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.name not in tuple(NETWORKS):  # a tuple, because a name out of a file can be unhashable
             raise ArgumentError(f"Network {self.name!r} is unknown: take one of {', '.join(NETWORKS)}.")
         checked: dict[str, Any] = {"num_classes": count("num_classes", self.num_classes, at_least=2)}
         defaults = self._defaults()
-        for setting in ("num_features", "in_channels", "hidden"):
+        for setting in ("num_features", "in_channels", *_SIZES):
             value = getattr(self, setting)
             if setting in defaults:
                 value = defaults[setting] if value is None else value
                 label = f"{setting} of network {self.name!r}"
-                checked[setting] = sizes(label, value) if setting == "hidden" else count(label, value, at_least=1)
+                checked[setting] = sizes(label, value) if setting in _SIZES else count(label, value, at_least=1)
             elif value is not None:
                 takes = " and ".join(defaults)
                 raise ArgumentError(f"{setting} is {value!r}, but {self.name!r} takes only {takes}: leave it out.")
@@ -84,7 +88,7 @@ class NetworkSpec:
         return self.name not in _VECTOR_SETTINGS
 
     def _defaults(self) -> Mapping[str, Any]:
-        return _VECTOR_SETTINGS.get(self.name, _IMAGE_SETTINGS)
+        return _FAST_SETTINGS if self.name == "fast" else _VECTOR_SETTINGS.get(self.name, _IMAGE_SETTINGS)
 
     def build(self, *, generator_seed: int) -> nn.Module:
         """A new network on the CPU in train mode; no global random state changes, neither the CPU's nor a GPU's.
@@ -106,8 +110,8 @@ class NetworkSpec:
 
     def to_json(self) -> dict[str, Any]:
         """The settings that are not None, as strings, integers and lists, ready for json.dumps."""
-        values = asdict(self) | {"hidden": None if self.hidden is None else list(self.hidden)}
-        return {key: value for key, value in values.items() if value is not None}
+        values = {key: value for key, value in asdict(self).items() if value is not None}
+        return values | {key: list(values[key]) for key in _SIZES if key in values}
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> "NetworkSpec":

@@ -269,12 +269,13 @@ class FitConfig:
         return TrainingConfig(precision=self.precision, device=self.device, seed=self.seed, **{**defaults, **chosen})
 
 
-def network_for(task: Task, name: str | None = None) -> NetworkSpec:
+def network_for(task: Task, name: str | None = None, *, widths: tuple[int, ...] | None = None) -> NetworkSpec:
     """A network for the data of a task.
 
     Args:
         task: the data.
         name: in `elr.networks.NETWORKS`. Default: "fast" for images of at least 16 pixels, "mlp" otherwise.
+        widths: of the fast network, if not its default.
 
     Raises:
         ArgumentError: no such network, or one for images and data of another kind.
@@ -290,4 +291,5 @@ def network_for(task: Task, name: str | None = None) -> NetworkSpec:
         task.encoder.num_classes,
         in_channels=shape[0] if takes_images else None,
         num_features=None if takes_images else int(np.prod(shape)),
+        widths=widths,
     )
