@@ -135,7 +135,8 @@ def test_elr_plus_is_two_networks_averaged_and_mixed():
 def test_elr_is_one_network_without_the_rest():
     for recipe in [*of_method(RECIPES, "elr"), *of_method(RECIPES, "elr-cosine")]:
         method = recipe.method
-        assert method == MethodConfig(beta=method.beta, lam=method.lam)
+        assert method == MethodConfig(beta=method.beta, lam=method.lam, hold=method.hold)
+        assert (method.hold > 0) == (recipe.training.generations > 1) == recipe.name.startswith("fast-")
 
 
 def test_cross_entropy_differs_from_elr_in_the_method_alone():
@@ -143,8 +144,9 @@ def test_cross_entropy_differs_from_elr_in_the_method_alone():
         for plain in of_method(recipes, "cross-entropy"):
             beside = recipes[plain.name.replace("cross-entropy", "elr")]
             assert plain.method == MethodConfig(name="cross_entropy")
-            fields = ("noise", "network", "training", "augmentation", "whiten", "holdout", "probe_period")
+            fields = ("noise", "network", "widths", "augmentation", "whiten", "holdout", "probe_period")
             assert [getattr(plain, name) for name in fields] == [getattr(beside, name) for name in fields]
+            assert plain.training == replace(beside.training, generations=1)
 
 
 @pytest.mark.parametrize("method", ["elr", "elr-plus", "cross-entropy"])

@@ -13,8 +13,12 @@ import numpy as np
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from torch import distributed as dist
+from torch import nn
 
 from elr.errors import ArgumentError
+
+SMALL_NETWORK = 1_000_000
+"""Parameters below which a network without convolutions is trained in one thread."""
 
 
 def make_accelerator(device: str, *, every_weight_every_step: bool = True) -> Accelerator:
@@ -87,3 +91,19 @@ def preserved_random_state() -> Iterator[None]:
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
         torch.set_rng_state(cpu)
+
+
+def is_convolutional(network: nn.Module) -> bool:
+    return any(isinstance(module, nn.Conv2d) for module in network.modules())
+
+
+@contextmanager
+def threads_for(network: nn.Module) -> Iterator[None]:
+    """Compute small perceptrons in one thread: more only wait for one another, and crawl where a core is shared."""
+    threads = torch.get_num_threads()
+    small = not is_convolutional(network) and sum(weight.numel() for weight in network.parameters()) < SMALL_NETWORK
+    torch.set_num_threads(1 if small else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn, softmax
@@ -27,6 +28,7 @@ _SWITCHES = (
     "gamma_ramp",
     "lam_ramp",
     "mixup",
+    "hold",
     "refine_labels",
     "predict_with",
 )
@@ -75,6 +77,8 @@ class ELR(Method):
         gamma_ramp: steps over which gamma rises, as exp(-5 (1 - i / gamma_ramp)^2); the paper has 40,000 on CIFAR.
         lam_ramp: the same for lam; the paper has 40,000 on CIFAR-100.
         mixup: alpha of mixup's Beta distribution; 0: none. The paper has 1.
+        hold: share of a later generation (see `elr.settings.TrainingConfig`) through which the targets stay as the
+            generation before it left them, in [0, 1]; new weights would spoil them at first.
         refine_labels: whether mixed labels y become y t / sum(y t); the authors do so where C = 100. Class numbers that
             are not mixed stay what they are.
         predict_with: "networks": the mean of the networks' probabilities; "averaged": of the averaged networks'.
@@ -114,6 +118,7 @@ class ELR(Method):
         gamma_ramp: int = 0,
         lam_ramp: int = 0,
         mixup: float = 0.0,
+        hold: float = 0.0,
         refine_labels: bool = False,
         predict_with: str = "networks",
     ) -> None:
@@ -129,6 +134,7 @@ class ELR(Method):
         self.gamma_ramp = gamma_ramp
         self.lam_ramp = lam_ramp
         self.mixup = mixup
+        self.hold = hold
         self.refine_labels = refine_labels
         self.predict_with = predict_with
         self._check()
@@ -137,6 +143,7 @@ class ELR(Method):
             for store in self._stores(targets, (num_examples, num_classes))
         )
         self.steps = [0] * self.passes
+        self.held_until = 0
         self.averaged = nn.ModuleList(self._average(number) for number in range(self.passes) if gamma)
         self.current = 0
         self.begun = self.passes == 1
@@ -161,6 +168,12 @@ class ELR(Method):
         self.current = number
         self.begun = True
 
+    def first_state(self) -> dict[str, Any]:
+        return {name: value for name, value in self.state_dict().items() if not name.startswith("losses.")}
+
+    def begin_generation(self, steps: int) -> None:
+        self.held_until = round(self.hold * steps)
+
     def trained(self, number: int) -> list[nn.Parameter]:
         return [weight for weight in self.networks[number].parameters() if weight.requires_grad]
 
@@ -182,6 +195,7 @@ class ELR(Method):
                 "begin_pass(1), and give trained(0) and trained(1) an optimizer each"
             )
         network, lam = self.networks[self.current], self.lam * _ramp(self.steps[self.current], self.lam_ramp)
+        update = self.training and self.steps[self.current] >= self.held_until
         if self.training:
             self.steps[self.current] += 1
             if self.averaged:
@@ -190,13 +204,13 @@ class ELR(Method):
         if source is network and not self.mixup and not (self.refine_labels and batch.labels.ndim == 2):
             logits = seen = network(batch.inputs)
             loss, entropy, term = self.losses[self.current].parts(  # type: ignore[operator]
-                logits, batch.labels, batch.index, lam=lam
+                logits, batch.labels, batch.index, lam=lam, update=update
             )
         else:
             with torch.no_grad():  # the paper holds targets constant in the gradient
                 seen = source(batch.inputs)
             torch.clear_autocast_cache()  # torch before 2.10 would reuse these casts, which carry no gradient
-            targets = self._targets(batch.index, softmax(seen.float(), dim=1))
+            targets = self._targets(batch.index, softmax(seen.float(), dim=1), update=update)
             inputs, labels, targets = self._mixed(batch, targets, mixing)
             loss, entropy, term = elr_loss(network(inputs), labels, targets, lam=lam, clamp=self.clamp)
         return Step(loss, seen, {"loss": loss.detach(), "cross_entropy": entropy, "elr": term})
@@ -219,10 +233,10 @@ class ELR(Method):
         return (targets / totals.clamp(min=1e-12)).where(totals > 0, 1.0 / targets.shape[2]).mean(dim=0)
 
     def get_extra_state(self) -> Tensor:
-        return torch.tensor(self.steps)
+        return torch.tensor([*self.steps, self.held_until])
 
     def set_extra_state(self, state: Tensor) -> None:
-        self.steps = state.tolist()
+        *self.steps, self.held_until = state.tolist()
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={getattr(self, name)}" for name in _SWITCHES)
@@ -232,12 +246,12 @@ class ELR(Method):
         number = self.current if self.target_from == "own" else 1 - self.current
         return self.averaged[number] if self.averaged else self.networks[number]
 
-    def _targets(self, index: Tensor, probs: Tensor) -> Tensor:
-        """(B, C) targets of the present pass's network, moved towards these outputs in train mode."""
+    def _targets(self, index: Tensor, probs: Tensor, *, update: bool) -> Tensor:
+        """(B, C) targets of the present pass's network, moved towards these outputs if `update`."""
         if not self.ensembling:
             return probs
         store = self.stores[self.current]
-        targets = store.update(index, probs, beta=self.beta) if self.training else store.read(index)
+        targets = store.update(index, probs, beta=self.beta) if update else store.read(index)
         return targets.to(probs.device)
 
     def _mixed(self, batch: Batch, targets: Tensor, mixing: Mixing | None) -> tuple[Inputs, Tensor, Tensor]:
@@ -262,6 +276,7 @@ class ELR(Method):
             "mixup": (0.0 <= self.mixup < math.inf, "0 (none) or mixup's alpha > 0; the paper has 1"),
             "gamma_ramp": (self.gamma_ramp >= 0, "a number of steps >= 0; the paper has 40,000"),
             "lam_ramp": (self.lam_ramp >= 0, "a number of steps >= 0; the paper has 40,000"),
+            "hold": (0.0 <= self.hold <= 1.0, "a share of a generation in [0, 1]"),
             "target_from": (self.target_from in ("own", "peer"), '"own" or "peer"'),
             "predict_with": (self.predict_with in ("networks", "averaged"), '"networks" or "averaged"'),
         }

@@ -70,7 +70,7 @@ class Changes:
 
     Args:
         seed: of noise, split, weights, order and augmentation.
-        epochs: passes over the data; milestones outside them fall away.
+        epochs: passes over the data; milestones outside them fall away, and generations that do not divide them.
         num_examples: take the first so many training rows only, and as many test rows, to try a recipe.
         holdout: see `Recipe`.
         precision: see `TrainingConfig`.
@@ -97,12 +97,8 @@ class Changes:
         changed: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
         epochs = changed.get("epochs", recipe.training.epochs)
         milestones = tuple(epoch for epoch in recipe.training.milestones if epoch < epochs)
-        training = replace(
-            recipe.training,
-            seed=self.seed,
-            milestones=milestones,
-            **changed,
-        )
+        generations = recipe.training.generations if epochs % recipe.training.generations == 0 else 1
+        training = replace(recipe.training, seed=self.seed, milestones=milestones, generations=generations, **changed)
         return replace(recipe, training=training, holdout=recipe.holdout if self.holdout is None else self.holdout)
 
 

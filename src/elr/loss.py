@@ -72,17 +72,18 @@ class ELRLoss(nn.Module):
         return self.parts(logits, labels, index)[0]
 
     def parts(
-        self, logits: Tensor, labels: Tensor, index: Tensor, *, lam: float | None = None
+        self, logits: Tensor, labels: Tensor, index: Tensor, *, lam: float | None = None, update: bool = True
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The loss, with its gradient, and its two means, detached: cross entropy and log(1 - <p, t>), without lam.
 
-        Updates as `forward`; on a CPU block by block, where the store can. `lam` replaces that of the loss.
+        Updates as `forward`, unless `update` is false; on a CPU block by block, where the store can. `lam` replaces
+        that of the loss.
         """
         lam = self.lam if lam is None else lam
         check_batch(logits, labels, self.clamp)
         if (expected := (*index.shape, self.targets.num_classes)) != tuple(logits.shape):
             raise ArgumentError(f"logits have shape {tuple(logits.shape)}: expected {expected}, a row per index")
-        if not self.training:
+        if not (self.training and update):
             targets = self.targets.read(index)
         else:
             renew = self.targets.piecewise(index, beta=self.beta) if in_blocks(logits) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +62,13 @@ class Method(nn.Module, ABC):
         """The parameters that a pass trains."""
         del number
         return [weight for weight in self.parameters() if weight.requires_grad]
+
+    def first_state(self) -> dict[str, Any]:
+        """The part of `state_dict()` that a new generation sets back: all but what is known of single examples."""
+        return self.state_dict()
+
+    def begin_generation(self, steps: int) -> None:
+        """Called when training starts again from `first_state`, for `steps` steps in each pass."""
 
     def begin_epoch(self, epoch: int, view: View) -> None:
         """Prepare an epoch (a keep rate, a mixture fit). `epoch` counts from 0."""

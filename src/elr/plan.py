@@ -54,6 +54,7 @@ class MethodConfig:
     gamma_ramp: int = 0
     lam_ramp: int = 0
     mixup: float = 0.0
+    hold: float = 0.0
     refine_labels: bool = False
     predict_with: str = "networks"
 

@@ -33,6 +33,8 @@ class TrainingConfig:
 
     Args:
         epochs: passes over the data, >= 1.
+        generations: how often training starts from its first weights, with the schedule from its beginning, in equal
+            parts of the epochs; a method keeps what it has learned of the examples (`Method.begin_generation`).
         batch_size: B over all ranks, >= 2. An epoch is cut into ceil(N / B) batches whose sizes differ by one at most,
             so every row comes once an epoch and no batch is much smaller than the others.
         optimizer: "sgd", as the paper, or "muon": see `elr.optimizers.ConvolutionalMuon`, whose other settings are its
@@ -57,6 +59,7 @@ class TrainingConfig:
     """
 
     epochs: int = 100
+    generations: int = 1
     batch_size: int = 64
     optimizer: str = "sgd"
     learning_rate: float = 0.02
@@ -75,6 +78,10 @@ class TrainingConfig:
         object.__setattr__(self, "milestones", tuple(self.milestones))  # JSON knows lists only
         ranges = {
             "epochs": (self.epochs >= 1, "at least 1"),
+            "generations": (
+                self.generations >= 1 and self.epochs % self.generations == 0,
+                f"at least 1, and a divisor of the {self.epochs} epochs",
+            ),
             "batch_size": (self.batch_size >= 2, "at least 2"),
             "optimizer": (self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}"),
             "learning_rate": (0 < self.learning_rate < math.inf, "above 0"),
@@ -93,6 +100,11 @@ class TrainingConfig:
             if not holds:
                 raise ArgumentError(f"{name} is {getattr(self, name)!r}: expected {expected}")
 
+    @property
+    def generation_epochs(self) -> int:
+        """Epochs of one generation."""
+        return self.epochs // self.generations
+
     def make_optimizer(self, weights: list[nn.Parameter]) -> Optimizer:
         """The optimizer of these weights."""
         if self.optimizer == "muon":
@@ -108,8 +120,8 @@ class TrainingConfig:
         )
 
     def scheduler(self, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
-        """The learning-rate schedule, from torch, to be stepped after every batch."""
-        total = self.epochs * steps_per_epoch
+        """The learning-rate schedule of a generation, from torch, to be stepped after every batch."""
+        total = self.generation_epochs * steps_per_epoch
         match self.schedule:
             case "cosine":
                 return CosineAnnealingLR(optimizer, total)

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,22 +14,26 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import DistributedType
-from torch import Tensor, nn
+from torch import Tensor
 from torch import distributed as dist
 
 from elr.artifacts import METRICS_FILE, append_line, json_line, write_lines
 from elr.batch import Batch
 from elr.checkpoints import Checkpoints
 from elr.data import Examples, Transform
-from elr.devices import computes_bfloat16, forked_random_state, keep_freed_memory, make_accelerator
+from elr.devices import (
+    computes_bfloat16,
+    forked_random_state,
+    is_convolutional,
+    keep_freed_memory,
+    make_accelerator,
+    threads_for,
+)
 from elr.diagnostics import Monitor
 from elr.errors import ArgumentError, TrainingError
 from elr.method import Method, View
 from elr.settings import TrainingConfig
 from elr.targets import Targets
-
-SMALL_NETWORK = 1_000_000
-"""Parameters below which a network without convolutions is trained in one thread."""
 
 _PLAIN = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 
@@ -151,11 +155,11 @@ class Training:
             raise ArgumentError(f"a batch of {self.config.batch_size} cannot be shared by {world} processes")
         device = self.accelerator.device
         self.bfloat16 = self.config.precision == "bfloat16" or (
-            self.config.precision == "auto" and _is_convolutional(self.method) and computes_bfloat16(device)
+            self.config.precision == "auto" and is_convolutional(self.method) and computes_bfloat16(device)
         )
-        if device.type == "cpu" and _is_convolutional(self.method):
+        if device.type == "cpu" and is_convolutional(self.method):
             keep_freed_memory()
-        self.channels_last = self.bfloat16 and _is_convolutional(self.method)
+        self.channels_last = self.bfloat16 and is_convolutional(self.method)
         self.method.to(device)
         if self.channels_last:
             self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -169,6 +173,7 @@ class Training:
             for module in self.method.modules():
                 if isinstance(module, Targets):
                     module.distribute(dist.group.WORLD)
+        self.first_states = deepcopy(self._states()) if self.config.generations > 1 else None
 
     @property
     def history(self) -> list[Record]:
@@ -208,17 +213,31 @@ class Training:
             write_lines(self.folder / METRICS_FILE, self.history)
         if checkpoints and self.state.epoch == 0:
             checkpoints.save(self.state.epoch)
-        with forked_random_state(self.accelerator.device), _threads(self.method):
+        with forked_random_state(self.accelerator.device), threads_for(self.method):
             while self.state.epoch < self.config.epochs:
                 self._epoch(on_progress)
                 if checkpoints and (checkpoints.due() or self.state.epoch == self.config.epochs):
                     checkpoints.save(self.state.epoch)
+
+    def _states(self) -> list[dict[str, Any]]:
+        """What a generation begins with: networks, optimizers, schedules."""
+        return [self.method.first_state(), *(part.state_dict() for part in (*self.optimizers, *self.schedulers))]
+
+    def _begin_generation(self) -> None:
+        """Start again, but for what the method knows of the examples."""
+        weights, *others = deepcopy(self.first_states)  # type: ignore[misc]  # a loaded state may be taken, not copied
+        self.method.load_state_dict(weights, strict=False)
+        for part, state in zip((*self.optimizers, *self.schedulers), others, strict=True):
+            part.load_state_dict(state)
+        self.method.begin_generation(self.config.generation_epochs * self.steps_per_epoch)
 
     def _epoch(self, on_progress: Callable[[Progress], None] | None) -> None:
         """One pass over the data, its measures, and its line in metrics.jsonl."""
         started = time.perf_counter()
         done = self.state.epoch * self.steps_per_epoch * self.method.passes
         torch.manual_seed(_mix(self.config.seed, self.state.epoch, 1 + self.accelerator.process_index))
+        if self.first_states and self.state.epoch and self.state.epoch % self.config.generation_epochs == 0:
+            self._begin_generation()
         self.method.begin_epoch(self.state.epoch, _TrainingView(self))
         self.step_module.train()
         rate = self.optimizers[0].param_groups[0]["lr"]
@@ -373,22 +392,6 @@ class _TrainingView(View):
             yield Batch(rows.to(inputs.device), inputs, training.labels[rows].to(inputs.device))
 
 
-def _is_convolutional(method: Method) -> bool:
-    return any(isinstance(module, nn.Conv2d) for module in method.modules())
-
-
 def _mix(*numbers: int) -> int:
     """One seed from several numbers, without the coincidences that adding them would have."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
-
-
-@contextmanager
-def _threads(method: Method) -> Iterator[None]:
-    """Compute small perceptrons in one thread: more only wait for one another, and crawl where a core is shared."""
-    threads = torch.get_num_threads()
-    small = not _is_convolutional(method) and sum(weight.numel() for weight in method.parameters()) < SMALL_NETWORK
-    torch.set_num_threads(1 if small else threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
