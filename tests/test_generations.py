@@ -2,16 +2,22 @@
 
 import copy
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
 
+import tiny_cifar
 from blobs import C, N, examples, network
-from elr import checkpoints
+from elr import artifacts, checkpoints
+from elr.datasets import CIFAR10_CLASSES
 from elr.elr import ELR
 from elr.errors import ArgumentError
-from elr.experiment import Changes
+from elr.experiment import Changes, run_recipe
 from elr.method import LossMethod
+from elr.networks import NetworkSpec
+from elr.plan import MethodConfig
+from elr.prediction import predict
 from elr.recipes import RECIPES
 from elr.settings import TrainingConfig
 from elr.training import Training
@@ -20,12 +26,14 @@ SETTINGS = {
     "elr": {"hold": 0.5},
     "averaged": {"hold": 0.5, "gamma": 0.9, "gamma_ramp": 5},
     "elr_plus": {"hold": 0.5, "gamma": 0.9, "mixup": 1.0},
+    "snapshots": {"hold": 0.5, "snapshots": 1},
+    "all": {"hold": 0.5, "snapshots": 1, "gamma": 0.9, "mixup": 1.0, "predict_with": "averaged"},
 }
 
 
 def method_of(name="elr", **changes):
     torch.manual_seed(0)
-    peer = network() if name == "elr_plus" else None
+    peer = network() if name in ("elr_plus", "all") else None
     return ELR(network(), peer=peer, num_examples=N, num_classes=C, **SETTINGS[name] | changes)
 
 
@@ -74,11 +82,12 @@ def test_all_but_the_targets_begins_anew(name, around):
     for key in kept:
         assert torch.equal(before[key], after[key])
         assert before[key].abs().sum() > 0
-    for key in first.keys() - kept - {"_extra_state"}:
+    for key in first.keys() - kept - {"_extra_state"} - {key for key in first if key.startswith("earlier.")}:
         assert torch.equal(after[key], first[key]), key
         if "weight" in key:
             assert not torch.equal(before[key], first[key]), key
-    *steps, held_until = after["_extra_state"].tolist()
+    *steps, held_until, ended = after["_extra_state"].tolist()
+    assert ended == 1
     assert steps == [0] * training.method.passes
     assert held_until == 6  # half of two epochs of six steps
     assert optimizers == first_optimizers
@@ -136,6 +145,58 @@ def test_a_resumed_run_ends_as_an_unbroken_one(name, at, tmp_path, monkeypatch):
     resumed.run(resume=True)
     assert len(resumed.history) == 4
     assert_equal(state_of(resumed), state_of(whole))
+
+
+@pytest.mark.parametrize("name", ["snapshots", "all"])
+def test_snapshots_predict_as_their_generations_ended(name, around):
+    method = method_of(name)
+    assert len(method.predictors) == method.passes
+    training = training_of(method)
+    inputs = examples().inputs[:9]
+    ends = []
+
+    def look(progress):
+        if progress.epoch in (2, 4) and len(ends) < progress.epoch // 2:
+            method.eval()
+            with torch.no_grad():
+                ends.append(torch.stack([network(inputs).softmax(dim=1) for network in method._present()]))
+            method.train()
+
+    training.run(on_progress=look)
+    assert len(method.predictors) == 2 * method.passes
+    method.eval()
+    with torch.no_grad():
+        found = method.predict(inputs)
+    torch.testing.assert_close(found, torch.cat(ends).mean(dim=0))
+    assert not torch.allclose(ends[0], ends[1], atol=1e-3)
+    assert not any(weight.requires_grad for weight in method.earlier.parameters())
+
+
+def test_the_oldest_snapshot_gives_way():
+    method = method_of(snapshots=1)
+    training_of(method, epochs=6, generations=3).run()
+    second = method_of(snapshots=1)
+    training_of(second, epochs=4, generations=2).run()
+    assert_equal(method.earlier[0][0].state_dict(), second.network.state_dict())
+
+
+def test_a_folder_holds_every_network_that_predicts(tmp_path):
+    """What elr predict says is what the run said at its end."""
+    recipe = replace(
+        RECIPES["fast-cifar10-sym40-elr"],
+        widths=(8, 8, 8),
+        training=TrainingConfig(epochs=2, generations=2, batch_size=10, optimizer="muon", device="cpu"),
+        method=MethodConfig(hold=0.5, snapshots=1),
+        whiten=False,
+    )
+    images = tiny_cifar.write_parquet(tmp_path / "cifar")
+    fitted = run_recipe(recipe, data=images, out=tmp_path / "run")
+    predicted = predict(tmp_path / "run", images / "test.parquet")
+    assert len(artifacts.read_tensors(tmp_path / "run" / artifacts.MODEL_FILE)) == 2 * len(
+        NetworkSpec("fast", 10, in_channels=3, widths=(8, 8, 8)).build(generator_seed=0).state_dict()
+    )
+    right = [CIFAR10_CLASSES[label] for label in tiny_cifar.labels_of(20)]
+    assert fitted.results["test_accuracy_last"] == pytest.approx((predicted["predicted_label"] == right).mean())
 
 
 def test_a_method_without_memory_begins_anew_altogether(around):

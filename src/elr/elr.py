@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -29,6 +30,7 @@ _SWITCHES = (
     "lam_ramp",
     "mixup",
     "hold",
+    "snapshots",
     "refine_labels",
     "predict_with",
 )
@@ -79,6 +81,8 @@ class ELR(Method):
         mixup: alpha of mixup's Beta distribution; 0: none. The paper has 1.
         hold: share of a later generation (see `elr.settings.TrainingConfig`) through which the targets stay as the
             generation before it left them, in [0, 1]; new weights would spoil them at first.
+        snapshots: of how many earlier generations the networks, as they ended, take part in predictions, >= 0 (snapshot
+            ensemble).
         refine_labels: whether mixed labels y become y t / sum(y t); the authors do so where C = 100. Class numbers that
             are not mixed stay what they are.
         predict_with: "networks": the mean of the networks' probabilities; "averaged": of the averaged networks'.
@@ -119,6 +123,7 @@ class ELR(Method):
         lam_ramp: int = 0,
         mixup: float = 0.0,
         hold: float = 0.0,
+        snapshots: int = 0,
         refine_labels: bool = False,
         predict_with: str = "networks",
     ) -> None:
@@ -135,6 +140,7 @@ class ELR(Method):
         self.lam_ramp = lam_ramp
         self.mixup = mixup
         self.hold = hold
+        self.snapshots = snapshots
         self.refine_labels = refine_labels
         self.predict_with = predict_with
         self._check()
@@ -143,8 +149,9 @@ class ELR(Method):
             for store in self._stores(targets, (num_examples, num_classes))
         )
         self.steps = [0] * self.passes
-        self.held_until = 0
+        self.held_until, self.ended = 0, 0
         self.averaged = nn.ModuleList(self._average(number) for number in range(self.passes) if gamma)
+        self.earlier = nn.ModuleList(self._copies() for _ in range(snapshots))
         self.current = 0
         self.begun = self.passes == 1
 
@@ -169,10 +176,16 @@ class ELR(Method):
         self.begun = True
 
     def first_state(self) -> dict[str, Any]:
-        return {name: value for name, value in self.state_dict().items() if not name.startswith("losses.")}
+        outlives = ("losses.", "earlier.", "_extra_state")
+        return {name: value for name, value in self.state_dict().items() if not name.startswith(outlives)}
+
+    def end_generation(self) -> None:
+        if self.snapshots:  # the oldest one gives way
+            self.earlier[self.ended % self.snapshots].load_state_dict(nn.ModuleList(self._present()).state_dict())
+        self.ended += 1
 
     def begin_generation(self, steps: int) -> None:
-        self.held_until = round(self.hold * steps)
+        self.steps, self.held_until = [0] * self.passes, round(self.hold * steps)
 
     def trained(self, number: int) -> list[nn.Parameter]:
         return [weight for weight in self.networks[number].parameters() if weight.requires_grad]
@@ -220,9 +233,8 @@ class ELR(Method):
 
     @property
     def predictors(self) -> list[nn.Module]:
-        if self.predict_with == "networks":
-            return list(self.networks)
-        return [averaged.module for averaged in self.averaged]  # type: ignore[misc]
+        earlier = self.earlier[: min(self.ended, self.snapshots)]
+        return [*self._present(), *(network for copies in earlier for network in copies)]  # type: ignore[attr-defined]
 
     def pred_probs(self, index: Tensor) -> Tensor | None:
         if not self.ensembling:
@@ -233,13 +245,22 @@ class ELR(Method):
         return (targets / totals.clamp(min=1e-12)).where(totals > 0, 1.0 / targets.shape[2]).mean(dim=0)
 
     def get_extra_state(self) -> Tensor:
-        return torch.tensor([*self.steps, self.held_until])
+        return torch.tensor([*self.steps, self.held_until, self.ended])
 
     def set_extra_state(self, state: Tensor) -> None:
-        *self.steps, self.held_until = state.tolist()
+        *self.steps, self.held_until, self.ended = state.tolist()
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={getattr(self, name)}" for name in _SWITCHES)
+
+    def _present(self) -> list[nn.Module]:
+        """The networks of this generation that predict."""
+        if self.predict_with == "networks":
+            return list(self.networks)
+        return [averaged.module for averaged in self.averaged]  # type: ignore[misc]
+
+    def _copies(self) -> nn.ModuleList:
+        return copy.deepcopy(nn.ModuleList(self._present())).requires_grad_(False)
 
     def _source(self) -> nn.Module:
         """Whose outputs make the targets of the present pass's network."""
@@ -277,6 +298,7 @@ class ELR(Method):
             "gamma_ramp": (self.gamma_ramp >= 0, "a number of steps >= 0; the paper has 40,000"),
             "lam_ramp": (self.lam_ramp >= 0, "a number of steps >= 0; the paper has 40,000"),
             "hold": (0.0 <= self.hold <= 1.0, "a share of a generation in [0, 1]"),
+            "snapshots": (self.snapshots >= 0, "a number of generations >= 0"),
             "target_from": (self.target_from in ("own", "peer"), '"own" or "peer"'),
             "predict_with": (self.predict_with in ("networks", "averaged"), '"networks" or "averaged"'),
         }

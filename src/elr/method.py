@@ -64,8 +64,11 @@ class Method(nn.Module, ABC):
         return [weight for weight in self.parameters() if weight.requires_grad]
 
     def first_state(self) -> dict[str, Any]:
-        """The part of `state_dict()` that a new generation sets back: all but what is known of single examples."""
+        """The part of `state_dict()` that a new generation sets back: all but what outlives one."""
         return self.state_dict()
+
+    def end_generation(self) -> None:
+        """Called before training starts again; the networks are still as this generation leaves them."""
 
     def begin_generation(self, steps: int) -> None:
         """Called when training starts again from `first_state`, for `steps` steps in each pass."""

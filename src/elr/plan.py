@@ -55,6 +55,7 @@ class MethodConfig:
     lam_ramp: int = 0
     mixup: float = 0.0
     hold: float = 0.0
+    snapshots: int = 0
     refine_labels: bool = False
     predict_with: str = "networks"
 
@@ -173,6 +174,11 @@ class Plan:
             probe_period=self.probe_period,
             folder=folder,
         )
+
+    def predictors(self) -> list[nn.Module]:
+        """As many networks as predict at the end of the run, to load their weights into."""
+        generations = 1 + min(self.method.snapshots, self.training.generations - 1)
+        return [self.network.build(generator_seed=0) for _ in range(generations * self.method.networks)]
 
     def networks(self) -> list[nn.Module]:
         """The networks with their first weights."""

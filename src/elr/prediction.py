@@ -46,7 +46,7 @@ def predict(folder: str | Path, data: Data) -> pd.DataFrame:
     examples = encoder.encode(
         raw, name=data_name(data), label_name=options.label_name, with_labels=options.label is not None
     )
-    networks = nn.ModuleList(plan.networks())
+    networks = nn.ModuleList(plan.predictors())
     try:
         networks.load_state_dict(artifacts.read_tensors(folder / artifacts.MODEL_FILE))
     except RuntimeError as error:

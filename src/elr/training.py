@@ -224,7 +224,8 @@ class Training:
         return [self.method.first_state(), *(part.state_dict() for part in (*self.optimizers, *self.schedulers))]
 
     def _begin_generation(self) -> None:
-        """Start again, but for what the method knows of the examples."""
+        """Start again, but for what the method keeps."""
+        self.method.end_generation()
         weights, *others = deepcopy(self.first_states)  # type: ignore[misc]  # a loaded state may be taken, not copied
         self.method.load_state_dict(weights, strict=False)
         for part, state in zip((*self.optimizers, *self.schedulers), others, strict=True):
