@@ -84,6 +84,7 @@ def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
     hidden = run["network"].get("hidden")
     described = plan.method.described()
     done = [name for name, value in run["augmentation"].items() if value]
+    generations = training.get("generations", 1)
     return {
         "method": described.pop("name"),
         "network": run["network"]["name"] + (f" {'-'.join(map(str, hidden))}" if hidden else ""),
@@ -93,6 +94,7 @@ def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
             key: training[key]
             for key in ("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "schedule")
         },
+        **({"generations": generations} if generations > 1 else {}),
         "seed": training["seed"],
         "elr": run["elr_version"],
         "torch": run["versions"]["torch"],
