@@ -3,7 +3,8 @@
     python benchmarks/search.py --data PATH --recipe fast-cifar10-sym40-elr --rows 11000 --holdout 0.1 \
         --try method.lam=1 --try method.lam=3 --try method.lam=3,training.learning_rate=0.03 [--widths 32,64,128]
 
-Each --try changes fields of the recipe (`elr.experiment.Recipe`): NAME=VALUE or PART.NAME=VALUE, several with commas.
+Each --try changes fields of the recipe (`elr.experiment.Recipe`): NAME=VALUE or PART.NAME=VALUE, several with commas,
+such as training.epochs=14,training.generations=1,method.hold=0,method.snapshots=0.
 Prints for each the held-out agreement at every probe and at the last epoch, and the seconds. The runs are kept in --out
 and go on where they were stopped.
 """
@@ -21,14 +22,14 @@ from elr.recipes import RECIPES
 
 def changed(recipe: Recipe, text: str) -> Recipe:
     """The recipe with the changes of one --try."""
+    fields: dict[str, dict[str, Any]] = {}
     for assignment in filter(None, text.split(",")):
         place, _, value = assignment.partition("=")
         part, _, name = place.rpartition(".")
-        fields = {name: parsed(value)}
-        recipe = dataclasses.replace(
-            recipe, **({part: dataclasses.replace(getattr(recipe, part), **fields)} if part else fields)
-        )
-    return recipe
+        fields.setdefault(part, {})[name] = parsed(value)
+    own = fields.pop("", {})
+    parts = {part: dataclasses.replace(getattr(recipe, part), **values) for part, values in fields.items()}
+    return dataclasses.replace(recipe, **parts, **own)
 
 
 def parsed(text: str) -> Any:
@@ -55,8 +56,9 @@ if __name__ == "__main__":
     parser.add_argument("--out", default="search")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    widths = tuple(map(int, arguments.widths.split(","))) if arguments.widths else None
-    base = dataclasses.replace(RECIPES[arguments.recipe], widths=widths)
+    base = RECIPES[arguments.recipe]
+    if arguments.widths:
+        base = dataclasses.replace(base, widths=tuple(map(int, arguments.widths.split(","))))
     changes = Changes(seed=arguments.seed, num_examples=arguments.rows, holdout=arguments.holdout)
     rows = []
     for text in arguments.tries or [""]:

@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 import tiny_cifar
 from elr.cli import app
 from elr.datasets import CIFAR10_CLASSES
+from elr.plan import MethodConfig
 from elr.recipes import RECIPES
 
 ELR = [sys.executable, "-m", "elr"]
@@ -504,9 +505,19 @@ def small(monkeypatch):
     """A recipe of the list with batches that the made data fill."""
     name = "fast-cifar10-sym40-elr"
     recipe = RECIPES[name]
-    training = replace(recipe.training, batch_size=10, epochs=2, optimizer="sgd")
+    training = replace(recipe.training, batch_size=10, epochs=2, generations=2, optimizer="sgd")
     monkeypatch.setitem(
-        RECIPES, name, replace(recipe, training=training, probe_period=1, network="linear", whiten=False)
+        RECIPES,
+        name,
+        replace(
+            recipe,
+            training=training,
+            method=MethodConfig(hold=0.5, snapshots=1),
+            probe_period=1,
+            network="linear",
+            widths=None,
+            whiten=False,
+        ),
     )
     return name
 

@@ -4,6 +4,7 @@ import copy
 import itertools
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,12 +13,15 @@ from blobs import C, N, examples, network
 from elr import artifacts, checkpoints
 from elr.datasets import CIFAR10_CLASSES
 from elr.elr import ELR
-from elr.errors import ArgumentError
+from elr.encoding import Encoder
+from elr.errors import ArgumentError, CheckpointError
 from elr.experiment import Changes, run_recipe
 from elr.method import LossMethod
 from elr.networks import NetworkSpec
-from elr.plan import MethodConfig
+from elr.plan import Augmentation, MethodConfig, Plan
 from elr.prediction import predict
+from elr.raw import ReadOptions
+from elr.reading import read_data
 from elr.recipes import RECIPES
 from elr.settings import TrainingConfig
 from elr.training import Training
@@ -141,7 +145,11 @@ def test_a_resumed_run_ends_as_an_unbroken_one(name, at, tmp_path, monkeypatch):
     training = training_of(method_of(name), tmp_path)
     with pytest.raises(Stopped):
         training.run(on_progress=stop)
-    resumed = training_of(method_of(name), tmp_path)
+    other = method_of(name)  # of other first weights: those of the run are in its checkpoint
+    with torch.no_grad():
+        for weight in other.parameters():
+            weight.add_(1.0)
+    resumed = training_of(other, tmp_path)
     resumed.run(resume=True)
     assert len(resumed.history) == 4
     assert_equal(state_of(resumed), state_of(whole))
@@ -181,22 +189,56 @@ def test_the_oldest_snapshot_gives_way():
 
 
 def test_a_folder_holds_every_network_that_predicts(tmp_path):
-    """What elr predict says is what the run said at its end."""
+    """What elr predict says is the mean of the networks in the file, and what the run said at its end."""
+    training = TrainingConfig(
+        epochs=3, generations=3, batch_size=10, optimizer="muon", precision="float32", device="cpu"
+    )
     recipe = replace(
         RECIPES["fast-cifar10-sym40-elr"],
         widths=(8, 8, 8),
-        training=TrainingConfig(epochs=2, generations=2, batch_size=10, optimizer="muon", device="cpu"),
-        method=MethodConfig(hold=0.5, snapshots=1),
-        whiten=False,
+        training=training,
+        augmentation=Augmentation(),
+        method=MethodConfig(hold=0.5, snapshots=2),
     )
     images = tiny_cifar.write_parquet(tmp_path / "cifar")
     fitted = run_recipe(recipe, data=images, out=tmp_path / "run")
     predicted = predict(tmp_path / "run", images / "test.parquet")
-    assert len(artifacts.read_tensors(tmp_path / "run" / artifacts.MODEL_FILE)) == 2 * len(
-        NetworkSpec("fast", 10, in_channels=3, widths=(8, 8, 8)).build(generator_seed=0).state_dict()
-    )
+    weights = artifacts.read_tensors(tmp_path / "run" / artifacts.MODEL_FILE)
+    encoder = Encoder.load(tmp_path / "run", fitted.run["encoder"])
+    inputs = encoder.transform()(read_data(images / "test.parquet", ReadOptions(label="label")).images)
+    probs = []
+    for number in range(3):
+        one = NetworkSpec("fast", 10, in_channels=3, widths=(8, 8, 8)).build(generator_seed=1)
+        one.load_state_dict(
+            {name.split(".", 1)[1]: value for name, value in weights.items() if name.startswith(f"{number}.")}
+        )
+        one.eval()
+        with torch.no_grad():
+            probs.append(one(inputs).softmax(dim=1))
+    assert not torch.allclose(probs[0], probs[1], atol=1e-3)
+    assert not torch.allclose(probs[1], probs[2], atol=1e-3)
+    columns = [f"prob_{name}" for name in CIFAR10_CLASSES]
+    np.testing.assert_allclose(predicted[columns].to_numpy(), torch.stack(probs).mean(dim=0).numpy(), atol=1e-5)
     right = [CIFAR10_CLASSES[label] for label in tiny_cifar.labels_of(20)]
     assert fitted.results["test_accuracy_last"] == pytest.approx((predicted["predicted_label"] == right).mean())
+
+
+def test_a_run_of_a_version_without_generations_is_given_back(tmp_path):
+    recipe = replace(
+        RECIPES["cifar10-sym40-elr"],
+        network="linear",
+        training=TrainingConfig(epochs=1, batch_size=10, device="cpu"),
+    )
+    images = tiny_cifar.write_parquet(tmp_path / "cifar")
+    run_recipe(recipe, data=images, out=tmp_path / "run")
+    file = tmp_path / "run" / artifacts.RUN_FILE
+    found = artifacts.read_json(file)
+    del found["training"]["generations"], found["method"]["hold"], found["method"]["snapshots"]
+    artifacts.write_json(file, found)
+    assert run_recipe(recipe, data=images, out=tmp_path / "run").results == found["results"]
+    changed = replace(recipe, training=replace(recipe.training, epochs=2, generations=2))
+    with pytest.raises(CheckpointError, match=r"training\.generations was 1, now 2"):
+        run_recipe(changed, data=images, out=tmp_path / "run")
 
 
 def test_a_method_without_memory_begins_anew_altogether(around):
@@ -214,13 +256,63 @@ def test_generations_that_do_not_divide_the_epochs_are_refused():
         TrainingConfig(generations=0)
 
 
-def test_hold_out_of_range_is_refused():
-    with pytest.raises(ArgumentError, match=r"hold is 1.5: expected a share of a generation in \[0, 1\]"):
-        method_of(hold=1.5)
+@pytest.mark.parametrize("hold", [1.5, -0.1, float("nan")])
+def test_hold_out_of_range_is_refused(hold):
+    with pytest.raises(ArgumentError, match=rf"hold is {hold}: expected a share of a generation in \[0, 1\]"):
+        method_of(hold=hold)
+
+
+@pytest.mark.parametrize("snapshots", [-1, 1.0, True])
+def test_snapshots_are_a_number_of_generations(snapshots):
+    with pytest.raises(ArgumentError, match=f"snapshots is {snapshots}: expected a number of generations"):
+        method_of(snapshots=snapshots)
+    with pytest.raises(ArgumentError, match=f"snapshots={snapshots}: expected a number of generations"):
+        MethodConfig(snapshots=snapshots)
+
+
+def test_settings_that_would_do_nothing_are_refused():
+    with pytest.raises(ArgumentError, match="hold keeps targets for a while"):
+        method_of(hold=0.5, ensembling=False, gamma=0.9)
+    with pytest.raises(ArgumentError, match="'cross_entropy' has snapshots=1"):
+        MethodConfig(name="cross_entropy", snapshots=1)
+    with pytest.raises(ArgumentError, match="snapshots is 2, generations 2: expected fewer snapshots"):
+        Plan(
+            method=MethodConfig(snapshots=2),
+            network=NetworkSpec("linear", 3, num_features=2),
+            training=TrainingConfig(epochs=2, generations=2),
+            augmentation=Augmentation(),
+        )
+    with pytest.raises(ArgumentError, match=r"milestones are \(2,\), and a generation has 2 epochs"):
+        TrainingConfig(epochs=4, generations=2, schedule="multistep", milestones=(2,))
+
+
+def test_a_state_of_another_number_of_counters_is_refused():
+    method = method_of("elr_plus")
+    state = method.state_dict() | {"_extra_state": torch.tensor([3, 4])}
+    with pytest.raises(ArgumentError, match="has 2 counters, expected 4"):
+        method.load_state_dict(state)
+
+
+def test_a_broken_off_generation_is_not_begun_twice(around):
+    class Stopped(Exception):
+        pass
+
+    def stop(progress):
+        if progress.step == 14:
+            raise Stopped
+
+    training = training_of(method_of("snapshots"))
+    with pytest.raises(Stopped):
+        training.run(on_progress=stop)
+    training.run()
+    assert len(around) == 3
+    assert training.method.ended == 1
 
 
 def test_a_recipe_of_another_length_keeps_generations_that_divide_it():
     recipe = RECIPES["fast-cifar10-sym40-elr"]
     assert recipe.training.generations == 3
     assert Changes(epochs=6).apply(recipe).training.generations == 3
-    assert Changes(epochs=1).apply(recipe).training.generations == 1
+    one = Changes(epochs=1).apply(recipe)
+    assert one.training.generations == 1
+    assert (one.method.hold, one.method.snapshots) == (0.0, 0)

@@ -60,7 +60,11 @@ class ELR(Method):
     over the data, one for each network, in different orders. Both networks see the same given labels and the same rows.
 
     Eval mode changes no state. Beside the networks this stores 4 bytes for each of their parameters again if gamma > 0,
-    and 4 N C bytes for each network if `ensembling`.
+    4 N C bytes for each network if `ensembling`, and a copy of all that predicts for each of the `snapshots`.
+
+    Generations (`hold`, `snapshots`) are made by the training loop, ours if `TrainingConfig.generations` > 1. Another
+    loop keeps a copy of `first_state()`; to start again it calls `end_generation()`, loads that copy with strict=False,
+    makes its optimizers anew and calls `begin_generation(steps)`. The ramps start again with each.
 
     Args:
         network: gives logits (B, C).
@@ -181,7 +185,7 @@ class ELR(Method):
 
     def end_generation(self) -> None:
         if self.snapshots:  # the oldest one gives way
-            self.earlier[self.ended % self.snapshots].load_state_dict(nn.ModuleList(self._present()).state_dict())
+            self.earlier[self.ended % self.snapshots].load_state_dict(self._copies().state_dict())
         self.ended += 1
 
     def begin_generation(self, steps: int) -> None:
@@ -248,7 +252,13 @@ class ELR(Method):
         return torch.tensor([*self.steps, self.held_until, self.ended])
 
     def set_extra_state(self, state: Tensor) -> None:
-        *self.steps, self.held_until, self.ended = state.tolist()
+        values = state.tolist()
+        if len(values) != self.passes + 2:
+            raise ArgumentError(
+                f"the state of a method of {self.passes} network(s) has {len(values)} counters, expected "
+                f"{self.passes + 2}: it is of another method, or of an earlier version of elr"
+            )
+        *self.steps, self.held_until, self.ended = values
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={getattr(self, name)}" for name in _SWITCHES)
@@ -298,7 +308,7 @@ class ELR(Method):
             "gamma_ramp": (self.gamma_ramp >= 0, "a number of steps >= 0; the paper has 40,000"),
             "lam_ramp": (self.lam_ramp >= 0, "a number of steps >= 0; the paper has 40,000"),
             "hold": (0.0 <= self.hold <= 1.0, "a share of a generation in [0, 1]"),
-            "snapshots": (self.snapshots >= 0, "a number of generations >= 0"),
+            "snapshots": (type(self.snapshots) is int and self.snapshots >= 0, "a number of generations >= 0"),
             "target_from": (self.target_from in ("own", "peer"), '"own" or "peer"'),
             "predict_with": (self.predict_with in ("networks", "averaged"), '"networks" or "averaged"'),
         }
@@ -311,6 +321,10 @@ class ELR(Method):
             raise ArgumentError("the peer is the network itself: expected a second one, with weights of its own")
         if self.predict_with == "averaged" and not self.gamma:
             raise ArgumentError('predict_with is "averaged", but gamma is 0: set gamma, or take "networks"')
+        if self.hold and not self.ensembling:
+            raise ArgumentError(
+                "hold keeps targets for a while, and without ensembling there are none to keep: leave one of them out"
+            )
         if not self.ensembling and not self.gamma and self.target_from == "own":
             raise ArgumentError(
                 "without ensembling and averaging, a network's own targets would be its present outputs: expected "

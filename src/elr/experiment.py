@@ -96,10 +96,13 @@ class Changes:
         asked = {"epochs": self.epochs, "precision": self.precision, "device": self.device}
         changed: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
         epochs = changed.get("epochs", recipe.training.epochs)
-        milestones = tuple(epoch for epoch in recipe.training.milestones if epoch < epochs)
-        generations = recipe.training.generations if epochs % recipe.training.generations == 0 else 1
+        generations, method = recipe.training.generations, recipe.method
+        if epochs % generations:
+            generations, method = 1, replace(method, hold=0.0, snapshots=0)
+        milestones = tuple(epoch for epoch in recipe.training.milestones if epoch < epochs // generations)
         training = replace(recipe.training, seed=self.seed, milestones=milestones, generations=generations, **changed)
-        return replace(recipe, training=training, holdout=recipe.holdout if self.holdout is None else self.holdout)
+        holdout = recipe.holdout if self.holdout is None else self.holdout
+        return replace(recipe, method=method, training=training, holdout=holdout)
 
 
 def run_recipe(

@@ -64,6 +64,10 @@ class MethodConfig:
             raise ArgumentError(f"method is {self.name!r}: expected one of {', '.join(_KINDS)}")
         if self.networks not in (1, 2) or (self.networks == 2 and self.name != "elr"):
             raise ArgumentError(f"{self.name!r} has {self.networks!r} networks: expected 1, or 2 for elr")
+        if type(self.snapshots) is not int or self.snapshots < 0 or (self.snapshots and self.name != "elr"):
+            raise ArgumentError(
+                f"{self.name!r} has snapshots={self.snapshots!r}: expected a number of generations, 0 or more, for elr"
+            )
 
     def build(self, networks: Sequence[nn.Module], *, num_examples: int, num_classes: int) -> Method:
         """The method over these networks."""
@@ -139,6 +143,11 @@ class Plan:
     def __post_init__(self) -> None:
         if self.probe_period < 1:
             raise ArgumentError(f"probe_period is {self.probe_period}: expected at least 1 epoch")
+        if self.method.snapshots >= self.training.generations:
+            raise ArgumentError(
+                f"snapshots is {self.method.snapshots}, generations {self.training.generations}: expected fewer "
+                "snapshots, which are of earlier generations"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as run.json holds them."""
@@ -177,8 +186,8 @@ class Plan:
 
     def predictors(self) -> list[nn.Module]:
         """As many networks as predict at the end of the run, to load their weights into."""
-        generations = 1 + min(self.method.snapshots, self.training.generations - 1)
-        return [self.network.build(generator_seed=0) for _ in range(generations * self.method.networks)]
+        count = self.method.networks * (1 + self.method.snapshots)
+        return [self.network.build(generator_seed=0) for _ in range(count)]
 
     def networks(self) -> list[nn.Module]:
         """The networks with their first weights."""

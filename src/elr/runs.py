@@ -21,7 +21,7 @@ from elr import artifacts
 from elr.audit import Audit, audit_labels, score_suspects
 from elr.checkpoints import remove_checkpoints
 from elr.diagnostics import fractions
-from elr.errors import CheckpointError, OutputError
+from elr.errors import CheckpointError, ELRError, OutputError
 from elr.plan import Plan
 from elr.raw import RawData
 from elr.tasks import Task
@@ -162,6 +162,7 @@ def _open_folder(out: Path, description: dict[str, Any], *, resume: bool) -> dic
 
 def _differences(found: dict[str, Any], description: dict[str, Any]) -> list[str]:
     """What is not as it was, in words. Where data come from may change, if they are the same."""
+    found = _with_defaults(found)
     differences = [
         f"{part}.{key} was {old!r}, now {new!r}"
         for part in ("config", "method", "training", "network", "augmentation", "data")
@@ -175,6 +176,15 @@ def _differences(found: dict[str, Any], description: dict[str, Any]) -> list[str
     ]
     same_data = found.get("data", {}).get("sha256") == description["data"]["sha256"]
     return [words for words in differences if not (same_data and words.startswith(("data.source", "data.test")))]
+
+
+def _with_defaults(run: dict[str, Any]) -> dict[str, Any]:
+    """A run.json as this version would have written it: with the settings that it did not know yet, at rest."""
+    try:
+        plan = Plan.from_json(run).to_json()
+    except (ELRError, KeyError, TypeError):
+        return run  # the comparison will say what is wrong with it
+    return run | json.loads(json.dumps(plan))
 
 
 def _measures(training: Training, task: Task, audit: Audit) -> dict[str, float]:

@@ -23,7 +23,7 @@ from elr.optimizers import ConvolutionalMuon
 OPTIMIZERS = ("sgd", "muon")
 SCHEDULES = ("cosine", "restarts", "multistep", "onecycle", "triangle", "constant")
 PEAK = 0.1
-"""Share of the run after which the triangle schedule is at its peak."""
+"""Share of a generation after which the triangle schedule is at its peak."""
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -43,10 +43,10 @@ class TrainingConfig:
         momentum: in [0, 1). Default 0.9 (same).
         nesterov: whether momentum is Nesterov's; muon's always is.
         weight_decay: >= 0. Default 1e-3 (same).
-        schedule: "cosine" to 0 over the run; "restarts" (cosine, period `period`, down to learning_rate / 20: the
+        schedule: "cosine" to 0 over a generation; "restarts" (cosine, period `period`, down to learning_rate / 20: the
             paper's ELR*); "multistep" (times `decay` at `milestones`); "onecycle" (up, then down to 0, by cosines);
             "triangle" (the same by straight lines, as the speed runs do); "constant".
-        milestones: epochs at which "multistep" decays.
+        milestones: epochs of a generation at which "multistep" decays.
         decay: factor at a milestone. Default 0.01 (same).
         period: epochs between restarts. Default 10 (same).
         precision: "float32", "bfloat16" (autocast, with channels_last for images), or "auto": bfloat16 where the
@@ -79,7 +79,7 @@ class TrainingConfig:
         ranges = {
             "epochs": (self.epochs >= 1, "at least 1"),
             "generations": (
-                self.generations >= 1 and self.epochs % self.generations == 0,
+                type(self.generations) is int and self.generations >= 1 and self.epochs % self.generations == 0,
                 f"at least 1, and a divisor of the {self.epochs} epochs",
             ),
             "batch_size": (self.batch_size >= 2, "at least 2"),
@@ -99,6 +99,11 @@ class TrainingConfig:
         for name, (holds, expected) in ranges.items():
             if not holds:
                 raise ArgumentError(f"{name} is {getattr(self, name)!r}: expected {expected}")
+        if self.generations > 1 and any(epoch >= self.generation_epochs for epoch in self.milestones):
+            raise ArgumentError(
+                f"milestones are {self.milestones}, and a generation has {self.generation_epochs} epochs: expected "
+                "epochs of a generation"
+            )
 
     @property
     def generation_epochs(self) -> int:
@@ -141,5 +146,5 @@ class TrainingConfig:
 
 
 def _triangle(share: float) -> float:
-    """Up over the first tenth of the run, down to 0 over the rest."""
+    """Up over the first tenth, down to 0 over the rest."""
     return share / PEAK if share < PEAK else (1.0 - share) / (1.0 - PEAK)

@@ -59,30 +59,29 @@ class Progress:
     record: Record
 
 
+_KEPT = ("epoch", "generation", "first", "probe_labels", "probe_epochs")
+
+
 @dataclass
 class _State:
     """What a checkpoint holds beside networks, targets, optimizer and schedule."""
 
     monitor: Monitor
     epoch: int = 0
+    generation: int = 0
+    first: list[dict[str, Any]] = field(default_factory=list)
     history: list[Record] = field(default_factory=list)
     probe_labels: list[Tensor] = field(default_factory=list)
     probe_epochs: list[int] = field(default_factory=list)
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "epoch": self.epoch,
-            "history": json.dumps(self.history),
-            "probe_labels": list(self.probe_labels),
-            "probe_epochs": list(self.probe_epochs),
-            "monitor": self.monitor.state_dict(),
-        }
+        kept = {name: getattr(self, name) for name in _KEPT}
+        return kept | {"history": json.dumps(self.history), "monitor": self.monitor.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.epoch = state["epoch"]
+        for name in _KEPT:
+            setattr(self, name, state[name])
         self.history = json.loads(state["history"])
-        self.probe_labels = list(state["probe_labels"])
-        self.probe_epochs = list(state["probe_epochs"])
         self.monitor.load_state_dict(state["monitor"])
 
 
@@ -173,7 +172,8 @@ class Training:
             for module in self.method.modules():
                 if isinstance(module, Targets):
                     module.distribute(dist.group.WORLD)
-        self.first_states = deepcopy(self._states()) if self.config.generations > 1 else None
+        if self.config.generations > 1:
+            self.state.first = deepcopy(self._states())
 
     @property
     def history(self) -> list[Record]:
@@ -226,7 +226,7 @@ class Training:
     def _begin_generation(self) -> None:
         """Start again, but for what the method keeps."""
         self.method.end_generation()
-        weights, *others = deepcopy(self.first_states)  # type: ignore[misc]  # a loaded state may be taken, not copied
+        weights, *others = deepcopy(self.state.first)  # a loaded state may be taken, not copied
         self.method.load_state_dict(weights, strict=False)
         for part, state in zip((*self.optimizers, *self.schedulers), others, strict=True):
             part.load_state_dict(state)
@@ -237,8 +237,9 @@ class Training:
         started = time.perf_counter()
         done = self.state.epoch * self.steps_per_epoch * self.method.passes
         torch.manual_seed(_mix(self.config.seed, self.state.epoch, 1 + self.accelerator.process_index))
-        if self.first_states and self.state.epoch and self.state.epoch % self.config.generation_epochs == 0:
+        if self.state.epoch // self.config.generation_epochs > self.state.generation:
             self._begin_generation()
+            self.state.generation += 1
         self.method.begin_epoch(self.state.epoch, _TrainingView(self))
         self.step_module.train()
         rate = self.optimizers[0].param_groups[0]["lr"]
