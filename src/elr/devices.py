@@ -101,13 +101,10 @@ def is_convolutional(network: nn.Module) -> bool:
 def threads_for(network: nn.Module) -> Iterator[None]:
     """Compute small perceptrons in one thread: more only wait for one another, and crawl where a core is shared."""
     threads = torch.get_num_threads()
-    small = not is_convolutional(network) and _trained(network) < SMALL_NETWORK
+    trained = sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+    small = not is_convolutional(network) and trained < SMALL_NETWORK
     torch.set_num_threads(1 if small else threads)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _trained(network: nn.Module) -> int:
-    return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
