@@ -31,6 +31,7 @@ SETTINGS = {
     "averaged": {"hold": 0.5, "gamma": 0.9, "gamma_ramp": 5},
     "elr_plus": {"hold": 0.5, "gamma": 0.9, "mixup": 1.0},
     "snapshots": {"hold": 0.5, "snapshots": 1},
+    "posterior": {"hold": 0.5, "posterior": True},
     "all": {"hold": 0.5, "snapshots": 1, "gamma": 0.9, "mixup": 1.0, "predict_with": "averaged"},
 }
 
@@ -84,7 +85,7 @@ def test_all_but_the_targets_begins_anew(name, around):
     kept = {key for key in first if key.startswith("losses.")}
     assert len(kept) == len(training.method.stores)
     for key in kept:
-        assert torch.equal(before[key], after[key])
+        assert torch.equal(before[key], after[key]) != training.method.posterior
         assert before[key].abs().sum() > 0
     for key in first.keys() - kept - {"_extra_state"} - {key for key in first if key.startswith("earlier.")}:
         assert torch.equal(after[key], first[key]), key
@@ -234,6 +235,7 @@ def test_a_run_of_a_version_without_generations_is_given_back(tmp_path):
     file = tmp_path / "run" / artifacts.RUN_FILE
     found = artifacts.read_json(file)
     del found["training"]["generations"], found["method"]["hold"], found["method"]["snapshots"]
+    del found["method"]["posterior"]
     artifacts.write_json(file, found)
     assert run_recipe(recipe, data=images, out=tmp_path / "run").results == found["results"]
     changed = replace(recipe, training=replace(recipe.training, epochs=2, generations=2))
@@ -315,4 +317,4 @@ def test_a_recipe_of_another_length_keeps_generations_that_divide_it():
     assert Changes(epochs=6).apply(recipe).training.generations == 3
     one = Changes(epochs=1).apply(recipe)
     assert one.training.generations == 1
-    assert (one.method.hold, one.method.snapshots) == (0.0, 0)
+    assert (one.method.hold, one.method.snapshots, one.method.posterior) == (0.0, 0, False)

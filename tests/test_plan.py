@@ -26,6 +26,7 @@ EVERY_SWITCH = MethodConfig(
     beta=0.9,
     clamp=1e-3,
     hold=0.5,
+    posterior=True,
     snapshots=2,
     target_from="own",
     ensembling=True,

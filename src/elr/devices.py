@@ -108,3 +108,8 @@ def threads_for(network: nn.Module) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def mixed_seed(*numbers: int) -> int:
+    """One seed from several numbers, without the coincidences that adding them would have."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

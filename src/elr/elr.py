@@ -16,7 +16,8 @@ from elr.batch import Batch, Inputs, Mixing, draw_mixing
 from elr.errors import ArgumentError
 from elr.loss import ELRLoss, check_weights
 from elr.losses import elr_loss
-from elr.method import Method, Step
+from elr.method import Method, Step, View
+from elr.posterior import TransitionCounts, label_posterior
 from elr.targets import DenseTargets, Targets
 
 _SWITCHES = (
@@ -30,6 +31,7 @@ _SWITCHES = (
     "lam_ramp",
     "mixup",
     "hold",
+    "posterior",
     "snapshots",
     "refine_labels",
     "predict_with",
@@ -62,9 +64,9 @@ class ELR(Method):
     Eval mode changes no state. Beside the networks this stores 4 bytes for each of their parameters again if gamma > 0,
     4 N C bytes for each network if `ensembling`, and a copy of all that predicts for each of the `snapshots`.
 
-    Generations (`hold`, `snapshots`) are made by the training loop, ours if `TrainingConfig.generations` > 1. Another
-    loop keeps a copy of `first_state()`; to start again it calls `end_generation()`, loads that copy with strict=False,
-    makes its optimizers anew and calls `begin_generation(steps)`. The ramps start again with each.
+    Generations (`hold`, `posterior`, `snapshots`) are made by the training loop, ours if `TrainingConfig.generations`
+    > 1. Another loop keeps a copy of `first_state()`; to start again it calls `end_generation(view)`, loads that copy
+    with strict=False, makes its optimizers anew and calls `begin_generation(steps)`. The ramps start again with each.
 
     Args:
         network: gives logits (B, C).
@@ -85,6 +87,9 @@ class ELR(Method):
         mixup: alpha of mixup's Beta distribution; 0: none. The paper has 1.
         hold: share of a later generation (see `elr.settings.TrainingConfig`) through which the targets stay as the
             generation before it left them, in [0, 1]; new weights would spoil them at first.
+        posterior: whether a generation ends by setting the targets to what all networks that predict say of each
+            example in eval mode, weighed with its given label by Bayes' rule (`elr.posterior.label_posterior`): where
+            the networks hesitate between the given label and another, the label decides. Needs no noise rate.
         snapshots: of how many earlier generations the networks, as they ended, take part in predictions, >= 0 (snapshot
             ensemble).
         refine_labels: whether mixed labels y become y t / sum(y t); the authors do so where C = 100. Class numbers that
@@ -127,6 +132,7 @@ class ELR(Method):
         lam_ramp: int = 0,
         mixup: float = 0.0,
         hold: float = 0.0,
+        posterior: bool = False,
         snapshots: int = 0,
         refine_labels: bool = False,
         predict_with: str = "networks",
@@ -144,6 +150,7 @@ class ELR(Method):
         self.lam_ramp = lam_ramp
         self.mixup = mixup
         self.hold = hold
+        self.posterior = posterior
         self.snapshots = snapshots
         self.refine_labels = refine_labels
         self.predict_with = predict_with
@@ -183,7 +190,9 @@ class ELR(Method):
         outlives = ("losses.", "earlier.", "_extra_state")
         return {name: value for name, value in self.state_dict().items() if not name.startswith(outlives)}
 
-    def end_generation(self) -> None:
+    def end_generation(self, view: View) -> None:
+        if self.posterior:
+            self._weigh_targets(view)
         if self.snapshots:  # the oldest one gives way
             self.earlier[self.ended % self.snapshots].load_state_dict(self._copies().state_dict())
         self.ended += 1
@@ -285,6 +294,25 @@ class ELR(Method):
         targets = store.update(index, probs, beta=self.beta) if update else store.read(index)
         return targets.to(probs.device)
 
+    @torch.no_grad()
+    def _weigh_targets(self, view: View) -> None:
+        """Set the targets to the posterior of the true class, given what the networks and the labels say."""
+        was_training = self.training
+        self.eval()
+        counts = TransitionCounts(self.losses[0].targets.num_classes)  # type: ignore[union-attr, arg-type]
+        seen: list[tuple[Tensor, Tensor]] = []
+        for batch in view.batches():
+            probs = self.predict(batch.inputs)
+            counts.add(probs, batch.labels)
+            seen.append((batch.index, batch.labels))
+            for store in self.stores:
+                store.update(batch.index, probs, beta=0.0)
+        transitions = counts.transitions
+        for index, labels in seen:
+            for store in self.stores:
+                store.update(index, label_posterior(store.read(index), labels, transitions), beta=0.0)
+        self.train(was_training)
+
     def _mixed(self, batch: Batch, targets: Tensor, mixing: Mixing | None) -> tuple[Inputs, Tensor, Tensor]:
         """Inputs, labels (B, C) and targets after mixup and refinement, as far as they are switched on."""
         inputs, labels = batch.inputs, batch.labels
@@ -324,6 +352,10 @@ class ELR(Method):
         if self.hold and not self.ensembling:
             raise ArgumentError(
                 "hold keeps targets for a while, and without ensembling there are none to keep: leave one of them out"
+            )
+        if self.posterior and not self.ensembling:
+            raise ArgumentError(
+                "posterior sets the targets anew, and without ensembling there are none: leave one of them out"
             )
         if not self.ensembling and not self.gamma and self.target_from == "own":
             raise ArgumentError(

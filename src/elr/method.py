@@ -67,8 +67,11 @@ class Method(nn.Module, ABC):
         """The part of `state_dict()` that a new generation sets back: all but what outlives one."""
         return self.state_dict()
 
-    def end_generation(self) -> None:
-        """Called before training starts again; the networks are still as this generation leaves them."""
+    def end_generation(self, view: View) -> None:
+        """Called before training starts again; the networks are still as this generation leaves them.
+
+        The caller sets autocast.
+        """
 
     def begin_generation(self, steps: int) -> None:
         """Called when training starts again from `first_state`, for `steps` steps in each pass."""

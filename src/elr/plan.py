@@ -55,6 +55,7 @@ class MethodConfig:
     lam_ramp: int = 0
     mixup: float = 0.0
     hold: float = 0.0
+    posterior: bool = False
     snapshots: int = 0
     refine_labels: bool = False
     predict_with: str = "networks"
@@ -68,6 +69,8 @@ class MethodConfig:
             raise ArgumentError(
                 f"{self.name!r} has snapshots={self.snapshots!r}: expected a number of generations, 0 or more, for elr"
             )
+        if self.posterior and self.name != "elr":
+            raise ArgumentError(f"{self.name!r} has posterior=True: expected False, it is for elr")
 
     def build(self, networks: Sequence[nn.Module], *, num_examples: int, num_classes: int) -> Method:
         """The method over these networks."""
@@ -147,6 +150,12 @@ class Plan:
             raise ArgumentError(
                 f"snapshots is {self.method.snapshots}, generations {self.training.generations}: expected fewer "
                 "snapshots, which are of earlier generations"
+            )
+
+        if self.method.posterior and self.training.generations == 1:
+            raise ArgumentError(
+                "posterior weighs the targets between generations, and there is one generation: set training's "
+                "generations to 2 or more, or leave posterior out"
             )
 
     def to_json(self) -> dict[str, Any]:

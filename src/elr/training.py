@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import DistributedType
 from torch import Tensor
@@ -27,6 +26,7 @@ from elr.devices import (
     is_convolutional,
     keep_freed_memory,
     make_accelerator,
+    mixed_seed,
     threads_for,
 )
 from elr.diagnostics import Monitor
@@ -225,7 +225,8 @@ class Training:
 
     def _begin_generation(self) -> None:
         """Start again, but for what the method keeps."""
-        self.method.end_generation()
+        with self._autocast():
+            self.method.end_generation(_TrainingView(self))
         weights, *others = deepcopy(self.state.first)  # a loaded state may be taken, not copied
         self.method.load_state_dict(weights, strict=False)
         for part, state in zip((*self.optimizers, *self.schedulers), others, strict=True):
@@ -236,7 +237,7 @@ class Training:
         """One pass over the data, its measures, and its line in metrics.jsonl."""
         started = time.perf_counter()
         done = self.state.epoch * self.steps_per_epoch * self.method.passes
-        torch.manual_seed(_mix(self.config.seed, self.state.epoch, 1 + self.accelerator.process_index))
+        torch.manual_seed(mixed_seed(self.config.seed, self.state.epoch, 1 + self.accelerator.process_index))
         if self.state.epoch // self.config.generation_epochs > self.state.generation:
             self._begin_generation()
             self.state.generation += 1
@@ -306,7 +307,7 @@ class Training:
         """This rank's batches of a pass, augmented, on the device, each with the weight of its loss."""
         rank, world, device = self.accelerator.process_index, self.accelerator.num_processes, self.accelerator.device
         key = (self.config.seed, self.state.epoch, 0, *([number] if number else []))
-        generator = torch.Generator().manual_seed(_mix(*key))
+        generator = torch.Generator().manual_seed(mixed_seed(*key))
         order = torch.randperm(len(self.examples), generator=generator)
         for rows in order.tensor_split(self.steps_per_epoch):
             draws = self.transform.draw(len(rows), generator)
@@ -392,8 +393,3 @@ class _TrainingView(View):
         training = self.training
         for rows, inputs in training.inputs_in_order(training.examples):
             yield Batch(rows.to(inputs.device), inputs, training.labels[rows].to(inputs.device))
-
-
-def _mix(*numbers: int) -> int:
-    """One seed from several numbers, without the coincidences that adding them would have."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

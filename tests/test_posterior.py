@@ -1,0 +1,133 @@
+"""What a prediction and a given label say together; and targets that are weighed so between generations."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from blobs import C, D, N, examples, network
+from elr.audit import estimate_transitions
+from elr.elr import ELR
+from elr.errors import ArgumentError
+from elr.networks import NetworkSpec
+from elr.plan import Augmentation, MethodConfig, Plan
+from elr.posterior import TransitionCounts, label_posterior
+from elr.settings import TrainingConfig
+from elr.training import Training
+
+
+def drawn(rows=50, classes=4, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.dirichlet(np.ones(classes), size=rows), rng.integers(classes, size=rows), rng.dirichlet([1] * 4, size=4)
+
+
+def reference(probs, labels, transitions):
+    joint = probs * transitions[:, labels].T
+    return joint / joint.sum(axis=1, keepdims=True)
+
+
+def test_it_is_bayes_rule():
+    probs, labels, transitions = drawn()
+    found = label_posterior(torch.tensor(probs), torch.tensor(labels), torch.tensor(transitions))
+    np.testing.assert_allclose(found, reference(probs, labels, transitions), rtol=1e-9)
+
+
+def test_soft_labels_average_the_likelihood():
+    probs, labels, transitions = (torch.tensor(part) for part in drawn())
+    sure = torch.nn.functional.one_hot(labels, 4)
+    torch.testing.assert_close(label_posterior(probs, sure, transitions), label_posterior(probs, labels, transitions))
+    even = torch.full_like(probs, 0.25)
+    expected = probs * transitions.mean(dim=1)
+    torch.testing.assert_close(label_posterior(probs, even, transitions), expected / expected.sum(dim=1, keepdim=True))
+
+
+def test_a_label_that_is_plausible_prevails_and_an_impossible_one_does_not():
+    noise = torch.full((10, 10), 0.04).fill_diagonal_(0.64)
+    probs = torch.full((3, 10), 0.001)
+    probs[0, [2, 7]] = torch.tensor([0.2, 0.8 - 0.008])  # hesitates between 2 and 7
+    probs[1, [2, 7]] = torch.tensor([0.05, 0.95 - 0.008])  # more than sixteen times as probable
+    probs[2, [2, 7]] = torch.tensor([0.06, 0.94 - 0.008])  # a little less
+    found = label_posterior(probs, torch.tensor([2, 2, 2]), noise)
+    assert found.argmax(dim=1).tolist() == [2, 7, 2]
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(3))
+
+
+def test_a_label_that_no_class_allows_leaves_the_prediction():
+    probs = torch.tensor([[0.3, 0.7, 0.0], [0.2, 0.0, 0.8]])
+    never = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    torch.testing.assert_close(label_posterior(probs, torch.tensor([2, 2]), never), probs)
+
+
+@pytest.mark.parametrize(
+    ("labels", "transitions"),
+    [(torch.zeros(3), torch.eye(2)), (torch.zeros(4), torch.eye(3)), (torch.zeros(4, 3),) * 2],
+)
+def test_shapes_that_do_not_belong_together_are_refused(labels, transitions):
+    with pytest.raises(ArgumentError, match=r"shapes \(4, 2\).*expected probabilities \(B, C\)"):
+        label_posterior(torch.full((4, 2), 0.5), labels.long(), transitions)
+
+
+def test_counts_in_batches_are_those_of_the_audit():
+    probs, labels, _ = drawn(rows=60)
+    probs[:, 3] = 0.0  # a class that is never predicted
+    counts, soft = TransitionCounts(4), TransitionCounts(4)
+    for part in np.array_split(np.arange(60), 7):
+        counts.add(torch.tensor(probs[part]), torch.tensor(labels[part]))
+        soft.add(torch.tensor(probs[part]), torch.nn.functional.one_hot(torch.tensor(labels[part]), 4).float())
+    expected = estimate_transitions(labels, probs.argmax(axis=1), num_classes=4)
+    np.testing.assert_allclose(counts.transitions, expected, rtol=1e-6)
+    np.testing.assert_allclose(soft.transitions, expected, rtol=1e-6)
+    assert expected[3].tolist() == [0, 0, 0, 1]
+
+
+def training_of(epochs=4, generations=2, **settings):
+    torch.manual_seed(0)
+    peer = (
+        NetworkSpec("mlp", C, num_features=D, hidden=(32,)).build(generator_seed=1) if settings.pop("two", 0) else None
+    )
+    method = ELR(network(), peer=peer, num_examples=N, num_classes=C, posterior=True, hold=1.0, **settings)
+    config = TrainingConfig(
+        epochs=epochs, generations=generations, batch_size=20, device="cpu", momentum=0.9, learning_rate=0.01
+    )
+    return Training(method, examples(), config=config)
+
+
+@pytest.mark.parametrize("settings", [{}, {"two": True, "gamma": 0.9, "mixup": 1.0}, {"snapshots": 1}])
+def test_a_generation_ends_with_the_posterior_as_targets(settings, monkeypatch):
+    training = training_of(epochs=6, generations=3, **settings)
+    expected = []
+    begin = Training._begin_generation
+
+    def watched(training):
+        was = copy.deepcopy(training.method.state_dict())
+        probs = training.predict(training.examples).numpy()
+        labels = training.labels.numpy()
+        transitions = estimate_transitions(labels, probs.argmax(axis=1), num_classes=C)
+        expected.append(reference(probs.astype(np.float64), labels, transitions))
+        assert was.keys() == training.method.state_dict().keys()
+        begin(training)
+        for store in training.method.stores:
+            np.testing.assert_allclose(store.table, expected[-1], atol=1e-6)
+
+    monkeypatch.setattr(Training, "_begin_generation", watched)
+    training.run()
+    assert len(expected) == 2
+    assert not np.allclose(expected[0], expected[1], atol=1e-4)
+    for store in training.method.stores:  # held to the end
+        np.testing.assert_allclose(store.table, expected[-1], atol=1e-6)
+    assert training.method.training
+
+
+def test_posterior_without_anything_to_weigh_is_refused():
+    with pytest.raises(ArgumentError, match="posterior sets the targets anew, and without ensembling there are none"):
+        ELR(network(), num_examples=N, num_classes=C, posterior=True, ensembling=False, gamma=0.9)
+    with pytest.raises(ArgumentError, match="posterior weighs the targets between generations, and there is one"):
+        Plan(
+            method=MethodConfig(posterior=True),
+            network=NetworkSpec("linear", 3, num_features=2),
+            training=TrainingConfig(epochs=2),
+            augmentation=Augmentation(),
+        )
+    with pytest.raises(ArgumentError, match="'cross_entropy' has posterior=True"):
+        MethodConfig(name="cross_entropy", posterior=True)
