@@ -135,8 +135,14 @@ def test_elr_plus_is_two_networks_averaged_and_mixed():
 def test_elr_is_one_network_without_the_rest():
     for recipe in [*of_method(RECIPES, "elr"), *of_method(RECIPES, "elr-cosine")]:
         method = recipe.method
-        assert method == MethodConfig(beta=method.beta, lam=method.lam, hold=method.hold, snapshots=method.snapshots)
-        assert (method.hold > 0) == (recipe.training.generations > 1) == recipe.name.startswith("fast-")
+        between = {name: getattr(method, name) for name in ("hold", "posterior", "snapshots")}
+        assert method == MethodConfig(beta=method.beta, lam=method.lam, **between)
+        assert (
+            all(between.values())
+            == any(between.values())
+            == (recipe.training.generations > 1)
+            == recipe.name.startswith("fast-")
+        )
 
 
 def test_cross_entropy_differs_from_elr_in_the_method_alone():
