@@ -50,6 +50,9 @@ METHODS = {
     "elr in bfloat16": lambda: ELR(
         network(), num_examples=N, num_classes=C, targets=DenseTargets(N, C, dtype=torch.bfloat16)
     ),
+    "elr between generations": lambda: ELR(
+        network(), num_examples=N, num_classes=C, hold=0.5, posterior=True, snapshots=1
+    ),
     "elr with dropout": lambda: ELR(Dropped(), num_examples=N, num_classes=C),
     "elr+": lambda: ELR(
         network(),

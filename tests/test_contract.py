@@ -143,3 +143,6 @@ def test_two_ranks_give_the_targets_of_one(tmp_path):
     assert two["pair agreement"] == pytest.approx(one["pair agreement"])
     torch.testing.assert_close(two["pair"], one["pair"], atol=1e-5, rtol=1e-4)
     assert torch.equal(two["resumed"], two["targets"])
+    torch.testing.assert_close(two["weighed"], one["weighed"], atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(two["weighed probs"], one["weighed probs"], atol=1e-4, rtol=1e-3)
+    assert not torch.allclose(one["weighed"], one["targets"], atol=1e-2)

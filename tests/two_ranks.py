@@ -38,6 +38,9 @@ if __name__ == "__main__":
     resumed.run(resume=True)
     pair = Training(METHODS["two networks"](), examples(), config=config)
     pair.run()
+    twice = TrainingConfig(epochs=4, generations=2, batch_size=17, device="cpu", precision="float32")
+    weighed = Training(METHODS["elr between generations"](), examples(), config=twice)
+    weighed.run()
     if training.accelerator.is_main_process:
         torch.save(
             {
@@ -48,6 +51,8 @@ if __name__ == "__main__":
                 "loss": training.history[-1]["loss"],
                 "pair agreement": pair.history[-1]["agreement_with_given_labels"],
                 "pair": torch.stack([store.table for store in pair.method.stores]),
+                "weighed": weighed.method.stores[0].table,
+                "weighed probs": weighed.predict(examples()),
                 "resumed": resumed.method.stores[0].table,
             },
             sys.argv[1],
