@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from elr.errors import ArgumentError
 
@@ -28,9 +27,12 @@ class TransitionCounts:
 
     def add(self, probs: Tensor, labels: Tensor) -> None:
         """Count a batch: probabilities (B, C), given labels (B,) or (B, C)."""
+        predicted, labels = probs.argmax(dim=1).cpu(), labels.cpu()
         if labels.ndim == 1:
-            labels = F.one_hot(labels, len(self.counts))
-        self.counts.index_add_(0, probs.argmax(dim=1).cpu(), labels.cpu().to(self.counts.dtype))
+            ones = self.counts.new_ones(len(labels))
+            self.counts.index_put_((predicted, labels), ones, accumulate=True)
+        else:
+            self.counts.index_add_(0, predicted, labels.to(self.counts.dtype))
 
     @property
     def transitions(self) -> Tensor:
