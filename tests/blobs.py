@@ -6,6 +6,7 @@ from torch import nn
 
 from elr.data import Examples
 from elr.elr import ELR
+from elr.kl import KLPenalty
 from elr.method import LossMethod
 from elr.networks import NetworkSpec
 from elr.targets import DenseTargets
@@ -53,6 +54,7 @@ METHODS = {
     "elr between generations": lambda: ELR(
         network(), num_examples=N, num_classes=C, hold=0.5, posterior=True, snapshots=1
     ),
+    "kl penalty": lambda: KLPenalty(network(), num_examples=N, num_classes=C),
     "elr with dropout": lambda: ELR(Dropped(), num_examples=N, num_classes=C),
     "elr+": lambda: ELR(
         network(),

@@ -93,6 +93,29 @@ def test_eval_changes_nothing(make):
     assert_equal_states(before, state(training))
 
 
+def test_logit_gradients_are_those_of_the_step(make):
+    """What diagnostics say training does is what it does; asking changes nothing."""
+    method = make().train()
+    method.begin_pass(0)
+    index = torch.tensor([4, 9, 2, 30])
+    labels = examples().labels[index]
+    for _ in range(2):
+        step = method(Batch(index, examples().fetch(index), labels))
+    before = {name: value.clone() for name, value in method.state_dict().items() if isinstance(value, torch.Tensor)}
+    gradients = method.logit_gradients(index, step.logits, labels)
+    if gradients is None:
+        assert isinstance(method, ELR)
+        assert not method.ensembling
+        return
+    assert gradients.shape == (4, C)
+    torch.testing.assert_close(gradients.sum(dim=1), torch.zeros(4), atol=1e-5, rtol=0)
+    if step.logits.requires_grad:  # those of the network that is trained, not mixed
+        (expected,) = torch.autograd.grad(step.loss * len(index), step.logits)
+        torch.testing.assert_close(gradients, expected, atol=2e-3, rtol=2e-3)  # targets may be kept in bfloat16
+    after = {name: value for name, value in method.state_dict().items() if isinstance(value, torch.Tensor)}
+    assert_equal_states(before, after)
+
+
 def test_repeated_and_permuted_rows_are_one_step(make):
     """A batch in another order, and each row twice, gives the same loss and per-example state."""
     rows = torch.tensor([4, 9, 2, 30])
@@ -140,6 +163,8 @@ def test_two_ranks_give_the_targets_of_one(tmp_path):
     assert two["targets"].shape == (N, C)
     assert two["agreement"] == pytest.approx(one["agreement"])
     assert two["loss"] == pytest.approx(one["loss"], rel=1e-5)
+    for single, double in zip(one["history"], two["history"], strict=True):
+        assert double == pytest.approx(single, rel=1e-4, abs=1e-5)
     assert two["pair agreement"] == pytest.approx(one["pair agreement"])
     torch.testing.assert_close(two["pair"], one["pair"], atol=1e-5, rtol=1e-4)
     assert torch.equal(two["resumed"], two["targets"])

@@ -6,14 +6,26 @@ from pathlib import Path
 
 import torch
 
-from blobs import METHODS, examples
+from blobs import METHODS, blobs, examples
 from elr import checkpoints
+from elr.diagnostics import Monitor
 from elr.settings import TrainingConfig
 from elr.training import Training
 
+MEASURED = (
+    "agreement_with_given_labels",
+    "fraction_correct_on_wrong",
+    "target_accuracy",
+    "gradient_on_clean",
+    "gradient_on_wrong",
+    "gradient_cross_entropy_on_wrong",
+)
+
 if __name__ == "__main__":
     config = TrainingConfig(epochs=3, batch_size=17, device="cpu", precision="float32")
-    training = Training(METHODS["elr"](), examples(), config=config)
+    _, given, clean = blobs()
+    monitor = Monitor(given, clean_labels=clean)
+    training = Training(METHODS["elr"](), examples(), config=config, monitor=monitor)
     checkpoints.COST_SHARE = math.inf  # one after each epoch
     training.run()
     ranks = training.accelerator.num_processes
@@ -49,6 +61,7 @@ if __name__ == "__main__":
                 "probs": training.predict(examples()),
                 "agreement": training.history[-1]["agreement_with_given_labels"],
                 "loss": training.history[-1]["loss"],
+                "history": [{name: record[name] for name in MEASURED} for record in training.history],
                 "pair agreement": pair.history[-1]["agreement_with_given_labels"],
                 "pair": torch.stack([store.table for store in pair.method.stores]),
                 "weighed": weighed.method.stores[0].table,

@@ -1,9 +1,11 @@
-"""Memorization measures: what the network says of the training rows, epoch by epoch.
+"""Memorization measures: what the network says of the training rows, epoch by epoch, and what training does to it.
 
 Clean labels live here and nowhere else on the training side; looked up by row number and only measured against.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -13,6 +15,8 @@ from torch import Tensor
 from elr.errors import ArgumentError
 
 _NEVER = -1  # no prediction yet
+STANDING = 3  # epochs through which a prediction must stay the same to count as an opinion
+_SAMPLED = 10_000  # rows of each kind, right and wrong, whose gradients are measured
 
 
 def fractions(predicted: ArrayLike, given_labels: ArrayLike, clean_labels: ArrayLike) -> dict[str, float]:
@@ -56,11 +60,59 @@ def fractions(predicted: ArrayLike, given_labels: ArrayLike, clean_labels: Array
     }
 
 
+def gradient_measures(
+    gradients: ArrayLike, probs: ArrayLike, given_labels: ArrayLike, clean_labels: ArrayLike
+) -> dict[str, float]:
+    """What training does to the logit of the true class, on average over rightly and over wrongly labeled examples.
+
+    Below zero a step raises the true class, above zero it lowers it. Cross entropy's part is p - y: where the label is
+    wrong it lowers the true class by p. ELR's whole is p - y + lam g, and g is below zero where the targets favor the
+    true class.
+
+    Args:
+        gradients: (N, C) of each example's loss with respect to its logits.
+        probs: (N, C) probabilities p at these logits.
+        given_labels: (N,) labels trained on.
+        clean_labels: (N,) labels known to be right.
+
+    Returns:
+        gradient_on_clean, gradient_on_wrong: means of the whole; gradient_cross_entropy_on_clean and ..._on_wrong: of
+        p - y alone; NaN where there are no such examples.
+
+    Raises:
+        ArgumentError: lengths that differ.
+
+    Example:
+        >>> gradient_measures([[-0.5, 0.5]], [[0.4, 0.6]], [1], [0])["gradient_cross_entropy_on_wrong"]
+        0.4
+
+    Source: Figure B.1 of Liu et al., NeurIPS 2020.
+    """
+    gradients, probs = np.asarray(gradients, dtype=np.float64), np.asarray(probs, dtype=np.float64)
+    given, clean = np.asarray(given_labels), np.asarray(clean_labels)
+    if not len(gradients) == len(probs) == len(given) == len(clean):
+        raise ArgumentError(
+            f"{len(gradients)} gradients, {len(probs)} probabilities, {len(given)} given and {len(clean)} clean "
+            "labels: expected one each per example"
+        )
+    rows, wrong = np.arange(len(given)), given != clean
+    whole = gradients[rows, clean]
+    entropy = probs[rows, clean] - ~wrong
+    return {
+        "gradient_on_clean": _share(whole[~wrong]),
+        "gradient_on_wrong": _share(whole[wrong]),
+        "gradient_cross_entropy_on_clean": _share(entropy[~wrong]),
+        "gradient_cross_entropy_on_wrong": _share(entropy[wrong]),
+    }
+
+
 class Monitor:
     """Collects the predictions of a training run, as it runs, and measures each epoch.
 
-    It keeps one class per row, from the outputs of the training steps themselves (train mode, augmented inputs), so it
-    costs an argmax a step: 8 N bytes for the classes and as much for those of the epoch before.
+    It keeps one class per row, from the outputs of the training steps themselves (train mode, augmented inputs), so
+    it costs an argmax a step: 25 N bytes for the classes, those of the epoch before, how long they have stood, and
+    the rows that were contradicted when most were. With clean labels it also keeps the logits of up to 20,000 rows,
+    4 C bytes for each, to measure gradients from.
 
     Args:
         given_labels: (N,) int64.
@@ -85,52 +137,153 @@ class Monitor:
             )
         self.predicted = torch.full((len(self.given_labels),), _NEVER)
         self.previous = self.predicted.clone()
+        self.stood = torch.zeros_like(self.predicted)
+        self.objected = torch.zeros(len(self.predicted), dtype=torch.bool)
+        self.sample = None if self.clean_labels is None else _Sample(self.given_labels != self.clean_labels)
 
     def update(self, index: Tensor, logits: Tensor) -> None:
         """Take in one training step: rows (B,) and their logits (B, C)."""
+        logits = logits.detach()
         self.predicted = self.predicted.to(logits.device)
-        self.predicted[index] = logits.detach().argmax(dim=1)
+        self.predicted[index] = logits.argmax(dim=1)
+        if self.sample:
+            self.sample.keep(index, logits)
+
+    def shared(self, device: torch.device) -> list[Tensor]:
+        """What the ranks of a run must bring together before `end_epoch`: in place, the maximum of each entry."""
+        self.predicted = self.predicted.to(device)
+        logits = self.sample.logits if self.sample else None
+        return [self.predicted] if logits is None else [self.predicted, logits]
 
     def begin_pass(self) -> None:
         """Forget what an earlier pass over the data said in this epoch, so that every rank has the last pass only."""
         self.predicted.fill_(_NEVER)
+        if self.sample:
+            self.sample.forget()
 
-    def end_epoch(self, target_labels: Tensor | None = None) -> dict[str, float]:
+    def end_epoch(
+        self,
+        target_labels: Tensor | None = None,
+        gradients: Callable[[Tensor, Tensor], Tensor | None] | None = None,
+    ) -> dict[str, float]:
         """Measure the epoch that ends here and begin the next.
 
         Args:
             target_labels: (N,) classes that the targets favor, where the method has targets.
+            gradients: `gradients(index, logits)` -> (B, C) gradients of the losses of rows (B,) at logits (B, C), or
+                None where the method cannot say; called with clean labels only.
 
         Returns:
-            agreement_with_given_labels: share of the rows seen whose prediction is the given label; change: share whose
-            prediction is not that of the epoch before (NaN in the first); with targets also agreement_with_targets;
-            with clean labels also `fractions`.
+            agreement_with_given_labels: share of the rows seen whose prediction is the given label.
+            agreement_by_chance: what it would be if predictions and labels were shuffled. change: share whose
+            prediction is not that of the epoch before (NaN in the first). standing_disagreement: share that was
+            predicted as the same class in this epoch and the two before, and not as the given one (NaN in the first
+            two). objections_dropped: of the rows with a standing disagreement in the epoch that had most of them
+            (so far), the share whose given label is predicted now (NaN if there were none). With targets also
+            agreement_with_targets. With clean labels also `fractions`; with targets and them target_accuracy and
+            target_accuracy_on_wrong; with gradients `gradient_measures` over a sample of the rows.
         """
         predicted = self.predicted.cpu()
         now, before = predicted.numpy(), self.previous.numpy()
         seen = now != _NEVER
         both = seen & (before != _NEVER)
+        self.stood = torch.where(predicted == self.previous, self.stood + 1, 1)
+        stood = self.stood.numpy() >= STANDING
+        disagrees = now[seen] != self.given_labels[seen]
+        objects = seen & stood & (now != self.given_labels)
+        if objects.sum() >= self.objected.sum():
+            self.objected = torch.from_numpy(objects)
+        objected = seen & self.objected.numpy()
         measures = {
-            "agreement_with_given_labels": _share(now[seen] == self.given_labels[seen]),
+            "agreement_with_given_labels": 1.0 - _share(disagrees),
+            "agreement_by_chance": _by_chance(now[seen], self.given_labels[seen]),
             "change": _share(now[both] != before[both]),
+            "standing_disagreement": _share(objects[seen]) if stood.any() else float("nan"),
+            "objections_dropped": _share(now[objected] == self.given_labels[objected]),
         }
         if target_labels is not None:
             measures["agreement_with_targets"] = _share(now[seen] == target_labels.numpy()[seen])
         if self.clean_labels is not None:
-            measures |= fractions(now[seen], self.given_labels[seen], self.clean_labels[seen])
+            measures |= self._against_clean(now, seen, target_labels, gradients)
         self.previous = predicted.clone()
-        self.predicted.fill_(_NEVER)
+        self.begin_pass()
+        return measures
+
+    def _against_clean(
+        self,
+        now: NDArray[np.int64],
+        seen: NDArray[np.bool_],
+        target_labels: Tensor | None,
+        gradients: Callable[[Tensor, Tensor], Tensor | None] | None,
+    ) -> dict[str, float]:
+        assert self.clean_labels is not None, "this is called with clean labels only"
+        assert self.sample is not None, "with clean labels there is a sample"
+        measures = fractions(now[seen], self.given_labels[seen], self.clean_labels[seen])
+        if target_labels is not None:
+            right = target_labels.numpy() == self.clean_labels
+            wrong = self.given_labels != self.clean_labels
+            measures |= {"target_accuracy": _share(right), "target_accuracy_on_wrong": _share(right[wrong])}
+        index, logits = self.sample.seen()
+        found = gradients(index, logits) if gradients and len(index) else None
+        if found is not None:
+            rows = index.cpu().numpy()
+            probs = torch.softmax(logits, dim=1).cpu().numpy()
+            measures |= gradient_measures(found.cpu().numpy(), probs, self.given_labels[rows], self.clean_labels[rows])
         return measures
 
     def state_dict(self) -> dict[str, Tensor]:
         """The predictions of the last whole epoch, for a checkpoint between epochs."""
-        return {"previous": self.previous}
+        return {"previous": self.previous, "stood": self.stood, "objected": self.objected}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from a checkpoint."""
         self.previous = state["previous"].clone()
-        self.predicted.fill_(_NEVER)
+        self.stood = state["stood"].clone()
+        self.objected = state["objected"].clone()
+        self.begin_pass()
 
 
-def _share(hits: NDArray[np.bool_]) -> float:
+class _Sample:
+    """The latest logits of some rows: of so many rightly and so many wrongly labeled ones, picked at random."""
+
+    def __init__(self, wrong: NDArray[np.bool_]) -> None:
+        generator = np.random.default_rng(0)
+        picked = [
+            rows if len(rows) <= _SAMPLED else generator.choice(rows, _SAMPLED, replace=False)
+            for rows in (np.flatnonzero(~wrong), np.flatnonzero(wrong))
+        ]
+        self.rows = torch.from_numpy(np.sort(np.concatenate(picked)))
+        self.place = torch.full((len(wrong),), len(self.rows))  # of a row among the logits; the last is for all others
+        self.place[self.rows] = torch.arange(len(self.rows))
+        self.logits: Tensor | None = None
+
+    def keep(self, index: Tensor, logits: Tensor) -> None:
+        if self.logits is None or self.logits.device != logits.device:
+            self.place = self.place.to(logits.device)
+            self.logits = logits.new_full((len(self.rows) + 1, logits.shape[1]), -torch.inf, dtype=torch.float32)
+        self.logits[self.place[index]] = logits.float()
+
+    def forget(self) -> None:
+        if self.logits is not None:
+            self.logits.fill_(-torch.inf)
+
+    def seen(self) -> tuple[Tensor, Tensor]:
+        """Rows (B,) that had a step, and their logits (B, C)."""
+        if self.logits is None:
+            return self.rows[:0], torch.empty(0, 2)
+        logits = self.logits[:-1]
+        had = (logits > -torch.inf).any(dim=1)
+        return self.rows.to(logits.device)[had], logits[had]
+
+
+def _by_chance(predicted: NDArray[np.int64], given: NDArray[np.int64]) -> float:
+    """The agreement expected of classes and labels with these frequencies and nothing in common."""
+    if not len(predicted):
+        return float("nan")
+    count = int(max(predicted.max(), given.max())) + 1
+    shares = [np.bincount(classes, minlength=count) / len(classes) for classes in (predicted, given)]
+    return float(shares[0] @ shares[1])
+
+
+def _share(hits: NDArray) -> float:
     return float(hits.mean()) if hits.size else float("nan")

@@ -16,26 +16,11 @@ from elr.batch import Batch, Inputs, Mixing, draw_mixing
 from elr.errors import ArgumentError
 from elr.loss import ELRLoss, check_weights
 from elr.losses import elr_loss
-from elr.method import Method, Step, View
+from elr.method import Method, Step, View, gradient_of
 from elr.posterior import TransitionCounts, label_posterior
-from elr.targets import DenseTargets, Targets
+from elr.switches import SWITCHES, check_switches
+from elr.targets import DenseTargets, Targets, whole_probs
 
-_SWITCHES = (
-    "lam",
-    "beta",
-    "clamp",
-    "target_from",
-    "ensembling",
-    "gamma",
-    "gamma_ramp",
-    "lam_ramp",
-    "mixup",
-    "hold",
-    "posterior",
-    "snapshots",
-    "refine_labels",
-    "predict_with",
-)
 _TINY = 1e-12
 
 
@@ -154,7 +139,10 @@ class ELR(Method):
         self.snapshots = snapshots
         self.refine_labels = refine_labels
         self.predict_with = predict_with
-        self._check()
+        check_weights(self.lam, self.beta)
+        check_switches(self._switches(), peer=peer is not None)
+        if peer is network:
+            raise ArgumentError("the peer is the network itself: expected a second one, with weights of its own")
         self.losses = nn.ModuleList(
             ELRLoss(num_examples, num_classes, lam=lam, beta=beta, clamp=clamp, targets=store)
             for store in self._stores(targets, (num_examples, num_classes))
@@ -252,10 +240,16 @@ class ELR(Method):
     def pred_probs(self, index: Tensor) -> Tensor | None:
         if not self.ensembling:
             return None
-        targets = torch.stack([store.read(index) for store in self.stores])
-        totals = targets.sum(dim=2, keepdim=True)
-        # A row that training never saw says nothing: uniform.
-        return (targets / totals.clamp(min=1e-12)).where(totals > 0, 1.0 / targets.shape[2]).mean(dim=0)
+        return torch.stack([whole_probs(store.read(index)) for store in self.stores]).mean(dim=0)
+
+    def logit_gradients(self, index: Tensor, logits: Tensor, labels: Tensor) -> Tensor | None:
+        if not self.ensembling:
+            return None  # the targets are what the averaged network would say now
+        targets = self.stores[self.current].read(index).to(logits.device)
+        lam = self.lam * _ramp(self.steps[self.current], self.lam_ramp)
+        return gradient_of(
+            lambda outputs: elr_loss(outputs, labels, targets, lam=lam, clamp=self.clamp)[0] * len(index), logits
+        )
 
     def get_extra_state(self) -> Tensor:
         return torch.tensor([*self.steps, self.held_until, self.ended])
@@ -270,7 +264,10 @@ class ELR(Method):
         *self.steps, self.held_until, self.ended = values
 
     def extra_repr(self) -> str:
-        return ", ".join(f"{name}={getattr(self, name)}" for name in _SWITCHES)
+        return ", ".join(f"{name}={value}" for name, value in self._switches().items())
+
+    def _switches(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in SWITCHES}
 
     def _present(self) -> list[nn.Module]:
         """The networks of this generation that predict."""
@@ -326,42 +323,6 @@ class ELR(Method):
             total = refined.sum(dim=1, keepdim=True)
             labels = (refined / total.clamp(min=_TINY)).where(total > _TINY, labels)
         return inputs, labels, targets
-
-    def _check(self) -> None:
-        check_weights(self.lam, self.beta)
-        expected = {
-            "clamp": (0.0 <= self.clamp < 0.5, "a probability in [0, 0.5); the authors have 1e-4, 0 is none"),
-            "gamma": (0.0 <= self.gamma < 1.0, "a decay in [0, 1); the paper has 0.997 and 0.9999, 0 is none"),
-            "mixup": (0.0 <= self.mixup < math.inf, "0 (none) or mixup's alpha > 0; the paper has 1"),
-            "gamma_ramp": (self.gamma_ramp >= 0, "a number of steps >= 0; the paper has 40,000"),
-            "lam_ramp": (self.lam_ramp >= 0, "a number of steps >= 0; the paper has 40,000"),
-            "hold": (0.0 <= self.hold <= 1.0, "a share of a generation in [0, 1]"),
-            "snapshots": (type(self.snapshots) is int and self.snapshots >= 0, "a number of generations >= 0"),
-            "target_from": (self.target_from in ("own", "peer"), '"own" or "peer"'),
-            "predict_with": (self.predict_with in ("networks", "averaged"), '"networks" or "averaged"'),
-        }
-        for name, (holds, what) in expected.items():
-            if not holds:
-                raise ArgumentError(f"{name} is {getattr(self, name)!r}: expected {what}")
-        if self.peer is None and self.target_from == "peer":
-            raise ArgumentError('target_from is "peer", but there is one network only: pass peer=, or take "own"')
-        if self.peer is self.network:
-            raise ArgumentError("the peer is the network itself: expected a second one, with weights of its own")
-        if self.predict_with == "averaged" and not self.gamma:
-            raise ArgumentError('predict_with is "averaged", but gamma is 0: set gamma, or take "networks"')
-        if self.hold and not self.ensembling:
-            raise ArgumentError(
-                "hold keeps targets for a while, and without ensembling there are none to keep: leave one of them out"
-            )
-        if self.posterior and not self.ensembling:
-            raise ArgumentError(
-                "posterior sets the targets anew, and without ensembling there are none: leave one of them out"
-            )
-        if not self.ensembling and not self.gamma and self.target_from == "own":
-            raise ArgumentError(
-                "without ensembling and averaging, a network's own targets would be its present outputs: expected "
-                'ensembling, gamma > 0, or target_from="peer"'
-            )
 
     def _stores(self, given: Targets | Sequence[Targets] | None, shape: tuple[int, int]) -> list[Targets]:
         """One store of targets for each network, or none."""

@@ -100,6 +100,14 @@ class Method(nn.Module, ABC):
         del index
         return None
 
+    def logit_gradients(self, index: Tensor, logits: Tensor, labels: Tensor) -> Tensor | None:
+        """(B, C) gradient of the loss of each example, not mixed, with respect to its logits; changes no state.
+
+        Diagnostics measure with it what training does to the true class. None: this method does not say.
+        """
+        del index, logits, labels
+        return None
+
 
 class LossMethod(Method):
     """Any loss as a method: one network, mean of a per-example loss.
@@ -134,9 +142,20 @@ class LossMethod(Method):
         mean = losses.mean()
         return Step(mean, logits, {"loss": mean.detach()})
 
+    def logit_gradients(self, index: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        del index
+        return gradient_of(lambda outputs: self.loss(outputs, labels).sum(), logits)
+
     def predict(self, inputs: Inputs) -> Tensor:
         return torch.softmax(self.network(inputs).float(), dim=1)
 
     @property
     def predictors(self) -> list[nn.Module]:
         return [self.network]
+
+
+def gradient_of(loss: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
+    """(B, C) gradient of a sum of losses with respect to logits that belong to no graph."""
+    with torch.enable_grad():
+        outputs = logits.detach().float().requires_grad_()
+        return torch.autograd.grad(loss(outputs), outputs)[0]

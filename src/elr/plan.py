@@ -18,6 +18,7 @@ from elr.elr import ELR
 from elr.encoding import Encoder
 from elr.errors import ArgumentError
 from elr.images import SMALLEST
+from elr.kl import KLPenalty
 from elr.method import LossMethod, Method
 from elr.networks import FastConvNet, NetworkSpec
 from elr.raw import IMAGES
@@ -25,8 +26,8 @@ from elr.settings import TrainingConfig
 from elr.tasks import Task
 from elr.training import Training
 
-METHODS = ("elr", "elr_plus", "cross_entropy")
-_KINDS = ("elr", "cross_entropy")
+METHODS = ("elr", "elr_plus", "cross_entropy", "kl_penalty")
+_KINDS = ("elr", "cross_entropy", "kl_penalty")
 AUGMENTATIONS = ("auto", "crop", "none")
 PAPER_GAMMA, PAPER_RAMP = 0.997, 40_000  # appendix F and G
 PEER_SEED = 2**31  # the first that no run has; of more than 32 bits, torch's generator on a processor takes the last 32
@@ -39,7 +40,7 @@ class MethodConfig:
     """A method in plain values; see `elr.elr.ELR` for each switch.
 
     Args:
-        name: "elr", or "cross_entropy", which has no switches.
+        name: "elr"; "cross_entropy", which has no switches; or "kl_penalty" (`elr.kl`), which has lam and beta.
         networks: 1, or 2 that supply each other's targets.
     """
 
@@ -76,9 +77,12 @@ class MethodConfig:
         """The method over these networks."""
         if self.name == "cross_entropy":
             return LossMethod(networks[0])
+        sizes = {"num_examples": num_examples, "num_classes": num_classes}
+        if self.name == "kl_penalty":
+            return KLPenalty(networks[0], lam=self.lam, beta=self.beta, **sizes)
         switches = {name: value for name, value in asdict(self).items() if name not in ("name", "networks")}
         peer = networks[1] if self.networks == 2 else None
-        return ELR(networks[0], peer=peer, num_examples=num_examples, num_classes=num_classes, **switches)
+        return ELR(networks[0], peer=peer, **sizes, **switches)
 
     @property
     def label(self) -> str:
@@ -217,7 +221,7 @@ class FitConfig:
 
     Args:
         method: "elr"; "elr_plus": two networks, averaged weights and mixup, in three times the time or more; or
-            "cross_entropy" for comparison.
+            "cross_entropy" for comparison; or "kl_penalty", to see it fail (the paper's appendix C).
         lam: weight of the regularizer. Default 3, the paper's for CIFAR-10 and Clothing1M.
         beta: momentum of the targets. Default 0.7 (as lam).
         network: a name in `elr.networks.NETWORKS`; default "fast" for images of at least 16 pixels, "mlp" otherwise.
@@ -276,6 +280,8 @@ class FitConfig:
         """The method for a run of so many steps; ELR+ as published, its ramp at most half of the run."""
         if self.method == "cross_entropy":
             return MethodConfig(name=self.method)
+        if self.method == "kl_penalty":
+            return MethodConfig(name=self.method, lam=self.lam, beta=self.beta)
         elr = MethodConfig(lam=self.lam, beta=self.beta)
         if self.method == "elr":
             return elr

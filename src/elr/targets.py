@@ -195,6 +195,15 @@ class DenseTargets(Targets):
         return f"{self.num_examples}, {self.num_classes}, dtype={self.table.dtype}"
 
 
+def whole_probs(targets: Tensor) -> Tensor:
+    """Targets (B, C), which sum to less than 1 at first, scaled to rows that sum to 1.
+
+    A row that training never saw says nothing: it comes out uniform.
+    """
+    totals = targets.sum(dim=1, keepdim=True)
+    return (targets / totals.clamp(min=1e-12)).where(totals > 0, 1.0 / targets.shape[1])
+
+
 def _check_rows(index: Tensor, num_examples: int) -> None:
     if torch.compiler.is_compiling() or index.device.type != "cpu":  # naming the value would stall the device each step
         torch._assert_async(  # pyright: ignore[reportPrivateImportUsage]

@@ -282,18 +282,21 @@ class Training:
 
     def _measure(self) -> Record:
         """The epoch's measures of learning and memorization, and the probe's predictions."""
-        monitor = self.state.monitor
         if self.accelerator.num_processes > 1:
-            predicted = monitor.predicted.to(self.accelerator.device)
-            dist.all_reduce(predicted, op=dist.ReduceOp.MAX)
-            monitor.predicted = predicted
+            for seen in self.state.monitor.shared(self.accelerator.device):
+                dist.all_reduce(seen, op=dist.ReduceOp.MAX)
         gathered = self._gathered()
-        measures: Record = dict(monitor.end_epoch(None if gathered is None else gathered.argmax(dim=1)))
+        target_labels = None if gathered is None else gathered.argmax(dim=1)
+        measures: Record = dict(self.state.monitor.end_epoch(target_labels, self._gradients))
         epoch = self.state.epoch + 1
         if self.probe is not None and (epoch % self.probe_period == 0 or epoch == self.config.epochs):
             self.state.probe_labels.append(self.predict(self.probe).argmax(dim=1))
             self.state.probe_epochs.append(epoch)
         return measures
+
+    def _gradients(self, index: Tensor, logits: Tensor) -> Tensor | None:
+        """(B, C) gradients of the losses of these rows, for the monitor."""
+        return self.method.logit_gradients(index, logits, self.labels[index.cpu()].to(logits.device))
 
     def _all_batches(self) -> Iterator[tuple[int, Batch, float]]:
         """The batches of every pass of the epoch, with the number of their pass."""
