@@ -75,7 +75,7 @@ def fit(
     image_size: Annotated[
         int | None, typer.Option(help="Side of the images in pixels. Default: theirs, up to 64.")
     ] = None,
-    method: Annotated[str, typer.Option(help="elr, elr_plus or cross_entropy.")] = "elr",
+    method: Annotated[str, typer.Option(help="elr, elr_plus, cross_entropy or kl_penalty.")] = "elr",
     lam: Annotated[float, typer.Option(help="Weight of the regularizer.")] = 3.0,
     beta: Annotated[float, typer.Option(help="Momentum of the targets.")] = 0.7,
     network: Annotated[
@@ -269,6 +269,50 @@ def audit(
                 print(without_controls(worst.drop(columns="is_label_issue").to_string(index=False)))
         if len(worst) < results["num_label_issues"]:
             say(f"{results['num_label_issues'] - len(worst)} more in {run / ISSUES_FILE}")
+
+
+@app.command()
+def theory(
+    p: Annotated[int, typer.Option("--p", help="Features (dimensions).")] = 400,
+    n: Annotated[int, typer.Option("--n", help="Examples.")] = 500,
+    sigma: Annotated[float, typer.Option(help="Spread of the clusters, whose centers have length 1.")] = 0.1,
+    noise_rate: Annotated[float, typer.Option(help="Share of wrong labels, below 1 - 1/classes.")] = 0.4,
+    lam: Annotated[float, typer.Option(help="Weight of the regularizer; 0: cross entropy, as in the theorem.")] = 0.0,
+    beta: Annotated[float, typer.Option(help="Momentum of the targets.")] = 0.7,
+    clamp: Annotated[float, typer.Option(help="Bound of the probabilities in the regularizer; 0: none.")] = 1e-4,
+    classes: Annotated[int, typer.Option(help="Clusters; the paper has two.")] = 2,
+    learning_rate: Annotated[float, typer.Option(help="Step size of gradient descent.")] = 0.5,
+    steps: Annotated[int, typer.Option(help="At most; cross entropy ends when all labels are fitted.")] = 20_000,
+    radius: Annotated[float, typer.Option(help="Length of the first weights.")] = 2.0,
+    seed: Annotated[int, typer.Option(help="Of examples, labels and first weights.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: a new ./elr-theory.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show early learning and memorization in a linear model, and check the paper's theorem on it."""
+    folder = out or _free_folder(Path("elr-theory"))
+    command = _command(folder, added=out is None)
+    with _errors(as_json):
+        from elr.exhibit import exhibit, table
+
+        say(f"Results go to {folder}")
+        finding = exhibit(
+            folder,
+            p=p,
+            n=n,
+            sigma=sigma,
+            noise_rate=noise_rate,
+            lam=lam,
+            beta=beta,
+            clamp=clamp,
+            num_classes=classes,
+            learning_rate=learning_rate,
+            steps=steps,
+            radius=radius,
+            seed=seed,
+        )
+        if as_json:
+            print_json(finding.to_json())
+        say(f"{table(finding)}\nFigure: {folder / 'theory.png'}\nAgain: {command}")
 
 
 @contextmanager

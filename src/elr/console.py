@@ -78,6 +78,8 @@ def summarize_run(fitted: Fitted, command: str, *, with_accuracy: bool = True) -
     if with_accuracy and "test_accuracy_last" in results:
         say(f"Accuracy on the test data, last epoch: {results['test_accuracy_last']:.4f}")
     say(verdict(results))
+    if "early_learning" in results:  # not in folders of earlier versions
+        say(results["early_learning"]["text"])
     for remark in fitted.run["data"]["remarks"]:
         say(f"note: {remark}")
     say(

@@ -102,6 +102,7 @@ class Report:
         comparison_history: method -> history, drawn on the same scales; an entry called `method` is not drawn twice.
         measured: numbers known only because clean or test labels were given; the page marks them as such.
         notes: caveats and warnings, one sentence or two each.
+        early_learning: whether and until when there was early learning, in words; shown above the curves.
 
     Raises:
         ArgumentError: a count, a rate or a shape that does not fit the others.
@@ -126,6 +127,7 @@ class Report:
     comparison_history: Mapping[str, Sequence[EpochRecord]] = field(default_factory=dict)
     measured: Mapping[str, float | int | None] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    early_learning: str = ""
 
     def __post_init__(self) -> None:
         n, c, issues = self.num_examples, self.num_classes, self.num_label_issues

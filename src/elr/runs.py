@@ -21,6 +21,7 @@ from elr import artifacts
 from elr.audit import Audit, audit_labels, score_suspects
 from elr.checkpoints import remove_checkpoints
 from elr.diagnostics import fractions
+from elr.early import early_learning
 from elr.errors import CheckpointError, ELRError, OutputError
 from elr.plan import Plan
 from elr.raw import RawData
@@ -100,6 +101,7 @@ def run_task(
     results |= {"num_label_issues": audit.num_label_issues, "seconds": seconds}
     results |= _measures(training, task, audit) | {"remarks": description["data"]["remarks"]}
     history = _with_accuracies(training, task)
+    results["early_learning"] = early_learning(history, generations=plan.training.generations).to_json()
     run |= {"status": "complete", "results": results}
     training.accelerator.wait_for_everyone()  # no rank reads the checkpoint any more
     if main:
