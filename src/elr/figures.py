@@ -144,7 +144,7 @@ def coefficients_figure(histories: Mapping[str, History]) -> Figure:
         each.set_xlabel("epoch", fontsize=8)
     axes[0][0].set_ylabel("gradient, true class", fontsize=9)
     _share_range(axes[0])
-    _legends(axes[0][:1])
+    figure.legend(handles=axes[0][0].lines[:4], loc="outside lower center", ncols=4, fontsize=7, frameon=False)
     return figure
 
 
