@@ -77,6 +77,6 @@ if __name__ == "__main__":
     else:
         print(
             f"{found['network']}, batch {found['batch_size']}, {found['num_examples']} examples: an epoch with "
-            f"diagnostics takes {found['ratio']:.3f} ({found['lowest']:.3f} to {found['highest']:.3f}) times one without "
-            f"({1000 * found['seconds_with']:.0f} and {1000 * found['seconds_without']:.0f} ms)"
+            f"diagnostics takes {found['ratio']:.3f} ({found['lowest']:.3f} to {found['highest']:.3f}) times one "
+            f"without ({1000 * found['seconds_with']:.0f} and {1000 * found['seconds_without']:.0f} ms)"
         )
