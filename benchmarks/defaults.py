@@ -1,6 +1,7 @@
 """How the default settings of `elr fit` were chosen: accuracy on a validation split as noisy as the training labels.
 
     python benchmarks/defaults.py vectors
+    python benchmarks/defaults.py text --data ../shared/data/trec/train.csv
     python benchmarks/defaults.py images --data ../shared/data/cifar10/train.parquet
 
 Labels are corrupted first, then a part with its noisy labels is held out. No clean label and no test example is looked
@@ -9,6 +10,7 @@ at: accuracy on noisy labels is lower than on clean ones, but the better model i
 
 import argparse
 import itertools
+from pathlib import Path
 from statistics import mean
 
 import numpy as np
@@ -22,6 +24,8 @@ from elr.networks import NetworkSpec
 from elr.noise import corrupt
 from elr.reading import ReadOptions, read_data
 from elr.settings import TrainingConfig
+from elr.tables import read_table
+from elr.text import fit_text
 from elr.training import Training
 
 
@@ -74,6 +78,37 @@ def vectors(seeds: int) -> None:
         )
 
 
+def text(data: str, seeds: int) -> None:
+    """Learning rate of the perceptron on TREC's questions: with the wrong labels they come with, and with symmetric noise."""
+    table = read_table(Path(data))
+    questions = table["question"].to_numpy()
+    kinds = {"rules": ("rule_label", 0.0), "symmetric 30 %": ("clean_label", 0.3)}
+    print("learning rate: noisy validation accuracy on " + ", ".join(kinds))
+    for rate in (0.002, 0.005, 0.01, 0.02):
+        found = []
+        for column, noise_rate in kinds.values():
+            labels = np.unique(table[column], return_inverse=True)[1]
+            each = []
+            for seed in range(seeds):
+                fit, held, fit_labels, held_labels = split(
+                    questions, labels, noise_rate=noise_rate, share=0.25, seed=seed
+                )
+                encoder = fit_text(list(fit), name="question")
+                spec = NetworkSpec("mlp", int(labels.max()) + 1, num_features=encoder["dimensions"].n_components)
+                config = TrainingConfig(epochs=100, learning_rate=rate, weight_decay=5e-3, seed=seed)
+                each.append(
+                    noisy_validation_accuracy(
+                        Examples(encoder.transform(fit), fit_labels),
+                        Examples(encoder.transform(held), held_labels),
+                        spec=spec,
+                        config=config,
+                        transform=Transform(),
+                    )
+                )
+            found.append(mean(each))
+        print(f"{rate:<6} " + " ".join(f"{value:.4f}" for value in found), flush=True)
+
+
 def images(data: str, rows: int, epochs: int) -> None:
     """Learning rate and weight decay of the fast network on part of CIFAR-10, 40 % symmetric noise."""
     raw = read_data(data, ReadOptions(label="label"))
@@ -105,13 +140,15 @@ def images(data: str, rows: int, epochs: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=("vectors", "images"))
-    parser.add_argument("--data", help="CIFAR-10 training images, Parquet")
+    parser.add_argument("kind", choices=("vectors", "text", "images"))
+    parser.add_argument("--data", help="CIFAR-10 training images, Parquet; or TREC, CSV")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=15_000)
     parser.add_argument("--epochs", type=int, default=6)
     arguments = parser.parse_args()
     if arguments.kind == "vectors":
         vectors(arguments.seeds)
+    elif arguments.kind == "text":
+        text(arguments.data, arguments.seeds)
     else:
         images(arguments.data, arguments.rows, arguments.epochs)

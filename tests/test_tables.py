@@ -261,7 +261,7 @@ def test_columns_that_say_nothing_are_left_out(column, reason):
 def test_free_text_is_left_out_and_few_words_are_not():
     assert kinds_of([f"question {row}" for row in range(51)]) == (
         None,
-        ["column 'x' left out: text with 51 different values in 51 rows"],
+        ["column 'x' left out: text with 51 different values in 51 rows (--text learns from free text)"],
     )
     assert kinds_of([f"town {row % 60}" for row in range(120)])[0] == CATEGORICAL
 

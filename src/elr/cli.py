@@ -71,6 +71,8 @@ def fit(
     ] = None,
     id_column: Annotated[str | None, typer.Option("--id", help="Column that names each row.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Column not to learn from (may be repeated).")] = None,
+    text: Annotated[str | None, typer.Option(help="Column of texts to learn from, and from nothing else.")] = None,
+    embedding: Annotated[str | None, typer.Option(help="Column of lists of numbers to learn from.")] = None,
     skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Leave unreadable images out.")] = False,
     image_size: Annotated[
         int | None, typer.Option(help="Side of the images in pixels. Default: theirs, up to 64.")
@@ -114,6 +116,8 @@ def fit(
             clean_label=clean_label,
             id=id_column,
             ignore=tuple(ignore or ()),
+            text=text,
+            embedding=embedding,
             image_size=image_size,
             skip_unreadable=skip_unreadable,
         )

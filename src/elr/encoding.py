@@ -11,14 +11,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from elr.artifacts import PREPROCESSING_FILE, read_preprocessing, write_preprocessing
 from elr.data import Examples, ImageTransform, Label, LabelCoding, Transform, image_statistics
 from elr.errors import ArtifactError, DataError
-from elr.raw import FEATURES, IMAGES, TABLE, RawData, ReadOptions
+from elr.raw import FEATURES, IMAGES, TABLE, TEXT, RawData, ReadOptions
 from elr.tables import column_kinds, plain_columns, table_preprocessing
+from elr.text import fit_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +47,10 @@ class Encoder:
     """Preprocessing of one run.
 
     Args:
-        kind: "table", "images" or "features".
+        kind: "table", "images", "features" or "text".
         coding: the classes.
-        columns: kind of each column learned from, for tables.
-        preprocessing: fitted scikit-learn transformer, for tables and features.
+        columns: kind of each column learned from, for tables and text.
+        preprocessing: fitted scikit-learn transformer, for all but images.
         image_format: for images.
         remarks: what was left out and why.
     """
@@ -76,6 +78,10 @@ class Encoder:
             plain = plain_columns(raw.table, columns, name="the training data")
             fitted = table_preprocessing(columns).fit(plain)
             return cls(kind=TABLE, coding=coding, columns=columns, preprocessing=fitted, remarks=(*alike, *remarks))
+        if raw.kind == TEXT and raw.table is not None:
+            (name,) = raw.table.columns
+            fitted = fit_text(raw.table[name].tolist(), name=f"text column {name!r}")
+            return cls(kind=TEXT, coding=coding, columns={name: TEXT}, preprocessing=fitted, remarks=alike)
         if raw.kind == IMAGES and raw.images is not None:
             mean, std = image_statistics(raw.images)
             _, channels, height, width = raw.images.shape
@@ -96,6 +102,8 @@ class Encoder:
         if self.kind == TABLE and raw.table is not None and self.columns is not None:
             plain = plain_columns(raw.table, self.columns, name=name)
             return Examples(self._preprocessed(plain, name), labels)
+        if self.kind == TEXT and raw.table is not None:
+            return Examples(self.preprocessing.transform(raw.table.iloc[:, 0].tolist()), labels)
         if self.kind == IMAGES and raw.images is not None:
             return Examples(self._fitting_images(raw.images, name), labels)
         if raw.features is None or raw.features.shape[1] != self.preprocessing.n_features_in_:
@@ -182,6 +190,8 @@ class Encoder:
                 and list(fitted.feature_names_in_) == list(columns)
             ):
                 return cls(kind=TABLE, coding=coding, columns=columns, preprocessing=fitted)
+            if kind == TEXT and isinstance(fitted, Pipeline) and len(columns) == 1:
+                return cls(kind=TEXT, coding=coding, columns=columns, preprocessing=fitted)
             if kind == FEATURES and isinstance(fitted, StandardScaler):
                 return cls(kind=FEATURES, coding=coding, preprocessing=fitted)
         except (AttributeError, KeyError, TypeError) as error:

@@ -21,7 +21,7 @@ from elr.images import SMALLEST
 from elr.kl import KLPenalty
 from elr.method import LossMethod, Method
 from elr.networks import FastConvNet, NetworkSpec
-from elr.raw import IMAGES
+from elr.raw import IMAGES, TEXT
 from elr.settings import TrainingConfig
 from elr.tasks import Task
 from elr.training import Training
@@ -32,6 +32,7 @@ AUGMENTATIONS = ("auto", "crop", "none")
 PAPER_GAMMA, PAPER_RAMP = 0.997, 40_000  # appendix F and G
 PEER_SEED = 2**31  # the first that no run has; of more than 32 bits, torch's generator on a processor takes the last 32
 """Added to the seed of the first network's weights for those of its peer."""
+_TEXT_RATE = 0.005
 _WHITENED_IMAGES = 5000  # as the speed runs take
 
 
@@ -227,7 +228,7 @@ class FitConfig:
         network: a name in `elr.networks.NETWORKS`; default "fast" for images of at least 16 pixels, "mlp" otherwise.
         epochs: default 100 for tables and features, 60 for images, fewer (at least 10) for many examples.
         batch_size: default 64 for tables and features, 128 for images.
-        learning_rate: default 0.02 for tables and features, 0.1 for images.
+        learning_rate: default 0.02 for tables and features, 0.005 for text, 0.1 for images.
         weight_decay: default 5e-3 for tables and features, 2e-3 for images.
         augment: for convolutional networks: "auto" (crops and mirror images), "crop" (where a mirror image may be of
             another class: letters, digits, road signs) or "none".
@@ -269,6 +270,8 @@ class FitConfig:
         network = network_for(task, self.network)
         augmented = network.takes_images and self.augment != "none"
         training = self.loop(task.examples, convolutional=network.takes_images)
+        if task.raw.kind == TEXT and self.learning_rate is None:
+            training = replace(training, learning_rate=_TEXT_RATE)
         return Plan(
             method=self._method(training.epochs * math.ceil(len(task.examples) / training.batch_size)),
             network=network,

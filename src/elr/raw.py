@@ -14,7 +14,7 @@ from torch import Tensor
 from elr.data import Label
 from elr.errors import ArgumentError
 
-TABLE, IMAGES, FEATURES = "table", "images", "features"
+TABLE, IMAGES, FEATURES, TEXT = "table", "images", "features", "text"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,8 @@ class ReadOptions:
         clean_label: column (or array) of labels known to be right: never trained on, only measured against.
         id: column that names each row, such as a file name or key: not learned from, shown beside suspects.
         ignore: columns not to learn from.
+        text: column of texts to learn from, and from nothing else.
+        embedding: column of lists of numbers, all of one length, to learn from, and from nothing else.
         image_size: side in pixels to which images are brought; default: theirs, at most 64.
         skip_unreadable: leave unreadable images out instead of stopping.
 
@@ -37,6 +39,8 @@ class ReadOptions:
     clean_label: str | None = None
     id: str | None = None
     ignore: tuple[str, ...] = ()
+    text: str | None = None
+    embedding: str | None = None
     image_size: int | None = None
     skip_unreadable: bool = False
 
@@ -45,6 +49,7 @@ class ReadOptions:
             raise ArgumentError(f"ignore is {self.ignore!r}: expected a sequence of column names, ({self.ignore!r},)")
         object.__setattr__(self, "ignore", tuple(self.ignore))
         named = {"label": self.label, "clean_label": self.clean_label, "id": self.id}
+        named |= {"text": self.text, "embedding": self.embedding}
         for role, name in [*named.items(), *(("ignore", name) for name in self.ignore)]:
             if name is not None and not (isinstance(name, str) and name):
                 raise ArgumentError(f"{role} is {name!r}: expected the name of a column as text, such as '0'")
@@ -52,6 +57,11 @@ class ReadOptions:
             raise ArgumentError(
                 f"column {self.label!r} is named as label and as clean_label or ignore: expected one role"
             )
+        if self.text and self.embedding:
+            raise ArgumentError("text and embedding are both named: expected one column to learn from")
+        for role, name in (("text", self.text), ("embedding", self.embedding)):
+            if name is not None and name in self.apart:
+                raise ArgumentError(f"column {name!r} is named as {role} and in another role: expected one")
         if self.image_size is not None and (not isinstance(self.image_size, int) or self.image_size < 1):
             raise ArgumentError(f"image_size is {self.image_size!r}: expected whole pixels, at least 1")
 
@@ -71,9 +81,9 @@ class RawData:
     """Data as read, M examples.
 
     Args:
-        kind: "table", "images" or "features".
+        kind: "table", "images", "features" or "text".
         rows: (M,) int64, row of each example in the source (in order of file names for folders).
-        table: for "table", the columns to learn from.
+        table: for "table", the columns to learn from; for "text", that of the texts.
         images: for "images", (M, channels, H, W) uint8.
         features: for "features", (M, D) float32.
         labels: M given labels, None if the source has none.

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from elr import images as pictures
-from elr.data import Label, as_array, checked_features, one_each
+from elr.arrays import from_arrays, from_npy, from_npz, list_features
+from elr.data import Label, as_array
 from elr.errors import ArgumentError, DataError
-from elr.raw import FEATURES, IMAGES, TABLE, RawData, ReadOptions
-from elr.tables import TABLE_SUFFIXES, label_values, read_table
+from elr.raw import FEATURES, IMAGES, TABLE, TEXT, RawData, ReadOptions
+from elr.tables import TABLE_SUFFIXES, label_values, read_table, row_names, some
+from elr.text import text_values
 
 _SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}
 
@@ -30,8 +30,8 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Raw
 
     Args:
         data: path of a .csv, .tsv or .parquet table, of a folder of images in subfolders by class, of a Parquet file of
-            images in the layout of the Hugging Face hub, or of an .npz of arrays; a data frame; or a pair of arrays
-            (inputs, labels), where inputs are (M, D) features or (M, channels, H, W) uint8 images.
+            images in the layout of the Hugging Face hub, of an .npz of arrays, or of an .npy; a data frame; or a
+            pair of arrays (inputs, labels), where inputs are (M, D) features or (M, channels, H, W) uint8 images.
         options: see there.
         training: labels are required; else they are read where there are any.
 
@@ -43,7 +43,7 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Raw
         return _from_frame(data, options, name="the data frame", training=training)
     if isinstance(data, tuple) and len(data) == 2:
         inputs, labels = data
-        return _from_arrays(as_array(inputs, "the inputs"), labels, options, name="the inputs")
+        return from_arrays(as_array(inputs, "the inputs"), labels, options, name="the inputs")
     if not isinstance(data, str | Path) or not str(data):
         found = "an empty path" if isinstance(data, str) else f"a {type(data).__name__}"
         raise ArgumentError(f"data is {found}: expected a path, a data frame, or a pair (inputs, labels or None)")
@@ -62,20 +62,22 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Raw
 def _from_file(path: Path, options: ReadOptions, *, training: bool) -> RawData:
     suffix, name = path.suffix.lower(), pictures.printable(path)
     if suffix == ".npz":
-        return _from_npz(path, options, training=training)
-    if suffix == ".parquet":
+        return from_npz(path, options, training=training)
+    if suffix == ".npy":
+        return from_npy(path, options, training=training)
+    if suffix == ".parquet" and not options.embedding:
         columns = [column for column in pictures.parquet_image_columns(path) if column not in options.apart]
         if len(columns) > 1:
-            raise DataError(f"{name} has {len(columns)} columns of images ({_some(columns)}): --ignore all but one")
+            raise DataError(f"{name} has {len(columns)} columns of images ({some(columns)}): --ignore all but one")
         if columns:
             return _from_image_parquet(path, columns[0], options, training=training)
     if suffix not in TABLE_SUFFIXES:
         raise DataError(
-            f"{name} ends in {path.suffix!r}: expected a table ({', '.join(TABLE_SUFFIXES)}), an .npz of arrays, or a "
-            "folder of images"
+            f"{name} ends in {path.suffix!r}: expected a table ({', '.join(TABLE_SUFFIXES)}), arrays (.npz, .npy), or "
+            "a folder of images"
         )
     as_written = suffix != ".parquet"
-    special = [column for column in (options.label, options.clean_label, options.id) if column]
+    special = [column for column in (options.label, options.clean_label, options.id, options.text) if column]
     frame = read_table(path, as_text=special, as_written=as_written)
     return _from_frame(frame, options, name=name, training=training, as_written=as_written)
 
@@ -88,6 +90,28 @@ def _from_frame(
     if not len(frame):
         raise DataError(f"{name} has no rows: expected at least two of each class")
     labels, clean, ids = _label_columns(frame, options, name=name, training=training)
+    if options.embedding:
+        features = list_features(frame[options.embedding], name=f"embedding column {options.embedding!r} of {name}")
+        return RawData(
+            kind=FEATURES,
+            rows=np.arange(len(frame)),
+            features=features,
+            labels=labels,
+            clean_labels=clean,
+            ids=ids,
+        )
+    if options.text:
+        texts, remarks = text_values(frame[options.text], name=f"text column {options.text!r} of {name}")
+        table = pd.DataFrame({options.text: texts})
+        return RawData(
+            kind=TEXT,
+            rows=np.arange(len(frame)),
+            table=table,
+            labels=labels,
+            clean_labels=clean,
+            ids=ids,
+            remarks=remarks,
+        )
     return RawData(
         kind=TABLE,
         rows=np.arange(len(frame)),
@@ -104,10 +128,13 @@ def _check_columns(columns: list[str], options: ReadOptions, *, name: str, train
     if len(set(columns)) < len(columns):
         twice, count = Counter(columns).most_common(1)[0]
         raise DataError(f"{name} has {count} columns named {twice!r}: rename all but one")
+    for role, column in (("text", options.text), ("embedding", options.embedding)):
+        if column and column not in columns:
+            raise DataError(f"{name} has no {role} column {column!r}: it has {some(columns)}")
     if not training:
         return
     if not options.label:
-        raise DataError(f"{name} needs a label column: name it with --label (label=...); it has {_some(columns)}")
+        raise DataError(f"{name} needs a label column: name it with --label (label=...); it has {some(columns)}")
     for role, column in [
         ("label column", options.label),
         ("clean-label column", options.clean_label),
@@ -115,7 +142,7 @@ def _check_columns(columns: list[str], options: ReadOptions, *, name: str, train
         *(("column to ignore", column) for column in options.ignore),
     ]:
         if column is not None and column not in columns:
-            raise DataError(f"{name} has no {role} {column!r}: it has {_some(columns)}")
+            raise DataError(f"{name} has no {role} {column!r}: it has {some(columns)}")
 
 
 def _label_columns(
@@ -129,16 +156,7 @@ def _label_columns(
         return label_values(frame[column], name=f"{role} {column!r} of {name}")
 
     given, clean = values(options.label, "label column"), values(options.clean_label, "clean-label column")
-    return given, clean, _row_names(frame[options.id]) if options.id in frame.columns else None
-
-
-def _row_names(column: pd.Series) -> list[str]:
-    return ["" if gone else str(value) for value, gone in zip(column.tolist(), column.isna(), strict=True)]
-
-
-def _some(names: Sequence[str] | pd.Index) -> str:
-    shown = ", ".join(repr(str(name)) for name in names[:20])
-    return f"{shown}, and {len(names) - 20} more" if len(names) > 20 else shown or "none"
+    return given, clean, row_names(frame[options.id]) if options.id in frame.columns else None
 
 
 def _from_folder(root: Path, options: ReadOptions, *, training: bool) -> RawData:
@@ -235,80 +253,3 @@ def _unreadable(decoded: pictures.DecodedImages) -> list[str]:
     shown, more = decoded.unreadable[:20], len(decoded.unreadable) - 20
     remarks = [f"unreadable image left out: {name}" for name in shown]
     return [*remarks, f"{more} more unreadable images left out"] if more > 0 else remarks
-
-
-def _from_npz(path: Path, options: ReadOptions, *, training: bool) -> RawData:
-    place = pictures.printable(path)
-    arrays, refused = _npz_arrays(path)
-    names = [*arrays, *refused]
-    roles = {"label": options.label, "clean-label": options.clean_label, "id": options.id}
-    for role, name in roles.items():
-        if name in refused:
-            raise DataError(
-                f"{place} cannot be read without executing pickled code: its {role} array {name!r} holds Python "
-                "objects; save it as text or numbers (array.astype(str))"
-            )
-        if training and name not in arrays and (name or role == "label"):
-            raise DataError(f"{place} has no {role} array {name!r}: it has {_some(names)}; name one with --{role}")
-    candidates = [name for name, array in arrays.items() if name not in options.apart and array.ndim in (2, 4)]
-    if len(candidates) != 1:
-        found = ", ".join(f"{name!r}: {array.dtype} {array.shape}" for name, array in arrays.items())
-        found += "".join(f", {name!r}: pickled, refused" for name in refused)
-        raise DataError(
-            f"{place} has {len(candidates)} arrays of features (N, D) or images (N, channels, H, W) beside the labels "
-            f"({found}): expected one; name others with --ignore"
-        )
-    chosen = candidates[0]
-    raw = _from_arrays(arrays[chosen], arrays.get(options.label or ""), options, name=f"{place}, array {chosen!r}")
-    if options.clean_label in arrays:
-        clean = _array_labels(arrays[options.clean_label], len(raw), name=f"array {options.clean_label!r} of {place}")
-        raw = replace(raw, clean_labels=clean)
-    if options.id in arrays:
-        ids = pd.Series(one_each(arrays[options.id], len(raw), name=f"array {options.id!r} of {place}"))
-        raw = replace(raw, ids=_row_names(ids))
-    return raw
-
-
-def _npz_arrays(path: Path) -> tuple[dict[str, NDArray], list[str]]:
-    """The arrays of an .npz, and the names of those that could execute code on reading."""
-    arrays: dict[str, NDArray] = {}
-    refused: list[str] = []
-    try:
-        with path.open("rb") as handle:
-            archive = np.load(handle, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                raise ValueError("it is a single array, as numpy.save writes it")
-            for name in archive.files:
-                try:
-                    arrays[name] = np.asarray(archive[name])
-                except ValueError as error:
-                    if "allow_pickle" not in str(error):
-                        raise
-                    refused.append(name)
-    except Exception as error:  # a damaged archive fails in many ways
-        reason = "it is pickled, which could execute code" if "pickle" in str(error) else error
-        raise DataError(
-            f"{pictures.printable(path)} cannot be read as .npz: {reason}; write it with numpy.savez"
-        ) from error
-    return arrays, refused
-
-
-def _array_labels(labels: ArrayLike, count: int, *, name: str) -> list[Label]:
-    return label_values(pd.Series(one_each(as_array(labels, name), count, name=name)), name=name)
-
-
-def _from_arrays(inputs: NDArray, labels: ArrayLike | None, options: ReadOptions, *, name: str) -> RawData:
-    if not inputs.ndim or not len(inputs):
-        raise DataError(f"{name} have no rows: expected numbers (N, D) or images (N, channels, H, W), N >= 2")
-    values = None if labels is None else _array_labels(labels, len(inputs), name=options.label_name)
-    if inputs.ndim < 3:
-        features = checked_features(inputs, name)
-        return RawData(kind=FEATURES, rows=np.arange(len(inputs)), features=features, labels=values)
-    if inputs.ndim != 4 or inputs.dtype != np.uint8 or inputs.shape[1] not in (1, 3) or not inputs.size:
-        raise DataError(
-            f"{name} are {inputs.dtype} of shape {inputs.shape}: expected images as uint8 in 0 .. 255 of shape "
-            "(N, channels, H, W) with 1 or 3 channels; array.transpose(0, 3, 1, 2) brings channels forward, "
-            "array[:, None] adds a channel, (255 * array).astype('uint8') converts from 0 .. 1"
-        )
-    images = torch.from_numpy(np.array(inputs, order="C"))  # a copy: the caller's may be read-only, or change
-    return RawData(kind=IMAGES, rows=np.arange(len(inputs)), images=images, labels=values)

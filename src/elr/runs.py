@@ -24,7 +24,7 @@ from elr.diagnostics import fractions
 from elr.early import early_learning
 from elr.errors import CheckpointError, ELRError, OutputError
 from elr.plan import Plan
-from elr.raw import RawData
+from elr.raw import RawData, ReadOptions
 from elr.tasks import Task
 from elr.training import Progress, Training
 
@@ -186,7 +186,8 @@ def _with_defaults(run: dict[str, Any]) -> dict[str, Any]:
         plan = Plan.from_json(run).to_json()
     except (ELRError, KeyError, TypeError):
         return run  # the comparison will say what is wrong with it
-    return run | json.loads(json.dumps(plan))
+    read = {**run.get("data", {}), "options": asdict(ReadOptions(**run.get("data", {}).get("options", {})))}
+    return run | json.loads(json.dumps({**plan, "data": read}))
 
 
 def _measures(training: Training, task: Task, audit: Audit) -> dict[str, float]:

@@ -130,6 +130,17 @@ def label_values(column: pd.Series, *, name: str) -> list[Label]:
     return list(texts)
 
 
+def row_names(column: pd.Series) -> list[str]:
+    """Names of rows as text, empty where missing."""
+    return ["" if gone else str(value) for value, gone in zip(column.tolist(), column.isna(), strict=True)]
+
+
+def some(names: Sequence[str] | pd.Index) -> str:
+    """The first names of many, for a message."""
+    shown = ", ".join(repr(str(name)) for name in names[:20])
+    return f"{shown}, and {len(names) - 20} more" if len(names) > 20 else shown or "none"
+
+
 def column_kinds(frame: pd.DataFrame, *, as_written: bool = False) -> tuple[dict[str, str], list[str]]:
     """Which columns to learn from, and how.
 
@@ -161,7 +172,7 @@ def column_kinds(frame: pd.DataFrame, *, as_written: bool = False) -> tuple[dict
     if not kinds:
         raise DataError(
             f"no column is left to learn from; {'; '.join(remarks) or 'the table has no other column'}. Expected "
-            "numbers, dates or categories; turn free text into numbers first (embeddings), as columns or as .npz"
+            "numbers, dates or categories, or a column of text (--text COLUMN) or of embeddings (--embedding COLUMN)"
         )
     return kinds, remarks
 
@@ -177,7 +188,7 @@ def _is_index(name: str, column: pd.Series) -> bool:
 def _kind(column: pd.Series, *, as_written: bool) -> tuple[str, str]:
     """Kind of a column ("" where it is to be left out), and a remark ("" if there is none)."""
     if _is_nested(column):
-        return "", "it holds lists, records or bytes, not single values"
+        return "", "it holds lists, records or bytes, not single values (--embedding learns from lists of numbers)"
     values = pd.Series(column.dropna().unique())
     if not len(values):
         return "", "it is empty"
@@ -205,7 +216,8 @@ def _kind(column: pd.Series, *, as_written: bool) -> tuple[str, str]:
                 row = int((column == strange.iloc[0]).to_numpy(dtype=bool, na_value=False).argmax())
                 remark = f"it holds numbers, but {strange.iloc[0]!r} in row {row}; leave such cells empty"
     if len(values) > max(50, len(column) // 2):
-        return "", f"text with {len(values)} different values in {len(column)} rows" + (remark and f"; {remark}")
+        reason = f"text with {len(values)} different values in {len(column)} rows"
+        return "", reason + (f"; {remark}" if remark else " (--text learns from free text)")
     return CATEGORICAL, remark
 
 

@@ -1,0 +1,98 @@
+"""Text: checking a column of it, and turning it into numbers without a network connection."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from elr.errors import DataError
+
+MAX_TERMS = 20_000  # the most frequent
+DIMENSIONS = 300
+_MANY = 1000  # texts, from which on words that only one of them has are left out
+_WORD = re.compile(r"(?u)\b\w\w+\b")  # scikit-learn's
+_LOOKED_AT = 1000
+
+
+def text_values(column: pd.Series, *, name: str) -> tuple[list[str], list[str]]:
+    """The texts of a column, empty ones for missing cells, and remarks about those.
+
+    Args:
+        column: as read.
+        name: how messages name it.
+
+    Raises:
+        DataError: something else than text, or no text at all.
+
+    Example:
+        >>> text_values(pd.Series(["a b", None]), name="column 'q'")
+        (['a b', ''], ["column 'q' is empty in 1 of 2 rows: nothing can be said of their labels but what is common"])
+    """
+    missing = column.isna().to_numpy(dtype=bool)
+    strange = [
+        row for row, value in enumerate(column.tolist()) if not missing[row] and not isinstance(value, str | bytes)
+    ]
+    if strange and not isinstance(column.dtype, pd.CategoricalDtype):
+        value = column.iloc[strange[0]]
+        raise DataError(
+            f"{name} has {value!r}, a {type(value).__name__}, in row {strange[0]} (one of {len(strange)} such rows): "
+            "expected text; columns of numbers need no --text"
+        )
+    texts = [
+        "" if gone else value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        for value, gone in zip(column.tolist(), missing, strict=True)
+    ]
+    empty = sum(not text.strip() for text in texts)
+    if empty == len(texts):
+        raise DataError(f"{name} is empty in every row: expected text to learn from")
+    remark = f"{name} is empty in {empty} of {len(texts)} rows: nothing can be said of their labels but what is common"
+    return texts, [remark] if empty else []
+
+
+def fit_text(texts: Sequence[str], *, name: str) -> Pipeline:
+    """What turns texts into `DIMENSIONS` numbers, fitted: latent semantic analysis of the words.
+
+    TF-IDF of words and pairs of words (of runs of 1 to 3 characters, where a text has fewer than two words on
+    average, as in languages without spaces, codes and names), brought to few dimensions by a truncated singular
+    value decomposition, centered, of mean variance 1.
+
+    Args:
+        texts: M of them.
+        name: how messages name them.
+
+    Raises:
+        DataError: texts without any word or letter.
+
+    Source: Deerwester et al., "Indexing by latent semantic analysis", 1990; sublinear term frequencies after Manning et
+    al., "Introduction to Information Retrieval", 2008, section 6.4.1. How it was chosen: docs/benchmarks.md.
+    """
+    words = np.mean([len(_WORD.findall(text)) for text in texts[:_LOOKED_AT]])
+    by_word: dict[str, Any] = {"analyzer": "word", "ngram_range": (1, 2)}
+    by_character: dict[str, Any] = {"analyzer": "char_wb", "ngram_range": (1, 3)}
+    frequencies = TfidfVectorizer(
+        **(by_word if words >= 2 else by_character),
+        min_df=2 if len(texts) >= _MANY else 1,
+        sublinear_tf=True,
+        strip_accents="unicode",
+        max_features=MAX_TERMS,
+        dtype=np.float32,
+    )
+    try:
+        counted = frequencies.fit_transform(texts)
+    except ValueError as error:  # an empty vocabulary
+        raise DataError(f"{name} has no words to learn from ({error}): expected text") from error
+    if min(counted.shape) < 2:
+        raise DataError(f"{name} has one word or one text only: expected texts that differ")
+    shorten = TruncatedSVD(min(DIMENSIONS, min(counted.shape) - 1), random_state=0)
+    scale = StandardScaler().fit(shorten.fit_transform(counted))
+    # One scale for all: the last dimensions are noise, which a scale of their own would blow up.
+    scale.scale_ = np.full_like(scale.scale_, max(float(np.sqrt(np.mean(scale.var_))), 1e-12))
+    return Pipeline([("terms", frequencies), ("dimensions", shorten), ("scale", scale)])
