@@ -79,7 +79,7 @@ def vectors(seeds: int) -> None:
 
 
 def text(data: str, seeds: int) -> None:
-    """Learning rate of the perceptron on TREC's questions: with the wrong labels they come with, and with symmetric noise."""
+    """Learning rate of the perceptron on TREC's questions, with the wrong labels they have and with symmetric noise."""
     table = read_table(Path(data))
     questions = table["question"].to_numpy()
     kinds = {"rules": ("rule_label", 0.0), "symmetric 30 %": ("clean_label", 0.3)}
