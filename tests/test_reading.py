@@ -645,3 +645,17 @@ def test_the_first_rows_are_all_of_them_at_most():
     assert (raw.head(4).images.numpy() == PIXELS[:4]).all()
     assert len(raw.head(N + 5)) == N
     assert raw.head(4).remarks == raw.remarks
+
+
+def test_frames_of_polars_are_frames(tmp_path):
+    import polars
+
+    frame = polars.DataFrame({"x": [1.5, None, 3.0, 4.0], "kind": ["a", "b", "a", None], "y": ["p", "q", "p", "q"]})
+    raw = read_data(frame, ReadOptions(label="y"))
+    assert raw.kind == "table"
+    assert raw.labels == ["p", "q", "p", "q"]
+    assert raw.table["x"].isna().tolist() == [False, True, False, False]
+    with pytest.raises(ArgumentError, match=r"LazyFrame: pass data.collect\(\)"):
+        read_data(frame.lazy(), ReadOptions(label="y"))
+    lists = polars.DataFrame({"e": [[1.0, 2.0], [3.0, 4.0]], "y": [0, 1]})
+    assert read_data(lists, ReadOptions(label="y", embedding="e")).features.tolist() == [[1.0, 2.0], [3.0, 4.0]]

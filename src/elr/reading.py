@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,8 +31,9 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Raw
 
     Args:
         data: path of a .csv, .tsv or .parquet table, of a folder of images in subfolders by class, of a Parquet file of
-            images in the layout of the Hugging Face hub, of an .npz of arrays, or of an .npy; a data frame; or a
-            pair of arrays (inputs, labels), where inputs are (M, D) features or (M, channels, H, W) uint8 images.
+            images in the layout of the Hugging Face hub, of an .npz of arrays, or of an .npy; a data frame of
+            pandas or polars; or a pair of arrays (inputs, labels), where inputs are (M, D) features or (M,
+            channels, H, W) uint8 images.
         options: see there.
         training: labels are required; else they are read where there are any.
 
@@ -39,8 +41,9 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Raw
         DataError: whatever makes the data unusable.
         ArgumentError: `data` is none of these.
     """
-    if isinstance(data, pd.DataFrame):
-        return _from_frame(data, options, name="the data frame", training=training)
+    frame = _frame(data)
+    if frame is not None:
+        return _from_frame(frame, options, name="the data frame", training=training)
     if isinstance(data, tuple) and len(data) == 2:
         inputs, labels = data
         return from_arrays(as_array(inputs, "the inputs"), labels, options, name="the inputs")
@@ -57,6 +60,18 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Raw
     if not is_file:
         raise DataError(f"no such file: {pictures.printable(path)} (looked for from {Path.cwd()})")
     return _from_file(path, options, training=training)
+
+
+def _frame(data: Any) -> pd.DataFrame | None:
+    """A data frame of pandas or polars as one of pandas; None for anything else."""
+    if isinstance(data, pd.DataFrame):
+        return data
+    polars = sys.modules.get("polars")  # who passes its frames has imported it
+    if polars is None:
+        return None
+    if isinstance(data, polars.LazyFrame):
+        raise ArgumentError("data is a polars LazyFrame: pass data.collect()")
+    return data.to_pandas() if isinstance(data, polars.DataFrame) else None
 
 
 def _from_file(path: Path, options: ReadOptions, *, training: bool) -> RawData:

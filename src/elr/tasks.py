@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 
@@ -182,4 +181,4 @@ def data_name(data: Data) -> str:
     """What messages call some data."""
     if isinstance(data, str | Path):
         return printable(data)
-    return "a data frame" if isinstance(data, pd.DataFrame) else "arrays"
+    return "arrays" if isinstance(data, tuple) else "a data frame"
