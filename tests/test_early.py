@@ -69,6 +69,9 @@ def test_held_out_labels_are_a_second_witness():
     assert "held-out labels fell by 4.0%" in found.text
     both = early_learning(history([*RISE, 0.2], dropped=0.5, validation_agreement=agreement))
     assert "4.0% below its peak" in both.text
+    rising = early_learning(history([*RISE, 0.2], dropped=0.5, validation_agreement=[*agreement[:5], 0.6]))
+    assert rising.state == "memorization"
+    assert "has not fallen" in rising.text
 
 
 def test_the_last_generation_is_judged():

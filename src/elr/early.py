@@ -116,8 +116,10 @@ def _memorizes(epoch: int, evidence: Mapping[str, float]) -> str:
         f"of the given labels were steadily contradicted then, and {evidence['objections_dropped']:.0%} of these are "
         "predicted at the end."
     )
-    if "held_out_fall" in evidence:
+    if evidence.get("held_out_fall", 0.0) > 0.0:
         return text + f" Agreement with held-out labels is {evidence['held_out_fall']:.1%} below its peak."
+    if "held_out_fall" in evidence:
+        return text + " Agreement with held-out labels has not fallen: on new data the network still improves."
     return text + " (Where the labels are right and merely hard to learn, this is learning.)"
 
 
