@@ -16,7 +16,7 @@ from elr.errors import ArgumentError
 
 _NEVER = -1  # no prediction yet
 STANDING = 3  # epochs through which a prediction must stay the same to count as an opinion
-_SAMPLED = 10_000  # rows of each kind, right and wrong, whose gradients are measured
+_SAMPLED = 2_000  # rows of each kind, right and wrong, whose gradients are measured
 
 
 def fractions(predicted: ArrayLike, given_labels: ArrayLike, clean_labels: ArrayLike) -> dict[str, float]:
@@ -111,7 +111,7 @@ class Monitor:
 
     It keeps one class per row, from the outputs of the training steps themselves (train mode, augmented inputs), so
     it costs an argmax a step: 25 N bytes for the classes, those of the epoch before, how long they have stood, and
-    the rows that were contradicted when most were. With clean labels it also keeps the logits of up to 20,000 rows,
+    the rows that were contradicted when most were. With clean labels it also keeps the logits of up to 4,000 rows,
     4 C bytes for each, to measure gradients from.
 
     Args:

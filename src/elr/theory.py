@@ -240,7 +240,8 @@ def descend(
 def is_separable(inputs: ArrayLike, labels: ArrayLike) -> bool:
     """Whether a linear model without bias can predict every one of these labels: decided by a linear program.
 
-    It looks for weights with <w_y, x> >= <w_c, x> + 1 for every example and each other class c.
+    It looks for the weights in [-1, 1] with the widest margin m, <w_y, x> >= <w_c, x> + m for every example and
+    each other class c: the labels are separable if these weights predict them all.
 
     Args:
         inputs: (N, p).
@@ -272,16 +273,17 @@ def is_separable(inputs: ArrayLike, labels: ArrayLike) -> bool:
                 constraints[rows, place, given] = -inputs[rows]
                 constraints[rows, place, other] = inputs[rows]
         constraints = constraints.reshape(-1, num_classes * num_features)
+    count = constraints.shape[1]
     found = linprog(
-        np.zeros(constraints.shape[1]),
-        A_ub=constraints,
-        b_ub=-np.ones(len(constraints)),
-        bounds=(None, None),
+        np.append(np.zeros(count), -1.0),  # the widest margin
+        A_ub=np.hstack([constraints, np.ones((len(constraints), 1))]),
+        b_ub=np.zeros(len(constraints)),
+        bounds=[(-1.0, 1.0)] * count + [(0.0, 1.0)],
         method="highs",
     )
-    if found.status not in (0, 2):  # solved, infeasible
+    if found.status != 0:
         raise ArgumentError(f"the linear program could not be solved: {found.message}")
-    return found.status == 0
+    return bool((constraints @ found.x[:-1] < 0.0).all())  # what the solver found is proof; its margin may be rounding
 
 
 class _Linear:
