@@ -37,6 +37,7 @@ def check_switches(switches: Mapping[str, Any], *, peer: bool) -> None:
         ArgumentError: a setting out of range, or settings that do not belong together.
 
     Example:
+        >>> from torch import nn
         >>> from elr.elr import ELR
         >>> ELR(nn.Linear(2, 3), num_examples=8, num_classes=3, gamma=1.0)
         Traceback (most recent call last):
