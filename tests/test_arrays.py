@@ -93,3 +93,13 @@ def test_without_naming_it_the_message_says_how(tmp_path):
     features, labels = points(20)
     with pytest.raises(DataError, match=r"--embedding COLUMN"):
         elr.fit(pd.DataFrame({"vector": list(features), "y": labels}), label="y", out=tmp_path / "run")
+
+
+@pytest.mark.parametrize("role", ["text", "embedding"])
+def test_columns_of_what_is_no_table_are_refused(files, role):
+    options = ReadOptions(label="y", **{role: "q"})
+    (files / "photos" / "a").mkdir(parents=True)
+    np.savez(files / "all.npz", x=points()[0], y=points()[1])
+    for data in (str(files / "x.npy"), str(files / "all.npz"), str(files / "photos"), points()):
+        with pytest.raises(DataError, match=f"is no table and has no {role} column 'q': leave out --{role}"):
+            read_data(data, options)

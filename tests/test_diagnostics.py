@@ -169,3 +169,10 @@ def test_state_remembers_opinions():
     seen(first, *epochs[:2])
     second.load_state_dict(first.state_dict())
     assert [str(record) for record in seen(second, *epochs[2:])] == [str(record) for record in expected[2:]]
+
+
+def test_a_checkpoint_of_an_earlier_version_goes_on():
+    monitor = Monitor([0, 1])
+    monitor.load_state_dict({"previous": torch.tensor([0, 0])})
+    (measured,) = seen(monitor, [0, 1])
+    assert measured["change"] == 1 / 2

@@ -94,3 +94,19 @@ def test_hostile_texts_are_escaped_in_the_report(tmp_path):
     options = ReadOptions(label="topic", text="text")
     elr.fit(frame, options=options, out=tmp_path / "run", config=elr.FitConfig(epochs=2))
     assert "<script>alert" not in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_captions_beside_images_are_text(tmp_path):
+    from io import BytesIO
+
+    from PIL import Image
+
+    from elr.reading import read_data
+
+    buffer = BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    frame = questions(20).assign(image=[{"bytes": buffer.getvalue(), "path": None}] * 20)
+    frame.to_parquet(tmp_path / "c.parquet")
+    raw = read_data(str(tmp_path / "c.parquet"), ReadOptions(label="topic", text="text"))
+    assert raw.kind == "text"
+    assert raw.table["text"].tolist() == frame["text"].tolist()

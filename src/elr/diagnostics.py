@@ -238,8 +238,8 @@ class Monitor:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from a checkpoint."""
         self.previous = state["previous"].clone()
-        self.stood = state["stood"].clone()
-        self.objected = state["objected"].clone()
+        if "stood" in state:  # not in checkpoints of earlier versions
+            self.stood, self.objected = state["stood"].clone(), state["objected"].clone()
         self.begin_pass()
 
 

@@ -46,6 +46,7 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Raw
         return _from_frame(frame, options, name="the data frame", training=training)
     if isinstance(data, tuple) and len(data) == 2:
         inputs, labels = data
+        _refuse_columns(options, "a pair of arrays")
         return from_arrays(as_array(inputs, "the inputs"), labels, options, name="the inputs")
     if not isinstance(data, str | Path) or not str(data):
         found = "an empty path" if isinstance(data, str) else f"a {type(data).__name__}"
@@ -56,10 +57,17 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Raw
     except OSError as error:
         raise DataError(f"{pictures.printable(path)[:200]} cannot be read: {error.strerror}") from error
     if is_folder:
+        _refuse_columns(options, pictures.printable(path))
         return _from_folder(path, options, training=training)
     if not is_file:
         raise DataError(f"no such file: {pictures.printable(path)} (looked for from {Path.cwd()})")
     return _from_file(path, options, training=training)
+
+
+def _refuse_columns(options: ReadOptions, name: str) -> None:
+    for role, column in (("text", options.text), ("embedding", options.embedding)):
+        if column:
+            raise DataError(f"{name} is no table and has no {role} column {column!r}: leave out --{role}")
 
 
 def _frame(data: Any) -> pd.DataFrame | None:
@@ -76,11 +84,13 @@ def _frame(data: Any) -> pd.DataFrame | None:
 
 def _from_file(path: Path, options: ReadOptions, *, training: bool) -> RawData:
     suffix, name = path.suffix.lower(), pictures.printable(path)
+    if suffix in (".npz", ".npy"):
+        _refuse_columns(options, name)
     if suffix == ".npz":
         return from_npz(path, options, training=training)
     if suffix == ".npy":
         return from_npy(path, options, training=training)
-    if suffix == ".parquet" and not options.embedding:
+    if suffix == ".parquet" and not (options.embedding or options.text):
         columns = [column for column in pictures.parquet_image_columns(path) if column not in options.apart]
         if len(columns) > 1:
             raise DataError(f"{name} has {len(columns)} columns of images ({some(columns)}): --ignore all but one")
