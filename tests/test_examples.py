@@ -62,6 +62,17 @@ def test_figure_c1(load, tmp_path):
     assert {values.shape for values in curves.values()} == {(1, 5)}
 
 
+def test_the_kl_penalty_fails_where_elr_does_not(load):
+    """Appendix C: it delays memorization and does not stop it."""
+    module = load("figure_c1")
+    memorized = {
+        name: module.train(module.METHODS[name], epochs=150).last("fraction_memorized_on_wrong")
+        for name in ("cross entropy", "KL penalty, lam 5", "ELR, lam 3")
+    }
+    assert memorized["ELR, lam 3"] < 0.05
+    assert memorized["ELR, lam 3"] + 0.2 < memorized["KL penalty, lam 5"] < memorized["cross entropy"]
+
+
 def test_figure_d1(load, tmp_path):
     histories = load("figure_d1").main(tmp_path / "a.png", epochs=60)
     accuracies = {name: history[-1]["target_accuracy_on_wrong"] for name, history in histories.items()}
