@@ -18,6 +18,7 @@ def test_a_case_counted_by_hand():
     assert audit.noise_rate == 0.25
     assert audit.num_label_issues == 1
     np.testing.assert_allclose(audit.transition_matrix, [[1, 0, 0], [0.5, 0.5, 0], [0, 0, 1]])
+    np.testing.assert_allclose(audit.error_probs, [0.1, 0.8, 0.6, 0.5])
 
 
 def test_self_confidence():

@@ -129,7 +129,7 @@ def test_fit_writes_the_folder(run):
 def test_issues_are_one_line_per_example_worst_first(run, table):
     out, printed = run
     issues = pd.read_csv(out / "issues.csv")
-    columns = ["row", "id", "given_label", "predicted_label", "label_quality", "is_label_issue"]
+    columns = ["row", "id", "given_label", "predicted_label", "label_quality", "is_label_issue", "expected_precision"]
     assert list(issues.columns) == columns
     assert sorted(issues["row"]) == list(range(240))
     assert issues["label_quality"].is_monotonic_increasing
@@ -234,7 +234,6 @@ BAD_TABLES = {
     "all distinct": (bad_frame(kind=[f"k{row}" for row in range(60)]), "different in each of the 60 rows"),
     "nan": (bad_frame(kind=["rose", "tulip", None] * 20), "missing in 20 of 60 rows, first in row 2"),
     "one example": (bad_frame(kind=["rose", "tulip"] * 29 + ["rose", "lily"]), "one example only ('lily')"),
-    "too few": (flowers(40), "40 examples are fewer than a batch of 64: choose a batch size of at most 40"),
     "infinite": (
         bad_frame(height=[1.0, np.inf, 2.0] * 20),
         "column 'height' of the training data is infinite in row 1",

@@ -327,3 +327,8 @@ def test_a_probe_period_of_nothing_is_refused():
     task = image_task()
     with pytest.raises(ArgumentError, match="probe_period is 0"):
         plan_of(FAST, probe_period=0).build(task, probe=task.examples, folder=None).run()
+
+
+def test_few_examples_are_one_batch():
+    assert FitConfig().plan(feature_task(count=30)).training.batch_size == 30
+    assert FitConfig(batch_size=64).plan(feature_task(count=30)).training.batch_size == 64  # refused when it is built

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +14,22 @@ from elr.errors import ArgumentError
 
 SCORES = ("margin", "self_confidence")
 _CONFIDENCE = 0.95
+
+
+class Confusion(NamedTuple):
+    """Rows given one class of which the evidence says another.
+
+    Args:
+        given: number of the class in the data.
+        clean: number of the class that the evidence favors.
+        num_rows: how many rows.
+        rate: their share among the rows that the evidence has in `clean`, an entry of the transition matrix.
+    """
+
+    given: int
+    clean: int
+    num_rows: int
+    rate: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,6 +46,7 @@ class Audit:
         noise_rate: estimated share of wrong labels, the share of label issues.
         noise_rate_interval: its 95 % interval (Wilson) over the rows. It says how much another sample of rows would
             change the estimate, not how often the model is wrong.
+        error_probs: (N,) in [0, 1], the probability, by the evidence, that the given label is wrong: 1 - p[given].
     """
 
     given_labels: NDArray[np.int64]
@@ -38,6 +56,7 @@ class Audit:
     transition_matrix: NDArray[np.float64]
     noise_rate: float
     noise_rate_interval: tuple[float, float]
+    error_probs: NDArray[np.float64]
 
     @property
     def num_label_issues(self) -> int:
@@ -48,6 +67,41 @@ class Audit:
     def ranking(self) -> NDArray[np.int64]:
         """(N,) rows, the most suspect label first; ties in order of the rows."""
         return np.argsort(self.label_quality, kind="stable")
+
+    @property
+    def expected_precision(self) -> NDArray[np.float64]:
+        """(N,) share of wrong labels expected among the k + 1 most suspect ones, k = 0 ... N - 1.
+
+        The mean of `error_probs` along the ranking. It is as good as the probabilities are calibrated: targets of ELR
+        are surer of themselves than they are right (docs/benchmarks.md has by how much).
+        """
+        return np.cumsum(self.error_probs[self.ranking]) / np.arange(1, len(self.given_labels) + 1)
+
+    def confusions(self, limit: int = 10) -> list[Confusion]:
+        """The pairs of classes that are most often confused, the most frequent first; at most `limit`.
+
+        Example:
+            >>> audit = audit_labels([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
+            >>> audit.confusions()
+            [Confusion(given=0, clean=1, num_rows=1, rate=0.5)]
+        """
+        classes = len(self.transition_matrix)
+        issues = self.is_label_issue
+        pairs = self.given_labels[issues] * classes + self.predicted_labels[issues]
+        counts = np.bincount(pairs, minlength=classes**2)
+        order = np.argsort(-counts, kind="stable")[:limit]
+        return [
+            Confusion(given, clean, int(counts[pair]), float(self.transition_matrix[clean, given]))
+            for pair in order[counts[order] > 0]
+            for given, clean in [divmod(int(pair), classes)]
+        ]
+
+    @property
+    def class_noise_rates(self) -> NDArray[np.float64]:
+        """(C,) share of label issues among the rows given each class; 0 for a class that is given to none."""
+        classes = len(self.transition_matrix)
+        issues = np.bincount(self.given_labels[self.is_label_issue], minlength=classes)
+        return issues / np.maximum(np.bincount(self.given_labels, minlength=classes), 1)
 
 
 def audit_labels(labels: ArrayLike, pred_probs: ArrayLike, *, score: str = "margin") -> Audit:
@@ -96,6 +150,7 @@ def audit_labels(labels: ArrayLike, pred_probs: ArrayLike, *, score: str = "marg
         transition_matrix=estimate_transitions(given, predicted, num_classes=probs.shape[1]),
         noise_rate=rate,
         noise_rate_interval=_share_interval(int(is_issue.sum()), len(given)),
+        error_probs=1.0 - confidence,
     )
 
 

@@ -7,7 +7,6 @@ input, 130 interrupted. Nothing heavy is imported before a command runs, so that
 from __future__ import annotations
 
 import difflib
-import json
 import shlex
 import sys
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from elr.console import print_json, progress_bar, say, summarize, summarize_run, verdict, without_controls
+from elr.console import print_json, progress_bar, say, summarize, summarize_audit, summarize_run
 from elr.errors import ArgumentError, ELRError
 
 app = typer.Typer(
@@ -250,29 +249,39 @@ def predict(
 def audit(
     run: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run of `elr fit`.")],
     top: Annotated[int, typer.Option(help="How many suspects to list.", min=0)] = 20,
+    also: Annotated[
+        list[Path] | None, typer.Option(help="Another run on the same data, to average with (may be repeated).")
+    ] = None,
+    score: Annotated[str, typer.Option(help="label_quality by: margin or self_confidence.")] = "margin",
+    export: Annotated[Path | None, typer.Option(help="Write the whole ranking: .csv or .parquet.")] = None,
+    cleanlab: Annotated[
+        Path | None,
+        typer.Option("--export-cleanlab", help="Folder for pred_probs.npy and labels.npy, as cleanlab reads them."),
+    ] = None,
+    label_studio: Annotated[
+        Path | None, typer.Option("--export-label-studio", help="Write the suspects as tasks of Label Studio: .json.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="The data of the run, if they have moved.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List the most suspect labels of a run again."""
+    """List the most suspect labels of a run again, or hand them to other tools."""
     with _errors(as_json):
-        import pandas as pd
+        from elr.exports import AuditedRun, export_cleanlab, export_label_studio, export_table
 
-        from elr.artifacts import ISSUES_FILE, read_run
-        from elr.tables import read_table
-
-        results = read_run(run)["results"]
-        issues = read_table(run / ISSUES_FILE, as_text=["id", "given_label", "predicted_label"])
-        worst = issues[issues["is_label_issue"]].head(top)
-        keys = ("num_examples", "num_classes", "noise_rate", "noise_rate_interval", "num_label_issues")
+        audited = AuditedRun.read(run, also=also or [], score=score)
+        if export is not None:
+            export_table(audited.evidence, audited.audit, export)
+            say(f"The ranking of all rows: {export}")
+        if cleanlab is not None:
+            export_cleanlab(audited.evidence, cleanlab)
+            say(f"For cleanlab: {cleanlab / 'labels.npy'}, {cleanlab / 'pred_probs.npy'}")
+        if label_studio is not None:
+            interface = export_label_studio(audited.evidence, audited.audit, label_studio, run=audited.run, data=data)
+            say(f"For Label Studio: tasks in {label_studio}, labeling interface in {interface}")
         if as_json:
-            suspects = json.loads(worst.to_json(orient="records"))
-            print_json({"out": str(run)} | {key: results[key] for key in keys} | {"suspects": suspects})
-            return
-        say(verdict(results))
-        if len(worst):
-            with pd.option_context("display.max_colwidth", 60, "display.width", 160):
-                print(without_controls(worst.drop(columns="is_label_issue").to_string(index=False)))
-        if len(worst) < results["num_label_issues"]:
-            say(f"{results['num_label_issues'] - len(worst)} more in {run / ISSUES_FILE}")
+            print_json(audited.to_json(top))
+        else:
+            summarize_audit(audited, top)
 
 
 @app.command()

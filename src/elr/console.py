@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 ISSUES_FILE, REPORT_FILE = "issues.csv", "report.html"  # as in elr.artifacts, which loads torch
 
 if TYPE_CHECKING:
+    from elr.exports import AuditedRun
     from elr.fitting import Outcome
     from elr.runs import Fitted
     from elr.training import Progress
@@ -86,6 +87,25 @@ def summarize_run(fitted: Fitted, command: str, *, with_accuracy: bool = True) -
         f"Suspects: {fitted.out / ISSUES_FILE}\nReport:   {fitted.out / REPORT_FILE}\n"
         f"Again, with a new --out: {command}"
     )
+
+
+def summarize_audit(audited: AuditedRun, top: int) -> None:
+    """What an audit found: how much, where most, how sure; the worst rows on stdout."""
+    import pandas as pd
+
+    everything = audited.to_json(0)
+    say(verdict(everything))
+    if pairs := everything["confusions"][:3]:
+        said = (f"{pair['given']!r} should be {pair['clean']!r} ({pair['num_rows']} rows)" for pair in pairs)
+        say(without_controls(f"Most often: {', '.join(said)}"))
+    for cut, share in everything["expected_precision"].items():
+        say(f"Of the {cut} most suspect labels, about {share:.1%} are expected to be wrong")
+    worst = audited.suspects(top)
+    if len(worst):
+        with pd.option_context("display.max_colwidth", 60, "display.width", 160):
+            print(without_controls(worst.drop(columns="is_label_issue").to_string(index=False)))
+    if len(worst) < everything["num_label_issues"]:
+        say(f"{everything['num_label_issues'] - len(worst)} more in {audited.folder / ISSUES_FILE}")
 
 
 def verdict(results: dict[str, Any]) -> str:

@@ -227,7 +227,7 @@ class FitConfig:
         beta: momentum of the targets. Default 0.7 (as lam).
         network: a name in `elr.networks.NETWORKS`; default "fast" for images of at least 16 pixels, "mlp" otherwise.
         epochs: default 100 for tables and features, 60 for images, fewer (at least 10) for many examples.
-        batch_size: default 64 for tables and features, 128 for images.
+        batch_size: default 64 for tables and features, 128 for images; all examples where there are fewer.
         learning_rate: default 0.02 for tables and features, 0.005 for text, 0.1 for images.
         weight_decay: default 5e-3 for tables and features, 2e-3 for images.
         augment: for convolutional networks: "auto" (crops and mirror images), "crop" (where a mirror image may be of
@@ -299,6 +299,7 @@ class FitConfig:
             else {"batch_size": 64, "learning_rate": 0.02, "weight_decay": 5e-3}
         )
         defaults["epochs"] = int(np.clip(visits // len(examples), 10, most))
+        defaults["batch_size"] = max(2, min(defaults["batch_size"], len(examples)))
         chosen = {name: value for name in defaults if (value := getattr(self, name, None)) is not None}
         return TrainingConfig(precision=self.precision, device=self.device, seed=self.seed, **{**defaults, **chosen})
 

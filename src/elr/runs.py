@@ -12,8 +12,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 from torch import nn
 
@@ -23,8 +21,9 @@ from elr.checkpoints import remove_checkpoints
 from elr.diagnostics import fractions
 from elr.early import early_learning
 from elr.errors import CheckpointError, ELRError, OutputError
+from elr.evidence import Evidence
 from elr.plan import Plan
-from elr.raw import RawData, ReadOptions
+from elr.raw import ReadOptions
 from elr.tasks import Task
 from elr.training import Progress, Training
 
@@ -99,6 +98,8 @@ def run_task(
     results = {"out": str(out), "num_examples": len(task.examples), "num_classes": task.encoder.num_classes}
     results |= {"noise_rate": audit.noise_rate, "noise_rate_interval": list(audit.noise_rate_interval)}
     results |= {"num_label_issues": audit.num_label_issues, "seconds": seconds}
+    if audit.num_label_issues:
+        results["expected_precision"] = float(audit.expected_precision[audit.num_label_issues - 1])
     results |= _measures(training, task, audit) | {"remarks": description["data"]["remarks"]}
     history = _with_accuracies(training, task)
     results["early_learning"] = early_learning(history, generations=plan.training.generations).to_json()
@@ -237,26 +238,15 @@ def _write(
         {"pred_probs": pred_probs, "given_labels": torch.from_numpy(audit.given_labels)},
     )
     artifacts.write_lines(out / artifacts.METRICS_FILE, history)
-    issues = issues_table(task.raw, audit, task.encoder.coding.class_names)
-    artifacts.write_file(out / artifacts.ISSUES_FILE, lambda partial: issues.to_csv(partial, index=False))
-
-
-def issues_table(raw: RawData, audit: Audit, class_names: tuple[Any, ...]) -> pd.DataFrame:
-    """One line per training example, the most suspect label first; columns as in issues.csv."""
-    names = np.array(class_names, dtype=object)
-    order = audit.ranking
-    columns: dict[str, Any] = {"row": raw.rows[order]}
-    if raw.ids is not None:
-        columns["id"] = [raw.ids[row] for row in order]
-    return pd.DataFrame(
-        columns
-        | {
-            "given_label": names[audit.given_labels[order]],
-            "predicted_label": names[audit.predicted_labels[order]],
-            "label_quality": audit.label_quality[order].round(6),
-            "is_label_issue": audit.is_label_issue[order],
-        }
+    evidence = Evidence(
+        rows=task.raw.rows,
+        ids=task.raw.ids,
+        class_names=task.encoder.coding.class_names,
+        given_labels=audit.given_labels,
+        pred_probs=pred_probs.numpy(),
     )
+    issues = evidence.table(audit)
+    artifacts.write_file(out / artifacts.ISSUES_FILE, lambda partial: issues.to_csv(partial, index=False))
 
 
 def _finished(out: Path, run: dict[str, Any]) -> Fitted:
