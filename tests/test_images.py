@@ -20,6 +20,7 @@ from elr.images import (
     parquet_columns,
     parquet_image_columns,
     parquet_images,
+    parquet_length,
     printable,
     read_parquet_columns,
     thumbnail,
@@ -40,7 +41,7 @@ def color(rgb=(200, 100, 50), size=(16, 16)):
 
 def decode(*sources, **options):
     named = [(source, f"image {number}") for number, source in enumerate(sources)]
-    return decode_images(lambda: iter(named), **options)
+    return decode_images(lambda: iter(named), count=len(named), **options)
 
 
 def pixels(source, **options):
@@ -84,7 +85,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     found, _ = list_images(root)
     assert list(map(str, found)) == ["cat/2.png", "dog/1.png", "dog/gone.png"]
     with pytest.raises(DataError, match=r"gone\.png cannot be read \(there is no file .*gone\.png\): mend or remove"):
-        decode_images(file_sources(root, found[2:]))
+        decode_images(file_sources(root, found[2:]), count=len(found) - 2)
 
 
 def test_no_images(tmp_path):
@@ -105,7 +106,7 @@ def test_names_that_are_not_utf8(tmp_path):
         handle.write(encoded(color()))
     found, _ = list_images(tmp_path)
     assert printable(found[0]) == "caf\\xe9/1.png"
-    decoded = decode_images(file_sources(tmp_path, found))
+    decoded = decode_images(file_sources(tmp_path, found), count=len(found))
     assert decoded.names == [f"{tmp_path}/caf\\xe9/1.png"]
     decoded.names[0].encode()
 
@@ -202,7 +203,11 @@ def test_default_size_is_theirs_within_bounds(sides, expected):
 
 def test_contents_count_not_suffixes(tmp_path):
     (tmp_path / "really_a.jpg").write_bytes(encoded(color(), "PNG"))
-    assert decode_images(file_sources(tmp_path, ["really_a.jpg"])).images[0, :, 0, 0].tolist() == [200, 100, 50]
+    assert decode_images(file_sources(tmp_path, ["really_a.jpg"]), count=1).images[0, :, 0, 0].tolist() == [
+        200,
+        100,
+        50,
+    ]
 
 
 DAMAGED = {
@@ -247,6 +252,40 @@ def test_random_damage_never_escapes():
             damaged[rng.integers(0, min(len(damaged), 300), 8)] = rng.integers(0, 256, 8)
             decoded = decode(good, damaged.tobytes()[: rng.integers(1, len(damaged) + 1)], skip_unreadable=True)
             assert decoded.rows[0] == 0
+
+
+def test_a_hundred_megapixels_are_refused_and_one_pixel_is_an_image():
+    large, small = encoded(Image.new("1", (10_000, 10_000))), encoded(color(size=(1, 1)))
+    with pytest.raises(DataError, match=r"image image 1 cannot be read \(it has 10,000 x 10,000 pixels, more than 89"):
+        decode(small, large)
+    assert decode(small, large, size=16, skip_unreadable=True).images.shape == (1, 3, 16, 16)
+
+
+def test_images_that_memory_does_not_hold_lie_in_a_file(monkeypatch):
+    sources = [encoded(Image.effect_noise((20, 20), 90)) for _ in range(5)]
+    expected = decode(*sources).images
+    monkeypatch.setattr("elr.images.free_memory", lambda: 3 * 5 * 3 * 20 * 20)
+    mapped, memmap = [], np.memmap
+    monkeypatch.setattr("elr.images.np.memmap", lambda *a, **k: mapped.append(memmap(*a, **k)) or mapped[0])
+    found = decode(*sources, b"", skip_unreadable=True).images
+    assert mapped[0].shape == (6, 3, 20, 20)
+    assert torch.equal(found, expected)
+
+
+def test_features_are_taken_of_whole_images_and_small_ones_kept():
+    seen = []
+
+    def embed(images):
+        seen.append(tuple(images.shape))
+        return images.float().mean(dim=(2, 3)).numpy()
+
+    sources = [encoded(color((row % 256, 9, 9), (100, 100))) for row in range(300)]
+    sources[7] = b""
+    decoded = decode(*sources, size=80, skip_unreadable=True, embed=embed)
+    assert seen == [(255, 3, 80, 80), (44, 3, 80, 80)]
+    assert decoded.images.shape == (299, 3, 64, 64)
+    assert decoded.features[:, 0].tolist() == [row % 256 for row in range(300) if row != 7]
+    assert decoded.images[:, 0, 5, 5].tolist() == [row % 256 for row in range(300) if row != 7]
 
 
 def test_rows_go_on_beyond_a_chunk():
@@ -311,7 +350,7 @@ def test_images_of_a_parquet_file_lie_in_it_or_beside_it(tmp_path):
         (None, "row 4"),
         (None, "row 5"),
     ]
-    decoded = decode_images(lambda: parquet_images(path, "img"), skip_unreadable=True)
+    decoded = decode_images(lambda: parquet_images(path, "img"), count=parquet_length(path), skip_unreadable=True)
     assert decoded.rows.tolist() == [0, 1, 2]
     assert decoded.unreadable == ["absent.png", "row 4", "row 5"]
     path = write_parquet(tmp_path / "b.parquet", {"img": pa.array([image, None], pa.binary())})

@@ -7,9 +7,11 @@ import os
 import random
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from torch import distributed as dist
@@ -51,6 +53,25 @@ def keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(_M_TOP_PAD, 2**28)
         mallopt(_M_MMAP_MAX, 0)
+
+
+def free_memory() -> int:
+    """Bytes that can still be taken: of the machine, or of the container where that has less.
+
+    Source: cgroup v2, memory.max and memory.current.
+    """
+    free = psutil.virtual_memory().available
+    with suppress(OSError, ValueError):  # "max", or no such thing
+        group = Path("/sys/fs/cgroup")
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        free = min(free, max(0, limit - used))
+    return free
+
+
+def default_device() -> torch.device:
+    """The accelerator, where there is one, or the processor."""
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return found or torch.device("cpu")
 
 
 def is_main_process() -> bool:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
+import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,12 +23,18 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
+from torch.nn import functional as F
 
+from elr.artifacts import writing
+from elr.devices import free_memory
 from elr.errors import DataError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 SMALLEST, LARGEST = 16, 64
 Encoded = Path | bytes
+_CHUNK, _EMBEDDED_AT_ONCE = 1000, 256
+_MOST_PIXELS = 89_478_485  # from which on Pillow warns of decompression bombs
+_SHARE_OF_MEMORY = 1 / 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,12 +46,14 @@ class DecodedImages:
         rows: (M,) int64, which of the sources they are.
         names: their M names.
         unreadable: names of the sources left out.
+        features: (M, D) float32, where they were asked for.
     """
 
     images: Tensor
     rows: NDArray[np.int64]
     names: list[str]
     unreadable: list[str]
+    features: NDArray[np.float32] | None = None
 
 
 def list_images(root: Path) -> tuple[list[Path], list[str]]:
@@ -116,6 +127,15 @@ def _begins(path: Path, column: str) -> bool:
     return False
 
 
+def parquet_length(path: Path) -> int:
+    """The number of rows of a Parquet file.
+
+    Raises:
+        DataError: not a Parquet file.
+    """
+    return _open_parquet(path).metadata.num_rows
+
+
 def parquet_columns(path: Path) -> list[str]:
     """The names of all columns of a Parquet file.
 
@@ -171,21 +191,33 @@ def _next(batches: Iterator[pa.RecordBatch], path: Path) -> pa.RecordBatch | Non
 def decode_images(
     sources: Callable[[], Iterator[tuple[Encoded | None, str]]],
     *,
+    count: int,
     size: int | None = None,
+    bounds: tuple[int, int] = (SMALLEST, LARGEST),
     skip_unreadable: bool = False,
+    embed: Callable[[Tensor], NDArray[np.float32]] | None = None,
 ) -> DecodedImages:
     """Decode images on all cores, to RGB, cut to a centered square and resized.
 
+    They are held in memory where they take less than a third of what is free, else in a file without a name in the
+    folder for temporary files, which the operating system reads as it is needed and removes in the end.
+
     Args:
         sources: gives (encoded image, name) pairs; called twice, since the first images decide on the size.
-        size: S in pixels; default: that of the images where they are small, at most 64.
+        count: how many pairs there are.
+        size: S in pixels; default: that of the images, within `bounds`.
+        bounds: smallest and largest S by default.
         skip_unreadable: leave unreadable images out instead of raising.
+        embed: from images (m, 3, S, S) uint8 to features (m, D), called on some hundred at a time; the images are then
+            kept for people to look at only, at most `LARGEST` pixels a side.
 
     Raises:
         DataError: an image is unreadable (named), or none is readable.
     """
-    size = size or _common_size(sources)
-    images, rows, names, unreadable = [], [], [], []
+    size = size or common_size(sources, bounds=bounds)
+    side = min(size, LARGEST) if embed else size
+    images = _room_for(count, side)
+    features, rows, names, unreadable = [], [], [], []
 
     def decode(source: tuple[Encoded | None, str]) -> NDArray[np.uint8] | Exception:
         try:
@@ -193,27 +225,52 @@ def decode_images(
         except Exception as error:  # decoders fail in many ways on damaged files
             return error
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start, chunk in _chunks(sources()):
-            for row, ((_, name), decoded) in enumerate(zip(chunk, pool.map(decode, chunk), strict=True), start):
-                if isinstance(decoded, Exception):
+    with ThreadPoolExecutor(os.cpu_count()) as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused by _decode, with a name
+        for start, chunk in _chunks(sources(), length=_CHUNK if embed is None else _EMBEDDED_AT_ONCE):
+            decoded = []
+            for row, ((_, name), image) in enumerate(zip(chunk, pool.map(decode, chunk), strict=True), start):
+                if isinstance(image, Exception):
                     unreadable.append(name)
                     if not skip_unreadable:
-                        raise _unreadable(name, decoded)
+                        raise _unreadable(name, image)
                 else:
-                    images.append(decoded)
+                    decoded.append(image)
                     rows.append(row)
                     names.append(name)
-    if not images and not unreadable:
+            if decoded:
+                together = np.stack(decoded)
+                images[len(rows) - len(decoded) : len(rows)] = _shrunk(together, side)
+                if embed is not None:
+                    features.append(embed(torch.from_numpy(together)))
+    if not rows and not unreadable:
         raise DataError("there are no images: the data have no rows")
-    if not images:
+    if not rows:
         raise DataError(f"none of the {len(unreadable)} images can be read, such as {unreadable[0]}: mend the data")
     return DecodedImages(
-        images=torch.from_numpy(np.stack(images)),
+        images=torch.from_numpy(images[: len(rows)]),
         rows=np.array(rows, dtype=np.int64),
         names=names,
         unreadable=unreadable,
+        features=np.concatenate(features) if features else None,
     )
+
+
+def _room_for(count: int, side: int) -> NDArray[np.uint8]:
+    """(count, 3, side, side) uint8, in memory or, where there is too little of it, in a file."""
+    shape = (count, 3, side, side)
+    if math.prod(shape) < free_memory() * _SHARE_OF_MEMORY:
+        return np.empty(shape, dtype=np.uint8)
+    with writing(Path(tempfile.gettempdir())), tempfile.TemporaryFile(prefix="elr-images-") as file:
+        os.posix_fallocate(file.fileno(), 0, math.prod(shape))  # a full disk is found now, not by a signal later
+        return np.memmap(file, dtype=np.uint8, mode="r+", shape=shape)
+
+
+def _shrunk(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    if images.shape[2] == side:
+        return images
+    smaller = F.interpolate(torch.from_numpy(images).float(), size=(side, side), mode="area")
+    return smaller.round().to(torch.uint8).numpy()
 
 
 def file_sources(root: Path, paths: Sequence[Path]) -> Callable[[], Iterator[tuple[Encoded | None, str]]]:
@@ -239,6 +296,11 @@ def _decode(source: Encoded | None, size: int) -> NDArray[np.uint8]:
     if source is None:
         raise ValueError("it has neither bytes nor a path")
     with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        if image.width * image.height > _MOST_PIXELS:
+            raise ValueError(
+                f"it has {image.width:,} x {image.height:,} pixels, more than {_MOST_PIXELS:,}: too large, or a "
+                "decompression bomb"
+            )
         image.draft("RGB", (size, size))  # lets a JPEG decode straight to a smaller size
         upright = _rgb(ImageOps.exif_transpose(image))
     if upright.size != (size, size):
@@ -273,17 +335,22 @@ def _unreadable(name: str, error: Exception) -> DataError:
     )
 
 
-def _common_size(sources: Callable[[], Iterator[tuple[Encoded | None, str]]]) -> int:
+def common_size(
+    sources: Callable[[], Iterator[tuple[Encoded | None, str]]], *, bounds: tuple[int, int] = (SMALLEST, LARGEST)
+) -> int:
+    """The median of the shorter sides of the first hundred images, in pixels, within bounds."""
     sides = []
     for (encoded, _), _ in zip(sources(), range(100), strict=False):
         if encoded is None:
             continue
-        with suppress(Exception), Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded) as image:
-            sides.append(min(image.size))  # decode_images names those that cannot be read
-    return int(np.clip(np.median(sides), SMALLEST, LARGEST)) if sides else SMALLEST
+        with suppress(Exception), warnings.catch_warnings():  # decode_images names those that cannot be read
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded) as image:
+                sides.append(min(image.size))
+    return int(np.clip(np.median(sides), *bounds)) if sides else bounds[0]
 
 
-def _chunks(sources: Iterator[tuple[Encoded | None, str]], length: int = 1000) -> Iterator[tuple[int, list]]:
+def _chunks(sources: Iterator[tuple[Encoded | None, str]], *, length: int) -> Iterator[tuple[int, list]]:
     start, chunk = 0, []
     for source in sources:
         chunk.append(source)

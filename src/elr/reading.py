@@ -195,7 +195,10 @@ def _from_folder(root: Path, options: ReadOptions, *, training: bool) -> RawData
         )
         remarks += [f"folder {pictures.printable(name)!r} left out: it has no images" for name in empty]
     decoded = pictures.decode_images(
-        pictures.file_sources(root, paths), size=options.image_size, skip_unreadable=options.skip_unreadable
+        pictures.file_sources(root, paths),
+        count=len(paths),
+        size=options.image_size,
+        skip_unreadable=options.skip_unreadable,
     )
     kept = [paths[row] for row in decoded.rows]
     return RawData(
@@ -241,7 +244,10 @@ def _from_image_parquet(path: Path, column: str, options: ReadOptions, *, traini
     place = f"clean-label column {options.clean_label!r} of {place}"
     clean = _named(clean, clean_names, place=place, training=training)
     decoded = pictures.decode_images(
-        lambda: pictures.parquet_images(path, column), size=options.image_size, skip_unreadable=options.skip_unreadable
+        lambda: pictures.parquet_images(path, column),
+        count=pictures.parquet_length(path),
+        size=options.image_size,
+        skip_unreadable=options.skip_unreadable,
     )
     return RawData(
         kind=IMAGES,
