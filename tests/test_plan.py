@@ -300,23 +300,30 @@ def test_a_plan_of_fit_takes_its_method():
 
 
 @pytest.mark.parametrize(
-    ("count", "convolutional", "epochs"),
-    [(1000, False, 100), (40_000, False, 50), (10**6, False, 10), (1000, True, 60), (20_000, True, 30)],
+    ("count", "kind", "epochs"),
+    [
+        (1000, "vectors", 100),
+        (40_000, "vectors", 50),
+        (10**6, "vectors", 10),
+        (1000, "images", 60),
+        (20_000, "images", 30),
+        (1000, "fine-tuned", 10),
+    ],
 )
-def test_epochs_by_the_number_of_examples(count, convolutional, epochs):
-    loop = FitConfig().loop([None] * count, convolutional=convolutional)
+def test_epochs_by_the_number_of_examples(count, kind, epochs):
+    loop = FitConfig().loop([None] * count, kind=kind)
     assert loop.epochs == epochs
-    assert FitConfig(epochs=7).loop([None] * count, convolutional=convolutional).epochs == 7
+    assert FitConfig(epochs=7).loop([None] * count, kind=kind).epochs == 7
 
 
 def test_the_documented_defaults_of_the_loop_and_whoever_overrides_them():
-    table, pictures = (FitConfig(seed=3).loop([None] * 1000, convolutional=each) for each in (False, True))
+    table, pictures = (FitConfig(seed=3).loop([None] * 1000, kind=each) for each in ("vectors", "images"))
     assert (table.batch_size, table.learning_rate, table.weight_decay, table.seed) == (64, 0.02, 5e-3, 3)
     assert (pictures.batch_size, pictures.learning_rate, pictures.weight_decay) == (128, 0.1, 2e-3)
     assert (pictures.schedule, pictures.nesterov) == ("onecycle", True)
     chosen = FitConfig(batch_size=9, learning_rate=0.5, weight_decay=0.0, device="cpu", precision="float32")
-    for each in (False, True):
-        loop = chosen.loop([None] * 1000, convolutional=each)
+    for each in ("vectors", "images", "fine-tuned"):
+        loop = chosen.loop([None] * 1000, kind=each)
         assert (loop.batch_size, loop.learning_rate, loop.weight_decay) == (9, 0.5, 0.0)
         assert (loop.device, loop.precision) == ("cpu", "float32")
     with pytest.raises(ArgumentError, match="epochs is 0"):

@@ -20,6 +20,7 @@ from elr.errors import ArtifactError, OutputError
 RUN_FILE = "run.json"
 MODEL_FILE = "model.safetensors"
 TARGETS_FILE = "targets.safetensors"
+BACKBONE_FILE = "backbone.safetensors"
 PREPROCESSING_FILE = "preprocessing.skops"
 METRICS_FILE = "metrics.jsonl"
 ISSUES_FILE = "issues.csv"

@@ -72,6 +72,28 @@ def fit(
     ignore: Annotated[list[str] | None, typer.Option(help="Column not to learn from (may be repeated).")] = None,
     text: Annotated[str | None, typer.Option(help="Column of texts to learn from, and from nothing else.")] = None,
     embedding: Annotated[str | None, typer.Option(help="Column of lists of numbers to learn from.")] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="For --text: model of sentence-transformers, by name or folder. Default: TF-IDF of the words."
+        ),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="For images: pretrained model of timm, or none. Default: tf_efficientnet_lite0 above 64 pixels, where "
+            "elr[images] is installed."
+        ),
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="File with the weights of the backbone.")] = None,
+    fine_tune: Annotated[
+        bool | None,
+        typer.Option(
+            "--fine-tune/--frozen",
+            help="Train the whole backbone, or a perceptron on its features. Default: the former on an accelerator.",
+            show_default=False,
+        ),
+    ] = None,
     skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Leave unreadable images out.")] = False,
     image_size: Annotated[
         int | None, typer.Option(help="Side of the images in pixels. Default: theirs, up to 64.")
@@ -117,6 +139,10 @@ def fit(
             ignore=tuple(ignore or ()),
             text=text,
             embedding=embedding,
+            encoder=encoder,
+            backbone=backbone,
+            weights=None if weights is None else str(weights),
+            fine_tune=fine_tune,
             image_size=image_size,
             skip_unreadable=skip_unreadable,
         )
@@ -229,6 +255,7 @@ def predict(
     run: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run of `elr fit`.")],
     data: Annotated[str, typer.Argument(help="New data of the kind that the run was trained on.")],
     out: Annotated[Path, typer.Option(help="Where to write the predictions: .csv or .parquet.")],
+    encoder: Annotated[str | None, typer.Option(help="The sentence encoder of the run, if it has moved.")] = None,
     as_json: Json = False,
 ) -> None:
     """Predict classes and probabilities for new data."""
@@ -237,7 +264,7 @@ def predict(
         from elr.prediction import predict as run_prediction
 
         check_predictions_path(out)
-        predictions = run_prediction(run, data)
+        predictions = run_prediction(run, data, encoder=encoder)
         write_predictions(predictions, out)
         counts = {str(name): int(count) for name, count in predictions["predicted_label"].value_counts().items()}
         if as_json:

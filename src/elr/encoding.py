@@ -18,9 +18,10 @@ from torch import Tensor
 from elr.artifacts import PREPROCESSING_FILE, read_preprocessing, write_preprocessing
 from elr.data import Examples, ImageTransform, Label, LabelCoding, Transform, image_statistics
 from elr.errors import ArtifactError, DataError
+from elr.pretrained import encoder_probe
 from elr.raw import FEATURES, IMAGES, TABLE, TEXT, RawData, ReadOptions
 from elr.tables import column_kinds, plain_columns, table_preprocessing
-from elr.text import fit_text
+from elr.text import fit_text, one_scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +51,9 @@ class Encoder:
         kind: "table", "images", "features" or "text".
         coding: the classes.
         columns: kind of each column learned from, for tables and text.
-        preprocessing: fitted scikit-learn transformer, for all but images.
-        image_format: for images.
+        preprocessing: fitted scikit-learn transformer, for all but images that a network sees as such.
+        image_format: for images that a network sees as such.
+        probe: what the sentence encoder, if there is one, makes of a fixed sentence.
         remarks: what was left out and why.
     """
 
@@ -60,6 +62,7 @@ class Encoder:
     columns: Mapping[str, str] | None = None
     preprocessing: Any = None
     image_format: ImageFormat | None = None
+    probe: tuple[float, ...] = ()
     remarks: tuple[str, ...] = ()
 
     @classmethod
@@ -80,10 +83,17 @@ class Encoder:
             return cls(kind=TABLE, coding=coding, columns=columns, preprocessing=fitted, remarks=(*alike, *remarks))
         if raw.kind == TEXT and raw.table is not None:
             (name,) = raw.table.columns
+            if raw.features is not None and options.encoder:
+                scale, probe = one_scale(raw.features), tuple(encoder_probe(options.encoder))
+                found = {"columns": {name: TEXT}, "preprocessing": scale, "probe": probe}
+                return cls(kind=TEXT, coding=coding, remarks=alike, **found)
             fitted = fit_text(raw.table[name].tolist(), name=f"text column {name!r}")
             return cls(kind=TEXT, coding=coding, columns={name: TEXT}, preprocessing=fitted, remarks=alike)
+        if raw.kind == IMAGES and raw.features is not None:
+            return cls(kind=IMAGES, coding=coding, preprocessing=one_scale(raw.features), remarks=alike)
         if raw.kind == IMAGES and raw.images is not None:
-            mean, std = image_statistics(raw.images)
+            statistics = image_statistics(raw.images)
+            mean, std = (list(raw.pretrained.mean), list(raw.pretrained.std)) if raw.pretrained else statistics
             _, channels, height, width = raw.images.shape
             image_format = ImageFormat(channels=channels, height=height, width=width, mean=mean, std=std)
             return cls(kind=IMAGES, coding=coding, image_format=image_format, remarks=alike)
@@ -102,17 +112,36 @@ class Encoder:
         if self.kind == TABLE and raw.table is not None and self.columns is not None:
             plain = plain_columns(raw.table, self.columns, name=name)
             return Examples(self._preprocessed(plain, name), labels)
+        if self.kind in (TEXT, IMAGES) and isinstance(self.preprocessing, StandardScaler):
+            return Examples(self._scaled(raw.features, name), labels)
         if self.kind == TEXT and raw.table is not None:
             return Examples(self.preprocessing.transform(raw.table.iloc[:, 0].tolist()), labels)
         if self.kind == IMAGES and raw.images is not None:
             return Examples(self._fitting_images(raw.images, name), labels)
-        if raw.features is None or raw.features.shape[1] != self.preprocessing.n_features_in_:
-            found = None if raw.features is None else raw.features.shape[1]
+        return Examples(self._scaled(raw.features, name), labels)
+
+    def _scaled(self, features: NDArray[np.float32] | None, name: str) -> NDArray[np.float32]:
+        if features is None or features.shape[1] != self.preprocessing.n_features_in_:
+            found = None if features is None else features.shape[1]
             raise DataError(
                 f"{name} has {found} features, training had {self.preprocessing.n_features_in_}: give the same ones in "
                 "the same order"
             )
-        return Examples(self._preprocessed(raw.features, name), labels)
+        return self._preprocessed(features, name)
+
+    def check_encoder(self, encoder: str) -> None:
+        """Refuse a sentence encoder that is not the one of training.
+
+        Raises:
+            ArgumentError: it cannot be loaded.
+            DataError: it gives other numbers for the same sentence.
+        """
+        found = encoder_probe(encoder)
+        if len(found) != len(self.probe) or not np.allclose(found, self.probe, atol=1e-2):
+            raise DataError(
+                f"encoder {encoder!r} is not the one of training, it gives other numbers for the same sentence: name "
+                "that one with --encoder"
+            )
 
     def _preprocessed(self, values: Any, name: str) -> NDArray[np.float32]:
         with np.errstate(over="ignore"):  # named below
@@ -164,6 +193,7 @@ class Encoder:
             "class_names": list(self.coding.class_names),
             "columns": None if self.columns is None else dict(self.columns),
             "image_format": None if self.image_format is None else vars(self.image_format),
+            **({"probe": list(self.probe)} if self.probe else {}),
         }
 
     def save(self, folder: Path) -> None:
@@ -181,7 +211,7 @@ class Encoder:
         try:
             kind, image_format, columns = settings["kind"], settings["image_format"], settings["columns"]
             coding = LabelCoding(class_names=tuple(settings["class_names"]))
-            if kind == IMAGES:
+            if kind == IMAGES and image_format is not None:
                 return cls(kind=IMAGES, coding=coding, image_format=ImageFormat(**image_format))
             fitted = read_preprocessing(folder / PREPROCESSING_FILE)
             if (
@@ -190,10 +220,13 @@ class Encoder:
                 and list(fitted.feature_names_in_) == list(columns)
             ):
                 return cls(kind=TABLE, coding=coding, columns=columns, preprocessing=fitted)
+            if kind == TEXT and isinstance(fitted, StandardScaler) and len(columns) == 1:
+                probe = tuple(settings["probe"])
+                return cls(kind=TEXT, coding=coding, columns=columns, preprocessing=fitted, probe=probe)
             if kind == TEXT and isinstance(fitted, Pipeline) and len(columns) == 1:
                 return cls(kind=TEXT, coding=coding, columns=columns, preprocessing=fitted)
-            if kind == FEATURES and isinstance(fitted, StandardScaler):
-                return cls(kind=FEATURES, coding=coding, preprocessing=fitted)
+            if kind in (FEATURES, IMAGES) and isinstance(fitted, StandardScaler):
+                return cls(kind=kind, coding=coding, preprocessing=fitted)
         except (AttributeError, KeyError, TypeError) as error:
             raise ArtifactError(
                 f"run.json in {folder} is damaged: its encoder is incomplete ({error}); run `elr fit` again"

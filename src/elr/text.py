@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import Pipeline
@@ -92,7 +93,15 @@ def fit_text(texts: Sequence[str], *, name: str) -> Pipeline:
     if min(counted.shape) < 2:
         raise DataError(f"{name} has one word or one text only: expected texts that differ")
     shorten = TruncatedSVD(min(DIMENSIONS, min(counted.shape) - 1), random_state=0)
-    scale = StandardScaler().fit(shorten.fit_transform(counted))
-    # One scale for all: the last dimensions are noise, which a scale of their own would blow up.
-    scale.scale_ = np.full_like(scale.scale_, max(float(np.sqrt(np.mean(scale.var_))), 1e-12))
+    scale = one_scale(shorten.fit_transform(counted))  # the last dimensions are noise
     return Pipeline([("terms", frequencies), ("dimensions", shorten), ("scale", scale)])
+
+
+def one_scale(features: NDArray[np.floating]) -> StandardScaler:
+    """Centers each feature and divides all of them by one number, so that their mean variance is 1.
+
+    For features of one kind, of which the small ones say little: scales of their own would blow these up.
+    """
+    scale = StandardScaler().fit(features)
+    scale.scale_ = np.full_like(scale.scale_, max(float(np.sqrt(np.mean(scale.var_))), 1e-12))
+    return scale

