@@ -3,6 +3,8 @@
     python benchmarks/defaults.py vectors
     python benchmarks/defaults.py text --data ../shared/data/trec/train.csv
     python benchmarks/defaults.py images --data ../shared/data/cifar10/train.parquet
+    python benchmarks/defaults.py embeddings --data ../shared/data/trec/train.csv --encoder FOLDER
+    python benchmarks/defaults.py embeddings --data ../shared/data/cifar10/train.parquet --rows 6000
 
 Labels are corrupted first, then a part with its noisy labels is held out. No clean label and no test example is looked
 at: accuracy on noisy labels is lower than on clean ones, but the better model is better on both.
@@ -22,10 +24,11 @@ from elr.data import Examples, ImageTransform, Transform, image_statistics
 from elr.elr import ELR
 from elr.networks import NetworkSpec
 from elr.noise import corrupt
+from elr.pretrained import DEFAULT_BACKBONE, embed_texts
 from elr.reading import ReadOptions, read_data
 from elr.settings import TrainingConfig
 from elr.tables import read_table
-from elr.text import fit_text
+from elr.text import fit_text, one_scale
 from elr.training import Training
 
 
@@ -138,10 +141,49 @@ def images(data: str, rows: int, epochs: int) -> None:
         print(f"{rate:<6} {decay:<6} {batch:<4} {accuracy:.4f}", flush=True)
 
 
+def embeddings(data: str, encoder: str | None, rows: int, seeds: int) -> None:
+    """Learning rate of the perceptron on what pretrained networks make of TREC's questions or of CIFAR-10's images."""
+    if encoder:
+        table = read_table(Path(data))
+        features = embed_texts(table["question"].tolist(), encoder)
+        kinds = {"rules": ("rule_label", 0.0), "symmetric 30 %": ("clean_label", 0.3)}
+        labels = {
+            name: (np.unique(table[column], return_inverse=True)[1], rate) for name, (column, rate) in kinds.items()
+        }
+    else:
+        raw = read_data(data, ReadOptions(label="label", backbone=DEFAULT_BACKBONE, fine_tune=False)).head(rows)
+        assert raw.features is not None
+        features = raw.features
+        given = np.unique(np.array(raw.labels), return_inverse=True)[1]
+        labels = {"symmetric 30 %": (given, 0.3), "symmetric 60 %": (given, 0.6)}
+    print(f"{len(features)} rows; learning rate, weight decay: noisy validation accuracy on " + ", ".join(labels))
+    for rate, decay in itertools.product((0.002, 0.005, 0.01, 0.02, 0.05), (1e-3, 5e-3)):
+        found = []
+        for classes, noise_rate in labels.values():
+            each = []
+            for seed in range(seeds):
+                fit, held, fit_labels, held_labels = split(
+                    features, classes, noise_rate=noise_rate, share=0.25, seed=seed
+                )
+                scale = one_scale(fit)
+                each.append(
+                    noisy_validation_accuracy(
+                        Examples(scale.transform(fit), fit_labels),
+                        Examples(scale.transform(held), held_labels),
+                        spec=NetworkSpec("mlp", int(classes.max()) + 1, num_features=features.shape[1]),
+                        config=TrainingConfig(epochs=100, learning_rate=rate, weight_decay=decay, seed=seed),
+                        transform=Transform(),
+                    )
+                )
+            found.append(mean(each))
+        print(f"{rate:<6} {decay:<6} " + " ".join(f"{value:.4f}" for value in found), flush=True)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=("vectors", "text", "images"))
+    parser.add_argument("kind", choices=("vectors", "text", "images", "embeddings"))
     parser.add_argument("--data", help="CIFAR-10 training images, Parquet; or TREC, CSV")
+    parser.add_argument("--encoder", help="model of sentence-transformers; without it, images and a backbone")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=15_000)
     parser.add_argument("--epochs", type=int, default=6)
@@ -150,5 +192,7 @@ if __name__ == "__main__":
         vectors(arguments.seeds)
     elif arguments.kind == "text":
         text(arguments.data, arguments.seeds)
+    elif arguments.kind == "embeddings":
+        embeddings(arguments.data, arguments.encoder, arguments.rows, arguments.seeds)
     else:
         images(arguments.data, arguments.rows, arguments.epochs)

@@ -23,6 +23,7 @@ TARGETS_FILE = "targets.safetensors"
 BACKBONE_FILE = "backbone.safetensors"
 PREPROCESSING_FILE = "preprocessing.skops"
 METRICS_FILE = "metrics.jsonl"
+ANNOTATORS_FILE = "annotators.csv"
 ISSUES_FILE = "issues.csv"
 REPORT_FILE = "report.html"
 

@@ -63,6 +63,12 @@ def fit(
         ),
     ] = None,
     label: Annotated[str | None, typer.Option(help="Column (or array) of the given labels.")] = None,
+    annotators: Annotated[
+        list[str] | None, typer.Option(help="Column of the labels of one annotator (repeat it), in place of --label.")
+    ] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="Table with the columns row (or that of --id), annotator, label; same.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: a new ./elr-out.")] = None,
     test: Annotated[str | None, typer.Option(help="Data with trusted labels: measured at the end, never used.")] = None,
     clean_label: Annotated[
@@ -134,6 +140,8 @@ def fit(
             raise ArgumentError("--resume needs the --out of the run to go on with")
         options = ReadOptions(
             label=label,
+            annotators=tuple(annotators or ()),
+            annotations=None if annotations is None else str(annotations),
             clean_label=clean_label,
             id=id_column,
             ignore=tuple(ignore or ()),

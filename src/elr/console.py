@@ -81,6 +81,9 @@ def summarize_run(fitted: Fitted, command: str, *, with_accuracy: bool = True) -
     say(verdict(results))
     if "early_learning" in results:  # not in folders of earlier versions
         say(results["early_learning"]["text"])
+    annotators = fitted.out / "annotators.csv"
+    if annotators.exists():
+        say(f"Annotators, the most often contradicted first: {annotators}")
     for remark in fitted.run["data"]["remarks"]:
         say(f"note: {remark}")
     say(

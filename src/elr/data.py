@@ -27,6 +27,8 @@ class Examples:
         inputs: (N, ...) tensor or array (uint8 images (N, channels, H, W), or float features (N, D)), or a SciPy sparse
             matrix (N, D), of which each batch is made dense.
         labels: (N,) integers, or None for examples to predict.
+        label_shares: (N, C) rows that sum to 1, to train on in place of `labels`: the share of the annotators who gave
+            each class. Default: none.
 
     Raises:
         ArgumentError: lengths that differ, inputs that are no numbers, labels that are no integers.
@@ -37,13 +39,21 @@ class Examples:
         tensor([[0., 0., 1.]])
     """
 
-    def __init__(self, inputs: Tensor | NDArray | sparse.spmatrix | sparse.sparray, labels: ArrayLike | None) -> None:
+    def __init__(
+        self,
+        inputs: Tensor | NDArray | sparse.spmatrix | sparse.sparray,
+        labels: ArrayLike | None,
+        *,
+        label_shares: ArrayLike | None = None,
+    ) -> None:
         self.inputs = inputs if isinstance(inputs, Tensor) else _as_rows(inputs)
         self.labels = None if labels is None else _as_classes(labels)
         if self.labels is not None and self.labels.shape != (len(self),):
             raise ArgumentError(
                 f"labels have shape {tuple(self.labels.shape)} for {len(self)} examples: expected one class each"
             )
+
+        self.label_shares = None if label_shares is None else _as_shares(label_shares, len(self))
 
     def __len__(self) -> int:
         return self.inputs.shape[0]
@@ -67,6 +77,15 @@ def _as_rows(inputs: NDArray | sparse.spmatrix | sparse.sparray) -> Tensor | spa
         raise ArgumentError(f"inputs are {array.dtype} of shape {array.shape}: expected numbers (N, ...)")
     kept = np.ascontiguousarray(array, dtype=None if array.dtype == np.uint8 else np.float32)
     return torch.from_numpy(kept if kept.flags.writeable else kept.copy())
+
+
+def _as_shares(shares: ArrayLike, count: int) -> Tensor:
+    array = np.asarray(shares, dtype=np.float32)
+    if array.ndim != 2 or len(array) != count or not np.allclose(array.sum(axis=1), 1.0, atol=1e-4):
+        raise ArgumentError(
+            f"label_shares have shape {array.shape} for {count} examples: expected a row for each that sums to 1"
+        )
+    return torch.from_numpy(array)
 
 
 def _as_classes(labels: ArrayLike) -> Tensor:

@@ -74,7 +74,8 @@ class Encoder:
         """
         if raw.labels is None:
             raise DataError("the training data have no labels")
-        coding = coding or LabelCoding.fit(raw.labels, column=options.label_name)
+        given = raw.labels if raw.annotations is None else raw.annotations.labels
+        coding = coding or LabelCoding.fit(given, column=options.label_name)
         alike = _lookalikes(coding.class_names)
         if raw.kind == TABLE and raw.table is not None:
             columns, remarks = column_kinds(raw.table, as_written=raw.as_written)
@@ -108,17 +109,22 @@ class Encoder:
         """
         if raw.kind != self.kind:
             raise DataError(f"{name} holds {raw.kind}, the run was trained on {self.kind}: give data of that kind")
-        labels = self.coding.encode(raw.labels, column=label_name) if with_labels and raw.labels is not None else None
+        inputs = self._inputs(raw, name)
+        if not with_labels or raw.labels is None:
+            return Examples(inputs, None)
+        shares = None if raw.annotations is None else raw.annotations.shares(self.coding)
+        return Examples(inputs, self.coding.encode(raw.labels, column=label_name), label_shares=shares)
+
+    def _inputs(self, raw: RawData, name: str) -> Any:
         if self.kind == TABLE and raw.table is not None and self.columns is not None:
-            plain = plain_columns(raw.table, self.columns, name=name)
-            return Examples(self._preprocessed(plain, name), labels)
+            return self._preprocessed(plain_columns(raw.table, self.columns, name=name), name)
         if self.kind in (TEXT, IMAGES) and isinstance(self.preprocessing, StandardScaler):
-            return Examples(self._scaled(raw.features, name), labels)
+            return self._scaled(raw.features, name)
         if self.kind == TEXT and raw.table is not None:
-            return Examples(self.preprocessing.transform(raw.table.iloc[:, 0].tolist()), labels)
+            return self.preprocessing.transform(raw.table.iloc[:, 0].tolist())
         if self.kind == IMAGES and raw.images is not None:
-            return Examples(self._fitting_images(raw.images, name), labels)
-        return Examples(self._scaled(raw.features, name), labels)
+            return self._fitting_images(raw.images, name)
+        return self._scaled(raw.features, name)
 
     def _scaled(self, features: NDArray[np.float32] | None, name: str) -> NDArray[np.float32]:
         if features is None or features.shape[1] != self.preprocessing.n_features_in_:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from elr.annotations import Annotations
 from elr.data import Label
 from elr.errors import ArgumentError
 from elr.pretrained import Backbone
@@ -25,6 +26,9 @@ class ReadOptions:
 
     Args:
         label: column (or array) of the given labels; not for a folder of images, whose subfolders are the labels.
+        annotators: columns of given labels, one for each annotator, empty where they gave none; in place of `label`.
+        annotations: table (.csv, .tsv, .parquet) of the labels of annotators, a line for each, with the columns
+            annotator, label, and that of `id` or row (from 0); in place of `label`.
         clean_label: column (or array) of labels known to be right: never trained on, only measured against.
         id: column that names each row, such as a file name or key: not learned from, shown beside suspects.
         ignore: columns not to learn from.
@@ -46,6 +50,8 @@ class ReadOptions:
     """
 
     label: str | None = None
+    annotators: tuple[str, ...] = ()
+    annotations: str | None = None
     clean_label: str | None = None
     id: str | None = None
     ignore: tuple[str, ...] = ()
@@ -61,16 +67,28 @@ class ReadOptions:
     def __post_init__(self) -> None:
         if isinstance(self.ignore, str):
             raise ArgumentError(f"ignore is {self.ignore!r}: expected a sequence of column names, ({self.ignore!r},)")
+        if isinstance(self.annotators, str):
+            raise ArgumentError(f"annotators is {self.annotators!r}: expected a sequence of column names")
         object.__setattr__(self, "ignore", tuple(self.ignore))
+        object.__setattr__(self, "annotators", tuple(self.annotators))
+        sources = {"label": self.label, "annotators": self.annotators, "annotations": self.annotations}
+        named_sources = [name for name, value in sources.items() if value]
+        if len(named_sources) > 1:
+            raise ArgumentError(f"{' and '.join(named_sources)} are both named: expected one source of given labels")
         named = {"label": self.label, "clean_label": self.clean_label, "id": self.id}
         named |= {"text": self.text, "embedding": self.embedding}
-        for role, name in [*named.items(), *(("ignore", name) for name in self.ignore)]:
+        for role, name in [
+            *named.items(),
+            *(("ignore", name) for name in self.ignore),
+            *(("annotators", name) for name in self.annotators),
+        ]:
             if name is not None and not (isinstance(name, str) and name):
                 raise ArgumentError(f"{role} is {name!r}: expected the name of a column as text, such as '0'")
-        if self.label is not None and self.label in (self.clean_label, *self.ignore):
-            raise ArgumentError(
-                f"column {self.label!r} is named as label and as clean_label or ignore: expected one role"
-            )
+        for name in (self.label, *self.annotators):
+            if name is not None and name in (self.clean_label, *self.ignore):
+                raise ArgumentError(
+                    f"column {name!r} is named as label and as clean_label or ignore: expected one role"
+                )
         if self.text and self.embedding:
             raise ArgumentError("text and embedding are both named: expected one column to learn from")
         for role, name in (("text", self.text), ("embedding", self.embedding)):
@@ -88,12 +106,15 @@ class ReadOptions:
     @property
     def label_name(self) -> str:
         """How messages name the label."""
+        if self.annotators or self.annotations:
+            return "the majority of the annotators"
         return f"label column {self.label!r}" if self.label else "the label"
 
     @property
     def apart(self) -> tuple[str, ...]:
         """Columns that are not learned from."""
-        return tuple(name for name in (self.label, self.clean_label, self.id, *self.ignore) if name is not None)
+        named = (self.label, *self.annotators, self.clean_label, self.id, *self.ignore)
+        return tuple(name for name in named if name is not None)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -108,7 +129,8 @@ class RawData:
         features: for "features", (M, D) float32; for "text" and "images" what a pretrained network makes of them.
         image_size: side to which images were brought, before they became features.
         pretrained: the backbone, if images have one.
-        labels: M given labels, None if the source has none.
+        labels: M given labels, None if the source has none; of several annotators, the majority.
+        annotations: all labels of the annotators, where there are several.
         clean_labels: M labels known to be right, if any are.
         ids: M names of rows, if they have any.
         as_written: for "table", whether numbers stand as text, as in the file.
@@ -123,6 +145,7 @@ class RawData:
     image_size: int | None = None
     pretrained: Backbone | None = None
     labels: list[Label] | None = None
+    annotations: Annotations | None = None
     clean_labels: list[Label] | None = None
     ids: list[str] | None = None
     as_written: bool = False
@@ -157,6 +180,7 @@ class RawData:
             images=None if self.images is None else self.images[torch.from_numpy(rows)],
             features=None if self.features is None else self.features[rows],
             labels=chosen(self.labels),
+            annotations=None if self.annotations is None else self.annotations.take(rows),
             clean_labels=chosen(self.clean_labels),
             ids=chosen(self.ids),
         )

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from elr import images as pictures
+from elr.annotations import from_columns, from_table
 from elr.arrays import from_arrays, from_npy, from_npz, list_features
 from elr.data import Label, as_array
 from elr.errors import ArgumentError, DataError
@@ -72,6 +73,8 @@ def _refuse_columns(options: ReadOptions, name: str) -> None:
     for role, column in (("text", options.text), ("embedding", options.embedding)):
         if column:
             raise DataError(f"{name} is no table and has no {role} column {column!r}: leave out --{role}")
+    if options.annotators or options.annotations:
+        raise DataError(f"{name} is no table: labels of several annotators are for tables and Parquet files of images")
 
 
 def _frame(data: Any) -> pd.DataFrame | None:
@@ -106,7 +109,8 @@ def _from_file(path: Path, options: ReadOptions, *, training: bool) -> RawData:
             "a folder of images"
         )
     as_written = suffix != ".parquet"
-    special = [column for column in (options.label, options.clean_label, options.id, options.text) if column]
+    named = (options.label, *options.annotators, options.clean_label, options.id, options.text)
+    special = [column for column in named if column]
     frame = read_table(path, as_text=special, as_written=as_written)
     return _from_frame(frame, options, name=name, training=training, as_written=as_written)
 
@@ -119,16 +123,32 @@ def _from_frame(
     if not len(frame):
         raise DataError(f"{name} has no rows: expected at least two of each class")
     labels, clean, ids = _label_columns(frame, options, name=name, training=training)
+    raw = _from_columns(frame, options, name=name, as_written=as_written)
+    raw = replace(raw, labels=labels, clean_labels=clean, ids=ids)
+    return _annotated(raw, frame, options, name=name) if training else raw
+
+
+def _annotated(raw: RawData, frame: pd.DataFrame, options: ReadOptions, *, name: str) -> RawData:
+    """With the labels of several annotators, where there are such."""
+    if options.annotators:
+        found = from_columns(frame, options.annotators, name=name)
+    elif options.annotations:
+        found = from_table(Path(options.annotations), raw.ids, id_column=options.id, num_rows=len(frame))
+    else:
+        return raw
+    majority, ties = found.majority()
+    remarks = [
+        f"{len(found.labels)} labels of {len(found.names)} annotators for {len(raw)} rows: trained on their shares; "
+        f"the given label of a row is that of most of them ({ties} ties, given to the more frequent class)"
+    ]
+    return replace(raw, labels=majority, annotations=found, remarks=raw.remarks + remarks)
+
+
+def _from_columns(frame: pd.DataFrame, options: ReadOptions, *, name: str, as_written: bool) -> RawData:
+    """What to learn from, without labels."""
     if options.embedding:
         features = list_features(frame[options.embedding], name=f"embedding column {options.embedding!r} of {name}")
-        return RawData(
-            kind=FEATURES,
-            rows=np.arange(len(frame)),
-            features=features,
-            labels=labels,
-            clean_labels=clean,
-            ids=ids,
-        )
+        return RawData(kind=FEATURES, rows=np.arange(len(frame)), features=features)
     if options.text:
         texts, remarks = text_values(frame[options.text], name=f"text column {options.text!r} of {name}")
         table = pd.DataFrame({options.text: texts})
@@ -137,18 +157,12 @@ def _from_frame(
             rows=np.arange(len(frame)),
             table=table,
             features=embed_texts(texts, options.encoder) if options.encoder else None,
-            labels=labels,
-            clean_labels=clean,
-            ids=ids,
             remarks=remarks,
         )
     return RawData(
         kind=TABLE,
         rows=np.arange(len(frame)),
         table=frame[[column for column in frame.columns if column not in options.apart]],
-        labels=labels,
-        clean_labels=clean,
-        ids=ids,
         as_written=as_written,
     )
 
@@ -163,10 +177,11 @@ def _check_columns(columns: list[str], options: ReadOptions, *, name: str, train
             raise DataError(f"{name} has no {role} column {column!r}: it has {some(columns)}")
     if not training:
         return
-    if not options.label:
+    if not (options.label or options.annotators or options.annotations):
         raise DataError(f"{name} needs a label column: name it with --label (label=...); it has {some(columns)}")
     for role, column in [
         ("label column", options.label),
+        *(("column of an annotator", column) for column in options.annotators),
         ("clean-label column", options.clean_label),
         ("id column", options.id),
         *(("column to ignore", column) for column in options.ignore),
@@ -273,20 +288,26 @@ def _check_folder(root: Path, paths: list[Path], loose: list[Path], options: Rea
 def _from_image_parquet(path: Path, column: str, options: ReadOptions, *, training: bool) -> RawData:
     place, columns = pictures.printable(path), pictures.parquet_columns(path)
     _check_columns(columns, options, name=place, training=training)
-    used = [name for name in (options.label, options.clean_label, options.id) if name in columns]
+    used = [name for name in (options.label, *options.annotators, options.clean_label, options.id) if name in columns]
     frame = pictures.read_parquet_columns(path, used)
     labels, clean, ids = _label_columns(frame, options, name=place, training=training)
     names = pictures.parquet_class_names(path, options.label or "")
     clean_names = pictures.parquet_class_names(path, options.clean_label or "") or names
     labels = _named(labels, names, place=f"{options.label_name} of {place}", training=training)
-    place = f"clean-label column {options.clean_label!r} of {place}"
-    clean = _named(clean, clean_names, place=place, training=training)
-    raw, decoded = _decoded(lambda: pictures.parquet_images(path, column), pictures.parquet_length(path), options)
+    clean_place = f"clean-label column {options.clean_label!r} of {place}"
+    clean = _named(clean, clean_names, place=clean_place, training=training)
+    everything = RawData(kind=IMAGES, rows=np.arange(pictures.parquet_length(path)), labels=labels, ids=ids)
+    if training:
+        everything = _annotated(everything, frame, options, name=place)
+    raw, decoded = _decoded(lambda: pictures.parquet_images(path, column), len(everything), options)
+    kept = everything.take(decoded.rows)
     return replace(
         raw,
-        labels=_at(labels, decoded.rows),
+        labels=kept.labels,
+        annotations=kept.annotations,
         clean_labels=_at(clean, decoded.rows),
-        ids=_at(ids, decoded.rows) or decoded.names,
+        ids=kept.ids or decoded.names,
+        remarks=everything.remarks + raw.remarks,
     )
 
 

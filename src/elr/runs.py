@@ -247,6 +247,11 @@ def _write(
         given_labels=audit.given_labels,
         pred_probs=pred_probs.numpy(),
     )
+    annotations = task.raw.annotations
+    if annotations is not None:
+        names = task.encoder.coding.class_names
+        judged = annotations.judged([names[label] for label in audit.predicted_labels])
+        artifacts.write_file(out / artifacts.ANNOTATORS_FILE, lambda partial: judged.to_csv(partial, index=False))
     issues = evidence.table(audit)
     artifacts.write_file(out / artifacts.ISSUES_FILE, lambda partial: issues.to_csv(partial, index=False))
 

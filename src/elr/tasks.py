@@ -111,6 +111,8 @@ def make_task(
     if noise is not None:
         if raw.clean_labels is not None:
             raise ArgumentError("noise was asked for, and clean labels are named: one of them must go")
+        if raw.annotations is not None:
+            raise ArgumentError("noise was asked for, and labels of annotators are named: one of them must go")
         names = encoder.coding.class_names
         given = encoder.coding.encode(raw.labels or [], column=options.label_name)
         noisy = corrupt(noise[0], given, noise_rate=noise[1], num_classes=len(names), seed=seed)
@@ -172,7 +174,8 @@ def _fingerprint(
             dense = (
                 [inputs.numpy()] if isinstance(inputs, torch.Tensor) else [inputs.data, inputs.indices, inputs.indptr]
             )
-            for array in [*dense, np.empty(0) if part.labels is None else part.labels.numpy()]:
+            shares = [] if part.label_shares is None else [part.label_shares.numpy()]
+            for array in [*dense, np.empty(0) if part.labels is None else part.labels.numpy(), *shares]:
                 digest.update(np.ascontiguousarray(array).data)
     digest.update(b"" if clean_labels is None else np.ascontiguousarray(clean_labels).data)
     return digest.hexdigest()

@@ -135,6 +135,7 @@ class Training:
             )
         self.examples = examples
         self.labels = examples.labels
+        self.given = examples.labels if examples.label_shares is None else examples.label_shares
         self.config = config
         self.transform = transform or Transform()
         self.probe = probe
@@ -296,7 +297,7 @@ class Training:
 
     def _gradients(self, index: Tensor, logits: Tensor) -> Tensor | None:
         """(B, C) gradients of the losses of these rows, for the monitor."""
-        return self.method.logit_gradients(index, logits, self.labels[index.cpu()].to(logits.device))
+        return self.method.logit_gradients(index, logits, self.given[index.cpu()].to(logits.device))
 
     def _all_batches(self) -> Iterator[tuple[int, Batch, float]]:
         """The batches of every pass of the epoch, with the number of their pass."""
@@ -318,7 +319,7 @@ class Training:
             inputs = self.transform(
                 self.examples.fetch(mine).to(device, non_blocking=True), None if draws is None else draws[rank::world]
             )
-            batch = Batch(mine.to(device), self._layout(inputs), self.labels[mine].to(device))
+            batch = Batch(mine.to(device), self._layout(inputs), self.given[mine].to(device))
             yield batch, len(mine) * world / len(rows)
 
     def _layout(self, inputs: Tensor) -> Tensor:
@@ -395,4 +396,4 @@ class _TrainingView(View):
     def batches(self) -> Iterable[Batch]:
         training = self.training
         for rows, inputs in training.inputs_in_order(training.examples):
-            yield Batch(rows.to(inputs.device), inputs, training.labels[rows].to(inputs.device))
+            yield Batch(rows.to(inputs.device), inputs, training.given[rows].to(inputs.device))
