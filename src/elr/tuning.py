@@ -47,7 +47,8 @@ class Found:
         validation_accuracy: share of the held-out given labels that a network so trained predicts in its last epoch.
         default_validation_accuracy: the same with the defaults.
         highest_validation_accuracy: of any trial.
-        standard_error: of the difference between that trial and the defaults, which predict the same rows.
+        standard_error: of the difference between that trial and the defaults, if both were equally good: the square
+            root of the number of rows that one of them alone has right, over the number held out.
         holdout: share of the rows held out.
         num_held_out: how many that are.
         kept_defaults: whether `best` are the defaults.
@@ -145,7 +146,7 @@ def tune(
     identity = _identity(config, part, space, holdout)
     with artifacts.writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    with _opened(out / artifacts.TUNING_FILE, identity) as study:
+    with _quiet(), _opened(out / artifacts.TUNING_FILE, identity) as study:
         done = _complete(study)
         while len(done) < trials:
             name = f"trial {len(done) + 1}/{trials}"
@@ -251,8 +252,8 @@ def _choose(done: list[optuna.trial.FrozenTrial], count: int, holdout: float) ->
     best = max(done, key=lambda trial: trial.values[0])  # the earliest of equals
     wins, losses = best.user_attrs[_WINS], best.user_attrs[_LOSSES]
     difference = (wins - losses) / count
-    error = float(np.sqrt(((wins + losses) / count - difference**2) / count))
-    kept = difference <= 0 or difference < error
+    error = float(np.sqrt(wins + losses) / count)  # as McNemar: if both were equally good, each would win as often
+    kept = difference <= error
     chosen = default if kept else best
     settings = _tidy(chosen.params)
     words = ", ".join(f"{name} {value:.3g}" for name, value in settings.items())
@@ -265,7 +266,7 @@ def _choose(done: list[optuna.trial.FrozenTrial], count: int, holdout: float) ->
     elif difference > 0:
         said = (
             f"the defaults were kept ({words}): the best other settings predict {best.values[0]:.1%} of them, the "
-            f"defaults {default.values[0]:.1%}, within a standard error of the difference ({error:.1%})"
+            f"defaults {default.values[0]:.1%}, no more than a standard error apart ({error:.1%})"
         )
     else:
         said = f"the defaults were kept ({words}): they predict {default.values[0]:.1%} of them, no others more"
@@ -301,14 +302,25 @@ def _check_folder(out: Path, names: list[str], *, resume: bool) -> None:
 
 
 @contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Optuna's own words on every study, which are for whoever calls it."""
+    import optuna
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+@contextmanager
 def _opened(path: Path, identity: dict[str, Any]) -> Iterator[optuna.Study]:
     """The study in a file, new or to go on with; a trial that was interrupted counts as failed."""
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
     advice = "delete it to search anew, or choose another --out"
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     known = path.exists()
     try:
         storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
@@ -340,7 +352,6 @@ def _opened(path: Path, identity: dict[str, Any]) -> Iterator[optuna.Study]:
     finally:
         storage.remove_session()
         storage.engine.dispose()
-        optuna.logging.set_verbosity(verbosity)
 
 
 @contextmanager
