@@ -146,6 +146,15 @@ def test_a_damaged_file_is_named(tmp_path):
         tuning.tune(task(), SHORT, trials=1, out=tmp_path, resume=True)
 
 
+def test_folders_may_have_any_name(tmp_path):
+    out = tmp_path / "a?b=c {d} 100%25 é #1"
+    tuning.tune(task(), SHORT, trials=1, out=out)
+    _, found = tuning.tune(task(), SHORT, trials=1, out=out, resume=True)
+    assert found.trials == 1
+    assert [path.name for path in out.iterdir()] == ["tuning.sqlite"]
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
 def test_given_settings_are_not_searched(tmp_path, made_up):
     calls = made_up(lambda settings: settings["learning_rate"])
     config, _ = tuning.tune(task(), FitConfig(lam=5.0, epochs=7), trials=8, out=tmp_path / "run")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -138,8 +139,9 @@ def tune(
             f"tune would hold {count} of {len(task.examples)} rows out, on which no settings can be told apart: "
             f"expected at least {LEAST}; leave it out"
         )
-    first = _training(_plan(config, defaults, part), part)
-    first.predict(part.examples.first(2))  # what cannot be trained fails before anything is written
+    untrained = _training(_plan(config, defaults, part), part)
+    untrained.predict(part.examples.first(2))  # a network that the examples do not fit fails before anything is written
+    del untrained
     names = artifacts.contents(out)
     _check_folder(out, names, resume=resume)
     space = _space(defaults)
@@ -319,11 +321,14 @@ def _opened(path: Path, identity: dict[str, Any]) -> Iterator[optuna.Study]:
     """The study in a file, new or to go on with; a trial that was interrupted counts as failed."""
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.pool import QueuePool
 
     advice = "delete it to search anew, or choose another --out"
     known = path.exists()
     try:
-        storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
+        # Not as a URL, which has its own reading of question marks, braces and per cent in the names of folders.
+        connect = partial(sqlite3.connect, path, check_same_thread=False)
+        storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": QueuePool})
     except (SQLAlchemyError, RuntimeError) as error:
         if known:
             raise CheckpointError(f"{path} cannot be read ({_first_line(error)}): {advice}") from error
