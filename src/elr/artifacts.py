@@ -26,6 +26,7 @@ METRICS_FILE = "metrics.jsonl"
 ANNOTATORS_FILE = "annotators.csv"
 ISSUES_FILE = "issues.csv"
 REPORT_FILE = "report.html"
+TUNING_FILE = "tuning.sqlite"
 
 _TRUSTED = ["numpy.dtype"]  # plain data, which older versions of skops do not list themselves
 _TORCH_WRITER = ("PytorchStreamWriter", "unexpected pos", "file write failed")
@@ -71,6 +72,30 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
 def is_partial(name: str) -> bool:
     """Whether a file or folder of this name is what a killed run of ours had not finished writing."""
     return name == "checkpoint.partial" or (name.startswith(".") and name.endswith(".partial"))
+
+
+def contents(folder: Path) -> list[str]:
+    """The names in the folder of a run, but for what a killed run had not finished writing; [] where there is none.
+
+    Raises:
+        OutputError: it is no folder, or cannot be looked at.
+    """
+    with writing(folder):
+        if not folder.exists():
+            return []
+        if not folder.is_dir():
+            raise OutputError(f"{folder} exists and is not a folder: choose another --out")
+        return sorted(path.name for path in folder.iterdir() if not is_partial(path.name))
+
+
+def something_else(folder: Path, names: Sequence[str]) -> OutputError:
+    """The error of a folder that holds these names, and no run."""
+    return OutputError(f"{folder} exists and holds something else ({', '.join(names[:3])}): choose another --out")
+
+
+def is_tuning(name: str) -> bool:
+    """Whether it is the file of a search for settings, or what SQLite keeps beside it while it writes."""
+    return name.startswith(TUNING_FILE)
 
 
 def _umask() -> int:

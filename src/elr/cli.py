@@ -105,8 +105,8 @@ def fit(
         int | None, typer.Option(help="Side of the images in pixels. Default: theirs, up to 64.")
     ] = None,
     method: Annotated[str, typer.Option(help="elr, elr_plus, cross_entropy or kl_penalty.")] = "elr",
-    lam: Annotated[float, typer.Option(help="Weight of the regularizer.")] = 3.0,
-    beta: Annotated[float, typer.Option(help="Momentum of the targets.")] = 0.7,
+    lam: Annotated[float | None, typer.Option(help="Weight of the regularizer. Default: 3.")] = None,
+    beta: Annotated[float | None, typer.Option(help="Momentum of the targets. Default: 0.7.")] = None,
     network: Annotated[
         str | None, typer.Option(help="linear, mlp, fast, resnet18, resnet34 or preactresnet18. Default: by the data.")
     ] = None,
@@ -123,6 +123,14 @@ def fit(
     ] = None,
     compare: Annotated[
         bool | None, typer.Option("--compare/--no-compare", help="Also train plain cross entropy.", show_default=False)
+    ] = None,
+    tune: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="First search lam, beta, learning rate and epochs, those of them that are not given, in N trials on "
+            "held-out given labels. Needs elr[tune].",
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
     as_json: Json = False,
@@ -178,6 +186,7 @@ def fit(
                 test=test,
                 noise=_noise(noise),
                 compare=compare,
+                tune=tune,
                 resume=resume,
                 command=command,
                 on_progress=show,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 ISSUES_FILE, REPORT_FILE = "issues.csv", "report.html"  # as in elr.artifacts, which loads torch
 
+_TRIAL = "trial "  # how names of trials begin (elr.tuning)
+
 if TYPE_CHECKING:
     from elr.exports import AuditedRun
     from elr.fitting import Outcome
@@ -39,11 +41,11 @@ def progress_bar() -> Iterator[Callable[[str, Progress], None]]:
         tasks: dict[str, Any] = {}
 
         def show(method: str, progress: Progress) -> None:
-            if method not in tasks:
-                tasks[method] = bar.add_task(method, total=progress.total)
-            bar.update(
-                tasks[method], completed=progress.step, description=f"{method} {progress.epoch}/{progress.epochs}"
-            )
+            key = _TRIAL if method.startswith(_TRIAL) else method  # all trials share a bar
+            if key not in tasks:
+                tasks[key] = bar.add_task(method, total=progress.total)
+            shown = f"{method} {progress.epoch}/{progress.epochs}" if key == method else method
+            bar.update(tasks[key], total=progress.total, completed=progress.step, description=shown)
 
         yield show
 
@@ -52,6 +54,11 @@ def _progress_lines() -> Callable[[str, Progress], None]:
     said: dict[str, int] = {}
 
     def show(method: str, progress: Progress) -> None:
+        if method.startswith(_TRIAL):
+            if method not in said:
+                said[method] = 0
+                say(method)
+            return
         tenth = 10 * progress.epoch // progress.epochs
         if progress.epoch and said.get(method) != tenth:
             said[method] = tenth
@@ -79,6 +86,8 @@ def summarize_run(fitted: Fitted, command: str, *, with_accuracy: bool = True) -
     if with_accuracy and "test_accuracy_last" in results:
         say(f"Accuracy on the test data, last epoch: {results['test_accuracy_last']:.4f}")
     say(verdict(results))
+    if "tuning" in results:
+        say(results["tuning"]["text"])
     if "early_learning" in results:  # not in folders of earlier versions
         say(results["early_learning"]["text"])
     annotators = fitted.out / "annotators.csv"

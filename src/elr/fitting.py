@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from elr.reading import Data
 from elr.runs import Fitted, run_task
 from elr.tasks import Task, make_task, read_task
 from elr.training import Progress
+from elr.tuning import check_tuning
+from elr.tuning import tune as search
 
 BASELINE = "cross_entropy"
 DIGITS_NOISE = ("symmetric", 0.4)
@@ -56,6 +58,7 @@ def fit(
     test: Data | None = None,
     noise: tuple[str, float] | None = None,
     compare: bool | None = None,
+    tune: int | None = None,
     resume: bool = False,
     command: str = "",
     on_progress: Callable[[str, Progress], None] | None = None,
@@ -72,18 +75,23 @@ def fit(
         test: data whose labels are trusted; measured at the end, never used.
         noise: (name in `elr.noise.NOISES`, rate): for experiments on clean labels, corrupt them first.
         compare: also train plain cross entropy, into the subfolder cross_entropy. Default: only for the digits.
-        resume: go on from the last checkpoint.
+        tune: first choose lam, beta, learning rate and epochs, those of them that config leaves open (None), in so many
+            trials on held-out given labels: see `elr.tuning.tune`. Cross entropy is compared with the same learning
+            rate and epochs. Needs the extra elr[tune].
+        resume: go on from the last checkpoint, and with the trials that are finished.
         command: the command that repeats the run, for the report.
-        on_progress: called with the name of the method and where it stands, after every batch.
+        on_progress: called with the name of the method (or "trial K/N") and where it stands, after every batch.
 
     Raises:
-        ELRError: see `read_task` and `run_task`.
+        ELRError: see `read_task`, `run_task` and `elr.tuning.tune`.
     """
     options = options or ReadOptions()
     options = replace(options, label=label) if label else options
     config = config or FitConfig()
     if config.network not in (None, "linear", "mlp") and options.backbone is None:
         options = replace(options, backbone=NO_BACKBONE)  # a network of their own was asked for
+    if tune is not None:
+        check_tuning(tune)
     out = Path(out)
     if data is None:
         task = _digits(options, config, test, noise)
@@ -93,7 +101,11 @@ def fit(
     if compare and config.method == BASELINE:
         raise ArgumentError("cross_entropy cannot be compared with itself: leave out --compare, or the method")
 
-    def run(each: FitConfig, folder: Path) -> Fitted:
+    found = None
+    if tune is not None:
+        config, found = search(task, config, trials=tune, out=out, resume=resume, on_progress=on_progress)
+
+    def run(each: FitConfig, folder: Path, tuning: dict[str, Any] | None = None) -> Fitted:
         def show(progress: Progress) -> None:
             if on_progress:
                 on_progress(each.method, progress)
@@ -101,15 +113,16 @@ def fit(
         return run_task(
             task,
             each.plan(task),
-            config=asdict(each),
+            config=each.to_json(),
             out=folder,
             command=command,
             resume=resume,
+            tuning=tuning,
             on_progress=show,
         )
 
     baseline_folder = out / BASELINE
-    fitted = run(config, out)
+    fitted = run(config, out, None if found is None else found.to_json())
     baseline = run(replace(config, method=BASELINE), baseline_folder) if compare else None
     if is_main_process():
         write_report(task, fitted, baseline=baseline)

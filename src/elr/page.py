@@ -65,7 +65,7 @@ def _report(task: Task, fitted: Fitted, baseline: Fitted | None) -> Report:
         comparison=[] if baseline is None else [compared(each) for each in both],
         comparison_history={} if baseline is None else {_label(each.run): each.history for each in both},
         measured={key: results[key] for key in _MEASURED if key in results},
-        notes=run["data"]["remarks"],
+        notes=[*([results["tuning"]["text"]] if "tuning" in results else []), *run["data"]["remarks"]],
         early_learning=results.get("early_learning", {}).get("text", ""),
     )
 

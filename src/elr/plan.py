@@ -33,6 +33,7 @@ AUGMENTATIONS = ("auto", "crop", "none")
 PAPER_GAMMA, PAPER_RAMP = 0.997, 40_000  # appendix F and G
 PEER_SEED = 2**31  # the first that no run has; of more than 32 bits, torch's generator on a processor takes the last 32
 """Added to the seed of the first network's weights for those of its peer."""
+LAM, BETA = 3.0, 0.7  # the paper's for CIFAR-10 and Clothing1M
 _TEXT_RATE = 0.005
 _LOOPS: dict[str, tuple[int, int, dict[str, Any]]] = {  # examples to see in all, epochs at most, settings
     "vectors": (2_000_000, 100, {"batch_size": 64, "learning_rate": 0.02, "weight_decay": 5e-3}),
@@ -58,8 +59,8 @@ class MethodConfig:
 
     name: str = "elr"
     networks: int = 1
-    lam: float = 3.0
-    beta: float = 0.7
+    lam: float = LAM
+    beta: float = BETA
     clamp: float = 1e-4
     target_from: str | None = None
     ensembling: bool = True
@@ -257,8 +258,8 @@ class FitConfig:
     """
 
     method: str = "elr"
-    lam: float = 3.0
-    beta: float = 0.7
+    lam: float | None = None
+    beta: float | None = None
     network: str | None = None
     epochs: int | None = None
     batch_size: int | None = None
@@ -274,6 +275,13 @@ class FitConfig:
             raise ArgumentError(f"method is {self.method!r}: expected one of {', '.join(METHODS)}")
         if self.augment not in AUGMENTATIONS:
             raise ArgumentError(f"augment is {self.augment!r}: expected one of {', '.join(AUGMENTATIONS)}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as run.json holds them: what was asked for, and lam and beta, which no data decide on."""
+        return asdict(self) | self._regularizer()
+
+    def _regularizer(self) -> dict[str, Any]:
+        return {"lam": LAM if self.lam is None else self.lam, "beta": BETA if self.beta is None else self.beta}
 
     def plan(self, task: Task) -> Plan:
         """The same with every choice made for some data.
@@ -298,8 +306,8 @@ class FitConfig:
         if self.method == "cross_entropy":
             return MethodConfig(name=self.method)
         if self.method == "kl_penalty":
-            return MethodConfig(name=self.method, lam=self.lam, beta=self.beta)
-        elr = MethodConfig(lam=self.lam, beta=self.beta)
+            return MethodConfig(name=self.method, **self._regularizer())
+        elr = MethodConfig(**self._regularizer())
         if self.method == "elr":
             return elr
         return replace(elr, networks=2, gamma=PAPER_GAMMA, gamma_ramp=min(PAPER_RAMP, steps // 2), mixup=1.0)

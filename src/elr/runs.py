@@ -55,6 +55,7 @@ def run_task(
     out: Path,
     command: str = "",
     resume: bool = False,
+    tuning: dict[str, Any] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Fitted:
     """Train on a task, audit its labels and write everything but the report into `out`.
@@ -68,6 +69,7 @@ def run_task(
         out: folder of the run: new, empty, or with `resume` that of the same run.
         command: the command that repeats the run.
         resume: go on from the last checkpoint in `out`, if there is one; a finished run is given back as it is.
+        tuning: how settings were chosen, if by a search whose file is in `out`; kept in run.json and the results.
         on_progress: called after every batch.
 
     Raises:
@@ -76,7 +78,7 @@ def run_task(
         CheckpointError: `out` holds a run of another configuration.
         TrainingError: training diverged.
     """
-    description = _describe(task, plan, config)
+    description = _describe(task, plan, config) | ({} if tuning is None else {"tuning": tuning})
     found = _open_folder(out, description, resume=resume)
     if found is not None and found["status"] == "complete":
         return _finished(out, found)
@@ -103,6 +105,7 @@ def run_task(
     results |= _measures(training, task, audit) | {"remarks": description["data"]["remarks"]}
     history = _with_accuracies(training, task)
     results["early_learning"] = early_learning(history, generations=plan.training.generations).to_json()
+    results |= {} if tuning is None else {"tuning": tuning}
     run |= {"status": "complete", "results": results}
     training.accelerator.wait_for_everyone()  # no rank reads the checkpoint any more
     if main:
@@ -137,18 +140,11 @@ def _describe(task: Task, plan: Plan, config: dict[str, Any]) -> dict[str, Any]:
 
 def _open_folder(out: Path, description: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
     """The run.json already in `out`, if any; refuses folders that hold anything but this very run."""
-    with artifacts.writing(out):
-        if not out.exists():
-            return None
-        if not out.is_dir():
-            raise OutputError(f"{out} exists and is not a folder: choose another --out")
-        entries = [path.name for path in out.iterdir() if not artifacts.is_partial(path.name)]
-    if not entries:
+    names = artifacts.contents(out)
+    if not names or ("tuning" in description and all(map(artifacts.is_tuning, names))):
         return None
-    if artifacts.RUN_FILE not in entries:
-        raise OutputError(
-            f"{out} exists and holds something else ({', '.join(sorted(entries)[:3])}): choose another --out"
-        )
+    if artifacts.RUN_FILE not in names:
+        raise artifacts.something_else(out, names)
     found = artifacts.read_json(out / artifacts.RUN_FILE)
     if not resume:
         finish = "" if found.get("status") == "complete" else ", or --resume to finish that one"
@@ -168,8 +164,8 @@ def _differences(found: dict[str, Any], description: dict[str, Any]) -> list[str
     found = _with_defaults(found)
     differences = [
         f"{part}.{key} was {old!r}, now {new!r}"
-        for part in ("config", "method", "training", "network", "augmentation", "data")
-        for key, new in description[part].items()
+        for part in ("config", "method", "training", "network", "augmentation", "data", "tuning")
+        for key, new in description.get(part, {}).items()
         if (old := found.get(part, {}).get(key)) != new
     ]
     differences += [
@@ -177,6 +173,8 @@ def _differences(found: dict[str, Any], description: dict[str, Any]) -> list[str
         for key in ("whiten", "probe_period")
         if found.get(key) != description[key]
     ]
+    if "tuning" in found and "tuning" not in description:
+        differences.append("settings were chosen by a search (--tune), now they were not")
     same_data = found.get("data", {}).get("sha256") == description["data"]["sha256"]
     return [words for words in differences if not (same_data and words.startswith(("data.source", "data.test")))]
 

@@ -18,7 +18,7 @@ from elr.noise import corrupt
 from elr.raw import IMAGES, RawData, ReadOptions
 from elr.reading import Data, read_data
 
-_SPLIT_STREAM = 1  # so that the split is not drawn from the random numbers of the noise
+_SPLIT_STREAM, _TUNING_STREAM = 1, 2  # so that no split is drawn from the random numbers of the noise
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -152,6 +152,37 @@ def _split(raw: RawData, holdout: float, seed: int) -> tuple[RawData, RawData | 
         )
     order = np.random.default_rng([seed, _SPLIT_STREAM]).permutation(len(raw))
     return raw.take(np.sort(order[count:])), raw.take(np.sort(order[:count]))
+
+
+def hold_out(task: Task, share: float, *, seed: int) -> Task:
+    """A task of some of the rows, the others kept apart with their given labels; without clean labels and test data.
+
+    Every class keeps a row to train on, whatever the share.
+
+    Args:
+        task: the data.
+        share: of the rows to keep apart, in (0, 1).
+        seed: of the draw.
+    """
+    assert task.examples.labels is not None, "a task always has labels"
+    raw = replace(task.raw, clean_labels=None)
+    order = np.random.default_rng([seed, _TUNING_STREAM]).permutation(len(raw))
+    _, first = np.unique(task.examples.labels.numpy()[order], return_index=True)
+    held = np.sort(np.delete(order, first)[: round(share * len(raw))])
+    parts = [raw.take(rows) for rows in (np.setdiff1d(order, held), held)]
+    examples, validation = (
+        task.encoder.encode(part, name=task.source, label_name=task.options.label_name) for part in parts
+    )
+    return replace(
+        task,
+        raw=parts[0],
+        examples=examples,
+        clean_labels=None,
+        test=None,
+        test_source=None,
+        validation=validation,
+        sha256=_fingerprint(examples, None, None, validation),
+    )
 
 
 def _encoded_test(test: RawData, encoder: Encoder, options: ReadOptions) -> Examples:

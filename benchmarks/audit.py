@@ -1,0 +1,222 @@
+"""Suspect labels by one run of ELR beside cleanlab's five folds, AUM and the loss ranking of plain cross entropy.
+
+    python benchmarks/audit.py DATASET [--data FOLDER] [--seeds 3] [--first-seed 0] [--rows N] [--epochs E] [--json]
+
+DATASET: digits-20, digits-40, digits-60 (symmetric noise); cifar10-sym40, cifar10-asym40, cifar10n-random1 (FOLDER of
+CIFAR-10, CIFAR-10N beside it); trec (FOLDER with train.csv and test.csv: the labels of its rules). A seed decides on
+noise, weights, order and folds. All methods train the same network as many epochs with the defaults of `elr fit`, in
+one process; seconds are those of training. Clean labels and test data measure at the end, and choose nothing.
+
+- elr: one run, its targets against the labels (`elr.audit.audit_labels`).
+- cleanlab: cross entropy on five stratified folds, probabilities out of sample, cleanlab's label quality scores and
+  find_label_issues (confident learning), with cleanlab's defaults.
+- aum: mean over the epochs of logit[given] - max of the others, as training itself sees them, in one run of cross
+  entropy (Pleiss et al., NeurIPS 2020; without the threshold class, a second run, that gives it a cut-off).
+- loss: cross entropy of each row by the network at the end of that same run.
+
+"retrained" is the test accuracy of cross entropy without the suspects: what elr and find_label_issues call an issue.
+AUM and the loss have no cut-off here: the true number of wrong labels is taken from the bottom, which flatters them.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from cleanlab.filter import find_label_issues
+from cleanlab.rank import get_label_quality_scores
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.model_selection import StratifiedKFold
+from torch import Tensor
+
+from elr.audit import audit_labels
+from elr.data import Examples
+from elr.datasets import human_labels, load_cifar10, load_digits
+from elr.diagnostics import Monitor
+from elr.plan import FitConfig
+from elr.raw import ReadOptions
+from elr.tasks import Task, make_task, read_task
+from elr.training import Training
+
+FOLDS = 5
+DIGITS = {"digits-20": 0.2, "digits-40": 0.4, "digits-60": 0.6}
+CIFAR10 = {"cifar10-sym40": ("symmetric", 0.4), "cifar10-asym40": ("asymmetric-cifar10", 0.4), "cifar10n-random1": None}
+TREC = ReadOptions(label="rule_label", clean_label="clean_label", text="question")
+COLUMNS = ("average_precision", "auroc", "precision_at_errors", "removed", "retrained", "seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suspicion:
+    """What a method says of the labels: (N,) quality, low = suspect; (N,) which are issues, if it says; the time."""
+
+    quality: NDArray
+    is_issue: NDArray[np.bool_] | None
+    seconds: float
+
+
+class Margins(Monitor):
+    """A monitor that also adds up the margins of the given labels."""
+
+    def __init__(self, labels: Tensor) -> None:
+        super().__init__(labels.numpy())
+        self.labels = labels
+        self.sums = torch.zeros(len(labels), dtype=torch.float64)
+
+    def update(self, index: Tensor, logits: Tensor) -> None:
+        super().update(index, logits)
+        rows, outputs = index.cpu(), logits.detach().double().cpu()
+        given = self.labels[rows, None]
+        others = outputs.scatter(1, given, -torch.inf).amax(dim=1)
+        self.sums[rows] += outputs.gather(1, given)[:, 0] - others
+
+
+def read(dataset: str, data: Path | None, *, rows: int | None, seed: int) -> Task:
+    """The data set with its wrong labels, clean labels and test data."""
+    if dataset in DIGITS:
+        train, test = load_digits(noise_rate=DIGITS[dataset], seed=seed)
+        train = train if rows is None else train.head(rows)
+        return make_task(train, test, options=ReadOptions(), source=dataset)
+    assert data is not None, f"{dataset} needs --data"
+    if dataset == "trec":
+        table, trusted = (pd.read_csv(data / f"{part}.csv") for part in ("train", "test"))
+        trusted = trusted.rename(columns={"label": "clean_label"}).assign(rule_label=trusted["label"])
+        return read_task(table.head(rows or len(table)), TREC, test=trusted)
+    train, test = load_cifar10(data)
+    noise = CIFAR10[dataset]
+    if noise is None:
+        train = replace(train, clean_labels=train.labels, labels=human_labels(data, "random_label1", train))
+    train = train if rows is None else train.head(rows)
+    return make_task(train, test, options=ReadOptions(), source=dataset, noise=noise, seed=seed)
+
+
+class Bench:
+    """One seed on one data set: every training goes through `train`, which hides clean labels and test data."""
+
+    def __init__(self, task: Task, *, epochs: int | None, seed: int) -> None:
+        assert task.clean_labels is not None, "all of these data sets have clean labels"
+        assert task.test is not None, "all of these data sets have test data"
+        assert task.examples.labels is not None, "a task always has labels"
+        self.task, self.test, self.seed = task, task.test, seed
+        self.labels = task.examples.labels
+        self.wrong = self.labels.numpy() != task.clean_labels
+        epochs = epochs or FitConfig().plan(task).training.epochs  # of all rows, also where fewer are trained on
+        self.configs = {name: FitConfig(method=name, epochs=epochs, seed=seed) for name in ("elr", "cross_entropy")}
+
+    def train(
+        self, method: str, rows: NDArray, *, monitor: Monitor | None = None, epochs: int | None = None
+    ) -> tuple[Training, float]:
+        """Train on some rows; the training, and its seconds."""
+        examples = Examples(self.task.examples.inputs[rows], self.labels[rows])
+        hidden = replace(self.task, examples=examples, clean_labels=None, test=None)
+        config = self.configs[method]
+        if epochs:
+            config = replace(config, epochs=epochs)
+        plan = config.plan(hidden)
+        size = min(plan.training.batch_size, len(examples))
+        plan = replace(plan, training=replace(plan.training, batch_size=size))
+        training = plan.build(hidden, probe=None, folder=None)
+        if monitor is not None:
+            training.state.monitor = monitor
+        started = time.perf_counter()
+        training.run()
+        return training, time.perf_counter() - started
+
+    def accuracy(self, training: Training) -> float:
+        """On the test data, after the last epoch."""
+        assert self.test.labels is not None, "test data have labels"
+        predicted = training.predict(self.test.first(len(self.test))).argmax(dim=1)
+        return float((predicted == self.test.labels).double().mean())
+
+    def measure(self) -> dict[str, dict[str, float]]:
+        """Every method on these data."""
+        rows, labels = np.arange(len(self.labels)), self.labels.numpy()
+        self.train("elr", rows, epochs=1)  # what is loaded on first use is nobody's time
+        regularized, seconds = self.train("elr", rows)
+        audit = audit_labels(labels, regularized.pred_probs().numpy())
+        suspicions = {"elr": Suspicion(quality=audit.label_quality, is_issue=audit.is_label_issue, seconds=seconds)}
+        suspicions["cleanlab"] = self.cleanlab()
+        margins = Margins(self.labels)
+        plain, seconds = self.train("cross_entropy", rows, monitor=margins)
+        suspicions["aum"] = Suspicion(quality=margins.sums.numpy(), is_issue=None, seconds=seconds)
+        confidence = plain.predict(self.task.examples)[rows, labels].numpy()
+        suspicions["loss"] = Suspicion(quality=confidence, is_issue=None, seconds=seconds)  # -log keeps the order
+        found = {name: self.scores(suspicion) for name, suspicion in suspicions.items()}
+        found["elr"]["own_accuracy"] = self.accuracy(regularized)
+        found["loss"]["own_accuracy"] = self.accuracy(plain)
+        return found
+
+    def cleanlab(self) -> Suspicion:
+        """Confident learning on probabilities out of sample."""
+        labels = self.labels.numpy()
+        probs = np.zeros((len(labels), self.task.encoder.num_classes))
+        total = 0.0
+        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=self.seed)
+        for rows, held in folds.split(labels, labels):
+            training, seconds = self.train("cross_entropy", rows)
+            probs[held] = training.predict(Examples(self.task.examples.inputs[held], None)).numpy()
+            total += seconds
+        quality = get_label_quality_scores(labels, probs)
+        return Suspicion(quality=quality, is_issue=find_label_issues(labels, probs, n_jobs=1), seconds=total)
+
+    def scores(self, suspicion: Suspicion) -> dict[str, float]:
+        """What clean labels and test data say of it; they are looked at here for the first time."""
+        errors = int(self.wrong.sum())
+        worst = np.argsort(suspicion.quality, kind="stable")[:errors]
+        removed = np.isin(np.arange(len(self.wrong)), worst) if suspicion.is_issue is None else suspicion.is_issue
+        retrained, _ = self.train("cross_entropy", np.flatnonzero(~removed))
+        return {
+            "average_precision": float(average_precision_score(self.wrong, -suspicion.quality)),
+            "auroc": float(roc_auc_score(self.wrong, -suspicion.quality)),
+            "precision_at_errors": float(self.wrong[worst].mean()),
+            "removed": float(removed.mean()),
+            "retrained": self.accuracy(retrained),
+            "seconds": suspicion.seconds,
+        }
+
+
+def table(seeds: list[dict[str, dict[str, float]]]) -> str:
+    """Mean ± (sample) standard deviation over the seeds, one line a method."""
+    lines = ["| method | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    for method in seeds[0]:
+        cells = []
+        for column in COLUMNS:
+            values = [found[method][column] for found in seeds]
+            spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.4f}{spread}")
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    own = {
+        name: statistics.mean(found[method]["own_accuracy"] for found in seeds)
+        for name, method in (("ELR", "elr"), ("cross entropy on all rows", "loss"))
+    }
+    share = statistics.mean(found["elr"]["seconds"] / found["cleanlab"]["seconds"] for found in seeds)
+    lines.append("Test accuracy as trained: " + ", ".join(f"{name} {value:.4f}" for name, value in own.items()))
+    lines.append(f"ELR's run takes {share:.2f} of the time of cleanlab's {FOLDS} folds")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", choices=[*DIGITS, *CIFAR10, "trec"])
+    parser.add_argument("--data", type=Path, help="folder of CIFAR-10 or TREC")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--rows", type=int, help="first training rows only")
+    parser.add_argument("--epochs", type=int, help="default: that of `elr fit` for so many rows")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.dataset not in DIGITS and arguments.data is None:
+        parser.error(f"{arguments.dataset} needs --data")
+    torch.set_num_threads(arguments.threads)
+    found = []
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
+        task = read(arguments.dataset, arguments.data, rows=arguments.rows, seed=seed)
+        found.append({"seed": seed} | Bench(task, epochs=arguments.epochs, seed=seed).measure())
+    methods = [{name: value for name, value in each.items() if name != "seed"} for each in found]
+    print(json.dumps({"dataset": arguments.dataset, "seeds": found}) if arguments.json else table(methods))

@@ -1,0 +1,53 @@
+"""The script of benchmarks/audit.py, on little data: that it measures what it says."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("cleanlab")
+
+SCRIPT = Path(__file__).parents[1] / "benchmarks" / "audit.py"
+
+
+@pytest.fixture(scope="module")
+def script():
+    specification = importlib.util.spec_from_file_location("audit_benchmark", SCRIPT)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_the_script_prints_every_method():
+    flags = ["digits-40", "--seeds", "1", "--rows", "300", "--epochs", "2", "--threads", "1", "--json"]
+    printed = subprocess.run([sys.executable, SCRIPT, *flags], check=True, capture_output=True, text=True)
+    (found,) = json.loads(printed.stdout)["seeds"]
+    assert found.pop("seed") == 0
+    assert set(found) == {"elr", "cleanlab", "aum", "loss"}
+    for scores in found.values():
+        seconds = scores.pop("seconds")
+        assert seconds > 0
+        assert all(0 <= value <= 1 for value in scores.values())
+    assert found["aum"]["removed"] == found["loss"]["removed"] == pytest.approx(0.4, abs=0.1)
+
+
+def test_a_table_has_mean_and_standard_deviation(script):
+    seeds = [
+        {method: dict.fromkeys((*script.COLUMNS, "own_accuracy"), value) for method in ("elr", "cleanlab", "loss")}
+        for value in (0.25, 0.75)
+    ]
+    lines = script.table(seeds).splitlines()
+    assert lines[2].startswith("| elr | 0.5000 ± 0.3536 |")
+    assert lines[-1] == "ELR's run takes 1.00 of the time of cleanlab's 5 folds"
+
+
+def test_margins_are_those_of_the_given_labels(script):
+    monitor = script.Margins(torch.tensor([0, 2]))
+    monitor.update(torch.tensor([1, 0]), torch.tensor([[1.0, 4.0, 2.0], [3.0, 2.5, -1.0]]))
+    monitor.update(torch.tensor([0]), torch.tensor([[0.0, 1.0, 0.0]]))
+    np.testing.assert_allclose(monitor.sums, [0.5 - 1.0, -2.0])
