@@ -76,7 +76,6 @@ def test_a_table_of_annotations_says_the_same_as_columns(tmp_path, by_name):
             None,
             "has no column 'annotator': expected 'row', 'annotator'",
         ),
-        ({"id": ["p", "q"], "annotator": "x", "label": "c"}, ["p", "p"], "id", "1 names that stand in several rows"),
     ],
 )
 def test_tables_of_annotations_that_do_not_fit(tmp_path, columns, ids, id_column, message):

@@ -659,3 +659,11 @@ def test_frames_of_polars_are_frames(tmp_path):
         read_data(frame.lazy(), ReadOptions(label="y"))
     lists = polars.DataFrame({"e": [[1.0, 2.0], [3.0, 4.0]], "y": [0, 1]})
     assert read_data(lists, ReadOptions(label="y", embedding="e")).features.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+
+
+def test_names_that_stand_for_several_rows(tmp_path):
+    frame = pd.DataFrame({"key": ["p", None, "p", None], "x": range(4), "y": [0, 1, 0, 1]})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(DataError, match=r"1 names that stand in several rows \('p'\): expected another for each row"):
+        read_data(tmp_path / "t.csv", ReadOptions(label="y", id="key"))
+    assert read_data(tmp_path / "t.csv", ReadOptions(label="y", id="key"), training=False).ids[0] == "p"

@@ -113,7 +113,7 @@ def from_table(path: Path, ids: Sequence[str] | None, *, id_column: str | None, 
 
     Args:
         path: .csv, .tsv or .parquet.
-        ids: names of the rows of the data, if they have any.
+        ids: names of the rows of the data, if they have any, each another one.
         id_column: the column of those names, in the data and here; None: here is a column "row", from 0.
         num_rows: N.
 
@@ -132,12 +132,6 @@ def from_table(path: Path, ids: Sequence[str] | None, *, id_column: str | None, 
     if ids is None or id_column is None:
         known = {str(row): row for row in range(num_rows)}
     else:
-        repeated = [name for name, count in Counter(ids).items() if count > 1]
-        if repeated:
-            raise DataError(
-                f"id column {id_column!r} has {len(repeated)} names that stand in several rows ({some(repeated)}): the "
-                f"labels in {path} cannot be told apart; make them unique"
-            )
         known = {name: row for row, name in enumerate(ids)}
     rows = [known.get(name.strip()) for name in row_names(frame[key])]
     strangers = [name for name, row in zip(row_names(frame[key]), rows, strict=True) if row is None]

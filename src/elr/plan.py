@@ -34,7 +34,8 @@ PAPER_GAMMA, PAPER_RAMP = 0.997, 40_000  # appendix F and G
 PEER_SEED = 2**31  # the first that no run has; of more than 32 bits, torch's generator on a processor takes the last 32
 """Added to the seed of the first network's weights for those of its peer."""
 LAM, BETA = 3.0, 0.7  # the paper's for CIFAR-10 and Clothing1M
-_TEXT_RATE = 0.005
+_WORDS_RATE, _EMBEDDING_RATE, _BACKBONE_RATE = 0.005, 0.003, 0.002  # docs/benchmarks.md
+_LEAST_EMBEDDING = 256  # features from which on an array is taken for embeddings
 _LOOPS: dict[str, tuple[int, int, dict[str, Any]]] = {  # examples to see in all, epochs at most, settings
     "vectors": (2_000_000, 100, {"batch_size": 64, "learning_rate": 0.02, "weight_decay": 5e-3}),
     "images": (
@@ -243,8 +244,9 @@ class FitConfig:
         network: a name in `elr.networks.NETWORKS`; default "fast" for images of at least 16 pixels, "mlp" otherwise.
         epochs: default 100 for tables and features, 60 for images, fewer (at least 10) for many examples.
         batch_size: default 64 for tables and features, 128 for images; all examples where there are fewer.
-        learning_rate: default 0.02 for tables and features, 0.005 for text, 0.1 for images.
-        weight_decay: default 5e-3 for tables and features, 2e-3 for images.
+        learning_rate: default 0.02 for tables and features, 0.1 for images; 0.005 for text, 0.003 for sentence
+            embeddings and arrays of 256 features or more, 0.002 for features of a backbone and for its fine-tuning.
+        weight_decay: default 5e-3 for tables and features, 2e-3 for images, 1e-3 for fine-tuning.
         augment: for convolutional networks: "auto" (crops and mirror images), "crop" (where a mirror image may be of
             another class: letters, digits, road signs) or "none".
         precision: see `TrainingConfig`.
@@ -292,8 +294,8 @@ class FitConfig:
         network = network_for(task, self.network)
         augmented = network.takes_images and self.augment != "none"
         training = self.loop(task.examples, kind=_loop_kind(network))
-        if task.raw.kind == TEXT and self.learning_rate is None:
-            training = replace(training, learning_rate=_TEXT_RATE)
+        if self.learning_rate is None and (rate := _rate_of_features(task)) and not network.takes_images:
+            training = replace(training, learning_rate=rate)
         return Plan(
             method=self._method(training.epochs * math.ceil(len(task.examples) / training.batch_size)),
             network=network,
@@ -320,6 +322,16 @@ class FitConfig:
         defaults["batch_size"] = max(2, min(defaults["batch_size"], len(examples)))
         chosen = {name: value for name in defaults if (value := getattr(self, name, None)) is not None}
         return TrainingConfig(precision=self.precision, device=self.device, seed=self.seed, **{**defaults, **chosen})
+
+
+def _rate_of_features(task: Task) -> float | None:
+    """The learning rate for what is many numbers of one kind: words, or what pretrained networks make of the data."""
+    raw = task.raw
+    if raw.features is None:
+        return _WORDS_RATE if raw.kind == TEXT else None
+    if raw.kind == IMAGES:
+        return _BACKBONE_RATE
+    return _EMBEDDING_RATE if raw.kind == TEXT or raw.features.shape[1] >= _LEAST_EMBEDDING else None
 
 
 def _loop_kind(network: NetworkSpec) -> str:

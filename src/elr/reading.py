@@ -201,7 +201,20 @@ def _label_columns(
         return label_values(frame[column], name=f"{role} {column!r} of {name}")
 
     given, clean = values(options.label, "label column"), values(options.clean_label, "clean-label column")
-    return given, clean, row_names(frame[options.id]) if options.id in frame.columns else None
+    ids = row_names(frame[options.id]) if options.id in frame.columns else None
+    if training and ids is not None:
+        _check_ids(ids, name=f"id column {options.id!r} of {name}")
+    return given, clean, ids
+
+
+def _check_ids(ids: list[str], *, name: str) -> None:
+    """Refuse names that stand for several rows."""
+    repeated = [each for each, count in Counter(ids).items() if count > 1 and each]
+    if repeated:
+        raise DataError(
+            f"{name} has {len(repeated)} names that stand in several rows ({some(repeated)}): expected another for "
+            "each row; make them unique, or leave --id out and go by the numbers of the rows"
+        )
 
 
 def _from_folder(root: Path, options: ReadOptions, *, training: bool) -> RawData:
