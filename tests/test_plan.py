@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from elr.data import ImageTransform, Transform
+from elr.data import Examples, ImageTransform, Transform
 from elr.elr import ELR
 from elr.errors import ArgumentError
 from elr.method import LossMethod
@@ -42,6 +42,10 @@ EVERY_SWITCH = MethodConfig(
 def images(side=16, channels=3, count=N):
     rng = np.random.default_rng(0)
     return rng.integers(0, 256, size=(count, channels, side, side)).astype(np.uint8)
+
+
+def examples_of(count):
+    return Examples(torch.zeros(1, 1).expand(count, 1), None)
 
 
 def image_task(side=16, channels=3, **settings):
@@ -311,19 +315,24 @@ def test_a_plan_of_fit_takes_its_method():
     ],
 )
 def test_epochs_by_the_number_of_examples(count, kind, epochs):
-    loop = FitConfig().loop([None] * count, kind=kind)
+    loop = FitConfig().loop(examples_of(count), kind=kind)
     assert loop.epochs == epochs
-    assert FitConfig(epochs=7).loop([None] * count, kind=kind).epochs == 7
+    assert FitConfig(epochs=7).loop(examples_of(count), kind=kind).epochs == 7
+
+
+def test_images_of_four_times_the_pixels_are_seen_a_fourth_as_often():
+    pictures = Examples(torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(5000, 3, 64, 64), None)
+    assert FitConfig().loop(pictures, kind="images").epochs == 30
 
 
 def test_the_documented_defaults_of_the_loop_and_whoever_overrides_them():
-    table, pictures = (FitConfig(seed=3).loop([None] * 1000, kind=each) for each in ("vectors", "images"))
+    table, pictures = (FitConfig(seed=3).loop(examples_of(1000), kind=each) for each in ("vectors", "images"))
     assert (table.batch_size, table.learning_rate, table.weight_decay, table.seed) == (64, 0.02, 5e-3, 3)
     assert (pictures.batch_size, pictures.learning_rate, pictures.weight_decay) == (128, 0.1, 2e-3)
     assert (pictures.schedule, pictures.nesterov) == ("onecycle", True)
     chosen = FitConfig(batch_size=9, learning_rate=0.5, weight_decay=0.0, device="cpu", precision="float32")
     for each in ("vectors", "images", "fine-tuned"):
-        loop = chosen.loop([None] * 1000, kind=each)
+        loop = chosen.loop(examples_of(1000), kind=each)
         assert (loop.batch_size, loop.learning_rate, loop.weight_decay) == (9, 0.5, 0.0)
         assert (loop.device, loop.precision) == ("cpu", "float32")
     with pytest.raises(ArgumentError, match="epochs is 0"):

@@ -242,7 +242,8 @@ class FitConfig:
         lam: weight of the regularizer. Default 3, the paper's for CIFAR-10 and Clothing1M.
         beta: momentum of the targets. Default 0.7 (as lam).
         network: a name in `elr.networks.NETWORKS`; default "fast" for images of at least 16 pixels, "mlp" otherwise.
-        epochs: default 100 for tables and features, 60 for images, fewer (at least 10) for many examples.
+        epochs: default 100 for tables and features, 60 for images, fewer (at least 10) for many examples or large
+            images; 10 for fine-tuning.
         batch_size: default 64 for tables and features, 128 for images; all examples where there are fewer.
         learning_rate: default 0.02 for tables and features, 0.1 for images; 0.005 for text, 0.003 for sentence
             embeddings and arrays of 256 features or more, 0.002 for features of a backbone and for its fine-tuning.
@@ -318,10 +319,16 @@ class FitConfig:
         """The settings of the training loop, with every choice made; `kind` is a key of _LOOPS."""
         visits, most, settings = _LOOPS[kind]
         defaults: dict[str, Any] = dict(settings)
-        defaults["epochs"] = int(np.clip(visits // len(examples), 10, most))
+        defaults["epochs"] = int(np.clip(visits // (len(examples) * _size(examples)), 10, most))
         defaults["batch_size"] = max(2, min(defaults["batch_size"], len(examples)))
         chosen = {name: value for name in defaults if (value := getattr(self, name, None)) is not None}
         return TrainingConfig(precision=self.precision, device=self.device, seed=self.seed, **{**defaults, **chosen})
+
+
+def _size(examples: Examples) -> float:
+    """How many images of 32 pixels a side an example is worth in time; at least 1, as for all that are no images."""
+    shape = tuple(examples.inputs.shape)
+    return max(1.0, shape[2] * shape[3] / 1024) if len(shape) == 4 else 1.0
 
 
 def _rate_of_features(task: Task) -> float | None:
