@@ -24,6 +24,7 @@ PREPROCESSING_FILE = "preprocessing.skops"
 METRICS_FILE = "metrics.jsonl"
 ISSUES_FILE = "issues.csv"
 REPORT_FILE = "report.html"
+REPORT_DATA_FILE = "report.json"  # all that the page shows
 
 _TRUSTED = ["numpy.dtype"]  # plain data, which older versions of skops do not list themselves
 _TORCH_WRITER = ("PytorchStreamWriter", "unexpected pos", "file write failed")
