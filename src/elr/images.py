@@ -222,7 +222,7 @@ def file_sources(root: Path, paths: Sequence[Path]) -> Callable[[], Iterator[tup
 
 
 def thumbnail(image: Tensor, *, side: int = 64) -> bytes:
-    """A stored image (channels, H, W) uint8 as the bytes of a PNG or JPEG, whichever is smaller, at most `side` wide."""
+    """A stored image (channels, H, W) uint8 as bytes of a PNG or JPEG, whichever is smaller, at most `side` wide."""
     array = image.numpy().transpose(1, 2, 0)
     picture = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
     picture.thumbnail((side, side))

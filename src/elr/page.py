@@ -106,11 +106,17 @@ def _to_json(report: Report) -> str:
 def _from_json(content: dict[str, Any]) -> Report:
     """The report again; text, numbers and lists are what they should be, or this raises."""
     low, high = (math.nan if end is None else float(end) for end in content["noise_rate_interval"])
-    texts = {key: _text(content[key]) for key in ("title", "out", "command", "created", "method")}
-    texts |= {key: _text(content[key]) for key in ("early_learning", "cleaned")}
     return Report(
-        **texts,
-        **{key: int(content[key]) for key in ("num_examples", "num_classes", "num_label_issues")},
+        title=_text(content["title"]),
+        out=_text(content["out"]),
+        command=_text(content["command"]),
+        created=_text(content["created"]),
+        method=_text(content["method"]),
+        early_learning=_text(content["early_learning"]),
+        cleaned=_text(content["cleaned"]),
+        num_examples=int(content["num_examples"]),
+        num_classes=int(content["num_classes"]),
+        num_label_issues=int(content["num_label_issues"]),
         class_names=[_text(name) for name in content["class_names"]],
         noise_rate=float(content["noise_rate"]),
         noise_rate_interval=(low, high),
@@ -217,7 +223,7 @@ def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _suspects(task: Task, fitted: Fitted, names: list[str]) -> list[Suspect]:
-    """The label issues, the worst first, with pictures or the cells of the table as long as a page has room for them."""
+    """The label issues, the worst first, with pictures or cells as long as a page has room for them."""
     audit, raw = fitted.audit, task.raw
     worst = audit.ranking[audit.is_label_issue[audit.ranking]][:_MAX_SUSPECTS]
     pictures = _thumbnails(raw, worst)
@@ -240,7 +246,9 @@ def _thumbnails(raw: RawData, rows: np.ndarray) -> list[bytes]:
     """Pictures of the first rows, until the page has no room for more."""
     made: list[bytes] = []
     room = THUMBNAIL_ROOM
-    for row in [] if raw.images is None else rows:
+    if raw.images is None:
+        return made
+    for row in rows:
         image = thumbnail(raw.images[row])
         room -= len(image) * 4 // 3
         if room < 0:

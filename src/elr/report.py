@@ -109,9 +109,7 @@ class Report:
         matrix = np.asarray(self.transition_matrix, dtype=np.float64)
         require(matrix.shape == (c, c), f"transition_matrix has shape {matrix.shape}; expected {(c, c)}")
         stochastic = bool((matrix >= 0).all()) and np.allclose(matrix.sum(1), 1, atol=0.01)  # NaN fails both
-        require(
-            stochastic, "transition_matrix: rows must be >= 0 and sum to 1; give cleanlab's noise_matrix as its .T"
-        )
+        require(stochastic, "transition_matrix: rows must be >= 0 and sum to 1; give cleanlab's noise_matrix as its .T")
 
 
 def render(report: Report) -> str:
@@ -136,25 +134,29 @@ def render(report: Report) -> str:
     listed = suspects[:MAX_SUSPECTS]
     runs = _runs(report)
     script = _source("review.js")
-    html = _environment().get_template("report.html.j2").render(
-        report=report,
-        matrix=matrix.tolist(),
-        shades=_shades(matrix),
-        pairs=_pairs(matrix, limit=10 if report.num_classes <= MAX_NUMBERED_CLASSES else 20),
-        noisiest=_noisiest(matrix, limit=3),
-        numbered=report.num_classes <= MAX_NUMBERED_CLASSES,
-        gridded=MAX_NUMBERED_CLASSES < report.num_classes <= MAX_GRID_CLASSES,
-        figures=_figures(runs, expected=1 - report.noise_rate),
-        epoch_tables={name: _table(_thin(history, MAX_EPOCHS_LISTED)) for name, history in runs.items() if history},
-        comparison=_table(report.comparison),
-        suspects=listed,
-        columns=list(dict.fromkeys(name for suspect in listed if not suspect.thumbnail for name in suspect.fields)),
-        pictured=any(suspect.thumbnail for suspect in suspects),
-        box=_BOX,
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        style=_source("report.css"),
-        review_style=_source("review.css"),
+    html = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            matrix=matrix.tolist(),
+            shades=_shades(matrix),
+            pairs=_pairs(matrix, limit=10 if report.num_classes <= MAX_NUMBERED_CLASSES else 20),
+            noisiest=_noisiest(matrix, limit=3),
+            numbered=report.num_classes <= MAX_NUMBERED_CLASSES,
+            gridded=MAX_NUMBERED_CLASSES < report.num_classes <= MAX_GRID_CLASSES,
+            figures=_figures(runs, expected=1 - report.noise_rate),
+            epoch_tables={name: _table(_thin(history, MAX_EPOCHS_LISTED)) for name, history in runs.items() if history},
+            comparison=_table(report.comparison),
+            suspects=listed,
+            columns=list(dict.fromkeys(name for suspect in listed if not suspect.thumbnail for name in suspect.fields)),
+            pictured=any(suspect.thumbnail for suspect in suspects),
+            box=_BOX,
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            style=_source("report.css"),
+            review_style=_source("review.css"),
+        )
     )
     room = MAX_PAGE_BYTES - len(html.encode())
     key = [report.title, report.created, report.command, report.num_examples]
