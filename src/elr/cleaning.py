@@ -78,16 +78,20 @@ def clean(folder: str | Path, decisions: str | Path, out: str | Path, *, data: s
     """
     folder, out = Path(folder), Path(out)
     run = artifacts.read_run(folder)
-    source = _source(run, data)
+    try:
+        source = _source(run, data)
+        class_names = [str(name) for name in run["encoder"]["class_names"]]
+        label, named = run["data"]["options"]["label"], run["encoder"]["kind"] == IMAGES
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ArtifactError(f"run.json in {folder} is damaged ({error!r}): run `elr fit` again") from error
     _check_out(out, source)
     taken = _read_decisions(Path(decisions))
-    _check_decisions(taken, folder, [str(name) for name in run["encoder"]["class_names"]], Path(decisions))
+    _check_decisions(taken, folder, class_names, Path(decisions))
     changed = [each for each in taken if each.label != each.given_label]
     if source.is_dir():
         _clean_folder(source, out, taken, changed)
     else:
-        named = run["encoder"]["kind"] == IMAGES
-        _clean_file(source, out, taken, changed, label=run["data"]["options"]["label"], named=named)
+        _clean_file(source, out, taken, changed, label=label, named=named)
     return Cleaned(out=out, num_decisions=len(taken), num_changed=len(changed))
 
 
@@ -256,5 +260,6 @@ def _require_unchanged(source: Path, decision: Decision, found: str | None) -> N
         what = "is not there or is another image" if found is None else f"has label {found[:80]!r}"
         raise DataError(
             f"row {decision.row} of {printable(source)} {what}, the run was trained with "
-            f"{decision.given_label[:80]!r}: the data have changed since; train again, or name the data of the run with --data"
+            f"{decision.given_label[:80]!r}: the data have changed since; train again, or name those of "
+            "the run with --data"
         )

@@ -26,8 +26,12 @@ Changes = Mapping[int, int]  # row whose label is wrong -> row that has the righ
 
 
 def file_labels(path: Path, label: str, *, named: bool = False) -> list[str]:
-    """The label of each row of a table or arrays, as `elr fit` reads them; `named`: with class names for numbers, where a Parquet
-    file has them, as for images.
+    """The label of each row of a table or arrays, as `elr fit` reads them.
+
+    Args:
+        path: the file.
+        label: column or array of the labels.
+        named: whether numbers stand for the class names that a Parquet file has beside them, as for images.
 
     Raises:
         DataError: unreadable, or without such labels.
@@ -92,8 +96,8 @@ def _copy_text(source: Path, target: Path, label: str, changes: Changes, *, sepa
 
 def _written(cells: Sequence[str], separator: str) -> str:
     buffer = io.StringIO()
-    csv.writer(buffer, delimiter=separator, lineterminator="").writerow(cells)
-    return buffer.getvalue()
+    csv.writer(buffer, delimiter=separator, lineterminator="\r\n").writerow(cells)  # else line ends are not quoted
+    return buffer.getvalue().removesuffix("\r\n")
 
 
 def _records(lines: IO[str], separator: str) -> Iterator[tuple[list[str], str]]:
