@@ -111,7 +111,7 @@ def test_fit_writes_the_folder(run):
     out, printed = run
     names = sorted(path.name for path in out.iterdir())
     expected = ["issues.csv", "metrics.jsonl", "model.safetensors", "preprocessing.skops", "report.html", "run.json"]
-    assert names == sorted([*expected, "targets.safetensors"])
+    assert names == sorted([*expected, "report.json", "targets.safetensors"])
     record = json.loads((out / "run.json").read_text())
     assert record["results"] == printed
     assert record["status"] == "complete"
@@ -123,7 +123,7 @@ def test_fit_writes_the_folder(run):
     assert history[-1]["test_accuracy"] == pytest.approx(printed["test_accuracy_last"])
     page = (out / "report.html").read_text()
     assert "flowers.csv" in page
-    assert "<script" not in page
+    assert page.count("<script") == 2  # the suspects as JSON, and the review
 
 
 def test_issues_are_one_line_per_example_worst_first(run, table):

@@ -146,7 +146,8 @@ def test_a_recipe_keeps_its_own_precision_and_device():
 
 def test_the_folder_is_that_of_any_run(finished):
     fitted, _ = finished
-    names = {"issues.csv", "metrics.jsonl", "model.safetensors", "report.html", "run.json", "targets.safetensors"}
+    names = {"issues.csv", "metrics.jsonl", "model.safetensors", "report.html", "report.json", "run.json"}
+    names |= {"targets.safetensors"}
     assert {path.name for path in fitted.out.iterdir()} == names
     assert read_json(fitted.out / "run.json") == fitted.run
     assert fitted.run["status"] == "complete"

@@ -400,11 +400,14 @@ def test_files_that_are_no_parquet_or_damaged(tmp_path):
 # Thumbnails
 
 
-def test_thumbnails_are_small_png_files():
+def test_thumbnails_are_small_files_of_the_smaller_format():
     small = torch.tensor([[[0, 255], [255, 0]]], dtype=torch.uint8)
-    with Image.open(io.BytesIO(thumbnail(small, side=8))) as shown:
-        assert (shown.format, shown.mode, shown.size) == ("PNG", "L", (8, 8))
-        assert np.array_equal(np.asarray(shown), np.kron([[0, 255], [255, 0]], np.ones((4, 4))))
+    with Image.open(io.BytesIO(thumbnail(small))) as shown:
+        assert (shown.format, shown.mode, shown.size) == ("PNG", "L", (2, 2))
+        assert np.array_equal(np.asarray(shown), [[0, 255], [255, 0]])
     large = torch.zeros(3, 100, 50, dtype=torch.uint8)
     with Image.open(io.BytesIO(thumbnail(large))) as shown:
         assert (shown.mode, shown.size) == ("RGB", (32, 64))
+    photo = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 32, 32), dtype=np.uint8))
+    with Image.open(io.BytesIO(thumbnail(photo))) as shown:
+        assert (shown.format, shown.mode, shown.size) == ("JPEG", "RGB", (32, 32))

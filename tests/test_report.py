@@ -1,10 +1,14 @@
 """The page is safe with hostile data, complete without a network, and right about the numbers it shows."""
 
+import base64
+import hashlib
 import io
+import json
 import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,7 +61,7 @@ class Page(HTMLParser):
             self.words.append(" ")
 
     def handle_data(self, data):
-        if not self.open or self.open[-1] != "style":
+        if not self.open or self.open[-1] not in ("style", "script"):
             self.words.append(data)
 
     @property
@@ -156,6 +160,17 @@ def test_an_interval_that_is_not_known_is_left_out():
     assert "nan" not in text.lower()
 
 
+def test_the_summary_names_the_noisiest_classes():
+    text = Page(render(a_report())).text
+    assert f"Noisiest classes: 'dog' (25.0{NBSP}%), 'cat' (12.5{NBSP}%), the share of its examples" in text
+
+
+def test_what_to_do_next_has_the_commands():
+    text = Page(render(a_report(cleaned="pets cleaned.csv"))).text
+    assert "elr clean elr-out --decisions decisions.csv --out 'pets cleaned.csv'" in text
+    assert "elr clean elr-out" not in Page(render(a_report())).text
+
+
 def test_evenly_spread_errors_name_no_culprit():
     text = Page(render(of_classes(10))).text
     assert "No pair of classes stands out" in text
@@ -179,7 +194,8 @@ def test_suspects_come_worst_first_and_their_number_is_bounded():
         Suspect(row=i, id=None, given_label="cat", predicted_label="dog", label_quality=1 - i / 1000)
         for i in range(500)
     ]
-    section = Page(render(a_report(suspects=suspects))).text.split("Worst suspects")[1]
+    section = Page(render(a_report(suspects=suspects))).text.split("Next The 200 rows")[1]
+    section = "The 200 rows" + section
     assert "The 200 rows of lowest label quality" in section
     assert [int(row) for row in re.findall(r"(\d+) cat dog", section)] == list(range(499, 299, -1))
 
@@ -454,11 +470,13 @@ def words(text: str) -> set[str]:
 ELEMENTS = words(
     """html head meta link title style body header h1 h2 h3 p nav a main section strong span ol ul li code pre dl dt dd
     div
-    table thead tbody tr th td figure figcaption svg path text tspan g rect line circle bdi img del details summary"""
+    table thead tbody tr th td figure figcaption svg path text tspan g rect line circle bdi img del details summary
+    script button label select option input kbd progress"""
 )
 ATTRIBUTES = words(
     """lang charset http-equiv content name rel href class style id aria-label aria-hidden title role tabindex scope
     src alt
+    type value max disabled hidden autocomplete spellcheck placeholder aria-live data-issues
     viewbox d x y x1 x2 y1 y2 cx cy r width height opacity text-anchor"""
 )
 
@@ -476,27 +494,43 @@ def test_only_known_elements_and_no_address_outside_the_page(make):
     assert anchors <= {attrs.get("id") for _, attrs in page.elements}
     css = html[html.index("<style>") : html.index("</style>")]
     assert not re.search(r"url\(|@import|https?:", css)
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    assert page.all("meta", **{"http-equiv": "Content-Security-Policy"})[0]["content"] == policy
+    policy = page.all("meta", **{"http-equiv": "Content-Security-Policy"})[0]["content"]
+    script = html.rpartition("<script>")[2].partition("</script>")[0] if page.all("script") else review_script()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy == (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; "
+        "form-action 'none'"
+    )
+    assert script == review_script()
+
+
+def review_script() -> str:
+    return Path(module.__file__).with_name("templates").joinpath("review.js").read_text()
+
+
+def test_the_script_never_makes_markup_of_text():
+    forbidden = "innerHTML|outerHTML|insertAdjacent|document\\.write|eval|Function\\(|fetch|XMLHttp|http|import"
+    assert not re.search(forbidden, review_script())
 
 
 def test_hostile_names_stay_text():
     html = render(hostile_report())
     for name in HOSTILE[:3]:
         assert name not in html
-    assert "<script" not in html
+    assert re.findall("<script[^>]*>", html) == ['<script type="application/json" id="review-data">', "<script>"]
     assert "<img src=http" not in html
     assert "7 * 7" in html
     assert not re.search("[\0-\b\v\f\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", html)
     isolated = re.sub(r"<bdi[^>]*>.*?</bdi>", "", html, flags=re.DOTALL)
     bare = re.sub(r"&#x2068;.*?&#x2069;", "", isolated, flags=re.DOTALL)
+    bare = re.sub("<script.*?</script>", "", bare, flags=re.DOTALL)
     assert "مرحبا" not in bare
 
 
 def test_long_names_are_cut_and_their_beginning_is_in_a_title():
     html = render(hostile_report())
     page = Page(html)
-    assert "A" * 4001 not in html
+    assert "A" * 4001 not in re.sub('"classes".*?"columns"', "", html)  # decisions are exported with the whole name
     assert any(len(attrs.get("title", "")) == 1000 for attrs in page.all("bdi"))
     assert len(html) < 1_000_000
 
@@ -512,6 +546,86 @@ def test_any_name_gives_a_page_that_parses(name):
 
 def test_equal_reports_give_equal_pages():
     assert render(hostile_report()) == render(hostile_report())
+
+
+# What the script reads
+
+
+def embedded(html: str) -> dict:
+    return json.loads(html.partition('id="review-data">')[2].partition("</script>")[0])
+
+
+def test_all_suspects_are_embedded_as_they_are():
+    suspects = [
+        Suspect(
+            row=i,
+            id=name,
+            given_label=name,
+            predicted_label=HOSTILE[0],
+            label_quality=i / 10,
+            thumbnail=png() if i == 2 else None,
+            fields={name: "=1+1"} if i == 3 else {},
+        )
+        for i, name in enumerate(HOSTILE)
+    ]
+    report = a_report(suspects=suspects, class_names=HOSTILE, num_classes=8, transition_matrix=np.eye(8))
+    data = embedded(render(report))
+    assert data["names"] == HOSTILE
+    assert data["columns"] == [HOSTILE[3]]
+    assert [row[:5] for row in data["rows"][:3]] == [[i, HOSTILE[i], i, 0, i / 10] for i in range(3)]
+    assert base64.b64decode(data["rows"][2][5]) == png()
+    assert data["rows"][3][5:] == [0, ["=1+1"]]
+    assert len(data["rows"][5][1]) == 200
+
+
+def test_the_key_of_the_decisions_tells_runs_apart_but_not_their_place():
+    keys = [embedded(render(a_report(**changes)))["key"] for changes in ({}, {"out": "moved"}, {"created": "later"})]
+    assert keys[0] == keys[1] != keys[2]
+
+
+@pytest.mark.parametrize("pictures", [False, True])
+def test_a_page_of_40_000_suspects_stays_below_5_megabytes(pictures):
+    rng = np.random.default_rng(0)
+    classes = [f"class {i}" for i in range(10)]
+    noise = "".join(chr(0x21 + i % 94) for i in range(2000)) + "äöü&<>" * 50
+    image = png(64) + bytes(rng.integers(0, 256, 2500, dtype=np.uint8))
+
+    def fields(i: int) -> dict:
+        return {f"column {k}": f"{i * k % 9973 / 7:.4f}" for k in range(11)} | {"text": noise[i % 1500 :][:300]}
+
+    suspects = [
+        Suspect(
+            row=int(row),
+            id=f"folder/of/class/image-{row:06d}.png",
+            given_label=classes[i % 10],
+            predicted_label=classes[i % 7 - 7],
+            label_quality=i / 40_000,
+            thumbnail=image if pictures else None,
+            fields=fields(i),
+        )
+        for i, row in enumerate(rng.permutation(100_000)[:40_000])
+    ]
+    report = of_classes(10, num_examples=100_000, num_label_issues=40_000, suspects=suspects, history=fractions(100))
+    html = render(report)
+    assert 3_000_000 < len(html.encode()) < 5_000_000
+    rows = embedded(html)["rows"]
+    assert len(rows) == 40_000  # every one of them, though not all with cells
+    with_cells, with_picture = (sum(len(row) > place and row[place] != 0 for row in rows) for place in (6, 5))
+    assert with_picture > 300 if pictures else with_cells > 3000
+
+
+@pytest.mark.parametrize("length", [0, 10_000])
+def test_where_even_the_rows_have_no_room_the_worst_are_embedded(length):
+    suspects = [
+        Suspect(row=i, id="é" * 200, given_label="cat", predicted_label="dog", label_quality=0.1) for i in range(20_000)
+    ]
+    names = [f"{i}" + "x" * length for i in range(300)]
+    report = a_report(suspects=suspects, class_names=names, num_classes=300, transition_matrix=np.eye(300))
+    html = render(report)
+    assert len(html.encode()) < 5_000_000
+    rows = embedded(html)["rows"]
+    assert [row[0] for row in rows] == list(range(len(rows)))
+    assert 3_000 < len(rows) < 20_000
 
 
 # Shape of the page

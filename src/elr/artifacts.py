@@ -27,6 +27,7 @@ ANNOTATORS_FILE = "annotators.csv"
 ISSUES_FILE = "issues.csv"
 REPORT_FILE = "report.html"
 TUNING_FILE = "tuning.sqlite"
+REPORT_DATA_FILE = "report.json"  # all that the page shows
 
 _TRUSTED = ["numpy.dtype"]  # plain data, which older versions of skops do not list themselves
 _TORCH_WRITER = ("PytorchStreamWriter", "unexpected pos", "file write failed")

@@ -18,6 +18,7 @@ import typer
 
 from elr.console import print_json, progress_bar, say, summarize, summarize_audit, summarize_run
 from elr.errors import ArgumentError, ELRError
+from elr.review import add_commands
 
 app = typer.Typer(
     name="elr",
@@ -415,3 +416,6 @@ def _free_folder(wanted: Path) -> Path:
 def _command(folder: Path, *, added: bool) -> str:
     given = [argument for argument in sys.argv[1:] if argument != "--resume"]
     return shlex.join(["elr", *given, *(["--out", str(folder)] if added else [])])
+
+
+add_commands(app, _errors)

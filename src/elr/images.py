@@ -279,17 +279,16 @@ def file_sources(root: Path, paths: Sequence[Path]) -> Callable[[], Iterator[tup
 
 
 def thumbnail(image: Tensor, *, side: int = 64) -> bytes:
-    """A stored image (channels, H, W) uint8 as PNG bytes, at most `side` pixels wide, enlarged unsmoothed if small."""
+    """A stored image (channels, H, W) uint8 as bytes of a PNG or JPEG, whichever is smaller, at most `side` wide."""
     array = image.numpy().transpose(1, 2, 0)
     picture = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
-    if max(picture.size) < side:
-        factor = max(1, side // max(picture.size))
-        picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
-    else:
-        picture.thumbnail((side, side))
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+    picture.thumbnail((side, side))
+    encoded = []
+    for kind, options in (("PNG", {"optimize": True}), ("JPEG", {"quality": 80})):
+        buffer = io.BytesIO()
+        picture.save(buffer, kind, **options)
+        encoded.append(buffer.getvalue())
+    return min(encoded, key=len)
 
 
 def _decode(source: Encoded | None, size: int) -> NDArray[np.uint8]:

@@ -1,10 +1,12 @@
 """One self-contained HTML page about one run: what was trained, how it learned, which labels look wrong and why.
 
-The page needs no network and no JavaScript, reads well on a phone, in the dark and on paper, and treats every string
-that it is given as hostile: class names, file names and table cells come from other people's data.
+The page needs no network, reads well on a phone, in the dark and on paper, and treats every string that it is given as
+hostile: class names, file names and table cells come from other people's data. Without JavaScript it lists the worst
+suspects; with it, it is a tool to decide on all of them.
 """
 
 import base64
+import hashlib
 import math
 import re
 import shlex
@@ -16,63 +18,26 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from elr.errors import ArgumentError
+from elr.suspects import FORMATS, UNPRINTABLE, Suspect, clip, embedded, require, require_rate
 
 EpochRecord: TypeAlias = Mapping[str, float | int | None]
 Points: TypeAlias = list[tuple[float, float | None]]
 
-MAX_SUSPECTS = 200  # a page that a person reads; the whole ranking is in issues.csv
-MAX_THUMBNAIL_BYTES = 256 * 1024  # 200 of them stay below 70 MB once in base64
+MAX_PAGE_BYTES = 5_000_000 - 50_000  # decimal, and a margin
+MAX_SUSPECTS = 200  # listed without JavaScript; with it, all that fit into the page
 MAX_NUMBERED_CLASSES = 20  # above it the numbers of a heat map are too small to read
 MAX_GRID_CLASSES = 100  # above it a cell of the map is smaller than three pixels on a phone
 MAX_EPOCHS_LISTED = 120  # rows of a table of epochs, and places on a curve that answer to the pointer
 
 _NBSP = "\N{NO-BREAK SPACE}"
-# Control characters, lone surrogates (from undecodable file names), and overrides that would reorder the page.
-_UNPRINTABLE = re.compile("[\0-\b\v\f\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-_FORMATS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
 _RATE = re.compile("accuracy|precision|recall|fraction|agreement|noise_rate")  # keys of numbers shown in per cent
 _ON_WRONG = {f"fraction_{word}_on_wrong": word for word in ("correct", "memorized", "incorrect")}
 _AGREEMENT = {"agreement_with_given_labels": "given labels", "agreement_with_targets": "targets"}
+_DATA = '<script type="application/json" id="review-data">'  # cannot come from data, whose "<" are escaped
 _BOX = {"width": 424, "height": 250, "left": 46, "right": 284, "top": 12, "bottom": 206}  # of a panel, in SVG units
-
-
-@dataclass(frozen=True, kw_only=True)
-class Suspect:
-    """One example whose given label the evidence contradicts.
-
-    Args:
-        row: row of the training set, from 0.
-        id: the data's own name for it (file name, key), or None.
-        given_label: class name in the data, maybe wrong.
-        predicted_label: class name that the model suggests.
-        label_quality: in [0, 1], low = suspect.
-        thumbnail: the bytes of a small PNG or JPEG file (at most 256 KiB), or None; makes a card, not a table row.
-        fields: table cells to show beside it, column name -> text.
-
-    Raises:
-        ArgumentError: a negative row, a label_quality outside [0, 1], a thumbnail that is no PNG or JPEG, or too large.
-    """
-
-    row: int
-    id: str | None
-    given_label: str
-    predicted_label: str
-    label_quality: float
-    thumbnail: bytes | None = None
-    fields: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        _require(self.row >= 0, f"row is {self.row}; rows are counted from 0")
-        _require_rate("label_quality", self.label_quality)
-        if self.thumbnail is not None:
-            known = any(self.thumbnail.startswith(magic) for magic in _FORMATS)
-            found = f"{len(self.thumbnail):,} bytes that begin with {self.thumbnail[:4]!r}"
-            _require(known, f"thumbnail of row {self.row} is {found}; give the bytes of a PNG or JPEG file")
-            small = len(self.thumbnail) <= MAX_THUMBNAIL_BYTES
-            _require(small, f"thumbnail of row {self.row} is {found}; at most {MAX_THUMBNAIL_BYTES:,} fit: shrink it")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,7 +56,7 @@ class Report:
         noise_rate_interval: (low, high), 95 %; NaN for an end that is not known.
         num_label_issues: rows listed as suspect in issues.csv, 0 to N.
         transition_matrix: (C, C) estimate of P(given j | clean i); rows sum to 1.
-        suspects: the worst ones; at most `MAX_SUSPECTS` are shown, lowest label_quality first.
+        suspects: the label issues, or the worst of them: shown as far as the page has room, lowest label_quality first.
         settings: what was trained (network, epochs, lam, ...), shown as they are, in their order.
         history: one mapping per epoch with any of epoch, loss, learning_rate, agreement_with_given_labels,
             agreement_with_targets, fraction_{correct,memorized,incorrect}_on_wrong, fraction_correct_on_clean,
@@ -103,6 +68,7 @@ class Report:
         measured: numbers known only because clean or test labels were given; the page marks them as such.
         notes: caveats and warnings, one sentence or two each.
         early_learning: whether and until when there was early learning, in words; shown above the curves.
+        cleaned: a good name for the corrected copy that `elr clean` writes; "" where it has no data file to correct.
 
     Raises:
         ArgumentError: a count, a rate or a shape that does not fit the others.
@@ -128,23 +94,22 @@ class Report:
     measured: Mapping[str, float | int | None] = field(default_factory=dict)
     notes: Sequence[str] = ()
     early_learning: str = ""
+    cleaned: str = ""
 
     def __post_init__(self) -> None:
         n, c, issues = self.num_examples, self.num_classes, self.num_label_issues
-        _require(n >= 1, f"num_examples is {n}; a report needs at least one example")
-        _require(c >= 2, f"num_classes is {c}; a classifier has at least 2")
-        _require(len(self.class_names) == c, f"class_names has {len(self.class_names)} names for {c} classes; give {c}")
-        _require(0 <= issues <= n, f"num_label_issues is {issues} of {n} examples; count each row once")
-        _require_rate("noise_rate", self.noise_rate)
+        require(n >= 1, f"num_examples is {n}; a report needs at least one example")
+        require(c >= 2, f"num_classes is {c}; a classifier has at least 2")
+        require(len(self.class_names) == c, f"class_names has {len(self.class_names)} names for {c} classes; give {c}")
+        require(0 <= issues <= n, f"num_label_issues is {issues} of {n} examples; count each row once")
+        require_rate("noise_rate", self.noise_rate)
         low, high = self.noise_rate_interval
         in_order = all(math.isnan(end) or 0 <= end <= 1 for end in (low, high)) and not low > high
-        _require(in_order, f"noise_rate_interval is ({low}, {high}); give (low, high) in [0, 1]")
+        require(in_order, f"noise_rate_interval is ({low}, {high}); give (low, high) in [0, 1]")
         matrix = np.asarray(self.transition_matrix, dtype=np.float64)
-        _require(matrix.shape == (c, c), f"transition_matrix has shape {matrix.shape}; expected {(c, c)}")
+        require(matrix.shape == (c, c), f"transition_matrix has shape {matrix.shape}; expected {(c, c)}")
         stochastic = bool((matrix >= 0).all()) and np.allclose(matrix.sum(1), 1, atol=0.01)  # NaN fails both
-        _require(
-            stochastic, "transition_matrix: rows must be >= 0 and sum to 1; give cleanlab's noise_matrix as its .T"
-        )
+        require(stochastic, "transition_matrix: rows must be >= 0 and sum to 1; give cleanlab's noise_matrix as its .T")
 
 
 def render(report: Report) -> str:
@@ -165,43 +130,62 @@ def render(report: Report) -> str:
         (False, True)
     """
     matrix = np.asarray(report.transition_matrix, dtype=np.float64)
-    suspects = sorted(report.suspects, key=lambda suspect: (suspect.label_quality, suspect.row))[:MAX_SUSPECTS]
+    suspects = sorted(report.suspects, key=lambda suspect: (suspect.label_quality, suspect.row))
+    listed = suspects[:MAX_SUSPECTS]
     runs = _runs(report)
-    return _template().render(
-        report=report,
-        matrix=matrix.tolist(),
-        shades=_shades(matrix),
-        pairs=_pairs(matrix, limit=10 if report.num_classes <= MAX_NUMBERED_CLASSES else 20),
-        numbered=report.num_classes <= MAX_NUMBERED_CLASSES,
-        gridded=MAX_NUMBERED_CLASSES < report.num_classes <= MAX_GRID_CLASSES,
-        figures=_figures(runs, expected=1 - report.noise_rate),
-        epoch_tables={name: _table(_thin(history, MAX_EPOCHS_LISTED)) for name, history in runs.items() if history},
-        comparison=_table(report.comparison),
-        suspects=suspects,
-        columns=list(dict.fromkeys(name for suspect in suspects if not suspect.thumbnail for name in suspect.fields)),
-        box=_BOX,
+    script = _source("review.js")
+    html = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            matrix=matrix.tolist(),
+            shades=_shades(matrix),
+            pairs=_pairs(matrix, limit=10 if report.num_classes <= MAX_NUMBERED_CLASSES else 20),
+            noisiest=_noisiest(matrix, limit=3),
+            numbered=report.num_classes <= MAX_NUMBERED_CLASSES,
+            gridded=MAX_NUMBERED_CLASSES < report.num_classes <= MAX_GRID_CLASSES,
+            figures=_figures(runs, expected=1 - report.noise_rate),
+            epoch_tables={name: _table(_thin(history, MAX_EPOCHS_LISTED)) for name, history in runs.items() if history},
+            comparison=_table(report.comparison),
+            suspects=listed,
+            columns=list(dict.fromkeys(name for suspect in listed if not suspect.thumbnail for name in suspect.fields)),
+            pictured=any(suspect.thumbnail for suspect in suspects),
+            box=_BOX,
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            style=_source("report.css"),
+            review_style=_source("review.css"),
+        )
     )
+    room = MAX_PAGE_BYTES - len(html.encode())
+    key = [report.title, report.created, report.command, report.num_examples]
+    data = embedded(suspects, class_names=report.class_names, key=key, room=room) if suspects else ""
+    return html.replace(_DATA, f"{_DATA}{data}", 1)
 
 
 @cache
-def _template() -> Template:
-    pages = PackageLoader("elr", "templates")
+def _environment() -> Environment:
     environment = Environment(
-        loader=pages, autoescape=True, undefined=StrictUndefined, finalize=_plain, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("elr", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_plain,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "quantity": _quantity, "clip": _clip, "number": _number}
+    environment.filters |= {"percent": _percent, "quantity": _quantity, "clip": clip, "number": _number}
     environment.filters |= {"data_uri": _data_uri, "shell": shlex.quote}
     environment.tests |= {"pixel_art": _is_pixel_art}
-    return environment.get_template("report.html.j2")
+    return environment
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ArgumentError(message)
-
-
-def _require_rate(name: str, value: float) -> None:
-    _require(0 <= value <= 1, f"{name} is {value}; expected a number in [0, 1], so 0.4 for 40 %")
+@cache
+def _source(name: str) -> Markup:
+    """A script or style sheet of ours, to stand in the page as it is."""
+    environment = _environment()
+    assert environment.loader is not None
+    return Markup(environment.loader.get_source(environment, name)[0])
 
 
 def _number(value: object) -> float | None:
@@ -211,13 +195,7 @@ def _number(value: object) -> float | None:
 
 
 def _plain(value: object) -> object:
-    return type(value)(_UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", value)) if isinstance(value, str) else value
-
-
-def _clip(text: object, limit: int) -> str:
-    """First `limit` characters, the last of them an ellipsis where something was cut."""
-    whole = str(text)
-    return whole if len(whole) <= limit else whole[: limit - 1] + "…"
+    return type(value)(UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", value)) if isinstance(value, str) else value
 
 
 def _percent(rate: float) -> str:
@@ -241,7 +219,7 @@ def _quantity(value: object, key: str = "") -> str:
 
 
 def _data_uri(image: bytes) -> str:
-    kind = next(kind for magic, kind in _FORMATS.items() if image.startswith(magic))
+    kind = next(kind for magic, kind in FORMATS.items() if image.startswith(magic))
     return f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
 
 
@@ -289,6 +267,13 @@ def _pairs(matrix: np.ndarray, *, limit: int) -> list[dict]:
     return [
         {"clean": i, "given": j, "rate": rate, "stands_out": rate >= usual} for i, j, rate in cells if rate >= 0.001
     ]
+
+
+def _noisiest(matrix: np.ndarray, *, limit: int) -> list[dict]:
+    """The classes of which the largest shares carry another label."""
+    shares = _flips(matrix).sum(1)
+    order = np.argsort(-shares, kind="stable")[:limit]
+    return [{"clean": int(place), "rate": float(shares[place])} for place in order if shares[place] >= 0.001]
 
 
 def _runs(report: Report) -> dict[str, list[EpochRecord]]:

@@ -1,0 +1,163 @@
+"""Suspect labels as the report embeds them: checked, clipped, and as many as its room in bytes allows."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from elr.errors import ArgumentError
+
+MAX_THUMBNAIL_BYTES = 256 * 1024  # of one file
+THUMBNAIL_ROOM = 2_500_000  # bytes of the page for all pictures, as base64
+MAX_CELL = 300  # characters of one cell or text; the data have the rest
+MAX_ID = 200  # characters
+FORMATS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
+# Control characters, lone surrogates (from undecodable file names), and overrides that would reorder the page.
+UNPRINTABLE = re.compile("[\0-\b\v\f\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+# What could end the script element that holds the JSON, or must not stand in a page as it is.
+_UNSAFE = re.compile(f"[<>&\u2028\u2029]|{UNPRINTABLE.pattern}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suspect:
+    """One example whose given label the evidence contradicts.
+
+    Args:
+        row: row of the training set, from 0.
+        id: the data's own name for it (file name, key), or None.
+        given_label: class name in the data, maybe wrong.
+        predicted_label: class name that the model suggests.
+        label_quality: in [0, 1], low = suspect.
+        thumbnail: the bytes of a small PNG or JPEG file (at most 256 KiB), or None; makes a card, not a table row.
+        fields: table cells to show beside it, column name -> text.
+
+    Raises:
+        ArgumentError: a negative row, a label_quality outside [0, 1], a thumbnail that is no PNG or JPEG, or too large.
+    """
+
+    row: int
+    id: str | None
+    given_label: str
+    predicted_label: str
+    label_quality: float
+    thumbnail: bytes | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require(self.row >= 0, f"row is {self.row}; rows are counted from 0")
+        require_rate("label_quality", self.label_quality)
+        if self.thumbnail is not None:
+            known = any(self.thumbnail.startswith(magic) for magic in FORMATS)
+            found = f"{len(self.thumbnail):,} bytes that begin with {self.thumbnail[:4]!r}"
+            require(known, f"thumbnail of row {self.row} is {found}; give the bytes of a PNG or JPEG file")
+            small = len(self.thumbnail) <= MAX_THUMBNAIL_BYTES
+            require(small, f"thumbnail of row {self.row} is {found}; at most {MAX_THUMBNAIL_BYTES:,} fit: shrink it")
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise an ArgumentError unless the condition holds."""
+    if not condition:
+        raise ArgumentError(message)
+
+
+def require_rate(name: str, value: float) -> None:
+    """Raise an ArgumentError unless the value is in [0, 1]."""
+    require(0 <= value <= 1, f"{name} is {value}; expected a number in [0, 1], so 0.4 for 40 %")
+
+
+def clip(text: object, limit: int) -> str:
+    """First `limit` characters, the last of them an ellipsis where something was cut."""
+    whole = str(text)
+    return whole if len(whole) <= limit else whole[: limit - 1] + "…"
+
+
+def embedded(suspects: Sequence[Suspect], *, class_names: Sequence[str], key: Sequence[object], room: int) -> str:
+    r"""The JSON that the page's script reads: all suspects if they fit, the worst with pictures, then with cells.
+
+    Class names stand in full, since decisions are exported with them; ids and cells are clipped.
+
+    Args:
+        suspects: the worst first.
+        class_names: C names, in the order of the classes.
+        key: what tells this run from others; a digest of it names the decisions that a browser keeps.
+        room: bytes that the JSON may have.
+
+    Returns:
+        An object with key, classes (C names), names (those and any others that suspects have), columns, and rows:
+        [row, id, given, predicted, quality, picture, cells], where given and predicted are places in names and a
+        picture is base64; 0 or nothing where picture or cells did not fit. Safe inside a script element: `<`, `>`,
+        `&`, line separators and all that reorders text are escaped.
+
+    Example:
+        >>> worst = Suspect(row=7, id=None, given_label="</script>", predicted_label="b", label_quality=0.25)
+        >>> text = embedded([worst], class_names=["</script>", "b"], key=["a run"], room=1000)
+        >>> "<" in text, json.loads(text)["rows"]
+        (False, [[7, None, 0, 1, 0.25]])
+    """
+    places = {name: place for place, name in reversed(list(enumerate(class_names)))}
+    names = list(class_names)
+    for suspect in suspects:
+        for name in (suspect.given_label, suspect.predicted_label):
+            if name not in places:
+                places[name] = len(names)
+                names.append(name)
+    columns = list(dict.fromkeys(name for suspect in suspects for name in suspect.fields))
+    about = {"key": hashlib.sha256(repr(list(key)).encode("utf-8", "backslashreplace")).hexdigest()[:20]}
+    head = safe_json(about | {"classes": len(class_names), "names": names, "columns": [clip(c, 100) for c in columns]})
+    left = room - _size(head) - 20
+    rows = []
+    for suspect in suspects:
+        id_ = None if suspect.id is None else clip(suspect.id, MAX_ID)
+        given, predicted = places[suspect.given_label], places[suspect.predicted_label]
+        row = safe_json([suspect.row, id_, given, predicted, round(suspect.label_quality, 4)])[:-1]
+        left -= _size(row) + 6  # bracket and commas, and a 0 for no picture
+        if left < 0:
+            break
+        rows.append(row)
+    for attach, most in ((_pictures(suspects), THUMBNAIL_ROOM), (_cells(suspects, columns), room)):
+        left = _attach(rows, attach, room=min(left, most), left=left)
+    return f'{head[:-1]},"rows":[{",".join(_closed(row) for row in rows)}]}}'
+
+
+def _attach(rows: list[str], pieces: Iterator[str], *, room: int, left: int) -> int:
+    """Append a piece to each row until the room is used up; returns what is left."""
+    for place, piece in zip(range(len(rows)), pieces, strict=False):
+        size = _size(piece)
+        fits = size <= room
+        rows[place] += f",{piece if fits else 0}"
+        room, left = (room - size, left - size) if fits else (0, left)
+    return left
+
+
+def _pictures(suspects: Sequence[Suspect]) -> Iterator[str]:
+    for suspect in suspects:
+        yield "0" if suspect.thumbnail is None else f'"{base64.b64encode(suspect.thumbnail).decode("ascii")}"'
+
+
+def _cells(suspects: Sequence[Suspect], columns: Sequence[str]) -> Iterator[str]:
+    for suspect in suspects:
+        cells = [clip(suspect.fields.get(name, ""), MAX_CELL) for name in columns]
+        yield safe_json(cells) if any(cells) else "0"
+
+
+def _closed(row: str) -> str:
+    return row.removesuffix(",0").removesuffix(",0") + "]"
+
+
+def safe_json(value: object) -> str:
+    r"""JSON that may stand inside a script element of a page.
+
+    Example:
+        >>> print(safe_json(["</script>&"]))
+        ["\u003c/script\u003e\u0026"]
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8"))
