@@ -9,16 +9,14 @@ from __future__ import annotations
 import difflib
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from elr.console import print_json, progress_bar, say, summarize, summarize_audit, summarize_run
-from elr.errors import ArgumentError, ELRError
-from elr.review import add_commands
+from elr import review
+from elr.console import Json, errors, print_json, progress_bar, say, summarize, summarize_run
+from elr.errors import ArgumentError
 
 app = typer.Typer(
     name="elr",
@@ -28,7 +26,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
 
 
 def main() -> None:
@@ -139,7 +136,7 @@ def fit(
     """Train a robust model, list the suspect labels and write a report."""
     folder = out or _free_folder(Path("elr-out"))
     command = _command(folder, added=out is None)
-    with _errors(as_json, resume_with=command):
+    with errors(as_json, resume_with=command):
         from elr.devices import leave_process_group
         from elr.fitting import fit as run
         from elr.plan import FitConfig
@@ -218,7 +215,7 @@ def run_recipe(
     as_json: Json = False,
 ) -> None:
     """Run a published experiment, or go on with one where --out holds a part of it."""
-    with _errors(as_json):
+    with errors(as_json):
         from elr.recipes import RECIPES
 
         if recipe is None:
@@ -232,7 +229,7 @@ def run_recipe(
             raise ArgumentError(f"recipe {recipe} needs --data: the folder of CIFAR-10, as Parquet or torchvision's")
     folder = out or Path(f"{recipe}-{seed}")
     command = _command(folder, added=out is None)
-    with _errors(as_json, resume_with=command, by_itself=True):
+    with errors(as_json, resume_with=command, by_itself=True):
         from elr.devices import leave_process_group
         from elr.experiment import Changes
         from elr.experiment import run_recipe as run
@@ -268,65 +265,8 @@ def _list_recipes(as_json: bool) -> None:
         print(f"{name:<{width}}  {recipe.source}")
 
 
-@app.command()
-def predict(
-    run: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run of `elr fit`.")],
-    data: Annotated[str, typer.Argument(help="New data of the kind that the run was trained on.")],
-    out: Annotated[Path, typer.Option(help="Where to write the predictions: .csv or .parquet.")],
-    encoder: Annotated[str | None, typer.Option(help="The sentence encoder of the run, if it has moved.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Predict classes and probabilities for new data."""
-    with _errors(as_json):
-        from elr.prediction import check_predictions_path, write_predictions
-        from elr.prediction import predict as run_prediction
-
-        check_predictions_path(out)
-        predictions = run_prediction(run, data, encoder=encoder)
-        write_predictions(predictions, out)
-        counts = {str(name): int(count) for name, count in predictions["predicted_label"].value_counts().items()}
-        if as_json:
-            print_json({"out": str(out), "num_examples": len(predictions), "predicted_labels": counts})
-        say(f"{len(predictions)} predictions in {out}")
-
-
-@app.command()
-def audit(
-    run: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run of `elr fit`.")],
-    top: Annotated[int, typer.Option(help="How many suspects to list.", min=0)] = 20,
-    also: Annotated[
-        list[Path] | None, typer.Option(help="Another run on the same data, to average with (may be repeated).")
-    ] = None,
-    score: Annotated[str, typer.Option(help="label_quality by: margin or self_confidence.")] = "margin",
-    export: Annotated[Path | None, typer.Option(help="Write the whole ranking: .csv or .parquet.")] = None,
-    cleanlab: Annotated[
-        Path | None,
-        typer.Option("--export-cleanlab", help="Folder for pred_probs.npy and labels.npy, as cleanlab reads them."),
-    ] = None,
-    label_studio: Annotated[
-        Path | None, typer.Option("--export-label-studio", help="Write the suspects as tasks of Label Studio: .json.")
-    ] = None,
-    data: Annotated[Path | None, typer.Option(help="The data of the run, if they have moved.")] = None,
-    as_json: Json = False,
-) -> None:
-    """List the most suspect labels of a run again, or hand them to other tools."""
-    with _errors(as_json):
-        from elr.exports import AuditedRun, export_cleanlab, export_label_studio, export_table
-
-        audited = AuditedRun.read(run, also=also or [], score=score)
-        if export is not None:
-            export_table(audited.evidence, audited.audit, export)
-            say(f"The ranking of all rows: {export}")
-        if cleanlab is not None:
-            export_cleanlab(audited.evidence, cleanlab)
-            say(f"For cleanlab: {cleanlab / 'labels.npy'}, {cleanlab / 'pred_probs.npy'}")
-        if label_studio is not None:
-            interface = export_label_studio(audited.evidence, audited.audit, label_studio, run=audited.run, data=data)
-            say(f"For Label Studio: tasks in {label_studio}, labeling interface in {interface}")
-        if as_json:
-            print_json(audited.to_json(top))
-        else:
-            summarize_audit(audited, top)
+for command in (review.audit, review.report, review.clean, review.predict):
+    app.command()(command)
 
 
 @app.command()
@@ -349,7 +289,7 @@ def theory(
     """Show early learning and memorization in a linear model, and check the paper's theorem on it."""
     folder = out or _free_folder(Path("elr-theory"))
     command = _command(folder, added=out is None)
-    with _errors(as_json):
+    with errors(as_json):
         from elr.exhibit import exhibit, table
 
         say(f"Results go to {folder}")
@@ -371,27 +311,6 @@ def theory(
         if as_json:
             print_json(finding.to_json())
         say(f"{table(finding)}\nFigure: {folder / 'theory.png'}\nAgain: {command}")
-
-
-@contextmanager
-def _errors(as_json: bool, *, resume_with: str | None = None, by_itself: bool = False) -> Iterator[None]:
-    """Say what went wrong in one line, and end with the status that belongs to it.
-
-    `resume_with` is the command that goes on after an interruption: with --resume, or `by_itself`.
-    """
-    try:
-        yield
-    except ELRError as error:
-        if as_json:
-            print_json({"error": {"type": type(error).__name__, "message": str(error)}})
-        say(f"error: {error}")
-        raise typer.Exit(2) from error
-    except KeyboardInterrupt as interrupt:
-        again = f"; to go on: {resume_with}{'' if by_itself else ' --resume'}" if resume_with else ""
-        if as_json:
-            print_json({"error": {"type": "KeyboardInterrupt", "message": f"interrupted{again}"}})
-        say(f"interrupted{again}")
-        raise typer.Exit(130) from interrupt
 
 
 def _noise(text: str | None) -> tuple[str, float] | None:
@@ -416,6 +335,3 @@ def _free_folder(wanted: Path) -> Path:
 def _command(folder: Path, *, added: bool) -> str:
     given = [argument for argument in sys.argv[1:] if argument != "--resume"]
     return shlex.join(["elr", *given, *(["--out", str(folder)] if added else [])])
-
-
-add_commands(app, _errors)

@@ -7,10 +7,15 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from elr.errors import ELRError
 
 ISSUES_FILE, REPORT_FILE = "issues.csv", "report.html"  # as in elr.artifacts, which loads torch
 
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
 _TRIAL = "trial "  # how names of trials begin (elr.tuning)
 
 if TYPE_CHECKING:
@@ -156,6 +161,27 @@ def print_json(content: dict[str, Any]) -> None:
 def say(text: str) -> None:
     if _speaks():
         print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def errors(as_json: bool, *, resume_with: str | None = None, by_itself: bool = False) -> Iterator[None]:
+    """Say what went wrong in one line, and end with the status that belongs to it.
+
+    `resume_with` is the command that goes on after an interruption: with --resume, or `by_itself`.
+    """
+    try:
+        yield
+    except ELRError as error:
+        if as_json:
+            print_json({"error": {"type": type(error).__name__, "message": str(error)}})
+        say(f"error: {error}")
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt as interrupt:
+        again = f"; to go on: {resume_with}{'' if by_itself else ' --resume'}" if resume_with else ""
+        if as_json:
+            print_json({"error": {"type": "KeyboardInterrupt", "message": f"interrupted{again}"}})
+        say(f"interrupted{again}")
+        raise typer.Exit(130) from interrupt
 
 
 def _speaks() -> bool:
