@@ -271,6 +271,17 @@ def test_data_that_changed_or_moved(done, tmp_path):
     assert clean(done, decisions, tmp_path / "out.csv", data=tmp_path / "moved.csv").num_changed == 1
 
 
+def test_labels_of_several_annotators_are_nothing_to_correct(tmp_path):
+    frame = rows(names=["a", "b"])
+    frame.assign(z=frame["y"]).to_csv(tmp_path / "data.csv", index=False)
+    elr.fit(tmp_path / "data.csv", out=tmp_path / "run", options=ReadOptions(annotators=("y", "z")), config=QUICK)
+    with pytest.raises(DataError, match="there is no one label of a row to correct"):
+        clean(tmp_path / "run", tmp_path / "decisions.csv", tmp_path / "out.csv")
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "have labels of several annotators" in page
+    assert "Write a corrected copy" not in page
+
+
 def test_runs_without_a_file_of_given_labels_are_refused(tmp_path):
     rows(names=["a", "b"]).to_csv(tmp_path / "data.csv", index=False)
     noisy, memory = tmp_path / "noisy", tmp_path / "memory"

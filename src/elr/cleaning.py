@@ -104,6 +104,11 @@ def _source(run: Mapping[str, Any], data: str | Path | None) -> Path:
             f"the labels of this run ({source}) were corrupted or replaced for an experiment: there is nothing to "
             "correct; `elr clean` is for runs of `elr fit DATA` without --noise"
         )
+    if about["options"].get("annotators") or about["options"].get("annotations"):
+        raise DataError(
+            f"this run was trained on the labels of several annotators ({source}): there is no one label of a row to "
+            "correct; issues.csv in its folder has what to put in their place"
+        )
     if source == "arrays" or (source == "a data frame" and data is None):
         instead = "; write the same rows to a file and name it with --data (data=...)" if source != "arrays" else ""
         raise DataError(f"this run was trained on {source} in memory: expected one on a file{instead}")

@@ -182,9 +182,14 @@ def _report(task: Task, fitted: Fitted, baseline: Fitted | None) -> Report:
 
 
 def _cleaned(task: Task) -> str:
-    """A name for a corrected copy of the data; "" where there is no file, or its labels were corrupted on purpose."""
+    """A name for a corrected copy of the data; "" where there is no file with the given labels."""
     source = Path(task.source)
-    if task.noise is not None or not source.exists() or (source.is_dir() and task.raw.ids is None):
+    if (
+        task.noise is not None
+        or task.raw.annotations is not None
+        or not source.exists()
+        or (source.is_dir() and task.raw.ids is None)
+    ):
         return ""
     return f"{source.stem}-cleaned{source.suffix}" if source.is_file() else f"{source.resolve().name}-cleaned"
 
