@@ -116,7 +116,7 @@ def summarize_audit(audited: AuditedRun, top: int) -> None:
         said = (f"{pair['given']!r} should be {pair['clean']!r} ({pair['num_rows']} rows)" for pair in pairs)
         say(without_controls(f"Most often: {', '.join(said)}"))
     for cut, share in everything["expected_precision"].items():
-        say(f"Of the {cut} most suspect labels, about {share:.1%} are expected to be wrong")
+        say(f"Of the {cut} most suspect labels the model expects {share:.1%} to be wrong; it is rather too sure")
     worst = audited.suspects(top)
     if len(worst):
         with pd.option_context("display.max_colwidth", 60, "display.width", 160):
