@@ -33,7 +33,8 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".ti
 SMALLEST, LARGEST = 16, 64
 Encoded = Path | bytes
 _CHUNK, _EMBEDDED_AT_ONCE = 1000, 256
-_MOST_PIXELS = 89_478_485  # from which on Pillow warns of decompression bombs
+MOST_PIXELS = 89_478_485
+"""From which on Pillow warns of decompression bombs."""
 _SHARE_OF_MEMORY = 1 / 3
 
 
@@ -295,19 +296,19 @@ def _decode(source: Encoded | None, size: int) -> NDArray[np.uint8]:
     if source is None:
         raise ValueError("it has neither bytes nor a path")
     with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-        if image.width * image.height > _MOST_PIXELS:
+        if image.width * image.height > MOST_PIXELS:
             raise ValueError(
-                f"it has {image.width:,} x {image.height:,} pixels, more than {_MOST_PIXELS:,}: too large, or a "
+                f"it has {image.width:,} x {image.height:,} pixels, more than {MOST_PIXELS:,}: too large, or a "
                 "decompression bomb"
             )
         image.draft("RGB", (size, size))  # lets a JPEG decode straight to a smaller size
-        upright = _rgb(ImageOps.exif_transpose(image))
+        upright = as_rgb(ImageOps.exif_transpose(image))
     if upright.size != (size, size):
         upright = ImageOps.fit(upright, (size, size), Image.Resampling.BICUBIC)
     return np.asarray(upright).transpose(2, 0, 1)
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def as_rgb(image: Image.Image) -> Image.Image:
     """8-bit color: 16-bit gray is scaled, what is transparent becomes white."""
     if image.mode.startswith("I"):
         pixels = np.asarray(image)
