@@ -17,6 +17,7 @@ from elr.images import printable
 from elr.noise import corrupt
 from elr.raw import IMAGES, RawData, ReadOptions
 from elr.reading import Data, read_data
+from elr.stores import ImageStore
 
 _SPLIT_STREAM, _TUNING_STREAM = 1, 2  # so that no split is drawn from the random numbers of the noise
 
@@ -201,15 +202,23 @@ def _fingerprint(
     digest = hashlib.sha256()
     for part in (examples, test, validation):
         if part is not None:
-            inputs = part.inputs
-            dense = (
-                [inputs.numpy()] if isinstance(inputs, torch.Tensor) else [inputs.data, inputs.indices, inputs.indptr]
-            )
+            _digest_inputs(part, digest)
             shares = [] if part.label_shares is None else [part.label_shares.numpy()]
-            for array in [*dense, np.empty(0) if part.labels is None else part.labels.numpy(), *shares]:
+            for array in [np.empty(0) if part.labels is None else part.labels.numpy(), *shares]:
                 digest.update(np.ascontiguousarray(array).data)
     digest.update(b"" if clean_labels is None else np.ascontiguousarray(clean_labels).data)
     return digest.hexdigest()
+
+
+def _digest_inputs(part: Examples, digest: hashlib._Hash) -> None:
+    """Images on disk count by name, place and geometry: reading a million of them would take hours."""
+    inputs = part.inputs
+    if isinstance(inputs, ImageStore):
+        digest.update(inputs.identity())
+        return
+    dense = [inputs.numpy()] if isinstance(inputs, torch.Tensor) else [inputs.data, inputs.indices, inputs.indptr]
+    for array in dense:
+        digest.update(np.ascontiguousarray(array).data)
 
 
 def data_name(data: Data) -> str:
