@@ -129,6 +129,10 @@ class Loader(ABC):
 
     about: About
 
+    def home(self, root: Path) -> Path:
+        """The folder to look in, where `root` may be a folder inside it."""
+        return root
+
     @abstractmethod
     def open(self, root: Path) -> PublishedSet:
         """Open what lies there, reading lists and labels but no images.
@@ -136,6 +140,16 @@ class Loader(ABC):
         Raises:
             DataError: something is missing, damaged, or not what was published; it says what and what to do.
         """
+
+    def download(self, root: Path) -> Path:
+        """Fetch the data set into a folder, if that may be done without asking, and say where it is then.
+
+        Raises:
+            ArgumentError: it may not, or elr cannot; it says where to ask.
+            DataError: no network, or not what was published.
+        """
+        del root
+        raise ArgumentError(f"{self.about.title} cannot be fetched by elr: get it from {self.about.source}")
 
 
 def locate(about: About, root: Path) -> tuple[dict[str, Path], list[File]]:
@@ -223,7 +237,7 @@ def check(loader: Loader, root: str | Path, *, sample: int = _SAMPLED) -> Check:
     about, root = loader.about, Path(root)
     findings: list[Finding] = []
     try:
-        found, missing = locate(about, root)
+        found, missing = locate(about, loader.home(root))
         findings += [
             Finding(level=OK, text=f"{file.what}: {printable(found[file.role])}")
             for file in about.files

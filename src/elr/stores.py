@@ -31,6 +31,7 @@ _CENTER = 0.5
 _AT_ONCE = 1000
 _HASHED_AT_ONCE = 10_000
 _ORIENTATION = 0x0112  # EXIF's tag
+_RGB_MODE = 3  # of torchvision's ImageReadMode
 _NAMES = pa.large_binary()
 _LEADS_OUT = r"(^|/)\.\.(/|$)|^/|\x00"
 
@@ -234,17 +235,22 @@ def _pixels(encoded: bytes, resize: int) -> Tensor:
                 "decompression bomb"
             )
         plain = image.format == "JPEG" and image.mode in ("RGB", "L") and image.getexif().get(_ORIENTATION, 1) == 1
-        if plain and min(image.size) < 2 * resize:
-            return _decode_jpeg(encoded)  # faster than Pillow where nothing can be left out
+        if plain and min(image.size) < 2 * resize and (decode := _jpeg_decoder()):
+            return decode(torch.frombuffer(bytearray(encoded), dtype=torch.uint8), _RGB_MODE, False)
         image.draft("RGB", (resize, resize))
         upright = np.array(as_rgb(ImageOps.exif_transpose(image)))
     return torch.from_numpy(upright).permute(2, 0, 1)
 
 
-def _decode_jpeg(encoded: bytes) -> Tensor:
-    from torchvision.io import ImageReadMode, decode_jpeg  # a second that other data need not wait for
+@cache
+def _jpeg_decoder() -> Callable[..., Tensor] | None:
+    """torchvision's operator, faster than Pillow where nothing can be left out; None where it has none.
 
-    return decode_jpeg(torch.frombuffer(bytearray(encoded), dtype=torch.uint8), mode=ImageReadMode.RGB)
+    Its public function warns at each call, since torchvision 0.29, that it will be removed.
+    """
+    import torchvision.io  # noqa: F401 - registers it; a second that other data need not wait for
+
+    return getattr(torch.ops.image, "decode_jpeg", None)
 
 
 class FileImages(ImageStore):
