@@ -15,6 +15,8 @@ from elr.stores import Geometry
 SMALL = Geometry(resize=8, crop=8)
 CLASSES = ["waffles", "apple_pie", *(f"dish_{number:02d}" for number in range(99))]
 IMAGES = ["apple_pie/b.jpg", "apple_pie/a.jpg", "waffles/a.jpg", "dish_98/x y.jpg", "apple_pie/c.jpg"]
+LISTED = "".join(f"{key}\n" for key in IMAGES)
+LISTED_CLASSES = "class_name\n" + "".join(f"{name}\n" for name in CLASSES)
 TESTED = ["waffles/17", "apple_pie/1005649"]
 
 
@@ -32,10 +34,10 @@ def write(path, content):
 def food101n(
     root,
     *,
-    listed="".join(f"{key}\n" for key in IMAGES),
+    listed=LISTED,
     train="apple_pie/a.jpg\t1\nwaffles/a.jpg\t0\n",
     validation="apple_pie/b.jpg\t0\n",
-    classes="class_name\n" + "".join(f"{name}\n" for name in CLASSES),
+    classes=LISTED_CLASSES,
     header="class_name/key",
 ):
     def with_header(content):
@@ -138,7 +140,8 @@ def test_images_listed_again_count_once(root):
     assert shades(opened.parts["train"]) == [0, 10, 20, 30, 40]
     assert opened.parts["train"].verified.tolist() == [0, 1, 0, -1, -1]
     assert opened.remarks == [
-        f"{root}/meta/imagelist.tsv lists 2 images again, such as 'apple_pie/b.jpg': each counts once, where it comes first"
+        f"{root}/meta/imagelist.tsv lists 2 images again, such as 'apple_pie/b.jpg': each counts once, "
+        "where it comes first"
     ]
 
 

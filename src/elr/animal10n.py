@@ -137,14 +137,14 @@ def _records(path: Path) -> tuple[np.ndarray, torch.Tensor]:
             f"x 3 pixels); it is truncated or something else: get it again from {_PAGE}"
         )
     # The authors' reader takes the most significant byte first; a file that was written the other way shows it, since
-    # labels are below 10.
-    for order in (">", "<"):
-        # copy-on-write, never written to: torch takes no array that is read-only without a warning
-        records = np.memmap(path, dtype=_record(order), mode="c")
-        labels = np.asarray(records["label"]).astype(np.int64)
-        if labels.max() < len(_CLASSES):
-            return labels, torch.from_numpy(records["pixels"])
-    row = int(np.flatnonzero(labels >= len(_CLASSES))[0])
+    # labels are below 10. Copy-on-write, never written to: torch takes no read-only array without a warning.
+    read = [np.memmap(path, dtype=_record(order), mode="c") for order in (">", "<")]
+    records = min(read, key=lambda records: np.count_nonzero(records["label"] >= len(_CLASSES)))
+    labels = np.asarray(records["label"]).astype(np.int64)
+    wrong = np.flatnonzero(labels >= len(_CLASSES))
+    if not len(wrong):
+        return labels, torch.from_numpy(records["pixels"])
+    row = int(wrong[0])
     raise DataError(
         f"record {row + 1:,} of {printable(path)} has label {labels[row]}: expected 0 to {len(_CLASSES) - 1}; get it "
         f"again from {_PAGE}"
