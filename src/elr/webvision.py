@@ -262,7 +262,7 @@ class ILSVRC12(Loader):
         kept = {path.name for path in folder.iterdir() if re.fullmatch(r"n\d{8}", path.name) and path.is_dir()}
         named = "synsets" in found and (kept or "ground truth" not in found)
         words = read_meta(found["meta"]) if "meta" in found and not named else {}
-        classes, remarks = _classes(found, words, kept, folder)
+        classes, remarks = _classes(found, words, kept, folder, self.num_classes)
         if kept:
             names, labels = _in_folders(folder, kept, list(classes)[: self.num_classes], self.about)
         elif words and "ground truth" in found:
@@ -288,7 +288,7 @@ class ILSVRC12(Loader):
 
 
 def _classes(
-    found: Mapping[str, Path], words: Mapping[int, tuple[str, str]], kept: set[str], folder: Path
+    found: Mapping[str, Path], words: Mapping[int, tuple[str, str]], kept: set[str], folder: Path, num_classes: int
 ) -> tuple[dict[str, str], list[str]]:
     """Class names by synset in the order of class numbers, and remarks where that is not ImageNet's."""
     if "synsets" in found:
@@ -302,18 +302,15 @@ def _classes(
             "put info/synsets.txt of WebVision beside it"
         ]
     synsets = sorted(kept)
-    if any(number >= len(synsets) or synsets[number] != synset for number, synset in _landmarks(len(kept)).items()):
+    # Between the first two landmarks ImageNet has no other classes than its first 50.
+    landmarks = LANDMARKS if num_classes > _MINI else {at: LANDMARKS[at] for at in LANDMARKS if at < _MINI}
+    if any(synsets[at : at + 1] != [synset] for at, synset in landmarks.items()):
         raise DataError(
             f"{printable(folder)} has the folders of {len(kept):,} classes, which do not say by themselves what their "
-            f"numbers are: expected all {CLASSES:,} of ImageNet or the first {_MINI}; put info/synsets.txt of "
-            "WebVision beside it"
+            f"numbers are: expected all {CLASSES:,} of ImageNet, or the first {_MINI} for so many classes; put "
+            "info/synsets.txt of WebVision beside it"
         )
     return {synset: synset for synset in synsets}, []
-
-
-def _landmarks(count: int) -> dict[int, str]:
-    """Those that so many folders must have: between the first two there is no other class than the first 50."""
-    return {number: synset for number, synset in LANDMARKS.items() if count > _MINI or number < _MINI}
 
 
 def _by_ground_truth(
