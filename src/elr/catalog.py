@@ -7,11 +7,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from elr.animal10n import Animal10N
 from elr.cifar import CIFAR
 from elr.clothing1m import Clothing1M
 from elr.errors import ArgumentError
+from elr.food101n import Food101N
 from elr.human import HUMAN_SETS
 from elr.published import Loader
+from elr.webvision import ILSVRC12, MiniWebVision, WebVision
 
 LOADERS: dict[str, Callable[[], Loader]] = {
     "cifar10": partial(CIFAR, 10),
@@ -19,6 +22,11 @@ LOADERS: dict[str, Callable[[], Loader]] = {
     **{f"cifar10n-{name.replace('_label', '')}": partial(CIFAR, 10, human=name) for name in HUMAN_SETS[10]},
     "cifar100n": partial(CIFAR, 100, human="noisy_label"),
     "clothing1m": Clothing1M,
+    "webvision": WebVision,
+    "mini-webvision": MiniWebVision,
+    "ilsvrc12": ILSVRC12,
+    "animal10n": Animal10N,
+    "food101n": Food101N,
 }
 """What makes the loader of each."""
 

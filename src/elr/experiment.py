@@ -25,6 +25,7 @@ from elr.settings import TrainingConfig
 from elr.stores import Geometry
 from elr.tasks import Task, make_task
 from elr.training import Progress
+from elr.webvision import ILSVRC12
 
 CROSS_ENTROPY = MethodConfig(name="cross_entropy")
 
@@ -224,7 +225,7 @@ def _task(recipe: Recipe, changes: Changes, data: Path, labels: Path | None, bac
 
 def _with_ilsvrc12(task: Task, recipe: Recipe, changes: Changes, folder: Path) -> Task:
     """The same with the ImageNet validation images of mini-WebVision's classes to test on as well."""
-    if recipe.data != MINI_WEBVISION:
+    if recipe.data != "mini-webvision":
         raise ArgumentError(f"ILSVRC12 is named, and recipe {recipe.name} does not have its classes: leave it out")
     opened = ILSVRC12(num_classes=task.encoder.num_classes).open(folder)
     raw = as_raw(opened.parts[VALIDATION], task.encoder.coding.class_names, geometry=recipe.geometry)
