@@ -161,7 +161,7 @@ def test_images_on_disk_are_cropped_at_random_in_training_and_in_the_middle_othe
 def test_a_run_on_images_on_disk_learns_and_resumes_bit_identically(photographs, tmp_path):
     whole = on_disk(photographs, folder=tmp_path / "whole", epochs=8)
     whole.run()
-    assert whole.history[-1]["agreement_with_given_labels"] > 0.9
+    assert whole.history[-1]["agreement_with_given_labels"] > 0.8
 
     class Stopped(Exception):
         pass
