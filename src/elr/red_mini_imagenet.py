@@ -32,9 +32,9 @@ n04509417 unicycle|n03854065 pipe organ|n02110063 malamute|n03998194 prayer rug|
 n04443257 tobacco shop|n02165456 ladybug|n03075370 combination lock|n02747177 ashcan|n01558993 robin
 n04149813 scoreboard|n03220513 dome|n03584254 iPod|n04243546 slot machine|n03770439 miniskirt|n02108915 French bulldog
 n02971356 carton|n02108551 Tibetan mastiff|n03908618 pencil box|n01981276 king crab|n03535780 horizontal bar
-n04275548 spider web|n03272010 electric guitar|n02138441 meerkat|n03337140 file cabinet|n07584110 consomme|n01910747 jellyfish
-n03146219 cuirass|n02443484 black-footed ferret|n04146614 school bus|n02113712 miniature poodle|n02981792 catamaran
-n04251144 snorkel|n03838899 oboe|n04604644 worm fence|n02116738 African hunting dog|n02099601 golden retriever
+n04275548 spider web|n03272010 electric guitar|n02138441 meerkat|n03337140 file cabinet|n07584110 consomme
+n01910747 jellyfish|n03146219 cuirass|n02443484 black-footed ferret|n04146614 school bus|n02113712 miniature poodle
+n02981792 catamaran|n04251144 snorkel|n03838899 oboe|n04604644 worm fence|n02116738 African hunting dog|n02099601 golden retriever
 n02966193 carousel|n02687172 aircraft carrier|n03924679 photocopier|n02120079 Arctic fox|n03476684 hair slide
 n04435653 tile roof|n02091244 Ibizan hound|n01843383 toucan|n01532829 house finch|n03980874 poncho|n07613480 trifle
 n03544143 hourglass|n03347037 fire screen|n02114548 white wolf|n06794110 street sign|n04258138 solar dish
@@ -262,7 +262,7 @@ def _images(folder: Path, names: list[bytes], labels: NDArray[np.int64]) -> File
     probed = np.unique(np.linspace(0, len(names) - 1, _PROBED).astype(int)).tolist()
     inside = os.fsencode(folder) + b"/"
     there = [
-        sum(os.path.exists(inside + path(names[row], labels[row], *way)) for row in probed)  # noqa: PTH110 - bytes
+        sum(os.path.exists(inside + path(names[row], int(labels[row]), *way)) for row in probed)  # noqa: PTH110 - bytes
         for way in ways
     ]
     way = ways[int(np.argmax(there))]
