@@ -145,8 +145,8 @@ def _table(path: Path, columns: dict[str, Any]) -> pa.Table:
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())[:300]
         raise DataError(
-            f"{printable(path)} cannot be read as a table ({reason}): expected UTF-8 text separated by tabs, categories "
-            f"as whole numbers; it may be incomplete: get it again from {_REPOSITORY}"
+            f"{printable(path)} cannot be read as a table ({reason}): expected UTF-8 text separated by tabs, "
+            f"categories as whole numbers; it may be incomplete: get it again from {_REPOSITORY}"
         ) from error
     if not table.num_rows:
         raise DataError(f"{printable(path)} has no rows: expected one below the names; get it again from {_REPOSITORY}")

@@ -134,8 +134,8 @@ def _read(path: Path) -> _Tagged:
         tag = cells[-1].strip().upper()
         if len(cells) < 2 or tag not in _NUMBERS:
             raise DataError(
-                f"{printable(path)} has {printable(line[:80])!r} in line {number}: expected a word, a tab, features and "
-                f"as last column one of {', '.join(TAGS)}; get it again, see {_REPOSITORY}"
+                f"{printable(path)} has {printable(line[:80])!r} in line {number}: expected a word, a tab, features "
+                f"and as last column one of {', '.join(TAGS)}; get it again, see {_REPOSITORY}"
             )
         if ended:
             starts.append(len(words))
@@ -156,8 +156,8 @@ def _agree(clean: _Tagged, given: _Tagged, clean_path: Path, given_path: Path) -
     found, expected = (f"{words[row]!r}" if row < len(words) else "no word" for words in (given.words, clean.words))
     raise DataError(
         f"{printable(given_path)} has {len(given.words):,} words, {printable(clean_path)} has {len(clean.words):,}; "
-        f"word {row + 1:,} is {found} there and {expected} here: expected the same words in the same order; make both anew "
-        f"by prepare_data.py of {_REPOSITORY}"
+        f"word {row + 1:,} is {found} there and {expected} here: expected the same words in the same order; make both "
+        f"anew by prepare_data.py of {_REPOSITORY}"
     )
 
 

@@ -30,17 +30,18 @@ _LISTS = "https://storage.googleapis.com/cnlw/dataset_no_images.zip"
 _CLASSES = """n01704323 triceratops|n04515003 upright piano|n02101006 Gordon setter|n03062245 cocktail shaker
 n04509417 unicycle|n03854065 pipe organ|n02110063 malamute|n03998194 prayer rug|n02111277 Newfoundland
 n04443257 tobacco shop|n02165456 ladybug|n03075370 combination lock|n02747177 ashcan|n01558993 robin
-n04149813 scoreboard|n03220513 dome|n03584254 iPod|n04243546 slot machine|n03770439 miniskirt|n02108915 French bulldog
-n02971356 carton|n02108551 Tibetan mastiff|n03908618 pencil box|n01981276 king crab|n03535780 horizontal bar
-n04275548 spider web|n03272010 electric guitar|n02138441 meerkat|n03337140 file cabinet|n07584110 consomme
-n01910747 jellyfish|n03146219 cuirass|n02443484 black-footed ferret|n04146614 school bus|n02113712 miniature poodle
-n02981792 catamaran|n04251144 snorkel|n03838899 oboe|n04604644 worm fence|n02116738 African hunting dog|n02099601 golden retriever
-n02966193 carousel|n02687172 aircraft carrier|n03924679 photocopier|n02120079 Arctic fox|n03476684 hair slide
-n04435653 tile roof|n02091244 Ibizan hound|n01843383 toucan|n01532829 house finch|n03980874 poncho|n07613480 trifle
-n03544143 hourglass|n03347037 fire screen|n02114548 white wolf|n06794110 street sign|n04258138 solar dish
-n02606052 rock beauty|n02105505 komondor|n02871525 bookshop|n03127925 crate|n04418357 theater curtain|n04389033 tank
-n02074367 dugong|n02110341 dalmatian|n13133613 ear of grain|n03773504 missile|n13054560 bolete|n07747607 orange
-n04522168 vase|n02089867 Walker hound|n02129165 lion|n02457408 three-toed sloth|n03676483 lipstick|n09256479 coral reef
+n04149813 scoreboard|n03220513 dome|n03584254 iPod|n04243546 slot machine|n03770439 miniskirt
+n02108915 French bulldog|n02971356 carton|n02108551 Tibetan mastiff|n03908618 pencil box|n01981276 king crab
+n03535780 horizontal bar|n04275548 spider web|n03272010 electric guitar|n02138441 meerkat|n03337140 file cabinet
+n07584110 consomme|n01910747 jellyfish|n03146219 cuirass|n02443484 black-footed ferret|n04146614 school bus
+n02113712 miniature poodle|n02981792 catamaran|n04251144 snorkel|n03838899 oboe|n04604644 worm fence
+n02116738 African hunting dog|n02099601 golden retriever|n02966193 carousel|n02687172 aircraft carrier
+n03924679 photocopier|n02120079 Arctic fox|n03476684 hair slide|n04435653 tile roof|n02091244 Ibizan hound
+n01843383 toucan|n01532829 house finch|n03980874 poncho|n07613480 trifle|n03544143 hourglass
+n03347037 fire screen|n02114548 white wolf|n06794110 street sign|n04258138 solar dish|n02606052 rock beauty
+n02105505 komondor|n02871525 bookshop|n03127925 crate|n04418357 theater curtain|n04389033 tank|n02074367 dugong
+n02110341 dalmatian|n13133613 ear of grain|n03773504 missile|n13054560 bolete|n07747607 orange|n04522168 vase
+n02089867 Walker hound|n02129165 lion|n02457408 three-toed sloth|n03676483 lipstick|n09256479 coral reef
 n04067472 reel|n02823428 beer bottle|n01749939 green mamba|n03400231 frying pan|n04596742 wok|n01855672 goose
 n02174001 rhinoceros beetle|n04612504 yawl|n03047690 clog|n02091831 Saluki|n03017168 chime|n04296562 stage
 n02108089 boxer|n09246464 cliff|n02219486 ant|n02950826 cannon|n01770081 harvestman|n03775546 mixing bowl
