@@ -230,6 +230,7 @@ def test_names_that_are_not_utf8(tmp_path):
         ("name.jpg 1.0", "has 'name.jpg 1.0' in line 6"),
         ("name.jpg " + "9" * 5000, "has 'name.jpg 999"),
         ("5", "has '5' in line 6"),
+        ("7 name.jpg", "has '7 name.jpg' in line 6"),
     ],
 )
 def test_lines_that_say_no_class(tmp_path, line, reason):
