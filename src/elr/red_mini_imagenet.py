@@ -61,12 +61,12 @@ class RedMiniImageNet(Loader):
 
     Args:
         noise: "red" or "blue".
-        level: share of noise, one of `LEVELS`. Default 0.2, the lowest of FaMUS and those who follow it.
+        level: share of noise, one of `LEVELS`. Default 0.2, the lowest that most later papers report.
 
     Raises:
         ArgumentError: a noise or level that was not published.
 
-    Source: Jiang et al., ICML 2020 (data); Xu et al., CVPR 2021 (32 x 32 pixels; levels 0.2, 0.4, 0.6, 0.8).
+    Source: Jiang et al., ICML 2020 (data); Xu et al., CVPR 2021 (32 x 32 pixels).
     """
 
     def __init__(self, *, noise: str = RED, level: float = 0.2) -> None:
