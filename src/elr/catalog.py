@@ -7,13 +7,16 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from elr.allenoise import AlleNoise
 from elr.animal10n import Animal10N
 from elr.cifar import CIFAR
 from elr.clothing1m import Clothing1M
 from elr.errors import ArgumentError
 from elr.food101n import Food101N
 from elr.human import HUMAN_SETS
+from elr.noisyner import LABEL_SETS, NoisyNER
 from elr.published import Loader
+from elr.red_mini_imagenet import BLUE, LEVELS, RED, RedMiniImageNet
 from elr.webvision import ILSVRC12, MiniWebVision, WebVision
 
 LOADERS: dict[str, Callable[[], Loader]] = {
@@ -27,6 +30,18 @@ LOADERS: dict[str, Callable[[], Loader]] = {
     "ilsvrc12": ILSVRC12,
     "animal10n": Animal10N,
     "food101n": Food101N,
+    **{
+        f"{color}-mini-imagenet{'' if level == 0.2 else f'-{100 * level:.0f}'}": partial(
+            RedMiniImageNet, noise=color, level=level
+        )
+        for color in (RED, BLUE)
+        for level in LEVELS
+    },
+    "allenoise": AlleNoise,
+    **{
+        f"noisyner{'' if label_set == 1 else f'-{label_set}'}": partial(NoisyNER, label_set=label_set)
+        for label_set in LABEL_SETS
+    },
 }
 """What makes the loader of each."""
 

@@ -19,7 +19,7 @@ from elr.page import write_report
 from elr.plan import Augmentation, MethodConfig, Plan, network_for
 from elr.pretrained import Backbone, load_backbone
 from elr.published import TEST, TRAIN, VALIDATION
-from elr.raw import ReadOptions
+from elr.raw import RawData, ReadOptions
 from elr.runs import Fitted, run_task
 from elr.settings import TrainingConfig
 from elr.stores import Geometry
@@ -44,7 +44,7 @@ class Recipe:
         backbone: name of the model of timm, for network "timm".
         pretrained: whether it begins with weights trained on other data.
         geometry: what images on disk are brought to.
-        test_part: the part of the data to test on.
+        test_part: the part of the data to test on; None where it has no split.
         method: what a training step is.
         training: the loop.
         augmentation: of the images.
@@ -69,7 +69,7 @@ class Recipe:
     backbone: str | None = None
     pretrained: bool = False
     geometry: Geometry | None = None
-    test_part: str = TEST
+    test_part: str | None = TEST
 
     def plan(self, task: Task) -> Plan:
         """The same for a network of the data's shape, and batches no larger than the data."""
@@ -198,24 +198,25 @@ def _task(recipe: Recipe, changes: Changes, data: Path, labels: Path | None, bac
     elif labels is not None:
         raise ArgumentError(f"labels are named, and recipe {recipe.name} has no use for human labels: leave them out")
     opened = loader.open(data)
-    if recipe.test_part not in opened.parts:
+    if recipe.test_part is not None and recipe.test_part not in opened.parts:
         raise DataError(
             f"{printable(data)} has no {recipe.test_part} images to test on: it has {', '.join(opened.parts)}; "
             f"`elr data check {recipe.data}` says what is missing"
         )
-    train, test = (
-        replace(as_raw(opened.parts[part], opened.class_names, geometry=recipe.geometry), pretrained=backbone)
-        for part in (TRAIN, recipe.test_part)
-    )
-    if changes.num_examples is not None:
-        train, test = train.head(changes.num_examples), test.head(changes.num_examples)
+
+    def read(part: str) -> RawData:
+        raw = as_raw(opened.parts[part], opened.class_names, geometry=recipe.geometry)
+        raw = replace(raw, pretrained=backbone)
+        return raw if changes.num_examples is None else raw.head(changes.num_examples)
+
+    train, test = read(TRAIN), None if recipe.test_part is None else read(recipe.test_part)
     artificial = None if noise is None or human is not None else (noise[0], float(noise[1]))
     return make_task(
         replace(train, remarks=opened.remarks),
         test,
         options=ReadOptions(),  # what is predicted later needs no labels
         source=str(data) if human is None else f"{data}, {human}",
-        test_source=str(data),
+        test_source=None if test is None else str(data),
         noise=artificial,
         seed=changes.seed,
         holdout=recipe.holdout,

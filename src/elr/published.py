@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,7 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 _SAMPLED = 16  # images of a part that `check` opens
 _NAMED = 5  # files that a finding names
+_PLACES = 3  # where a file may lie, that a finding names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,7 @@ class File:
     Args:
         role: what the loader calls it.
         places: patterns relative to the folder of the data set, "/" between parts, the first that is there counts; ".."
-            may lead to its parent.
+            may lead to its parent; one that ends with "/" is that of a folder.
         what: what it holds, for people.
         source: where to get or ask for it.
         needed: whether nothing can be opened without it.
@@ -103,8 +105,10 @@ class Part:
 
     @property
     def noise_rate(self) -> float | None:
-        """Share of given labels that are not the clean ones, where those are known."""
-        return None if self.clean_labels is None else float((self.labels != self.clean_labels).mean())
+        """Share of given labels that are not the clean ones, where those are known and there are any."""
+        if self.clean_labels is None or not len(self.labels):
+            return None
+        return float((self.labels != self.clean_labels).mean())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -152,25 +156,48 @@ class Loader(ABC):
         raise ArgumentError(f"{self.about.title} cannot be fetched by elr: get it from {self.about.source}")
 
 
+def content(path: Path) -> bytes:
+    """What a file holds.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DataError(
+            f"{printable(path)} cannot be read ({reason}): expected a file that may be read; get it again, or mend its "
+            "permissions"
+        ) from error
+
+
 def locate(about: About, root: Path) -> tuple[dict[str, Path], list[File]]:
     """The files of a data set that are there, by role, and those that are not.
 
     Raises:
         DataError: no such folder.
     """
-    if not root.is_dir():
+    if not os.path.isdir(root):  # noqa: PTH112 - pathlib raises where a folder above it may not be entered
         raise DataError(f"no such folder: {printable(root)}; expected the folder of {about.title} ({about.source})")
     found: dict[str, Path] = {}
     for file in about.files:
         for place in file.places:
-            base, pattern = root, place
-            while pattern.startswith("../"):
-                base, pattern = base.resolve().parent, pattern[3:]
-            matches = [base] if pattern == "." else sorted(base.glob(pattern))
+            matches = _matches(root, place)
             if matches:
                 found[file.role] = matches[0]
                 break
     return found, [file for file in about.files if file.role not in found]
+
+
+def _matches(base: Path, place: str) -> list[Path]:
+    """What lies at a place, in order of names; no links that lead nowhere, no files where a folder is expected."""
+    is_there = os.path.isdir if place.endswith("/") else os.path.exists
+    parts = place.rstrip("/").split("/")
+    while parts[0] == "..":
+        base, parts = base.resolve().parent, parts[1:] or ["."]
+    found = [base] if parts == ["."] else sorted(base.glob("/".join(parts)))
+    return [path for path in found if is_there(path)]
 
 
 def located(about: About, root: Path) -> dict[str, Path]:
@@ -246,7 +273,7 @@ def check(loader: Loader, root: str | Path, *, sample: int = _SAMPLED) -> Check:
         findings += [
             Finding(
                 level=PROBLEM if file.needed else WARNING,
-                text=f"missing: {file.what}; expected {' or '.join(file.places)}; get it from {file.source}",
+                text=f"missing: {file.what}; expected {_places(file)}; get it from {file.source}",
             )
             for file in missing
         ]
@@ -255,26 +282,56 @@ def check(loader: Loader, root: str | Path, *, sample: int = _SAMPLED) -> Check:
         if all(finding.level != PROBLEM for finding in findings):
             findings.append(Finding(level=PROBLEM, text=str(error)))
         return Check(name=about.name, path=printable(root), findings=tuple(findings), examples={})
+    findings += _of_classes(opened)
     for name, part in opened.parts.items():
         findings += _of_part(about, name, part, sample)
+    findings += [
+        Finding(level=WARNING, text=f"{name}: there is no such part, published were {count:,} examples")
+        for name, count in about.examples.items()
+        if name not in opened.parts
+    ]
     findings += [Finding(level=WARNING, text=text) for text in opened.remarks]
     counts = {name: len(part) for name, part in opened.parts.items()}
     return Check(name=about.name, path=printable(root), findings=tuple(findings), examples=counts)
 
 
+def _places(file: File) -> str:
+    others = len(file.places) - _PLACES
+    return " or ".join(file.places[:_PLACES]) + (f" (or {others} other places)" if others > 0 else "")
+
+
+def _of_classes(opened: PublishedSet) -> list[Finding]:
+    """Whether there are as many classes as published, and all labels are classes."""
+    findings, num_classes = [], len(opened.class_names)
+    if num_classes != opened.about.num_classes:
+        text = f"{num_classes:,} classes, published were {opened.about.num_classes:,}"
+        findings.append(Finding(level=WARNING, text=text))
+    for name, part in opened.parts.items():
+        for kind, labels in (("given labels", part.labels), ("clean labels", part.clean_labels)):
+            strange = 0 if labels is None else int(((labels < 0) | (labels >= num_classes)).sum())
+            if strange:
+                text = f"{name}: {strange:,} {kind} are no class: expected 0 to {num_classes - 1}; do not use them"
+                findings.append(Finding(level=PROBLEM, text=text))
+    return findings
+
+
 def _of_part(about: About, name: str, part: Part, sample: int) -> list[Finding]:
-    findings = []
     expected = about.examples.get(name)
+    if not len(part):
+        return [Finding(level=PROBLEM, text=f"{name}: no examples; get the data again from {about.source}")]
     if expected is None or expected == len(part):
-        findings.append(
-            Finding(level=OK, text=f"{name}: {len(part):,} examples" + (", as published" if expected else ""))
-        )
+        counted = Finding(level=OK, text=f"{name}: {len(part):,} examples" + (", as published" if expected else ""))
     else:
-        findings.append(Finding(level=WARNING, text=f"{name}: {len(part):,} examples, published were {expected:,}"))
+        counted = Finding(level=WARNING, text=f"{name}: {len(part):,} examples, published were {expected:,}")
+    findings = [counted]
     if part.noise_rate is not None:
         findings.append(
             Finding(level=OK, text=f"{name}: {part.noise_rate:.1%} of the given labels are not the clean ones")
         )
+    if part.verified is not None:
+        right, wrong = (int((part.verified == judgment).sum()) for judgment in (1, 0))
+        text = f"{name}: {right + wrong:,} given labels were looked at, {right:,} are right, {wrong:,} are wrong"
+        findings.append(Finding(level=OK, text=text))
     if isinstance(part.images, FileImages) and (absent := part.images.absent()):
         findings.append(
             Finding(
@@ -289,7 +346,7 @@ def _of_part(about: About, name: str, part: Part, sample: int) -> list[Finding]:
 
 
 def _opened(name: str, images: ImageStore, sample: int) -> Finding:
-    rows = np.unique(np.linspace(0, len(images) - 1, sample).astype(int)) if len(images) else []
+    rows = np.unique(np.linspace(0, len(images) - 1, sample).astype(int))
     unreadable = []
     for row in rows:
         try:
@@ -297,5 +354,6 @@ def _opened(name: str, images: ImageStore, sample: int) -> Finding:
         except DataError as error:
             unreadable.append(str(error))
     if unreadable:
-        return Finding(level=PROBLEM, text=f"{name}: {len(unreadable)} of {len(rows)} sampled images: {unreadable[0]}")
+        text = f"{name}: {len(unreadable)} of {len(rows)} sampled images cannot be used; the first: {unreadable[0]}"
+        return Finding(level=PROBLEM, text=text)
     return Finding(level=OK, text=f"{name}: {len(rows)} images opened, spread over all of them")
