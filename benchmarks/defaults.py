@@ -24,8 +24,8 @@ from sklearn.model_selection import train_test_split
 
 from elr.data import Examples, ImageTransform, Transform, image_statistics
 from elr.elr import ELR
+from elr.named_noise import corrupt
 from elr.networks import NetworkSpec
-from elr.noise import corrupt
 from elr.pretrained import DEFAULT_BACKBONE, embed_texts
 from elr.raw import RawData, ReadOptions
 from elr.reading import read_data

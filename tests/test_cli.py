@@ -596,10 +596,10 @@ def test_run_interrupted_goes_on_by_the_same_command(small, cifar, tmp_path, mon
     ("arguments", "message"),
     [
         (("cifar10-sym4-elr",), r"no recipe 'cifar10-sym4-elr': did you mean cifar10-sym40-elr,"),
-        (("cifar10-sym40-elr",), "recipe cifar10-sym40-elr needs --data: the folder of CIFAR-10"),
-        (("cifar10-sym40-elr", "--data", "absent"), "no such folder: absent; expected a folder with train"),
+        (("cifar10-sym40-elr",), "recipe cifar10-sym40-elr needs --data: the folder of cifar10"),
+        (("cifar10-sym40-elr", "--data", "absent"), "no such folder: absent; expected the folder of CIFAR-10"),
         (("cifar10-sym40-elr", "--data", ".", "--num-examples", "1"), "num_examples is 1: expected at least 2"),
-        (("cifar10-sym40-elr", "--data", "."), "holds no CIFAR-10; expected a folder"),
+        (("cifar10-sym40-elr", "--data", "."), "is not all of CIFAR-10: missing train"),
         pytest.param(
             ("zzz", "--data", "."),
             r"no recipe 'zzz': (did you mean \w|`elr run`)",

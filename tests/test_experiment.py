@@ -18,7 +18,7 @@ from elr.datasets import CIFAR10_CLASSES
 from elr.encoding import Encoder
 from elr.errors import ArgumentError, CheckpointError, DataError, OutputError
 from elr.experiment import CROSS_ENTROPY, Changes, Recipe, run_recipe
-from elr.noise import corrupt
+from elr.named_noise import corrupt
 from elr.plan import Augmentation, MethodConfig, Plan
 from elr.prediction import predict
 from elr.raw import ReadOptions
@@ -198,7 +198,6 @@ def test_training_labels_are_those_of_the_whole_set_without_the_rows_held_out(fi
     assert issues["row"].is_unique
     rows = issues["row"].to_numpy()
     assert numbers(issues["given_label"]) == noisy.labels[rows].tolist()
-    assert issues["id"].tolist() == [f"row {row}" for row in rows]
     assert fitted.results["noise_rate_realized"] == pytest.approx(
         (noisy.labels[rows] != np.array(clean)[rows]).mean(), abs=1e-12
     )
@@ -451,7 +450,7 @@ def test_a_holdout_of_everything_leaves_nothing_behind(data, tmp_path):
 
 
 def test_the_data_are_not_there(tmp_path):
-    with pytest.raises(DataError, match=r"no such folder: .*absent; expected a folder with train"):
+    with pytest.raises(DataError, match=r"no such folder: .*absent; expected the folder of CIFAR-10"):
         run_recipe(SMALL, data=tmp_path / "absent", out=tmp_path / "out", changes=HERE)
     assert not (tmp_path / "out").exists()
 

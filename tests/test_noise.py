@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elr import noise
+from elr.cifar import CIFAR100_CLASSES
 from elr.errors import ArgumentError
+from elr.named_noise import NOISES, corrupt
 from elr.noise import (
     CIFAR10_ASYMMETRIC,
-    NOISES,
     NoisyLabels,
     consecutive_blocks,
-    corrupt,
     corrupt_asymmetric,
     corrupt_asymmetric_authors,
     corrupt_instance_dependent,
@@ -28,6 +28,7 @@ from elr.noise import (
     corrupt_symmetric_authors,
     corrupt_transition,
 )
+from elr.superclasses import CIFAR100_SUPERCLASSES
 from reference import noise_reference as reference
 
 CIFAR = np.repeat(np.arange(10), 5000)
@@ -444,17 +445,49 @@ def test_names_of_the_command_line():
         "symmetric-authors",
         "asymmetric-cifar10",
         "asymmetric-cifar10-authors",
+        "asymmetric-cifar100-superclasses",
+        "asymmetric-cifar100-authors",
         "pairflip",
     }
 
 
 @pytest.mark.parametrize("name", sorted(NOISES))
 def test_corrupt_looks_up_by_name(name):
-    one = corrupt(name, CIFAR[::10], noise_rate=0.3, num_classes=10, seed=2)
-    two = NOISES[name](CIFAR[::10], noise_rate=0.3, num_classes=10, seed=2)
+    classes = 100 if "cifar100" in name else 10
+    labels = np.arange(5000) % classes
+    one = corrupt(name, labels, noise_rate=0.3, num_classes=classes, seed=2)
+    two = NOISES[name](labels, noise_rate=0.3, num_classes=classes, seed=2)
     assert one.name == two.name == name
     np.testing.assert_array_equal(one.labels, two.labels)
-    assert 0.1 < one.noise_rate <= 0.3
+    assert 0.1 < one.noise_rate <= (0.33 if name == "asymmetric-cifar100-authors" else 0.3)
+
+
+def test_asymmetric_noise_on_cifar100_stays_in_real_superclasses_or_in_the_authors_blocks():
+    """apple and mushroom are of one superclass (fruit and vegetables), apple and aquarium fish of one block."""
+    labels = np.arange(20_000) % 100
+    real = corrupt("asymmetric-cifar100-superclasses", labels, noise_rate=0.4, num_classes=100, seed=0)
+    groups = np.array(CIFAR100_SUPERCLASSES)
+    assert (groups[real.labels] == groups[labels]).all()
+    assert real.noise_rate == pytest.approx(0.4)
+    apple, mushroom = CIFAR100_CLASSES.index("apple"), CIFAR100_CLASSES.index("mushroom")
+    assert set(real.labels[labels == apple]) == {apple, mushroom}
+    authors = corrupt("asymmetric-cifar100-authors", labels, noise_rate=0.4, num_classes=100, seed=0)
+    assert (authors.labels // 5 == labels // 5).all()
+    assert set(authors.labels[labels == apple]) == {apple, CIFAR100_CLASSES.index("aquarium_fish")}
+    assert authors.noise_rate == pytest.approx(0.4, abs=0.02)
+
+
+def test_superclasses_are_twenty_of_five():
+    assert np.bincount(CIFAR100_SUPERCLASSES).tolist() == [5] * 20
+    people = [CIFAR100_CLASSES[c] for c, group in enumerate(CIFAR100_SUPERCLASSES) if group == 14]
+    assert people == ["baby", "boy", "girl", "man", "woman"]
+    trees = [CIFAR100_CLASSES[c] for c, group in enumerate(CIFAR100_SUPERCLASSES) if group == 17]
+    assert trees == ["maple_tree", "oak_tree", "palm_tree", "pine_tree", "willow_tree"]
+    vehicles = {CIFAR100_CLASSES[c] for c, group in enumerate(CIFAR100_SUPERCLASSES) if group in (18, 19)}
+    assert vehicles == {
+        *("bicycle", "bus", "motorcycle", "pickup_truck", "train"),
+        *("lawn_mower", "rocket", "streetcar", "tank", "tractor"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -599,7 +632,7 @@ def test_instance_dependent_checks_the_rest_too():
 
 def test_the_same_labels_in_another_process():
     code = (
-        "from elr.noise import corrupt; "
+        "from elr.named_noise import corrupt; "
         "print(corrupt('symmetric', [0, 1, 2] * 9, noise_rate=0.5, num_classes=3, seed=4).labels.tolist())"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -27,7 +27,7 @@ needs_encoder = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
     """The hub never answers, whatever the machine of the test has."""
-    monkeypatch.setattr("elr.pretrained._answers", lambda endpoint: False)
+    monkeypatch.setattr("elr.pretrained.answers", lambda endpoint: False)
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from elr.datasets import HUMAN
-from elr.noise import NOISES
+from elr.named_noise import NOISES
 from elr.plan import Augmentation, MethodConfig
 from elr.recipes import ASYMMETRIC_RATES, RECIPES, SYMMETRIC_RATES
 
-PUBLISHED = {name: recipe for name, recipe in RECIPES.items() if not name.startswith("fast-")}
+PUBLISHED = {name: recipe for name, recipe in RECIPES.items() if name.startswith("cifar")}
 FAST = {name: recipe for name, recipe in RECIPES.items() if name.startswith("fast-")}
 NOISE_NAMES = [
     "clean",
@@ -19,6 +19,8 @@ NOISE_NAMES = [
     *(f"sym{rate}" for rate in (20, 40, 50, 60, 80, 90)),
     *(f"asym{rate}" for rate in (10, 20, 30, 40)),
 ]
+CIFAR10_NAMES = [*NOISE_NAMES, "aggre", "random2", "random3", "worse"]
+CIFAR100_NAMES = [*NOISE_NAMES, *(f"super{rate}" for rate in (10, 20, 30, 40))]
 CROP_AND_FLIP = Augmentation(crop=True, flip=True)
 
 
@@ -42,21 +44,28 @@ def of_method(recipes, method):
 def test_every_noise_with_every_method_under_its_name():
     methods = {"cifar10": ["elr", "elr-cosine", "elr-plus", "cross-entropy"]}
     methods["fast-cifar10"] = ["elr", "elr-plus", "cross-entropy"]
-    expected = {f"{data}-{noise}-{method}" for data in methods for noise in NOISE_NAMES for method in methods[data]}
-    assert set(RECIPES) == expected
+    expected = {f"{data}-{noise}-{method}" for data in methods for noise in CIFAR10_NAMES for method in methods[data]}
+    expected |= {f"cifar100-{noise}-{method}" for noise in CIFAR100_NAMES for method in methods["cifar10"]}
+    assert {name for name in RECIPES if "cifar" in name} == expected
     assert all(recipe.name == name for name, recipe in RECIPES.items())
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [name for name in RECIPES if "cifar" in name])
 def test_the_name_says_the_noise(name):
-    noise, short = RECIPES[name].noise, name.removeprefix("fast-").split("-")[1]
+    noise, (data, short) = RECIPES[name].noise, name.removeprefix("fast-").split("-")[:2]
+    assert RECIPES[name].data == data
+    human = {
+        "human": "random_label1" if data == "cifar10" else "noisy_label",
+        **{"aggre": "aggre_label", "random2": "random_label2", "random3": "random_label3", "worse": "worse_label"},
+    }
     if short == "clean":
         assert noise is None
-    elif short == "human":
-        assert noise == (HUMAN, "random_label1")
+    elif short in human:
+        assert noise == (HUMAN, human[short])
     else:
-        kind, percent = re.fullmatch(r"(sym|asym)(\d+)", short).groups()
-        assert noise[0] == {"sym": "symmetric-authors", "asym": "asymmetric-cifar10-authors"}[kind]
+        kind, percent = re.fullmatch(r"(sym|asym|super)(\d+)", short).groups()
+        names = {"sym": "symmetric-authors", "asym": f"asymmetric-{data}-authors"}
+        assert noise[0] == (names | {"super": "asymmetric-cifar100-superclasses"})[kind]
         assert noise[0] in NOISES
         assert noise[1] == pytest.approx(int(percent) / 100)
 
@@ -78,7 +87,7 @@ def test_the_rates_are_those_of_the_tables():
 )
 def test_network_and_loop_are_the_papers(method, network, epochs, weight_decay):
     recipes = of_method(PUBLISHED, method)
-    assert len(recipes) == len(NOISE_NAMES)
+    assert len(recipes) == len(CIFAR10_NAMES)
     for recipe in recipes:
         training = recipe.training
         assert recipe.network == network
@@ -183,3 +192,73 @@ def test_a_published_recipe_stands_beside_its_table():
         for recipe in of_method(PUBLISHED, method):
             published = recipe.name.split("-")[1] in noises.split()
             assert recipe.source.endswith(table if published else "no published number")
+
+
+# CIFAR-100
+
+
+@pytest.mark.parametrize(
+    ("method", "epochs", "steps"),
+    [
+        ("elr", 150, {0: 0.02, 79: 0.02, 80: 2e-4, 119: 2e-4, 120: 2e-6}),
+        ("elr-cosine", 150, {0: 0.02, 5: 0.0105, 10: 0.02}),
+        ("elr-plus", 250, {0: 0.02, 199: 0.02, 200: 0.002}),
+        ("cross-entropy", 150, {0: 0.02, 80: 2e-4, 120: 2e-6}),
+    ],
+)
+def test_cifar100_has_its_own_schedule(method, epochs, steps):
+    recipes = [RECIPES[f"cifar100-{noise}-{method}"] for noise in CIFAR100_NAMES]
+    [training] = {recipe.training for recipe in recipes}
+    assert (training.epochs, training.batch_size) == (epochs, 128)
+    found = rates_by_epoch(training)
+    assert [found[epoch] for epoch in steps] == pytest.approx(list(steps.values()))
+
+
+def test_cifar100_has_one_beta_and_lam_and_its_elr_plus_refines():
+    for name, recipe in RECIPES.items():
+        if name.startswith("cifar100-") and recipe.method.name == "elr":
+            assert (recipe.method.beta, recipe.method.lam) == (0.9, 7.0)
+            plus = name.endswith("elr-plus")
+            assert (recipe.method.refine_labels, recipe.method.lam_ramp) == ((True, 40_000) if plus else (False, 0))
+            assert recipe.method.networks == (2 if plus else 1)
+
+
+# Data that are noisy by themselves
+
+
+def test_clothing1m_is_the_papers():
+    recipe = RECIPES["clothing1m-elr"]
+    training = recipe.training
+    assert (recipe.network, recipe.backbone, recipe.pretrained) == ("timm", "resnet50.tv_in1k", True)
+    assert (recipe.geometry.resize, recipe.geometry.crop) == (256, 224)
+    assert (training.epochs, training.batch_size, training.num_batches) == (10, 64, 2000)
+    assert training.sampling == "balanced"
+    assert (training.learning_rate, training.weight_decay, training.momentum) == (0.001, 1e-3, 0.9)
+    assert [rates_by_epoch(training)[epoch] for epoch in (4, 5)] == pytest.approx([1e-3, 1e-5])
+    assert (recipe.method.lam, recipe.method.beta, recipe.holdout) == (3.0, 0.7, 0.0)
+    plus = RECIPES["clothing1m-elr-plus"]
+    assert (plus.method.networks, plus.method.gamma, plus.method.gamma_ramp, plus.method.mixup) == (2, 0.9999, 0, 1.0)
+    assert (plus.training.epochs, plus.training.learning_rate) == (15, 0.002)
+    assert [rates_by_epoch(plus.training)[epoch] for epoch in (6, 7)] == pytest.approx([2e-3, 2e-4])
+    authors = RECIPES["clothing1m-elr-plus-authors"].training
+    assert authors == replace(plus.training, sampling="balanced_once", num_batches=3000)
+
+
+def test_mini_webvision_is_the_papers():
+    recipe, plus = RECIPES["mini-webvision-elr"], RECIPES["mini-webvision-elr-plus"]
+    assert (recipe.network, recipe.backbone, recipe.pretrained) == ("timm", "inception_resnet_v2", False)
+    assert (recipe.geometry.resize, recipe.geometry.crop) == (256, 227)
+    assert (recipe.training.epochs, recipe.training.batch_size, recipe.training.weight_decay) == (120, 32, 5e-4)
+    assert [rates_by_epoch(recipe.training)[epoch] for epoch in (39, 40, 80)] == pytest.approx([0.02, 2e-4, 2e-6])
+    assert (recipe.test_part, recipe.method.lam, recipe.method.beta) == ("validation", 3.0, 0.7)
+    assert (plus.training.epochs, plus.method.gamma, plus.method.gamma_ramp, plus.method.mixup) == (100, 0.997, 0, 1.0)
+    assert [rates_by_epoch(plus.training)[epoch] for epoch in (49, 50)] == pytest.approx([0.02, 0.002])
+
+
+def test_settings_of_ours_say_so():
+    for name in ("animal10n", "food101n", "red-mini-imagenet", "noisyner", "allenoise"):
+        for method in ("elr", "cross-entropy"):
+            recipe = RECIPES[f"{name}-{method}"]
+            assert recipe.data == name
+            assert "not tuned; no published number" in recipe.source
+    assert RECIPES["allenoise-elr"].method.ensembling is False  # no table for 5,692 classes

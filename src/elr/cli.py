@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from elr import review
+from elr import review, sets
 from elr.console import Json, errors, print_json, progress_bar, say, summarize, summarize_run
 from elr.errors import ArgumentError
 
@@ -200,13 +200,18 @@ def run_recipe(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            help="Name of a recipe: [fast-]cifar10-NOISE-METHOD. Without it: the list of them.", show_default=False
+            help="Name of a recipe: [fast-]DATA-NOISE-METHOD, or DATA-METHOD. Without it: the list of them.",
+            show_default=False,
         ),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of CIFAR-10, as Parquet or torchvision's.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of its data set; `elr data check` looks at it.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: ./RECIPE-SEED.")] = None,
     seed: Annotated[int, typer.Option(help="Of noise, split, weights, order and augmentation.")] = 0,
-    labels: Annotated[Path | None, typer.Option(help="CIFAR-10N's file, if not beside the data.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="CIFAR-N's file, if not beside the data.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="File with the weights of a pretrained network.")] = None,
+    ilsvrc12: Annotated[
+        Path | None, typer.Option(help="Folder of ImageNet's validation images, to test mini-WebVision on as well.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     num_examples: Annotated[int | None, typer.Option(help="Only the first rows, to try a recipe.")] = None,
     holdout: Annotated[float | None, typer.Option(help="Share of rows kept apart with their noisy labels.")] = None,
@@ -226,7 +231,10 @@ def run_recipe(
             guess = f"did you mean {', '.join(near)}? " if near else ""
             raise ArgumentError(f"no recipe {recipe!r}: {guess}`elr run` lists all of them")
         if data is None:
-            raise ArgumentError(f"recipe {recipe} needs --data: the folder of CIFAR-10, as Parquet or torchvision's")
+            raise ArgumentError(
+                f"recipe {recipe} needs --data: the folder of {RECIPES[recipe].data}; `elr data about "
+                f"{RECIPES[recipe].data}` says its layout"
+            )
     folder = out or Path(f"{recipe}-{seed}")
     command = _command(folder, added=out is None)
     with errors(as_json, resume_with=command, by_itself=True):
@@ -245,6 +253,8 @@ def run_recipe(
                 out=folder,
                 changes=changes,
                 labels=labels,
+                weights=weights,
+                ilsvrc12=ilsvrc12,
                 command=command,
                 on_progress=lambda progress: show(recipe, progress),
             )
@@ -265,6 +275,7 @@ def _list_recipes(as_json: bool) -> None:
         print(f"{name:<{width}}  {recipe.source}")
 
 
+app.add_typer(sets.app, name="data")
 for command in (review.audit, review.report, review.clean, review.predict):
     app.command()(command)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,17 +15,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elr.errors import ArgumentError, DataError
+from elr.stores import ImageStore, images_per_call
 
 Label = str | int
 _PLACES = 2**16
 
 
 class Examples:
-    """Training or test examples in memory: row i is row i for ever.
+    """Training or test examples, in memory or on disk: row i is row i for ever.
 
     Args:
         inputs: (N, ...) tensor or array (uint8 images (N, channels, H, W), or float features (N, D)), or a SciPy sparse
-            matrix (N, D), of which each batch is made dense.
+            matrix (N, D), of which each batch is made dense, or a store of images on disk.
         labels: (N,) integers, or None for examples to predict.
         label_shares: (N, C) rows that sum to 1, to train on in place of `labels`: the share of the annotators who gave
             each class. Default: none.
@@ -41,12 +42,12 @@ class Examples:
 
     def __init__(
         self,
-        inputs: Tensor | NDArray | sparse.spmatrix | sparse.sparray,
+        inputs: Tensor | NDArray | sparse.spmatrix | sparse.sparray | ImageStore,
         labels: ArrayLike | None,
         *,
         label_shares: ArrayLike | None = None,
     ) -> None:
-        self.inputs = inputs if isinstance(inputs, Tensor) else _as_rows(inputs)
+        self.inputs = inputs if isinstance(inputs, Tensor | ImageStore) else _as_rows(inputs)
         self.labels = None if labels is None else _as_classes(labels)
         if self.labels is not None and self.labels.shape != (len(self),):
             raise ArgumentError(
@@ -60,13 +61,43 @@ class Examples:
 
     def fetch(self, index: Tensor) -> Tensor:
         """The inputs of some rows, (B, ...): images as uint8, features as float32; `index` is (B,) int64 on the CPU."""
-        if isinstance(self.inputs, Tensor):
-            return self.inputs[index]
-        return torch.from_numpy(self.inputs[index.numpy()].toarray())
+        return self.start(index)()
+
+    def start(self, index: Tensor, places: Tensor | None = None) -> Callable[[], Tensor]:
+        """Begin to fetch some rows; the call that it gives waits for them.
+
+        Args:
+            index: see `fetch`.
+            places: (B, 2) in [0, 1], of random crops, for images on disk; see `elr.stores.ImageStore.fetch`.
+        """
+        inputs = self.inputs
+        if isinstance(inputs, ImageStore):
+            return inputs.start(index, places)
+        if isinstance(inputs, Tensor):
+            return lambda: inputs[index]
+        return lambda: torch.from_numpy(inputs[index.numpy()].toarray())
+
+    def order(self, generator: torch.Generator) -> Tensor:
+        """(N,) int64: all rows in a random order; for images on disk one in which reading is fast."""
+        if isinstance(self.inputs, ImageStore):
+            return self.inputs.order(generator)
+        return torch.randperm(len(self), generator=generator)
+
+    @property
+    def at_once(self) -> int:
+        """How many examples to fetch or predict at a time where all are gone through: fewer where images are large."""
+        shape = tuple(self.inputs.shape)
+        return images_per_call(shape[2]) if len(shape) == 4 else images_per_call(0)
 
     def first(self, count: int) -> Examples:
         """The first rows alone, without labels."""
-        return Examples(self.inputs[:count], None)
+        return self.take(torch.arange(min(count, len(self))))
+
+    def take(self, rows: Tensor) -> Examples:
+        """Some rows alone, in that order, without labels; of images on disk none is read."""
+        if isinstance(self.inputs, ImageStore):
+            return Examples(self.inputs.take(rows.numpy()), None)
+        return Examples(self.inputs[rows if isinstance(self.inputs, Tensor) else rows.numpy()], None)
 
 
 def _as_rows(inputs: NDArray | sparse.spmatrix | sparse.sparray) -> Tensor | sparse.csr_array:
@@ -159,6 +190,11 @@ class Transform:
         del draws
         return inputs
 
+    def places(self, draws: Tensor | None) -> Tensor | None:
+        """(B, 2) in [0, 1]: where images on disk are cropped as they are read; None: in the middle."""
+        del draws
+        return None
+
     def views(self, inputs: Tensor) -> list[Tensor]:
         """The network inputs over which a prediction is averaged."""
         return [self(inputs)]
@@ -172,6 +208,7 @@ class ImageTransform(Transform):
         std: (channels,), > 0.
         padding: pixels added on each side before the crop; 4 for 32-pixel images as in the paper; 0: no crop.
         flip: whether to mirror half of the images.
+        window: whether images on disk are cropped at a random place as they are read.
         cutout: side in pixels of a square at a random place that is set to the mean color; 0: none.
         mirror: whether a prediction is averaged over an image and its mirror image.
         flatten: whether to give vectors (B, channels * H * W), for networks that do not take images.
@@ -193,6 +230,7 @@ class ImageTransform(Transform):
         *,
         padding: int = 0,
         flip: bool = False,
+        window: bool = False,
         cutout: int = 0,
         mirror: bool = False,
         flatten: bool = False,
@@ -201,18 +239,27 @@ class ImageTransform(Transform):
         self.std = list(std)
         self.padding = padding
         self.flip = flip
+        self.window = window
         self.cutout = cutout
         self.mirror = mirror
         self.flatten = flatten
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, 3): offsets of the crop in [0, 2 * padding], 1 for a flip; with cutout (count, 5), its place last."""
+        """(count, 3): offsets of the crop in [0, 2 * padding], 1 for a flip.
+
+        With cutout two more, its place; with window two more, last, the place of the crop.
+        """
         offsets = torch.randint(0, 2 * self.padding + 1, (count, 2), generator=generator)
         flips = torch.randint(0, 2, (count, 1), generator=generator)
         draws = [offsets, flips if self.flip else torch.zeros_like(flips)]
         if self.cutout:
             draws.append(torch.randint(0, _PLACES, (count, 2), generator=generator))
+        if self.window:
+            draws.append(torch.randint(0, _PLACES, (count, 2), generator=generator))
         return torch.cat(draws, dim=1)
+
+    def places(self, draws: Tensor | None) -> Tensor | None:
+        return draws[:, -2:] / (_PLACES - 1) if self.window and draws is not None else None
 
     def __call__(self, inputs: Tensor, draws: Tensor | None = None) -> Tensor:
         if draws is not None and (self.padding or self.flip):
@@ -221,7 +268,7 @@ class ImageTransform(Transform):
         scale = 1.0 / (torch.tensor(self.std, device=inputs.device).view(1, -1, 1, 1) * 255.0)
         normalized = (inputs.float() - mean) * scale
         if draws is not None and self.cutout:
-            normalized = normalized.masked_fill(self._square(normalized, draws[:, 3:].to(inputs.device)), 0.0)
+            normalized = normalized.masked_fill(self._square(normalized, draws[:, 3:5].to(inputs.device)), 0.0)
         return normalized.flatten(1) if self.flatten else normalized
 
     def views(self, inputs: Tensor) -> list[Tensor]:
@@ -249,12 +296,13 @@ class ImageTransform(Transform):
         return cropped.view(batch, channels, height, width)
 
 
-def image_statistics(images: Tensor) -> tuple[list[float], list[float]]:
+def image_statistics(images: Tensor | ImageStore) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel of uint8 images (N, channels, H, W), of pixels in [0, 1].
 
-    Taken over at most 10,000 images, evenly spread, so that it costs little memory.
+    Taken over at most 10,000 images, 500 where they are on disk, evenly spread, so that it costs little.
     """
-    sample = images[:: max(1, len(images) // 10_000)].float() / 255.0
+    most = 500 if isinstance(images, ImageStore) else 10_000
+    sample = images[:: max(1, len(images) // most)].float() / 255.0
     return sample.mean(dim=(0, 2, 3)).tolist(), sample.std(dim=(0, 2, 3)).clamp(min=1e-3).tolist()
 
 

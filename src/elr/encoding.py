@@ -20,6 +20,7 @@ from elr.data import Examples, ImageTransform, Label, LabelCoding, Transform, im
 from elr.errors import ArtifactError, DataError
 from elr.pretrained import encoder_probe
 from elr.raw import FEATURES, IMAGES, TABLE, TEXT, RawData, ReadOptions
+from elr.stores import ImageStore
 from elr.tables import column_kinds, plain_columns, table_preprocessing
 from elr.text import fit_text, one_scale
 
@@ -160,20 +161,27 @@ class Encoder:
             )
         return rows
 
-    def _fitting_images(self, images: Tensor, name: str) -> Tensor:
+    def _fitting_images(self, images: Tensor | ImageStore, name: str) -> Tensor | ImageStore:
         """The images with the channels of training: gray from color by the mean, color from gray by repeating."""
         expected = self.image_format
         if expected is None or images.shape[2:] != (expected.height, expected.width):
             size = (expected.height, expected.width) if expected else None
             raise DataError(f"{name} has images of {tuple(images.shape[2:])} pixels, training had {size}: resize them")
-        if images.shape[1] == expected.channels:
+        if images.shape[1] == expected.channels or isinstance(images, ImageStore):
             return images
         if expected.channels == 1:
             return images.float().mean(dim=1, keepdim=True).round().to(torch.uint8)
         return images.expand(-1, expected.channels, -1, -1)
 
     def transform(
-        self, *, crop: bool = False, flip: bool = False, cutout: int = 0, mirror: bool = False, flatten: bool = False
+        self,
+        *,
+        crop: bool = False,
+        window: bool = False,
+        flip: bool = False,
+        cutout: int = 0,
+        mirror: bool = False,
+        flatten: bool = False,
     ) -> Transform:
         """From stored rows to network inputs; the settings are for images, see `ImageTransform`."""
         if self.image_format is None:
@@ -182,6 +190,7 @@ class Encoder:
             self.image_format.mean,
             self.image_format.std,
             padding=max(1, self.image_format.height // 8) if crop else 0,  # 4 of 32 pixels, as in the paper
+            window=window,
             flip=flip,
             cutout=cutout,
             mirror=mirror,

@@ -7,17 +7,25 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from elr.data import Label, LabelCoding
-from elr.datasets import CIFAR10_CLASSES, HUMAN, human_labels, load_cifar10
+from elr.catalog import make_loader
+from elr.cifar import CIFAR
+from elr.data import LabelCoding
+from elr.datasets import HUMAN, as_raw
 from elr.devices import is_main_process
-from elr.errors import ArgumentError
+from elr.errors import ArgumentError, DataError
+from elr.images import printable
+from elr.networks import NetworkSpec
 from elr.page import write_report
 from elr.plan import Augmentation, MethodConfig, Plan, network_for
-from elr.raw import RawData, ReadOptions
+from elr.pretrained import Backbone, load_backbone
+from elr.published import TEST, TRAIN, VALIDATION
+from elr.raw import ReadOptions
 from elr.runs import Fitted, run_task
 from elr.settings import TrainingConfig
+from elr.stores import Geometry
 from elr.tasks import Task, make_task
 from elr.training import Progress
+from elr.webvision import ILSVRC12
 
 CROSS_ENTROPY = MethodConfig(name="cross_entropy")
 
@@ -29,8 +37,14 @@ class Recipe:
     Args:
         name: what `elr run` calls it.
         source: where its settings are from, and which published number it stands beside.
-        noise: (name in `elr.noise.NOISES`, rate); ("human", label set) for CIFAR-10N; None for the labels as they are.
+        data: a name in `elr.catalog.LOADERS`.
+        noise: (name in `elr.named_noise.NOISES`, rate); ("human", label set) for CIFAR-10N and CIFAR-100N; None for the
+            labels as they are.
         network: a name in `elr.networks.NETWORKS`.
+        backbone: name of the model of timm, for network "timm".
+        pretrained: whether it begins with weights trained on other data.
+        geometry: what images on disk are brought to.
+        test_part: the part of the data to test on.
         method: what a training step is.
         training: the loop.
         augmentation: of the images.
@@ -51,17 +65,27 @@ class Recipe:
     whiten: bool = False
     holdout: float = 0.0
     probe_period: int = 1
+    data: str = "cifar10"
+    backbone: str | None = None
+    pretrained: bool = False
+    geometry: Geometry | None = None
+    test_part: str = TEST
 
     def plan(self, task: Task) -> Plan:
         """The same for a network of the data's shape, and batches no larger than the data."""
         return Plan(
             method=self.method,
-            network=network_for(task, self.network, widths=self.widths),
+            network=self._network(task),
             training=replace(self.training, batch_size=min(self.training.batch_size, len(task.examples))),
             augmentation=self.augmentation,
             whiten=self.whiten,
             probe_period=self.probe_period,
         )
+
+    def _network(self, task: Task) -> NetworkSpec:
+        if self.backbone is None:
+            return network_for(task, self.network, widths=self.widths)
+        return NetworkSpec(self.network, task.encoder.num_classes, backbone=self.backbone)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +136,8 @@ def run_recipe(
     out: str | Path,
     changes: Changes | None = None,
     labels: str | Path | None = None,
+    weights: str | Path | None = None,
+    ilsvrc12: str | Path | None = None,
     command: str = "",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Fitted:
@@ -119,21 +145,27 @@ def run_recipe(
 
     Args:
         recipe: one of `elr.recipes.RECIPES`, or your own.
-        data: where CIFAR-10 lies; see `elr.datasets.load_cifar10`.
+        data: the folder of its data set; see `elr.catalog`.
         out: folder of the run.
         changes: seed, length and the like.
-        labels: CIFAR-10N's file of human labels; default: CIFAR-10_human.pt beside the images.
+        labels: file of human labels; default: beside the images.
+        weights: file with the weights of a pretrained backbone; default: see `elr.pretrained.load_backbone`.
+        ilsvrc12: folder of the ImageNet validation images, to test mini-WebVision's networks on as well.
         command: the command that repeats the run.
         on_progress: called after every batch.
 
     Raises:
+        ArgumentError: weights or ILSVRC12 for a recipe that has no use for them.
         DataError: the data are not there, or not whole.
         CheckpointError: `out` holds a run of another recipe or with other changes.
         ELRError: see `run_task`.
     """
     changes = changes or Changes()
     recipe = changes.apply(recipe)
-    task = _task(recipe, changes, Path(data), None if labels is None else Path(labels))
+    backbone = _backbone(recipe, weights)
+    task = _task(recipe, changes, Path(data), None if labels is None else Path(labels), backbone)
+    if ilsvrc12 is not None:
+        task = _with_ilsvrc12(task, recipe, changes, Path(ilsvrc12))
     config = {"recipe": recipe.name, **asdict(changes)}
     fitted = run_task(
         task,
@@ -149,32 +181,53 @@ def run_recipe(
     return fitted
 
 
-def _task(recipe: Recipe, changes: Changes, data: Path, labels: Path | None) -> Task:
-    train, test = load_cifar10(data)
+def _backbone(recipe: Recipe, weights: str | Path | None) -> Backbone | None:
+    if recipe.pretrained and recipe.backbone is not None:
+        return load_backbone(recipe.backbone, weights=weights)
+    if weights is not None:
+        raise ArgumentError(f"weights are named, and recipe {recipe.name} begins with random ones: leave them out")
+    return None
+
+
+def _task(recipe: Recipe, changes: Changes, data: Path, labels: Path | None, backbone: Backbone | None) -> Task:
     noise = recipe.noise
-    if noise is not None and noise[0] == HUMAN:
-        train = replace(train, clean_labels=train.labels, labels=human_labels(labels or data, str(noise[1]), train))
+    human = str(noise[1]) if noise is not None and noise[0] == HUMAN else None
+    loader = make_loader(recipe.data)
+    if human is not None and isinstance(loader, CIFAR):
+        loader = CIFAR(loader.num_classes, human=human, labels=labels)
+    elif labels is not None:
+        raise ArgumentError(f"labels are named, and recipe {recipe.name} has no use for human labels: leave them out")
+    opened = loader.open(data)
+    if recipe.test_part not in opened.parts:
+        raise DataError(
+            f"{printable(data)} has no {recipe.test_part} images to test on: it has {', '.join(opened.parts)}; "
+            f"`elr data check {recipe.data}` says what is missing"
+        )
+    train, test = (
+        replace(as_raw(opened.parts[part], opened.class_names, geometry=recipe.geometry), pretrained=backbone)
+        for part in (TRAIN, recipe.test_part)
+    )
     if changes.num_examples is not None:
         train, test = train.head(changes.num_examples), test.head(changes.num_examples)
-    train, test = _named(train), _named(test)
-    artificial = None if noise is None or noise[0] == HUMAN else (noise[0], float(noise[1]))
+    artificial = None if noise is None or human is not None else (noise[0], float(noise[1]))
     return make_task(
-        train,
+        replace(train, remarks=opened.remarks),
         test,
         options=ReadOptions(),  # what is predicted later needs no labels
-        source=str(data) if artificial or noise is None else f"{data}, {noise[1]}",
+        source=str(data) if human is None else f"{data}, {human}",
         test_source=str(data),
         noise=artificial,
         seed=changes.seed,
         holdout=recipe.holdout,
-        coding=LabelCoding(class_names=CIFAR10_CLASSES),
+        coding=LabelCoding(class_names=opened.class_names),
     )
 
 
-def _named(raw: RawData) -> RawData:
-    """The same with the names of the classes for their numbers."""
-
-    def names(labels: list[Label] | None) -> list[Label] | None:
-        return None if labels is None else [CIFAR10_CLASSES[int(label)] for label in labels]
-
-    return replace(raw, labels=names(raw.labels), clean_labels=names(raw.clean_labels))
+def _with_ilsvrc12(task: Task, recipe: Recipe, changes: Changes, folder: Path) -> Task:
+    """The same with the ImageNet validation images of mini-WebVision's classes to test on as well."""
+    if recipe.data != "mini-webvision":
+        raise ArgumentError(f"ILSVRC12 is named, and recipe {recipe.name} does not have its classes: leave it out")
+    opened = ILSVRC12(num_classes=task.encoder.num_classes).open(folder)
+    raw = as_raw(opened.parts[VALIDATION], task.encoder.coding.class_names, geometry=recipe.geometry)
+    raw = raw if changes.num_examples is None else raw.head(changes.num_examples)
+    return replace(task, others={"ilsvrc12": task.encoder.encode(raw, name=str(folder))})

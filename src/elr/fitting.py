@@ -73,7 +73,7 @@ def fit(
         options: how to read the data.
         config: how to train.
         test: data whose labels are trusted; measured at the end, never used.
-        noise: (name in `elr.noise.NOISES`, rate): for experiments on clean labels, corrupt them first.
+        noise: (name in `elr.named_noise.NOISES`, rate): for experiments on clean labels, corrupt them first.
         compare: also train plain cross entropy, into the subfolder cross_entropy. Default: only for the digits.
         tune: first choose lam, beta, learning rate and epochs, those of them that config leaves open (None), in so many
             trials on held-out given labels: see `elr.tuning.tune`. Cross entropy is compared with the same learning

@@ -10,7 +10,7 @@ for one version on one machine: keep the labels, not only the seed, where they m
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from types import MappingProxyType
@@ -275,40 +275,6 @@ def corrupt_instance_dependent(
             probs = _flip_probs(flat[batch], weights, flip_rates[batch], c)
             noisy[batch] = (_cumulative(probs) <= uniforms[batch, None]).sum(axis=1)
     return NoisyLabels(noisy, clean, num_classes, "instance-dependent")
-
-
-def _on_cifar10(asymmetric: Callable[..., NoisyLabels], name: str) -> Callable[..., NoisyLabels]:
-    def corrupt_cifar10(labels: ArrayLike, *, noise_rate: float, num_classes: int, seed: Seed) -> NoisyLabels:
-        if num_classes != 10:
-            raise ArgumentError(f"num_classes is {num_classes!r}; {name} expects 10; see corrupt_asymmetric for others")
-        noisy = asymmetric(labels, noise_rate=noise_rate, num_classes=10, mapping=CIFAR10_ASYMMETRIC, seed=seed)
-        return replace(noisy, name=name)
-
-    return corrupt_cifar10
-
-
-# Names of the command line; each takes (labels, *, noise_rate, num_classes, seed).
-NOISES: dict[str, Callable[..., NoisyLabels]] = {
-    "symmetric": corrupt_symmetric,
-    "symmetric-authors": corrupt_symmetric_authors,
-    "asymmetric-cifar10": _on_cifar10(corrupt_asymmetric, "asymmetric-cifar10"),
-    "asymmetric-cifar10-authors": _on_cifar10(corrupt_asymmetric_authors, "asymmetric-cifar10-authors"),
-    "pairflip": corrupt_pairflip,
-}
-
-
-def corrupt(name: str, labels: ArrayLike, *, noise_rate: float, num_classes: int, seed: Seed) -> NoisyLabels:
-    """Corrupt labels by the recipe that `NOISES` lists under `name`.
-
-    Args: as in `corrupt_symmetric`, and name, a key of `NOISES`; the two of CIFAR-10 need num_classes = 10.
-    Returns: NoisyLabels whose `name` is `name`. Raises: ArgumentError when the name is unknown, and as the recipe does.
-    Example:
-        >>> corrupt("pairflip", [0, 0, 1, 1], noise_rate=0.5, num_classes=2, seed=0).noise_rate
-        0.5
-    """
-    if name not in NOISES:
-        raise ArgumentError(f"noise {name!r} is unknown; expected one of {', '.join(NOISES)}; pass one of these")
-    return NOISES[name](labels, noise_rate=noise_rate, num_classes=num_classes, seed=seed)
 
 
 def _flip_rates(rate: float, uniforms: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -24,6 +24,7 @@ from elr.networks import FastConvNet, NetworkSpec
 from elr.pretrained import load_body
 from elr.raw import IMAGES, TEXT
 from elr.settings import TrainingConfig
+from elr.stores import ImageStore
 from elr.tasks import Task
 from elr.training import Training
 
@@ -119,7 +120,8 @@ class Augmentation:
     """What training does to images, and prediction.
 
     Args:
-        crop: whether to shift each image at random by up to an eighth of its side.
+        crop: whether to shift each image at random by up to an eighth of its side; images on disk are cropped at a
+            random place instead.
         flip: whether to mirror half of the images.
         cutout: side in pixels of a square that is blanked in each image; 0: none.
         mirror: whether predictions are averaged over each image and its mirror image.
@@ -134,10 +136,15 @@ class Augmentation:
         if self.cutout < 0:
             raise ArgumentError(f"cutout is {self.cutout}: expected the side of a square in pixels, or 0 for none")
 
-    def transform(self, encoder: Encoder, *, flatten: bool) -> Transform:
-        """From stored rows to network inputs."""
+    def transform(self, encoder: Encoder, *, flatten: bool, on_disk: bool = False) -> Transform:
+        """From stored rows to network inputs; images on disk are larger than a crop, and cropped as they are read."""
         return encoder.transform(
-            crop=self.crop, flip=self.flip, cutout=self.cutout, mirror=self.mirror, flatten=flatten
+            crop=self.crop and not on_disk,
+            window=self.crop and on_disk,
+            flip=self.flip,
+            cutout=self.cutout,
+            mirror=self.mirror,
+            flatten=flatten,
         )
 
 
@@ -196,7 +203,11 @@ class Plan:
         """The training that the plan stands for."""
         labels = task.examples.labels
         assert labels is not None, "a task always has labels"
-        transform = self.augmentation.transform(task.encoder, flatten=not self.network.takes_images)
+        transform = self.augmentation.transform(
+            task.encoder,
+            flatten=not self.network.takes_images,
+            on_disk=isinstance(task.examples.inputs, ImageStore),
+        )
         networks = self.networks()
         if task.raw.pretrained is not None and self.network.backbone is not None:
             for network in networks:

@@ -214,14 +214,15 @@ def _offline_without_hub() -> Iterator[None]:
     """Where the hub does not answer, only its cache is looked into: its library would try for a minute otherwise."""
     constants: Any = import_module("huggingface_hub.constants")
     before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = before or not _answers(constants.ENDPOINT)
+    constants.HF_HUB_OFFLINE = before or not answers(constants.ENDPOINT)
     try:
         yield
     finally:
         constants.HF_HUB_OFFLINE = before
 
 
-def _answers(endpoint: str) -> bool:
+def answers(endpoint: str) -> bool:
+    """Whether a server can be reached within three seconds; behind a proxy it is taken to be."""
     if getproxies():
         return True  # it is the proxy that would answer, and it has its own rules
     address = urlsplit(endpoint)

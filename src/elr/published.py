@@ -21,7 +21,7 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 _SAMPLED = 16  # images of a part that `check` opens
 _NAMED = 5  # files that a finding names
-_PLACES = 3  # where a file may lie, that a finding names
+_PLACES = 4  # where a file may lie, that a finding names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +133,10 @@ class Loader(ABC):
 
     about: About
 
+    def home(self, root: Path) -> Path:
+        """The folder to look in, where `root` may be a folder inside it."""
+        return root
+
     @abstractmethod
     def open(self, root: Path) -> PublishedSet:
         """Open what lies there, reading lists and labels but no images.
@@ -140,6 +144,16 @@ class Loader(ABC):
         Raises:
             DataError: something is missing, damaged, or not what was published; it says what and what to do.
         """
+
+    def download(self, root: Path) -> Path:
+        """Fetch the data set into a folder, if that may be done without asking, and say where it is then.
+
+        Raises:
+            ArgumentError: it may not, or elr cannot; it says where to ask.
+            DataError: no network, or not what was published.
+        """
+        del root
+        raise ArgumentError(f"{self.about.title} cannot be fetched by elr: get it from {self.about.source}")
 
 
 def content(path: Path) -> bytes:
@@ -250,7 +264,7 @@ def check(loader: Loader, root: str | Path, *, sample: int = _SAMPLED) -> Check:
     about, root = loader.about, Path(root)
     findings: list[Finding] = []
     try:
-        found, missing = locate(about, root)
+        found, missing = locate(about, loader.home(root))
         findings += [
             Finding(level=OK, text=f"{file.what}: {printable(found[file.role])}")
             for file in about.files
@@ -340,6 +354,6 @@ def _opened(name: str, images: ImageStore, sample: int) -> Finding:
         except DataError as error:
             unreadable.append(str(error))
     if unreadable:
-        text = f"{name}: {len(unreadable)} of {len(rows)} sampled images cannot be used; the first: {unreadable[0]}"
+        text = f"{name}: {len(unreadable)} of {len(rows)} sampled images: {unreadable[0]}"
         return Finding(level=PROBLEM, text=text)
     return Finding(level=OK, text=f"{name}: {len(rows)} images opened, spread over all of them")

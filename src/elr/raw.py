@@ -15,6 +15,7 @@ from elr.annotations import Annotations
 from elr.data import Label
 from elr.errors import ArgumentError
 from elr.pretrained import Backbone
+from elr.stores import ImageStore
 
 NO_BACKBONE = "none"
 TABLE, IMAGES, FEATURES, TEXT = "table", "images", "features", "text"
@@ -125,7 +126,8 @@ class RawData:
         kind: "table", "images", "features" or "text".
         rows: (M,) int64, row of each example in the source (in order of file names for folders).
         table: for "table", the columns to learn from; for "text", that of the texts.
-        images: for "images", (M, channels, H, W) uint8; to look at only where there are features.
+        images: for "images", (M, channels, H, W) uint8, or a store of them on disk; to look at only where there are
+            features.
         features: for "features", (M, D) float32; for "text" and "images" what a pretrained network makes of them.
         image_size: side to which images were brought, before they became features.
         pretrained: the backbone, if images have one.
@@ -140,7 +142,7 @@ class RawData:
     kind: str
     rows: NDArray[np.int64]
     table: pd.DataFrame | None = None
-    images: Tensor | None = None
+    images: Tensor | ImageStore | None = None
     features: NDArray[np.float32] | None = None
     image_size: int | None = None
     pretrained: Backbone | None = None
@@ -177,10 +179,16 @@ class RawData:
             self,
             rows=self.rows[rows],
             table=None if self.table is None else self.table.iloc[rows],
-            images=None if self.images is None else self.images[torch.from_numpy(rows)],
+            images=_taken(self.images, rows),
             features=None if self.features is None else self.features[rows],
             labels=chosen(self.labels),
             annotations=None if self.annotations is None else self.annotations.take(rows),
             clean_labels=chosen(self.clean_labels),
             ids=chosen(self.ids),
         )
+
+
+def _taken(images: Tensor | ImageStore | None, rows: NDArray[np.int64]) -> Tensor | ImageStore | None:
+    if isinstance(images, ImageStore):
+        return images.take(rows)
+    return None if images is None else images[torch.from_numpy(rows)]

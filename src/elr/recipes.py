@@ -11,12 +11,14 @@ from dataclasses import replace
 from elr.datasets import HUMAN
 from elr.experiment import CROSS_ENTROPY, Recipe
 from elr.plan import PAPER_GAMMA, PAPER_RAMP, Augmentation, MethodConfig
+from elr.real_recipes import real_recipes
 from elr.settings import TrainingConfig
 
 Noise = tuple[str, float | str] | None
 
 SYMMETRIC_RATES = (0.2, 0.4, 0.5, 0.6, 0.8, 0.9)
 ASYMMETRIC_RATES = (0.1, 0.2, 0.3, 0.4)
+_HUMAN_SETS = {"aggre": "aggre_label", "random2": "random_label2", "random3": "random_label3", "worse": "worse_label"}
 _TABLE_1 = ("sym20", "sym40", "sym60", "sym80", "asym10", "asym20", "asym30", "asym40")
 _TABLE_2 = ("sym20", "sym50", "sym80", "sym90", "asym40")
 _PAPER = "Liu et al., NeurIPS 2020"
@@ -65,6 +67,36 @@ def cifar10_cross_entropy(noise: Noise, name: str) -> Recipe:
     return replace(
         cifar10_elr(noise, name), source=f"{_PAPER}, appendix G, without the regularizer", method=CROSS_ENTROPY
     )
+
+
+def cifar100_elr(noise: Noise, name: str) -> Recipe:
+    """ELR on CIFAR-100 as published: ResNet-34, 150 epochs, steps down at 80 and 120. Table 1, row ELR; appendix G."""
+    recipe = cifar10_elr(noise, name)
+    training = replace(recipe.training, epochs=150, milestones=(80, 120))
+    return replace(recipe, data="cifar100", method=_CIFAR100, training=training)
+
+
+def cifar100_elr_cosine(noise: Noise, name: str) -> Recipe:
+    """ELR on CIFAR-100 with cosine restarts. Table 1, row ELR*; appendix G."""
+    return replace(cifar10_elr_cosine(noise, name), data="cifar100", method=_CIFAR100)
+
+
+def cifar100_elr_plus(noise: Noise, name: str) -> Recipe:
+    """ELR+ on CIFAR-100: 250 epochs, lam ramped up, labels refined. Table 2, row ELR+; appendix F and G."""
+    recipe = cifar10_elr_plus(noise, name)
+    method = replace(recipe.method, lam=_CIFAR100.lam, beta=_CIFAR100.beta, lam_ramp=PAPER_RAMP, refine_labels=True)
+    training = replace(recipe.training, epochs=250, milestones=(200,))
+    return replace(recipe, data="cifar100", method=method, training=training)
+
+
+def cifar100_cross_entropy(noise: Noise, name: str) -> Recipe:
+    """Cross entropy with the network and the loop of `cifar100_elr`."""
+    return replace(
+        cifar100_elr(noise, name), source=f"{_PAPER}, appendix G, without the regularizer", method=CROSS_ENTROPY
+    )
+
+
+_CIFAR100 = MethodConfig(beta=0.9, lam=7.0)  # for symmetric and asymmetric noise alike
 
 
 def _source(name: str, cell: str, noises: tuple[str, ...]) -> str:
@@ -118,35 +150,51 @@ def fast_cifar10_cross_entropy(noise: Noise, name: str) -> Recipe:
     return _fast(noise, name, CROSS_ENTROPY)
 
 
-_PUBLISHED: dict[str, Callable[[Noise, str], Recipe]] = {
-    "elr": cifar10_elr,
-    "elr-cosine": cifar10_elr_cosine,
-    "elr-plus": cifar10_elr_plus,
-    "cross-entropy": cifar10_cross_entropy,
-}
-_FAST: dict[str, Callable[[Noise, str], Recipe]] = {
-    "elr": fast_cifar10_elr,
-    "elr-plus": fast_cifar10_elr_plus,
-    "cross-entropy": fast_cifar10_cross_entropy,
+_METHODS: dict[str, dict[str, Callable[[Noise, str], Recipe]]] = {
+    "cifar10": {
+        "elr": cifar10_elr,
+        "elr-cosine": cifar10_elr_cosine,
+        "elr-plus": cifar10_elr_plus,
+        "cross-entropy": cifar10_cross_entropy,
+    },
+    "cifar100": {
+        "elr": cifar100_elr,
+        "elr-cosine": cifar100_elr_cosine,
+        "elr-plus": cifar100_elr_plus,
+        "cross-entropy": cifar100_cross_entropy,
+    },
+    "fast-cifar10": {
+        "elr": fast_cifar10_elr,
+        "elr-plus": fast_cifar10_elr_plus,
+        "cross-entropy": fast_cifar10_cross_entropy,
+    },
 }
 
 
-def _noises() -> Iterator[tuple[str, Noise]]:
+def _noises(data: str) -> Iterator[tuple[str, Noise]]:
     """Short names and noises: the paper's by the authors' definitions, human labels, and none."""
     yield "clean", None
     for rate in SYMMETRIC_RATES:
         yield f"sym{100 * rate:.0f}", ("symmetric-authors", rate)
     for rate in ASYMMETRIC_RATES:
-        yield f"asym{100 * rate:.0f}", ("asymmetric-cifar10-authors", rate)
+        yield f"asym{100 * rate:.0f}", (f"asymmetric-{data}-authors", rate)
+    if data == "cifar100":
+        for rate in ASYMMETRIC_RATES:
+            yield f"super{100 * rate:.0f}", ("asymmetric-cifar100-superclasses", rate)
+        yield "human", (HUMAN, "noisy_label")
+        return
     yield "human", (HUMAN, "random_label1")
+    for short, label_set in _HUMAN_SETS.items():
+        yield short, (HUMAN, label_set)
 
 
 def _all() -> Iterator[Recipe]:
-    for prefix, methods in (("cifar10", _PUBLISHED), ("fast-cifar10", _FAST)):
-        for short, noise in _noises():
+    for prefix, methods in _METHODS.items():
+        for short, noise in _noises(prefix.removeprefix("fast-")):
             for method, make in methods.items():
                 yield make(noise, f"{prefix}-{short}-{method}")
+    yield from real_recipes()
 
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _all()}
-"""Every recipe by its name: [fast-]cifar10-NOISE-METHOD."""
+"""Every recipe by its name: [fast-]DATA-NOISE-METHOD, or DATA-METHOD where the labels are noisy by themselves."""

@@ -27,6 +27,8 @@ from elr.raw import ReadOptions
 from elr.tasks import Task
 from elr.training import Progress, Training
 
+_MANY_CLASSES = 20
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fitted:
@@ -194,12 +196,28 @@ def _measures(training: Training, task: Task, audit: Audit) -> dict[str, float]:
     measures: dict[str, float] = {}
     for name, accuracies in _accuracies(training, task).items():
         measures |= {f"{name}_last": accuracies[-1], f"{name}_best": max(accuracies)}
+    measures |= _ranked(training, task)
     if task.clean_labels is not None:
         predicted = training.predict(task.examples).argmax(dim=1).numpy()
         memorized = fractions(predicted, audit.given_labels, task.clean_labels)["fraction_memorized_on_wrong"]
         realized = float((audit.given_labels != task.clean_labels).mean())
         measures |= {"fraction_memorized": memorized, "noise_rate_realized": realized}
         measures |= score_suspects(audit, task.clean_labels)
+    return measures
+
+
+def _ranked(training: Training, task: Task) -> dict[str, float]:
+    """Accuracy on further data, and top-5 accuracy where there are enough classes for it to say something."""
+    many = task.encoder.num_classes >= _MANY_CLASSES
+    measures: dict[str, float] = {}
+    for name, part in {"test": task.test if many else None, **task.others}.items():
+        if part is None or part.labels is None:
+            continue
+        found = training.predict(part).topk(5 if many else 1, dim=1).indices == part.labels[:, None]
+        if name != "test":
+            measures[f"{name}_accuracy_last"] = float(found[:, 0].double().mean())
+        if many:
+            measures[f"{name}_top5_accuracy_last"] = float(found.any(dim=1).double().mean())
     return measures
 
 

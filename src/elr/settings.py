@@ -25,6 +25,7 @@ SCHEDULES = ("cosine", "restarts", "multistep", "onecycle", "triangle", "constan
 PEAK = 0.1
 """Share of a generation after which the triangle schedule is at its peak."""
 PRECISIONS = ("auto", "float32", "bfloat16")
+ALL, ANEW, ONCE = "all", "balanced", "balanced_once"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,10 @@ class TrainingConfig:
         milestones: epochs of a generation at which "multistep" decays.
         decay: factor at a milestone. Default 0.01 (same).
         period: epochs between restarts. Default 10 (same).
+        sampling: which rows an epoch trains on: "all"; "balanced": as many of each given label, at random without
+            repetition, drawn anew in each epoch (the paper, for Clothing1M); "balanced_once": drawn once for the run
+            (the authors' code). A class with fewer rows gives all of them. Rows keep their numbers.
+        num_batches: batches in such an epoch, >= 1; for the balanced ones only. The paper has 2000.
         precision: "float32", "bfloat16" (autocast, with channels_last for images), or "auto": bfloat16 where the
             network is convolutional and the device computes it natively.
         device: "auto" (what Accelerate finds) or "cpu".
@@ -70,6 +75,8 @@ class TrainingConfig:
     milestones: tuple[int, ...] = ()
     decay: float = 0.01
     period: int = 10
+    sampling: str = ALL
+    num_batches: int | None = None
     precision: str = "auto"
     device: str = "auto"
     seed: int = 0
@@ -92,6 +99,11 @@ class TrainingConfig:
             "weight_decay": (0 <= self.weight_decay < math.inf, "0 or more"),
             "schedule": (self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}"),
             "period": (self.period >= 1, "at least 1"),
+            "sampling": (self.sampling in (ALL, ANEW, ONCE), f"one of {ALL}, {ANEW}, {ONCE}"),
+            "num_batches": (
+                self.num_batches is None if self.sampling == ALL else (self.num_batches or 0) >= 1,
+                "None where all rows are trained on, at least 1 where a balanced subset is",
+            ),
             "precision": (self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
             "device": (self.device in ("auto", "cpu"), "auto or cpu"),
             "seed": (0 <= self.seed < 2**31, "in [0, 2**31)"),

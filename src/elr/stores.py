@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import io
-import math
 import os
 import warnings
 from abc import ABC, abstractmethod
@@ -28,7 +28,10 @@ from elr.errors import ArgumentError, DataError
 from elr.images import MOST_PIXELS, as_rgb, printable
 
 _CENTER = 0.5
+_AT_ONCE = 1000
+_HASHED_AT_ONCE = 10_000
 _ORIENTATION = 0x0112  # EXIF's tag
+_RGB_MODE = 3  # of torchvision's ImageReadMode
 _NAMES = pa.large_binary()
 _LEADS_OUT = r"(^|/)\.\.(/|$)|^/|\x00"
 
@@ -84,6 +87,19 @@ class ImageStore(ABC):
     def _order(self, rows: NDArray[np.int64], generator: torch.Generator) -> Tensor:
         """A random order of the positions of `rows`, in which reading is fast; by default any order is."""
         return torch.randperm(len(rows), generator=generator)
+
+    def identity(self) -> bytes:
+        """32 bytes that tell these images, by where they lie, and this geometry from others."""
+        rows = range(self._count()) if self._rows is None else self._rows
+        digest = hashlib.sha256(repr((type(self).__name__, self.geometry, len(rows))).encode())
+        self._identify(digest)
+        digest.update(np.ascontiguousarray(rows, dtype=np.int64).data)
+        return digest.digest()
+
+    def _identify(self, digest: hashlib._Hash) -> None:
+        """Tell a hash the names of all images, wherever they lie."""
+        for row in range(self._count()):
+            digest.update(self._name(row).encode() + b"\0")
 
     def __len__(self) -> int:
         return self._count() if self._rows is None else len(self._rows)
@@ -143,8 +159,8 @@ class ImageStore(ABC):
         return self.start(index, places)()
 
     def __getitem__(self, rows: int | slice | Tensor) -> Tensor:
-        if isinstance(rows, int):
-            return self.fetch(torch.tensor([rows]))[0]
+        if isinstance(rows, int | np.integer):
+            return self.fetch(torch.tensor([int(rows)]))[0]
         return self.fetch(torch.arange(len(self))[rows])
 
     def _row(self, position: int) -> int:
@@ -219,17 +235,22 @@ def _pixels(encoded: bytes, resize: int) -> Tensor:
                 "decompression bomb"
             )
         plain = image.format == "JPEG" and image.mode in ("RGB", "L") and image.getexif().get(_ORIENTATION, 1) == 1
-        if plain and min(image.size) < 2 * resize:
-            return _decode_jpeg(encoded)  # faster than Pillow where nothing can be left out
+        if plain and min(image.size) < 2 * resize and (decode := _jpeg_decoder()):
+            return decode(torch.frombuffer(bytearray(encoded), dtype=torch.uint8), _RGB_MODE, False)
         image.draft("RGB", (resize, resize))
         upright = np.array(as_rgb(ImageOps.exif_transpose(image)))
     return torch.from_numpy(upright).permute(2, 0, 1)
 
 
-def _decode_jpeg(encoded: bytes) -> Tensor:
-    from torchvision.io import ImageReadMode, decode_jpeg  # a second that other data need not wait for
+@cache
+def _jpeg_decoder() -> Callable[..., Tensor] | None:
+    """torchvision's operator, faster than Pillow where nothing can be left out; None where it has none.
 
-    return decode_jpeg(torch.frombuffer(bytearray(encoded), dtype=torch.uint8), mode=ImageReadMode.RGB)
+    Its public function warns at each call, since torchvision 0.29, that it will be removed.
+    """
+    import torchvision.io  # noqa: F401 - registers it; a second that other data need not wait for
+
+    return getattr(torch.ops.image, "decode_jpeg", None)
 
 
 class FileImages(ImageStore):
@@ -272,6 +293,10 @@ class FileImages(ImageStore):
     def _name(self, row: int) -> str:
         return printable(os.fsdecode(self._path(row)))
 
+    def _identify(self, digest: hashlib._Hash) -> None:
+        for start in range(0, len(self.names), _HASHED_AT_ONCE):
+            digest.update(b"\0".join(self.names.slice(start, _HASHED_AT_ONCE).to_pylist()) + b"\0")
+
     def _encoded(self, row: int) -> bytes:
         path = self._path(row)
         if not os.path.realpath(path).startswith(self._inside):
@@ -295,11 +320,11 @@ class FileImages(ImageStore):
         return missing
 
 
-def pixels_per_call(side: int, *, most: int = 1000) -> int:
-    """How many images of a side are decoded or predicted at a time: `most` up to 64 pixels, fewer above.
+def images_per_call(side: int) -> int:
+    """How many images of a side are decoded or predicted at a time: 1000 up to 64 pixels, fewer above.
 
     Example:
-        >>> pixels_per_call(32), pixels_per_call(224)
+        >>> images_per_call(32), images_per_call(224)
         (1000, 81)
     """
-    return max(1, min(most, math.floor(most * (64 / side) ** 2)))
+    return max(1, int(_AT_ONCE * min(1.0, (64 / max(side, 1)) ** 2)))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ from elr.data import Examples, LabelCoding
 from elr.encoding import Encoder
 from elr.errors import ArgumentError, DataError
 from elr.images import printable
-from elr.noise import corrupt
+from elr.named_noise import corrupt
 from elr.raw import IMAGES, RawData, ReadOptions
 from elr.reading import Data, read_data
+from elr.stores import ImageStore
 
 _SPLIT_STREAM, _TUNING_STREAM = 1, 2  # so that no split is drawn from the random numbers of the noise
 
@@ -38,6 +40,7 @@ class Task:
         noise: what the labels were corrupted with, as NAME:RATE; None if they are as read.
         test_source: what the test data were read from; None if there are none.
         sha256: of everything above that is encoded: examples, given and clean labels, test data.
+        others: more data with labels known to be right, by name, measured at the end.
     """
 
     raw: RawData
@@ -51,6 +54,7 @@ class Task:
     noise: str | None
     test_source: str | None
     sha256: str
+    others: Mapping[str, Examples] = field(default_factory=dict)
 
     @property
     def probe(self) -> Examples | None:
@@ -59,7 +63,10 @@ class Task:
         if len(parts) < 2:
             return parts[0].first(len(parts[0])) if parts else None
         if not all(isinstance(part.inputs, torch.Tensor) for part in parts):
-            raise ArgumentError("held-out rows of sparse features beside test data are not provided for: leave one out")
+            raise ArgumentError(
+                "held-out rows of sparse features or images on disk beside test data are not provided for: leave one "
+                "out"
+            )
         return Examples(torch.cat([part.inputs for part in parts]), None)  # type: ignore[misc]
 
 
@@ -72,8 +79,8 @@ def read_task(
         data: see `elr.reading.read_data`.
         options: how to read both.
         test: data whose labels are trusted, of the same kind.
-        noise: (name in `elr.noise.NOISES`, rate): for experiments, corrupt the labels first, and keep those read as the
-            clean ones.
+        noise: (name in `elr.named_noise.NOISES`, rate): for experiments, corrupt the labels first, and keep those read
+            as the clean ones.
         seed: of that noise.
 
     Raises:
@@ -201,15 +208,23 @@ def _fingerprint(
     digest = hashlib.sha256()
     for part in (examples, test, validation):
         if part is not None:
-            inputs = part.inputs
-            dense = (
-                [inputs.numpy()] if isinstance(inputs, torch.Tensor) else [inputs.data, inputs.indices, inputs.indptr]
-            )
+            _digest_inputs(part, digest)
             shares = [] if part.label_shares is None else [part.label_shares.numpy()]
-            for array in [*dense, np.empty(0) if part.labels is None else part.labels.numpy(), *shares]:
+            for array in [np.empty(0) if part.labels is None else part.labels.numpy(), *shares]:
                 digest.update(np.ascontiguousarray(array).data)
     digest.update(b"" if clean_labels is None else np.ascontiguousarray(clean_labels).data)
     return digest.hexdigest()
+
+
+def _digest_inputs(part: Examples, digest: hashlib._Hash) -> None:
+    """Images on disk count by name, place and geometry: reading a million of them would take hours."""
+    inputs = part.inputs
+    if isinstance(inputs, ImageStore):
+        digest.update(inputs.identity())
+        return
+    dense = [inputs.numpy()] if isinstance(inputs, torch.Tensor) else [inputs.data, inputs.indices, inputs.indptr]
+    for array in dense:
+        digest.update(np.ascontiguousarray(array).data)
 
 
 def data_name(data: Data) -> str:

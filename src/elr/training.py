@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +31,12 @@ from elr.devices import (
 from elr.diagnostics import Monitor
 from elr.errors import ArgumentError, TrainingError
 from elr.method import Method, View
-from elr.settings import TrainingConfig
+from elr.rows import RowOrder, ahead
+from elr.settings import ALL, TrainingConfig
+from elr.state import Record, State
 from elr.targets import Targets
 
 _PLAIN = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
-
-Record = dict[str, float | int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,30 +58,7 @@ class Progress:
     record: Record
 
 
-_KEPT = ("epoch", "generation", "first", "probe_labels", "probe_epochs")
-
-
-@dataclass
-class _State:
-    """What a checkpoint holds beside networks, targets, optimizer and schedule."""
-
-    monitor: Monitor
-    epoch: int = 0
-    generation: int = 0
-    first: list[dict[str, Any]] = field(default_factory=list)
-    history: list[Record] = field(default_factory=list)
-    probe_labels: list[Tensor] = field(default_factory=list)
-    probe_epochs: list[int] = field(default_factory=list)
-
-    def state_dict(self) -> dict[str, Any]:
-        kept = {name: getattr(self, name) for name in _KEPT}
-        return kept | {"history": json.dumps(self.history), "monitor": self.monitor.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in _KEPT:
-            setattr(self, name, state[name])
-        self.history = json.loads(state["history"])
-        self.monitor.load_state_dict(state["monitor"])
+_AHEAD = 2  # batches that are read while the network works
 
 
 class Training:
@@ -142,16 +118,19 @@ class Training:
         self.probe_period = probe_period
         self.folder = folder
         self.method = method
-        self.state = _State(monitor or Monitor(examples.labels))
+        self.state = State(monitor or Monitor(examples.labels))
         self.earlier_seconds = 0.0
-        self.steps_per_epoch = math.ceil(len(examples) / config.batch_size)
+        self.rows = RowOrder(examples, config)
+        self.steps_per_epoch = self.rows.steps
+        if config.sampling != ALL:
+            self.state.visited = torch.zeros(len(examples), dtype=torch.bool)
         self._prepare()
 
     def _prepare(self) -> None:
         """Hand the method to Accelerate and decide on the precision."""
         self.accelerator = make_accelerator(self.config.device, every_weight_every_step=self.method.passes == 1)
         world = self.accelerator.num_processes
-        if len(self.examples) // self.steps_per_epoch < world:
+        if self.rows.per_epoch // self.steps_per_epoch < world:
             raise ArgumentError(f"a batch of {self.config.batch_size} cannot be shared by {world} processes")
         device = self.accelerator.device
         self.bfloat16 = self.config.precision == "bfloat16" or (
@@ -248,7 +227,7 @@ class Training:
         sums: dict[str, Tensor] = {}
         for number, batch, share in self._all_batches():
             for name, value in self._step(batch, share, number).items():
-                weighted = value * (len(batch.index) / len(self.examples) / self.method.passes)
+                weighted = value * (len(batch.index) / self.rows.per_epoch / self.method.passes)
                 sums[name] = sums[name] + weighted if name in sums else weighted
             if on_progress:
                 done += 1
@@ -262,7 +241,7 @@ class Training:
                 f"(now {self.config.learning_rate})"
             )
         record |= self._measure()
-        record |= {"seconds": seconds, "examples_per_second": len(self.examples) / seconds}
+        record |= {"seconds": seconds, "examples_per_second": self.rows.per_epoch / seconds}
         self.state.history.append(record)
         self.state.epoch += 1
         if self.folder and self.accelerator.is_main_process:
@@ -310,17 +289,19 @@ class Training:
     def _batches(self, number: int = 0) -> Iterator[tuple[Batch, float]]:
         """This rank's batches of a pass, augmented, on the device, each with the weight of its loss."""
         rank, world, device = self.accelerator.process_index, self.accelerator.num_processes, self.accelerator.device
-        key = (self.config.seed, self.state.epoch, 0, *([number] if number else []))
-        generator = torch.Generator().manual_seed(mixed_seed(*key))
-        order = torch.randperm(len(self.examples), generator=generator)
-        for rows in order.tensor_split(self.steps_per_epoch):
+        batches, generator = self.rows.batches(self.state.epoch, number)
+
+        def begin(rows: Tensor) -> tuple[Tensor, Tensor | None, Callable[[], Tensor], float]:
             draws = self.transform.draw(len(rows), generator)
-            mine = rows[rank::world]
-            inputs = self.transform(
-                self.examples.fetch(mine).to(device, non_blocking=True), None if draws is None else draws[rank::world]
-            )
-            batch = Batch(mine.to(device), self._layout(inputs), self.given[mine].to(device))
-            yield batch, len(mine) * world / len(rows)
+            mine, my_draws = rows[rank::world], None if draws is None else draws[rank::world]
+            fetched = self.examples.start(mine, self.transform.places(my_draws))
+            if self.state.visited is not None:
+                self.state.visited[rows] = True
+            return mine, my_draws, fetched, len(mine) * world / len(rows)
+
+        for mine, draws, fetched, share in ahead(map(begin, batches), _AHEAD):
+            inputs = self.transform(fetched().to(device, non_blocking=True), draws)
+            yield Batch(mine.to(device), self._layout(inputs), self.given[mine].to(device)), share
 
     def _layout(self, inputs: Tensor) -> Tensor:
         return inputs.contiguous(memory_format=torch.channels_last) if self.channels_last else inputs
@@ -337,15 +318,16 @@ class Training:
             record=self.history[-1] if self.history else {},
         )
 
-    def inputs_in_order(self, examples: Examples, *, batch_size: int = 1000) -> Iterator[tuple[Tensor, Tensor]]:
+    def inputs_in_order(self, examples: Examples) -> Iterator[tuple[Tensor, Tensor]]:
         """Rows (B,) and network inputs (B, ...) of every example, in order, without augmentation."""
-        for rows, stored in self._in_order(examples, batch_size):
+        for rows, stored in self._in_order(examples):
             yield rows, self._layout(self.transform(stored))
 
-    def _in_order(self, examples: Examples, batch_size: int = 1000) -> Iterator[tuple[Tensor, Tensor]]:
+    def _in_order(self, examples: Examples) -> Iterator[tuple[Tensor, Tensor]]:
         """Rows (B,) and stored inputs (B, ...) of every example, in order, on the device."""
-        for rows in torch.arange(len(examples)).split(batch_size):
-            yield rows, examples.fetch(rows).to(self.accelerator.device, non_blocking=True)
+        chunks = torch.arange(len(examples)).split(examples.at_once)
+        for rows, fetched in ahead(((rows, examples.start(rows)) for rows in chunks), _AHEAD):
+            yield rows, fetched().to(self.accelerator.device, non_blocking=True)
 
     @torch.no_grad()
     def predict(self, examples: Examples) -> Tensor:
@@ -363,7 +345,12 @@ class Training:
     def pred_probs(self) -> Tensor:
         """(N, C) probabilities for the training rows: what training gathered, or else the network's present outputs."""
         gathered = self._gathered()
-        return self.predict(self.examples) if gathered is None else gathered
+        if gathered is None:
+            return self.predict(self.examples)
+        if self.state.visited is not None and not self.state.visited.all():
+            unseen = torch.nonzero(~self.state.visited).flatten()  # of these nothing was gathered
+            gathered[unseen] = self.predict(self.examples.take(unseen))
+        return gathered
 
     @torch.no_grad()
     def _gathered(self) -> Tensor | None:
