@@ -256,9 +256,9 @@ def test_a_file_that_is_not_needed_leaves_the_set_usable(tmp_path):
 
 def test_of_many_places_some_are_named(tmp_path):
     loader = Made()
-    loader.about = about(file("list", *"abcde"))
+    loader.about = about(file("list", *"abcdef"))
     assert texts(check(loader, tmp_path), PROBLEM) == [
-        "missing: the list; expected a or b or c (or 2 other places); get it from the shop"
+        "missing: the list; expected a or b or c or d (or 2 other places); get it from the shop"
     ]
 
 
@@ -330,8 +330,7 @@ def test_an_unreadable_sample_is_named(tmp_path):
     folder = os.path.realpath(tmp_path / "images")
     report = check(Made(), tmp_path)
     assert texts(report, PROBLEM) == [
-        "train: 1 of 4 sampled images cannot be used; the first: image "
-        f"{folder}/2.png cannot be read (it is empty or no image): get it again"
+        f"train: 1 of 4 sampled images: image {folder}/2.png cannot be read (it is empty or no image): get it again"
     ]
     assert not report.usable
 
@@ -342,7 +341,7 @@ def test_the_sample_is_spread(tmp_path):
         (tmp_path / "images" / f"{row}.png").write_bytes(b"no image")
     loader = Made(about={"examples": {"train": 9}})
     assert "train: 5 images opened, spread over all of them" in texts(check(loader, tmp_path, sample=5), OK)
-    assert texts(check(loader, tmp_path), PROBLEM)[0].startswith("train: 4 of 9 sampled images cannot be used; ")
+    assert texts(check(loader, tmp_path), PROBLEM)[0].startswith("train: 4 of 9 sampled images: image ")
     with pytest.raises(ArgumentError, match="sample is 0: expected at least 1 image"):
         check(loader, tmp_path, sample=0)
 

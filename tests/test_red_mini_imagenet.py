@@ -360,9 +360,9 @@ def test_check_of_an_empty_folder_names_all_that_is_missing(tmp_path):
         "missing: the validation images and their labels; expected split/clean_validation or "
         "mini-imagenet/split/clean_validation or dataset_no_images/mini-imagenet/split/clean_validation",
         "missing: the training images: ID.jpg of the web, n0170432300000001.jpg of mini-ImageNet, in one folder; "
-        "expected all_images/ or images/ or all_images_resampled_84/",
+        "expected all_images/ or images/ or all_images_resampled_84/ or training/red_noise_nl_0.4/",
         "missing: the validation images, all together or a folder for each class number; expected validation/ or "
-        "all_validation/ or validation_all/",
+        "all_validation/ or validation_all/ or validation_original/",
     ]
     assert all("get it from " in text for text in missing)
     assert len(texts(report, WARNING)) == 1
@@ -378,5 +378,5 @@ def test_check_names_images_that_are_absent_or_damaged(tmp_path):
     first, second = texts(check(RedMiniImageNet(), root), PROBLEM)
     assert first.startswith("train: 1 of 5 images are missing, such as ")
     assert first.partition("; ")[0].endswith("/all_images/5922767e5677aef4.jpg")
-    assert second.startswith("validation: 1 of 2 sampled images cannot be used; the first: image ")
+    assert second.startswith("validation: 1 of 2 sampled images: image ")
     assert "ILSVRC2012_val_00000002.jpg cannot be read" in second

@@ -21,7 +21,7 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 _SAMPLED = 16  # images of a part that `check` opens
 _NAMED = 5  # files that a finding names
-_PLACES = 3  # where a file may lie, that a finding names
+_PLACES = 4  # where a file may lie, that a finding names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -354,6 +354,6 @@ def _opened(name: str, images: ImageStore, sample: int) -> Finding:
         except DataError as error:
             unreadable.append(str(error))
     if unreadable:
-        text = f"{name}: {len(unreadable)} of {len(rows)} sampled images cannot be used; the first: {unreadable[0]}"
+        text = f"{name}: {len(unreadable)} of {len(rows)} sampled images: {unreadable[0]}"
         return Finding(level=PROBLEM, text=text)
     return Finding(level=OK, text=f"{name}: {len(rows)} images opened, spread over all of them")
