@@ -1,20 +1,25 @@
 """Recipes for data that are noisy by themselves, run on made trees of the published layouts."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import timm
 import torch
 from PIL import Image
 
+import tiny_cifar
 from elr.artifacts import read_json
 from elr.errors import ArgumentError, DataError
 from elr.experiment import Changes, run_recipe
 from elr.prediction import predict
 from elr.recipes import RECIPES
 from elr.stores import Geometry
+from test_allenoise import make as titles_tree
 from tiny_clothing import write_clothing
 
 SMALL = {"backbone": "resnet10t", "pretrained": False, "geometry": Geometry(resize=36, crop=32)}
@@ -138,3 +143,58 @@ def test_mini_webvision_is_tested_on_itself_and_on_imagenet(webvision, tmp_path)
         assert 0.0 <= results[name] <= 1.0
     assert results["test_top5_accuracy_last"] >= results["test_accuracy_last"]
     assert results["ilsvrc12_top5_accuracy_last"] >= results["ilsvrc12_accuracy_last"] >= 0.0
+
+
+# CIFAR-100, with the networks of the paper on a few small images
+
+
+@pytest.fixture(scope="module")
+def cifar100(tmp_path_factory):
+    root = tmp_path_factory.mktemp("cifar100")
+    labels = [(7 * row) % 100 for row in range(60)]
+    for part, count in (("train", 60), ("test", 10)):
+        rows = [
+            {"bytes": tiny_cifar.encoded(each), "path": None}
+            for each in tiny_cifar.pixels_of(np.array(labels[:count]) % 10, side=16)
+        ]
+        columns = {"img": pa.array(rows, tiny_cifar.RECORD), "fine_label": labels[:count]}
+        pq.write_table(pa.table(columns), root / f"{part}.parquet")
+    human = [(label + (row % 5 == 0)) % 100 for row, label in enumerate(labels)]
+    tiny_cifar.write_human(root / "CIFAR-100_human.pt", human, labels, noisy_label=np.array(human))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("name", "rate"),
+    [
+        ("cifar100-asym40-elr-plus", None),
+        ("cifar100-super20-cross-entropy", None),
+        ("cifar100-human-elr-cosine", 0.2),
+        ("cifar100-clean-elr", None),
+    ],
+)
+def test_an_epoch_of_cifar100(cifar100, tmp_path, name, rate):
+    recipe = RECIPES[name]
+    recipe = replace(recipe, holdout=0.0, training=replace(recipe.training, batch_size=20))
+    fitted = run_recipe(recipe, data=cifar100, out=tmp_path / "out", changes=Changes(epochs=1, device="cpu"))
+    results = fitted.results
+    assert (results["num_examples"], results["num_classes"]) == (60, 100)
+    assert results["test_top5_accuracy_last"] >= results["test_accuracy_last"]
+    if rate is not None:
+        assert results["noise_rate_realized"] == pytest.approx(rate)
+    shutil.rmtree(tmp_path / "out")  # a hundred megabytes of weights
+
+
+# Titles
+
+
+def test_titles_without_a_split_are_measured_on_held_out_rows(tmp_path):
+    rows = [
+        (row, f"a {('red', 'blue')[row % 2]} thing number {row}", row % 2, (row + (row % 10 == 0)) % 2)
+        for row in range(60)
+    ]
+    titles_tree(tmp_path / "data", rows=rows, categories=[(0, "All > Red"), (1, "All > Blue")])
+    fitted = run_recipe(RECIPES["allenoise-elr"], data=tmp_path / "data", out=tmp_path / "out", changes=HERE)
+    assert fitted.results["num_examples"] == 54
+    assert "validation_agreement_last" in fitted.results
+    assert "test_accuracy_last" not in fitted.results

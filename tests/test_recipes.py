@@ -256,7 +256,7 @@ def test_mini_webvision_is_the_papers():
 
 
 def test_settings_of_ours_say_so():
-    for name in ("animal10n", "food101n", "red-mini-imagenet", "noisyner", "allenoise"):
+    for name in ("animal10n", "food101n", "red-mini-imagenet", "allenoise"):
         for method in ("elr", "cross-entropy"):
             recipe = RECIPES[f"{name}-{method}"]
             assert recipe.data == name

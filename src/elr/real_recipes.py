@@ -138,7 +138,6 @@ def real_recipes() -> Iterator[Recipe]:
     yield from _own(small, "red-mini-imagenet", geometry=Geometry(resize=32, crop=32))
     words = replace(small, network="mlp", augmentation=Augmentation(), geometry=None)
     shorter = replace(words.training, epochs=20, batch_size=256, schedule="cosine", milestones=(), learning_rate=0.005)
-    yield from _own(words, "noisyner", training=shorter, test_part=TEST)
     # A table of targets for 5,692 classes would take 11 GB: targets come from the averaged network instead.
     stateless = MethodConfig(ensembling=False, gamma=PAPER_GAMMA, lam_ramp=5_000)
     yield from _own(words, "allenoise", training=shorter, method=stateless, test_part=None, holdout=0.1)
