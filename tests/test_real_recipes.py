@@ -143,6 +143,25 @@ def test_mini_webvision_is_tested_on_itself_and_on_imagenet(webvision, tmp_path)
         assert 0.0 <= results[name] <= 1.0
     assert results["test_top5_accuracy_last"] >= results["test_accuracy_last"]
     assert results["ilsvrc12_top5_accuracy_last"] >= results["ilsvrc12_accuracy_last"] >= 0.0
+    assert read_json(fitted.out / "run.json")["results"] == results
+
+
+def test_a_finished_run_can_be_measured_on_imagenet_later(webvision, tmp_path):
+    """The right answers are what the network itself says: it has them all right."""
+    recipe = small("mini-webvision-cross-entropy")
+    fitted = run_recipe(recipe, data=webvision, out=tmp_path / "out", changes=HERE)
+    assert "ilsvrc12_accuracy_last" not in fitted.results
+    names = [f"ILSVRC2012_val_{row:08}.JPEG" for row in range(2, 12)]
+    write_images(tmp_path / "imagenet", names)
+    found = predict(fitted.out, tmp_path / "imagenet")
+    classes = read_json(fitted.out / "run.json")["encoder"]["class_names"]
+    said = [classes.index(label) for label in found["predicted_label"]]
+    (tmp_path / "imagenet" / "val.txt").write_text("".join(f"{n} {c}\n" for n, c in zip(names, said, strict=True)))
+    again = run_recipe(
+        recipe, data=webvision, out=tmp_path / "out", changes=HERE, ilsvrc12=tmp_path / "imagenet"
+    ).results
+    assert again["ilsvrc12_accuracy_last"] == 1.0
+    assert again["test_accuracy_last"] == fitted.results["test_accuracy_last"]
 
 
 # CIFAR-100, with the networks of the paper on a few small images

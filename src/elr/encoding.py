@@ -35,6 +35,7 @@ class ImageFormat:
         width: in pixels.
         mean: of each channel, of pixels in [0, 1].
         std: of each channel.
+        resize: pixels of the shorter side before the middle square is cut out; None: the largest square is.
     """
 
     channels: int
@@ -42,6 +43,7 @@ class ImageFormat:
     width: int
     mean: list[float]
     std: list[float]
+    resize: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +99,9 @@ class Encoder:
             statistics = image_statistics(raw.images)
             mean, std = (list(raw.pretrained.mean), list(raw.pretrained.std)) if raw.pretrained else statistics
             _, channels, height, width = raw.images.shape
-            image_format = ImageFormat(channels=channels, height=height, width=width, mean=mean, std=std)
+            resize = raw.images.geometry.resize if isinstance(raw.images, ImageStore) else None
+            size = {"channels": channels, "height": height, "width": width, "resize": resize}
+            image_format = ImageFormat(**size, mean=mean, std=std)
             return cls(kind=IMAGES, coding=coding, image_format=image_format, remarks=alike)
         return cls(kind=FEATURES, coding=coding, preprocessing=StandardScaler().fit(raw.features), remarks=alike)
 

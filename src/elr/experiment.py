@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from elr.artifacts import RUN_FILE, write_json
 from elr.catalog import make_loader
 from elr.cifar import CIFAR
 from elr.data import LabelCoding
@@ -17,6 +20,7 @@ from elr.images import printable
 from elr.networks import NetworkSpec
 from elr.page import write_report
 from elr.plan import Augmentation, MethodConfig, Plan, network_for
+from elr.prediction import predict_probs
 from elr.pretrained import Backbone, load_backbone
 from elr.published import TEST, TRAIN, VALIDATION
 from elr.raw import RawData, ReadOptions
@@ -164,8 +168,7 @@ def run_recipe(
     recipe = changes.apply(recipe)
     backbone = _backbone(recipe, weights)
     task = _task(recipe, changes, Path(data), None if labels is None else Path(labels), backbone)
-    if ilsvrc12 is not None:
-        task = _with_ilsvrc12(task, recipe, changes, Path(ilsvrc12))
+    others = None if ilsvrc12 is None else _ilsvrc12(task, recipe, changes, Path(ilsvrc12))
     config = {"recipe": recipe.name, **asdict(changes)}
     fitted = run_task(
         task,
@@ -177,6 +180,8 @@ def run_recipe(
         on_progress=on_progress,
     )
     if is_main_process():
+        if others is not None:
+            fitted = _measured_on(fitted, others, name="ilsvrc12")
         write_report(task, fitted)
     return fitted
 
@@ -224,11 +229,23 @@ def _task(recipe: Recipe, changes: Changes, data: Path, labels: Path | None, bac
     )
 
 
-def _with_ilsvrc12(task: Task, recipe: Recipe, changes: Changes, folder: Path) -> Task:
-    """The same with the ImageNet validation images of mini-WebVision's classes to test on as well."""
+def _ilsvrc12(task: Task, recipe: Recipe, changes: Changes, folder: Path) -> RawData:
+    """The ImageNet validation images of mini-WebVision's classes, by its names."""
     if recipe.data != "mini-webvision":
         raise ArgumentError(f"ILSVRC12 is named, and recipe {recipe.name} does not have its classes: leave it out")
     opened = ILSVRC12(num_classes=task.encoder.num_classes).open(folder)
     raw = as_raw(opened.parts[VALIDATION], task.encoder.coding.class_names, geometry=recipe.geometry)
-    raw = raw if changes.num_examples is None else raw.head(changes.num_examples)
-    return replace(task, others={"ilsvrc12": task.encoder.encode(raw, name=str(folder))})
+    return raw if changes.num_examples is None else raw.head(changes.num_examples)
+
+
+def _measured_on(fitted: Fitted, raw: RawData, *, name: str) -> Fitted:
+    """The same with top-1 and top-5 accuracy on further data among its results, and in its folder."""
+    probs, labels = predict_probs(fitted.out, raw, name=name)
+    found = np.argsort(-probs, axis=1, kind="stable")[:, :5] == labels[:, None]
+    results = fitted.results | {
+        f"{name}_accuracy_last": float(found[:, 0].mean()),
+        f"{name}_top5_accuracy_last": float(found.any(axis=1).mean()),
+    }
+    run = fitted.run | {"results": results}
+    write_json(fitted.out / RUN_FILE, run)
+    return replace(fitted, results=results, run=run)

@@ -197,6 +197,7 @@ def decode_images(
     bounds: tuple[int, int] = (SMALLEST, LARGEST),
     skip_unreadable: bool = False,
     embed: Callable[[Tensor], NDArray[np.float32]] | None = None,
+    decoder: Callable[[Encoded, int], NDArray[np.uint8]] | None = None,
 ) -> DecodedImages:
     """Decode images on all cores, to RGB, cut to a centered square and resized.
 
@@ -211,6 +212,7 @@ def decode_images(
         skip_unreadable: leave unreadable images out instead of raising.
         embed: from images (m, 3, S, S) uint8 to features (m, D), called on some hundred at a time; the images are then
             kept for people to look at only, at most `LARGEST` pixels a side.
+        decoder: from an encoded image and S to (3, S, S) uint8; default: the middle square, resized.
 
     Raises:
         DataError: an image is unreadable (named), or none is readable.
@@ -222,7 +224,9 @@ def decode_images(
 
     def decode(source: tuple[Encoded | None, str]) -> NDArray[np.uint8] | Exception:
         try:
-            return _decode(source[0], size)
+            if source[0] is None:
+                raise ValueError("it has neither bytes nor a path")
+            return (decoder or _decode)(source[0], size)
         except Exception as error:  # decoders fail in many ways on damaged files
             return error
 
@@ -292,9 +296,7 @@ def thumbnail(image: Tensor, *, side: int = 64) -> bytes:
     return min(encoded, key=len)
 
 
-def _decode(source: Encoded | None, size: int) -> NDArray[np.uint8]:
-    if source is None:
-        raise ValueError("it has neither bytes nor a path")
+def _decode(source: Encoded, size: int) -> NDArray[np.uint8]:
     with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
         if image.width * image.height > MOST_PIXELS:
             raise ValueError(

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from elr import artifacts
-from elr.data import Examples, Transform
+from elr.data import Examples
 from elr.encoding import Encoder
-from elr.errors import ArgumentError, ArtifactError, OutputError
+from elr.errors import ArgumentError, ArtifactError, DataError, OutputError
 from elr.plan import Plan
-from elr.raw import NO_BACKBONE, ReadOptions
+from elr.raw import NO_BACKBONE, RawData, ReadOptions
 from elr.reading import Data, read_data
 from elr.tasks import data_name
 
@@ -46,13 +46,7 @@ def predict(folder: str | Path, data: Data, *, encoder: str | None = None) -> pd
     examples = preprocessing.encode(
         raw, name=data_name(data), label_name=options.label_name, with_labels=options.label is not None
     )
-    networks = nn.ModuleList(plan.predictors())
-    try:
-        networks.load_state_dict(artifacts.read_tensors(folder / artifacts.MODEL_FILE))
-    except RuntimeError as error:
-        raise ArtifactError(f"{folder / artifacts.MODEL_FILE} does not fit run.json: {error}") from error
-    transform = plan.augmentation.transform(preprocessing, flatten=not plan.network.takes_images)
-    probs = _predict_probs(networks, examples, transform)
+    probs = _predict_probs(folder, preprocessing, plan, examples)
     columns: dict[str, Any] = {"row": raw.rows}
     if raw.ids is not None:
         columns["id"] = raw.ids
@@ -61,11 +55,34 @@ def predict(folder: str | Path, data: Data, *, encoder: str | None = None) -> pd
     return pd.DataFrame(columns)
 
 
+def predict_probs(folder: Path, raw: RawData, *, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities for data already read, and their labels, from the folder of a run.
+
+    Args:
+        folder: --out of `elr fit` or `elr run`.
+        raw: with labels; of the kind and size that was trained on.
+        name: what messages call it.
+
+    Returns:
+        ((M, C) probabilities, (M,) class numbers).
+
+    Raises:
+        ArtifactError: not the folder of a finished run, or damaged.
+        DataError: data that do not fit the run.
+    """
+    preprocessing, plan, _ = _read_run(folder)
+    examples = preprocessing.encode(raw, name=name)
+    if examples.labels is None:
+        raise DataError(f"{name} has no labels to measure against")
+    return _predict_probs(folder, preprocessing, plan, examples), examples.labels.numpy()
+
+
 def _options(folder: Path, preprocessing: Encoder, options: ReadOptions, encoder: str | None) -> ReadOptions:
     """How to read data as those of training were read; the backbone of a run lies in its folder."""
     if preprocessing.image_format is not None:  # the network has all of the backbone that there is
-        size = preprocessing.image_format.height
-        return replace(options, image_size=size, backbone=NO_BACKBONE, weights=None, fine_tune=None)
+        shown = preprocessing.image_format
+        seen = {"image_size": shown.height, "image_resize": shown.resize}
+        return replace(options, **seen, backbone=NO_BACKBONE, weights=None, fine_tune=None)
     if options.backbone not in (None, NO_BACKBONE):
         return replace(options, weights=str(folder / artifacts.BACKBONE_FILE))
     if encoder is not None and not options.encoder:
@@ -93,11 +110,17 @@ def _read_run(folder: Path) -> tuple[Encoder, Plan, ReadOptions]:
 
 
 @torch.no_grad()
-def _predict_probs(networks: nn.ModuleList, examples: Examples, transform: Transform) -> np.ndarray:
+def _predict_probs(folder: Path, preprocessing: Encoder, plan: Plan, examples: Examples) -> np.ndarray:
     """(M, C) probabilities, averaged over networks and views."""
+    networks = nn.ModuleList(plan.predictors())
+    try:
+        networks.load_state_dict(artifacts.read_tensors(folder / artifacts.MODEL_FILE))
+    except RuntimeError as error:
+        raise ArtifactError(f"{folder / artifacts.MODEL_FILE} does not fit run.json: {error}") from error
+    transform = plan.augmentation.transform(preprocessing, flatten=not plan.network.takes_images)
     networks.eval()
     parts = []
-    for rows in torch.arange(len(examples)).split(1000):
+    for rows in torch.arange(len(examples)).split(examples.at_once):
         views = transform.views(examples.fetch(rows))
         parts.append(torch.stack([network(view).softmax(dim=1) for network in networks for view in views]).mean(dim=0))
     return torch.cat(parts).numpy()

@@ -44,6 +44,8 @@ class ReadOptions:
             where there is an accelerator.
         image_size: side in pixels to which images are brought; default: theirs, at most 64; with a backbone at least
             128 and at most what it was trained on.
+        image_resize: pixels of the shorter side before the middle square of image_size is cut out; default: the largest
+            square is cut out first.
         skip_unreadable: leave unreadable images out instead of stopping.
 
     Raises:
@@ -63,6 +65,7 @@ class ReadOptions:
     weights: str | None = None
     fine_tune: bool | None = None
     image_size: int | None = None
+    image_resize: int | None = None
     skip_unreadable: bool = False
 
     def __post_init__(self) -> None:

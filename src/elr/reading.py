@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from elr.data import Label, as_array
 from elr.errors import ArgumentError, DataError
 from elr.pretrained import DEFAULT_BACKBONE, embed_texts, load_backbone, weights_at_hand
 from elr.raw import FEATURES, IMAGES, NO_BACKBONE, TABLE, TEXT, RawData, ReadOptions
+from elr.stores import Geometry, decode_crop
 from elr.tables import TABLE_SUFFIXES, label_values, read_table, row_names, some
 from elr.text import text_values
 
@@ -264,6 +266,7 @@ def _decoded(
         size=size,
         skip_unreadable=options.skip_unreadable,
         embed=None if backbone is None or fine_tune else backbone.embed,
+        decoder=None if options.image_resize is None else partial(_middle, resize=options.image_resize),
     )
     raw = RawData(
         kind=IMAGES,
@@ -342,6 +345,12 @@ def _named(labels: list[Label] | None, names: list[str] | None, *, place: str, t
 
 def _at(values: Sequence[Any] | None, rows: NDArray[np.int64]) -> list[Any] | None:
     return None if values is None else [values[row] for row in rows]
+
+
+def _middle(source: pictures.Encoded, size: int, *, resize: int) -> NDArray[np.uint8]:
+    """As images on disk are seen in training, but for the random place: see `elr.stores`."""
+    encoded = source if isinstance(source, bytes) else source.read_bytes()
+    return decode_crop(encoded, Geometry(resize=resize, crop=size)).numpy()
 
 
 def _unreadable(decoded: pictures.DecodedImages) -> list[str]:

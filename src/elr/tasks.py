@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +39,6 @@ class Task:
         noise: what the labels were corrupted with, as NAME:RATE; None if they are as read.
         test_source: what the test data were read from; None if there are none.
         sha256: of everything above that is encoded: examples, given and clean labels, test data.
-        others: more data with labels known to be right, by name, measured at the end.
     """
 
     raw: RawData
@@ -54,7 +52,6 @@ class Task:
     noise: str | None
     test_source: str | None
     sha256: str
-    others: Mapping[str, Examples] = field(default_factory=dict)
 
     @property
     def probe(self) -> Examples | None:
