@@ -180,6 +180,18 @@ def test_damaged_tars_are_named(tars):
         assert "train-0001.tar" in str(caught.value)
 
 
+def test_a_damaged_header_behind_odd_ones_does_not_end_a_tar_silently(tmp_path):
+    path = write_tar(tmp_path / "a.tar", [*samples(range(3)), ("00009.png", None), *samples(range(10, 13))])
+    assert len(open_shards(tmp_path).part) == 6
+    content = path.read_bytes()
+    at = content.index(b"00011.png")
+    path.write_bytes(content[:at] + b"x" + content[at + 1 :])
+    with pytest.raises(
+        DataError, match=r"a\.tar cannot be read as a tar \(what should be the header of a file is none\)"
+    ):
+        open_shards(tmp_path)
+
+
 def test_a_damaged_image_is_named_when_it_is_read(tmp_path):
     write_tar(tmp_path / "a.tar", [("1.png", b"no image"), ("1.cls", b"0"), *samples([2])])
     part = open_shards(tmp_path).part

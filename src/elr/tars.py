@@ -31,7 +31,9 @@ def members(shard: Path, content: mmap.mmap) -> tuple[list[Member], int]:
     try:
         found, others = list(_plain_members(content)), 0
     except _OddHeaderError:  # long names, links and the like are left to the standard library
-        found, others = _all_members(shard)
+        found, others = _all_members(shard, content)
+    except _DamagedHeaderError:
+        raise damaged(shard, "what should be the header of a file is none") from None
     if content[-_BLOCK:] != bytes(_BLOCK):
         raise damaged(shard, "it has no end mark: it is cut short")
     for name, offset, size in found:
@@ -47,6 +49,10 @@ def _parsed(name: bytes, offset: int, size: int) -> Member | None:
     return (folder + slash + stem, suffix.decode("latin-1").lower(), offset, size) if stem and dot else None
 
 
+class _DamagedHeaderError(Exception):
+    """A header whose checksum is not its own."""
+
+
 class _OddHeaderError(Exception):
     """A header that is not that of a plain file."""
 
@@ -58,19 +64,18 @@ def _plain_members(content: mmap.mmap) -> Iterator[tuple[bytes, int, int]]:
         header = content[position : position + _BLOCK]
         if header == end:
             return
-        if header[257:262] != b"ustar" or header[156:157] not in (b"0", b"\0") or header[345:346] != b"\0":
+        told = header[148:156].strip(b"\0 ")
+        if not told.isdigit() or int(told, 8) != sum(header) - sum(header[148:156]) + 8 * ord(" "):
+            raise _DamagedHeaderError
+        size = header[124:136].strip(b"\0 ")
+        plain = header[257:262] == b"ustar" and header[156:157] in (b"0", b"\0") and header[345:346] == b"\0"
+        if not plain or not size.isdigit():
             raise _OddHeaderError
-        try:
-            size, told = (int(header[first:last].strip(b"\0 ") or b"x", 8) for first, last in ((124, 136), (148, 156)))
-        except ValueError:
-            raise _OddHeaderError from None
-        if told != sum(header) - sum(header[148:156]) + 8 * ord(" "):
-            raise _OddHeaderError
-        yield header[:100].rstrip(b"\0"), position + _BLOCK, size
-        position += _BLOCK + -(-size // _BLOCK) * _BLOCK
+        yield header[:100].rstrip(b"\0"), position + _BLOCK, int(size, 8)
+        position += _BLOCK + -(-int(size, 8) // _BLOCK) * _BLOCK
 
 
-def _all_members(shard: Path) -> tuple[list[tuple[bytes, int, int]], int]:
+def _all_members(shard: Path, content: mmap.mmap) -> tuple[list[tuple[bytes, int, int]], int]:
     found, others = [], 0
     try:
         with tarfile.open(shard, "r:") as tar:
@@ -80,8 +85,11 @@ def _all_members(shard: Path) -> tuple[list[tuple[bytes, int, int]], int]:
                     found.append((name, member.offset_data, member.size))
                 else:
                     others += 1
+            stopped = tar.offset
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise damaged(shard, str(error)) from error
+    if content[stopped : stopped + _BLOCK].strip(b"\0"):  # the library takes such a place for the end
+        raise damaged(shard, "what should be the header of a file is none")
     return found, others
 
 
