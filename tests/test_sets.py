@@ -1,13 +1,16 @@
 """`elr data` as its users call it, and the catalog behind it."""
 
+import io
 import json
 import re
+import tarfile
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import tiny_cifar
-from elr.catalog import LOADERS, make_loader
+from elr.catalog import LOADERS, loader_for, make_loader
 from elr.cli import app
 from elr.errors import ArgumentError
 from elr.recipes import RECIPES
@@ -74,6 +77,34 @@ def test_human_labels_may_be_named(tmp_path):
     assert run("check", "cifar10n-random1", tmp_path / "images", "--labels", file).exit_code == 0
     with pytest.raises(ArgumentError, match="clothing1m has none apart from its images: leave them out"):
         make_loader("clothing1m", labels=file)
+
+
+@pytest.mark.parametrize("names", [True, False])
+def test_a_set_packed_into_shards_is_opened_as_well(tmp_path, names):
+    """Rows keep the order of the lists; half a dozen lines of the user's own make such shards."""
+    write_clothing(tmp_path / "files")
+    opened = make_loader("clothing1m").open(tmp_path / "files")
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    for part, pattern in (("train", "train"), ("test", "test")):
+        images, labels = opened.parts[part].images, opened.parts[part].labels.tolist()
+        with tarfile.open(packed / f"{pattern}-0.tar", "w") as tar:
+            for row, label in enumerate(labels):
+                for suffix, content in (("jpg", images.encoded(row)), ("cls", str(label).encode())):
+                    member = tarfile.TarInfo(f"{row:06}.{suffix}")
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+    if names:
+        (packed / "classes.txt").write_text("".join(f"{name}\n" for name in opened.class_names))
+    found = run("check", "clothing1m", packed)
+    assert found.exit_code == 0, found.stdout
+    assert "shards of the train images" in found.stdout
+    again = loader_for("clothing1m", packed).open(packed)
+    assert again.class_names == (opened.class_names if names else tuple(map(str, range(14))))
+    assert again.parts["train"].labels.tolist() == opened.parts["train"].labels.tolist()
+    assert torch.equal(again.parts["test"].images[3], opened.parts["test"].images[3])
+    (packed / "classes.txt").write_text("one\ntwo\n" * 20)
+    assert "have 40 classes, Clothing1M has 14" in run("check", "clothing1m", packed).stdout
 
 
 def test_what_may_not_be_fetched_is_said_with_whom_to_ask(tmp_path):

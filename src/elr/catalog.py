@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,12 +12,14 @@ from elr.allenoise import AlleNoise
 from elr.animal10n import Animal10N
 from elr.cifar import CIFAR
 from elr.clothing1m import Clothing1M
-from elr.errors import ArgumentError
+from elr.errors import ArgumentError, DataError
 from elr.food101n import Food101N
 from elr.human import HUMAN_SETS
+from elr.images import printable
 from elr.noisyner import LABEL_SETS, NoisyNER
-from elr.published import Loader
+from elr.published import TEST, TRAIN, VALIDATION, File, Loader, PublishedSet, located
 from elr.red_mini_imagenet import BLUE, LEVELS, RED, RedMiniImageNet
+from elr.shards import open_shards
 from elr.webvision import ILSVRC12, MiniWebVision, WebVision
 
 LOADERS: dict[str, Callable[[], Loader]] = {
@@ -70,3 +73,74 @@ def make_loader(name: str, *, labels: Path | None = None) -> Loader:
     if not isinstance(loader, CIFAR) or loader.human is None:
         raise ArgumentError(f"labels are named, and {name} has none apart from its images: leave them out")
     return CIFAR(loader.num_classes, human=loader.human, labels=labels)
+
+
+_PATTERNS = {TRAIN: "train", VALIDATION: "val", TEST: "test"}
+
+
+class InShards(Loader):
+    """A set of images that someone has packed into shards: train*.tar, val*.tar, test*.tar, or the same as .parquet.
+
+    Labels are class numbers, or names; where they are numbers, classes.txt has the names, a line each, or the numbers
+    are the names. All parts have the classes of the training part. See `elr.shards`.
+
+    Args:
+        loader: of the set itself.
+    """
+
+    def __init__(self, loader: Loader) -> None:
+        parts = ((TRAIN, True), (VALIDATION, False), (TEST, False))
+        self.about = replace(
+            loader.about,
+            files=tuple(
+                File(
+                    role=part,
+                    places=(f"{_PATTERNS[part]}*.tar", f"{_PATTERNS[part]}*.parquet"),
+                    what=f"shards of the {part} images",
+                    source="those who packed the shards",
+                    needed=needed,
+                )
+                for part, needed in parts
+            ),
+        )
+
+    def open(self, root: Path) -> PublishedSet:
+        found = located(self.about, root)
+        names = _class_names(root / "classes.txt")
+        train = open_shards(root, pattern=_PATTERNS[TRAIN], class_names=names)
+        if len(train.class_names) != self.about.num_classes:
+            raise DataError(
+                f"the training shards in {printable(root)} have {len(train.class_names)} classes, {self.about.title} "
+                f"has {self.about.num_classes}: expected all of them, or their names in classes.txt"
+            )
+        parts, remarks = {TRAIN: train.part}, list(train.remarks)
+        for part in (VALIDATION, TEST):
+            if part in found:
+                shards = open_shards(root, pattern=_PATTERNS[part], class_names=train.class_names)
+                parts[part] = shards.part
+                remarks += shards.remarks
+        return PublishedSet(about=self.about, class_names=train.class_names, parts=parts, remarks=remarks)
+
+
+def _class_names(file: Path) -> tuple[str, ...] | None:
+    if not file.is_file():
+        return None
+    return tuple(line.strip() for line in file.read_text(encoding="utf-8", errors="backslashreplace").splitlines())
+
+
+def loader_for(name: str, root: Path, *, labels: Path | None = None) -> Loader:
+    """The loader for what lies in a folder: that of the set, or of shards that it was packed into.
+
+    Args:
+        name: a key of `LOADERS`.
+        root: the folder.
+        labels: see `make_loader`.
+
+    Raises:
+        ArgumentError: see `make_loader`.
+    """
+    loader = make_loader(name, labels=labels)
+    if isinstance(loader, CIFAR | AlleNoise | NoisyNER):
+        return loader
+    packed = any(any(root.glob(f"{_PATTERNS[TRAIN]}*.{kind}")) for kind in ("tar", "parquet"))
+    return InShards(loader) if packed else loader

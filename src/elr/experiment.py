@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from elr.artifacts import RUN_FILE, write_json
-from elr.catalog import make_loader
+from elr.catalog import loader_for
 from elr.cifar import CIFAR
 from elr.data import LabelCoding
 from elr.datasets import HUMAN, as_raw
@@ -197,7 +197,7 @@ def _backbone(recipe: Recipe, weights: str | Path | None) -> Backbone | None:
 def _task(recipe: Recipe, changes: Changes, data: Path, labels: Path | None, backbone: Backbone | None) -> Task:
     noise = recipe.noise
     human = str(noise[1]) if noise is not None and noise[0] == HUMAN else None
-    loader = make_loader(recipe.data)
+    loader = loader_for(recipe.data, data)
     if human is not None and isinstance(loader, CIFAR):
         loader = CIFAR(loader.num_classes, human=human, labels=labels)
     elif labels is not None:

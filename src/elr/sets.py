@@ -70,10 +70,10 @@ def check(
 ) -> None:
     """Say what is there of a data set: files found and missing, numbers, a sample opened. Status 2: not usable."""
     with errors(as_json):
-        from elr.catalog import make_loader
+        from elr.catalog import loader_for
         from elr.published import check as run
 
-        found = run(make_loader(name, labels=labels), path, sample=sample)
+        found = run(loader_for(name, path, labels=labels), path, sample=sample)
         if as_json:
             print_json(found.to_json())
         else:
