@@ -78,11 +78,14 @@ class Examples:
             return lambda: inputs[index]
         return lambda: torch.from_numpy(inputs[index.numpy()].toarray())
 
-    def order(self, generator: torch.Generator) -> Tensor:
-        """(N,) int64: all rows in a random order; for images on disk one in which reading is fast."""
+    def order(self, generator: torch.Generator, rows: Tensor | None = None) -> Tensor:
+        """All rows, or these (M,), in a random order (M,) int64; for images on disk one in which reading is fast."""
         if isinstance(self.inputs, ImageStore):
-            return self.inputs.order(generator)
-        return torch.randperm(len(self), generator=generator)
+            chosen = self.inputs if rows is None else self.inputs.take(rows.numpy())
+            positions = chosen.order(generator)
+        else:
+            positions = torch.randperm(len(self) if rows is None else len(rows), generator=generator)
+        return positions if rows is None else rows[positions]
 
     @property
     def at_once(self) -> int:

@@ -68,11 +68,7 @@ class RowOrder:
         """
         key = (self.config.seed, epoch, _ORDER, *([number] if number else []))
         generator = torch.Generator().manual_seed(mixed_seed(*key))
-        if self.config.sampling == ALL:
-            order = self.examples.order(generator)
-        else:
-            rows = self._subset(epoch)
-            order = rows[self.examples.take(rows).order(generator)]
+        order = self.examples.order(generator, None if self.config.sampling == ALL else self._subset(epoch))
         return order.tensor_split(self.steps), generator
 
     def _subset(self, epoch: int) -> Tensor:
