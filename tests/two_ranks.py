@@ -70,4 +70,5 @@ if __name__ == "__main__":
             },
             sys.argv[1],
         )
+    training.accelerator.wait_for_everyone()  # who leaves while the other still works may be torn down by it
     training.accelerator.end_training()

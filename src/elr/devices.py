@@ -80,8 +80,12 @@ def is_main_process() -> bool:
 
 
 def leave_process_group() -> None:
-    """Take leave of the other ranks, if there are any, before the process ends."""
+    """Take leave of the other ranks, if there are any, before the process ends.
+
+    All leave together: one that goes while another still writes has been seen to end in an abort.
+    """
     if dist.is_initialized():
+        dist.barrier()
         PartialState().destroy_process_group()
 
 
