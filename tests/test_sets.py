@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import tiny_cifar
 from elr.catalog import LOADERS, loader_for, make_loader
 from elr.cli import app
+from elr.clothing1m import Clothing1M
 from elr.errors import ArgumentError
 from elr.recipes import RECIPES
 from tiny_clothing import write_clothing
@@ -103,6 +104,8 @@ def test_a_set_packed_into_shards_is_opened_as_well(tmp_path, names):
     assert again.class_names == (opened.class_names if names else tuple(map(str, range(14))))
     assert again.parts["train"].labels.tolist() == opened.parts["train"].labels.tolist()
     assert torch.equal(again.parts["test"].images[3], opened.parts["test"].images[3])
+    (tmp_path / "files" / "train-0.tar").symlink_to(packed / "train-0.tar")  # an archive beside its unpacked files
+    assert isinstance(loader_for("clothing1m", tmp_path / "files"), Clothing1M)
     (packed / "classes.txt").write_text("one\ntwo\n" * 20)
     assert "have 40 classes, Clothing1M has 14" in run("check", "clothing1m", packed).stdout
 

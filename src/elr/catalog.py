@@ -17,7 +17,7 @@ from elr.food101n import Food101N
 from elr.human import HUMAN_SETS
 from elr.images import printable
 from elr.noisyner import LABEL_SETS, NoisyNER
-from elr.published import TEST, TRAIN, VALIDATION, File, Loader, PublishedSet, located
+from elr.published import TEST, TRAIN, VALIDATION, File, Loader, PublishedSet, locate, located
 from elr.red_mini_imagenet import BLUE, LEVELS, RED, RedMiniImageNet
 from elr.shards import open_shards
 from elr.webvision import ILSVRC12, MiniWebVision, WebVision
@@ -129,7 +129,7 @@ def _class_names(file: Path) -> tuple[str, ...] | None:
 
 
 def loader_for(name: str, root: Path, *, labels: Path | None = None) -> Loader:
-    """The loader for what lies in a folder: that of the set, or of shards that it was packed into.
+    """The loader for what lies in a folder: that of the set, or, where its files are not there, of shards of it.
 
     Args:
         name: a key of `LOADERS`.
@@ -142,5 +142,7 @@ def loader_for(name: str, root: Path, *, labels: Path | None = None) -> Loader:
     loader = make_loader(name, labels=labels)
     if isinstance(loader, CIFAR | AlleNoise | NoisyNER):
         return loader
-    packed = any(any(root.glob(f"{_PATTERNS[TRAIN]}*.{kind}")) for kind in ("tar", "parquet"))
-    return InShards(loader) if packed else loader
+    if not any(any(root.glob(f"{_PATTERNS[TRAIN]}*.{kind}")) for kind in ("tar", "parquet")):
+        return loader
+    _, missing = locate(loader.about, loader.home(root))
+    return InShards(loader) if any(file.needed for file in missing) else loader
