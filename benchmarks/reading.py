@@ -37,7 +37,7 @@ from sklearn.datasets import load_sample_images
 from torchvision.io import ImageReadMode, decode_image
 
 from elr.data import Examples, ImageTransform
-from elr.devices import keep_freed_memory
+from elr.devices import keep_freed_memory, one_thread
 from elr.rows import ahead
 from elr.shards import open_shards
 from elr.stores import FileImages, ImageStore
@@ -104,7 +104,8 @@ def epoch(store: ImageStore, seed: int, *, augmented: bool) -> None:
     for draws, fetched in ahead(map(begin, examples.order(generator).split(BATCH)), AHEAD):
         images = fetched()
         if augmented:
-            transform(images, draws)
+            with one_thread():  # as training does
+                transform(images, draws)
 
 
 def measure(root: Path, names: list[str], rounds: int) -> dict[str, list[float]]:

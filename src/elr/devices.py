@@ -135,6 +135,17 @@ def threads_for(network: nn.Module) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+@contextmanager
+def one_thread(wanted: bool = True) -> Iterator[None]:
+    """Compute in one thread, where others decode images meanwhile: torch's own would wait for a core by spinning."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if wanted else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def mixed_seed(*numbers: int) -> int:
     """One seed from several numbers, without the coincidences that adding them would have."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

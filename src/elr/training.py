@@ -26,6 +26,7 @@ from elr.devices import (
     keep_freed_memory,
     make_accelerator,
     mixed_seed,
+    one_thread,
     threads_for,
 )
 from elr.diagnostics import Monitor
@@ -34,6 +35,7 @@ from elr.method import Method, View
 from elr.rows import RowOrder, ahead
 from elr.settings import ALL, TrainingConfig
 from elr.state import Record, State
+from elr.stores import ImageStore
 from elr.targets import Targets
 
 _PLAIN = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
@@ -300,7 +302,9 @@ class Training:
             return mine, my_draws, fetched, len(mine) * world / len(rows)
 
         for mine, draws, fetched, share in ahead(map(begin, batches), _AHEAD):
-            inputs = self.transform(fetched().to(device, non_blocking=True), draws)
+            stored = fetched().to(device, non_blocking=True)
+            with one_thread(isinstance(self.examples.inputs, ImageStore) and device.type == "cpu"):
+                inputs = self.transform(stored, draws)
             yield Batch(mine.to(device), self._layout(inputs), self.given[mine].to(device)), share
 
     def _layout(self, inputs: Tensor) -> Tensor:
