@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +12,13 @@ import torch
 import tiny_cifar
 from blobs import C, N, examples, network
 from elr import artifacts, checkpoints
+from elr.batch import Batch, Mixing
 from elr.datasets import CIFAR10_CLASSES
 from elr.elr import ELR
 from elr.encoding import Encoder
 from elr.errors import ArgumentError, CheckpointError
 from elr.experiment import Changes, run_recipe
+from elr.losses import elr_loss
 from elr.method import LossMethod
 from elr.networks import NetworkSpec
 from elr.plan import Augmentation, MethodConfig, Plan
@@ -32,6 +35,7 @@ SETTINGS = {
     "elr_plus": {"hold": 0.5, "gamma": 0.9, "mixup": 1.0},
     "snapshots": {"hold": 0.5, "snapshots": 1},
     "posterior": {"hold": 0.5, "posterior": True},
+    "relabel": {"hold": 0.5, "posterior": True, "relabel": True, "lam_ramp": 9},
     "all": {"hold": 0.5, "snapshots": 1, "gamma": 0.9, "mixup": 1.0, "predict_with": "averaged"},
 }
 
@@ -127,6 +131,55 @@ def test_targets_move_again_when_they_have_been_held_long_enough():
     assert moved[:5] == [True] * 5
     assert moved[13:20] == [False] * 7
     assert moved[20:25] == [True] * 5
+
+
+@pytest.mark.parametrize("peer", [False, True])
+@pytest.mark.parametrize("mixup", [0.0, 1.0])
+def test_held_targets_stand_in_for_the_given_labels(peer, mixup):
+    method = method_of("elr_plus" if peer else "elr", relabel=True, hold=0.5, mixup=mixup, gamma=0.0)
+    data = examples()
+    index = torch.arange(12)
+    for store in method.stores:
+        store.update(torch.arange(N), torch.rand(N, C).softmax(dim=1), beta=0.0)
+    method.begin_pass(0)
+    batch = Batch(index, data.inputs[index], data.labels[index])
+    mixing = Mixing(0.7, torch.randperm(12)) if mixup else None
+    targets = method.stores[0].read(index)
+
+    def expected(labels):
+        inputs, soft, mixed = batch.inputs, labels, targets
+        if mixing is not None:
+            inputs, soft, mixed = mixing.mix_inputs(inputs), mixing.mix(labels), mixing.mix(targets)
+        return elr_loss(method.network(inputs), soft, mixed, lam=method.lam, clamp=method.clamp)[0]
+
+    one_hot = torch.nn.functional.one_hot(batch.labels, C).float()
+    torch.testing.assert_close(method.eval()(batch, mixing).loss, expected(one_hot))
+    method.begin_generation(20)  # held for ten steps
+    torch.testing.assert_close(method(batch, mixing).loss, expected(targets))
+    logits = method.network(batch.inputs).detach().requires_grad_()
+    loss = elr_loss(logits, targets, targets, lam=method.lam, clamp=method.clamp)[0] * 12
+    (gradient,) = torch.autograd.grad(loss, logits)
+    torch.testing.assert_close(method.logit_gradients(index, logits, batch.labels), gradient)
+    method.steps[0] = 10
+    torch.testing.assert_close(method(batch, mixing).loss, expected(one_hot))
+
+
+@pytest.mark.parametrize(("stateless", "expected"), [(False, 3.0), (True, 3.0 * math.exp(-5.0))])
+def test_lam_rises_once_where_targets_outlive_a_generation(stateless, expected):
+    settings = {"ensembling": False, "gamma": 0.9, "hold": 0.0} if stateless else {}
+    method = method_of(lam_ramp=8, lam=3.0, **settings)
+    data = examples()
+    batch = Batch(torch.arange(N), data.inputs, data.labels)
+
+    def lam():
+        terms = method.eval()(batch).terms
+        return float((terms["loss"] - terms["cross_entropy"]) / terms["elr"])
+
+    method.train()(batch)
+    assert lam() == pytest.approx(3.0 * math.exp(-5.0 * (7 / 8) ** 2), rel=1e-4)
+    method.ended = 1
+    method.begin_generation(20)
+    assert lam() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -273,6 +326,17 @@ def test_snapshots_are_a_number_of_generations(snapshots):
 
 
 def test_settings_that_would_do_nothing_are_refused():
+    with pytest.raises(ArgumentError, match="relabel learns held targets in place of labels, and hold is 0"):
+        method_of(hold=0.0, relabel=True)
+    with pytest.raises(ArgumentError, match="'kl_penalty' has relabel=True"):
+        MethodConfig(name="kl_penalty", hold=1.0, relabel=True)
+    with pytest.raises(ArgumentError, match="relabel is for later generations, and there is one generation"):
+        Plan(
+            method=MethodConfig(hold=1.0, relabel=True),
+            network=NetworkSpec("linear", 3, num_features=2),
+            training=TrainingConfig(epochs=2),
+            augmentation=Augmentation(),
+        )
     with pytest.raises(ArgumentError, match="hold keeps targets for a while"):
         method_of(hold=0.5, ensembling=False, gamma=0.9)
     with pytest.raises(ArgumentError, match="'cross_entropy' has snapshots=1"):
@@ -318,3 +382,4 @@ def test_a_recipe_of_another_length_keeps_generations_that_divide_it():
     one = Changes(epochs=1).apply(recipe)
     assert one.training.generations == 1
     assert (one.method.hold, one.method.snapshots, one.method.posterior) == (0.0, 0, False)
+    assert not one.method.relabel

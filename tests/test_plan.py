@@ -27,6 +27,7 @@ EVERY_SWITCH = MethodConfig(
     clamp=1e-3,
     hold=0.5,
     posterior=True,
+    relabel=True,
     snapshots=2,
     target_from="own",
     ensembling=True,

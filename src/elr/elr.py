@@ -49,9 +49,11 @@ class ELR(Method):
     Eval mode changes no state. Beside the networks this stores 4 bytes for each of their parameters again if gamma > 0,
     4 N C bytes for each network if `ensembling`, and a copy of all that predicts for each of the `snapshots`.
 
-    Generations (`hold`, `posterior`, `snapshots`) are made by the training loop, ours if `TrainingConfig.generations`
-    > 1. Another loop keeps a copy of `first_state()`; to start again it calls `end_generation(view)`, loads that copy
-    with strict=False, makes its optimizers anew and calls `begin_generation(steps)`. The ramps start again with each.
+    Generations (`hold`, `posterior`, `relabel`, `snapshots`) are made by the training loop, ours if
+    `TrainingConfig.generations` > 1. Another loop keeps a copy of `first_state()`; to start again it calls
+    `end_generation(view)`, loads that copy with strict=False, makes its optimizers anew and calls
+    `begin_generation(steps)`. The ramp of gamma starts again with each; that of lam only where there is no table, for a
+    table begins with what it holds.
 
     Args:
         network: gives logits (B, C).
@@ -75,6 +77,8 @@ class ELR(Method):
         posterior: whether a generation ends by setting the targets to what all networks that predict say of each
             example in eval mode, weighed with its given label by Bayes' rule (`elr.posterior.label_posterior`): where
             the networks hesitate between the given label and another, the label decides. Needs no noise rate.
+        relabel: whether held targets stand in for the given labels: as long as `hold` lasts, cross entropy is with the
+            targets. After `posterior`, what the networks and the labels say together is what the next ones learn.
         snapshots: of how many earlier generations the networks, as they ended, take part in predictions, >= 0 (snapshot
             ensemble).
         refine_labels: whether mixed labels y become y t / sum(y t); the authors do so where C = 100. Class numbers that
@@ -118,6 +122,7 @@ class ELR(Method):
         mixup: float = 0.0,
         hold: float = 0.0,
         posterior: bool = False,
+        relabel: bool = False,
         snapshots: int = 0,
         refine_labels: bool = False,
         predict_with: str = "networks",
@@ -136,6 +141,7 @@ class ELR(Method):
         self.mixup = mixup
         self.hold = hold
         self.posterior = posterior
+        self.relabel = relabel
         self.snapshots = snapshots
         self.refine_labels = refine_labels
         self.predict_with = predict_with
@@ -208,8 +214,10 @@ class ELR(Method):
                 "a method of two networks trains one in each pass over the data: call begin_pass(0), later "
                 "begin_pass(1), and give trained(0) and trained(1) an optimizer each"
             )
-        network, lam = self.networks[self.current], self.lam * _ramp(self.steps[self.current], self.lam_ramp)
-        update = self.training and self.steps[self.current] >= self.held_until
+        network, lam, held = self.networks[self.current], self._present_lam, self._held
+        update = self.training and not held
+        if self.relabel and held:
+            batch = batch._replace(labels=self._kept(batch.index, batch.labels.device))
         if self.training:
             self.steps[self.current] += 1
             if self.averaged:
@@ -245,8 +253,8 @@ class ELR(Method):
     def logit_gradients(self, index: Tensor, logits: Tensor, labels: Tensor) -> Tensor | None:
         if not self.ensembling:
             return None  # the targets are what the averaged network would say now
-        targets = self.stores[self.current].read(index).to(logits.device)
-        lam = self.lam * _ramp(self.steps[self.current], self.lam_ramp)
+        targets, lam = self._kept(index, logits.device), self._present_lam
+        labels = targets if self.relabel and self._held else labels
         return gradient_of(
             lambda outputs: elr_loss(outputs, labels, targets, lam=lam, clamp=self.clamp)[0] * len(index), logits
         )
@@ -278,6 +286,20 @@ class ELR(Method):
     def _copies(self) -> nn.ModuleList:
         return copy.deepcopy(nn.ModuleList(self._present())).requires_grad_(False)
 
+    @property
+    def _held(self) -> bool:
+        """Whether the targets of the present pass stay as the generation before left them."""
+        return self.steps[self.current] < self.held_until
+
+    @property
+    def _present_lam(self) -> float:
+        begun = self.ensembling and self.ended > 0  # the table is full
+        return self.lam if begun else self.lam * _ramp(self.steps[self.current], self.lam_ramp)
+
+    def _kept(self, index: Tensor, device: torch.device) -> Tensor:
+        """(B, C) targets of the present pass's network as they are."""
+        return self.stores[self.current].read(index).to(device)
+
     def _source(self) -> nn.Module:
         """Whose outputs make the targets of the present pass's network."""
         number = self.current if self.target_from == "own" else 1 - self.current
@@ -300,10 +322,13 @@ class ELR(Method):
         seen: list[tuple[Tensor, Tensor]] = []
         for batch in view.batches():
             probs = self.predict(batch.inputs)
-            counts.add(probs, batch.labels)
             seen.append((batch.index, batch.labels))
             for store in self.stores:
                 store.update(batch.index, probs, beta=0.0)
+        for index, _ in seen:
+            counts.look(self.stores[0].read(index))
+        for index, labels in seen:
+            counts.add(self.stores[0].read(index), labels)
         transitions = counts.transitions
         for index, labels in seen:
             for store in self.stores:

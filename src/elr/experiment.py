@@ -126,7 +126,7 @@ class Changes:
         epochs = changed.get("epochs", recipe.training.epochs)
         generations, method = recipe.training.generations, recipe.method
         if epochs % generations:
-            generations, method = 1, replace(method, hold=0.0, snapshots=0, posterior=False)
+            generations, method = 1, replace(method, hold=0.0, snapshots=0, posterior=False, relabel=False)
         milestones = tuple(epoch for epoch in recipe.training.milestones if epoch < epochs // generations)
         training = replace(recipe.training, seed=self.seed, milestones=milestones, generations=generations, **changed)
         holdout = recipe.holdout if self.holdout is None else self.holdout

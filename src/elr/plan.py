@@ -72,6 +72,7 @@ class MethodConfig:
     mixup: float = 0.0
     hold: float = 0.0
     posterior: bool = False
+    relabel: bool = False
     snapshots: int = 0
     refine_labels: bool = False
     predict_with: str = "networks"
@@ -85,8 +86,9 @@ class MethodConfig:
             raise ArgumentError(
                 f"{self.name!r} has snapshots={self.snapshots!r}: expected a number of generations, 0 or more, for elr"
             )
-        if self.posterior and self.name != "elr":
-            raise ArgumentError(f"{self.name!r} has posterior=True: expected False, it is for elr")
+        for switch in ("posterior", "relabel"):
+            if getattr(self, switch) and self.name != "elr":
+                raise ArgumentError(f"{self.name!r} has {switch}=True: expected False, it is for elr")
 
     def build(self, networks: Sequence[nn.Module], *, num_examples: int, num_classes: int) -> Method:
         """The method over these networks."""
@@ -177,11 +179,12 @@ class Plan:
                 "snapshots, which are of earlier generations"
             )
 
-        if self.method.posterior and self.training.generations == 1:
-            raise ArgumentError(
-                "posterior weighs the targets between generations, and there is one generation: set training's "
-                "generations to 2 or more, or leave posterior out"
-            )
+        for switch, what in {"posterior": "weighs the targets between", "relabel": "is for later"}.items():
+            if getattr(self.method, switch) and self.training.generations == 1:
+                raise ArgumentError(
+                    f"{switch} {what} generations, and there is one generation: set training's generations to 2 or "
+                    f"more, or leave {switch} out"
+                )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as run.json holds them."""

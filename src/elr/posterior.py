@@ -7,39 +7,58 @@ from torch import Tensor
 
 from elr.errors import ArgumentError
 
+_ROUNDING = 1e-6  # equal confidences reach their own mean
+
 
 class TransitionCounts:
-    """Counts, batch by batch, which labels were given to examples that are predicted to be of each class.
+    """Counts, batch by batch, which labels were given to examples that are surely of each class.
+
+    Surely: predicted with at least the mean confidence of all examples that are predicted to be of the class. So it
+    takes two passes: `look` at all predictions, then `add` them with their labels. Examples that the network hesitates
+    over are those that it gets wrong most often; counted, its own errors would pass for noise.
 
     Args:
-        num_classes: C >= 2. Memory 8 C^2 bytes.
+        num_classes: C >= 2. Memory 8 C (C + 2) bytes.
 
     Example:
         >>> counts = TransitionCounts(2)
-        >>> counts.add(torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]]), torch.tensor([0, 1, 1]))
+        >>> probs, labels = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.3, 0.7]]), torch.tensor([0, 1, 1, 1])
+        >>> counts.look(probs)
+        >>> counts.add(probs, labels)
         >>> counts.transitions
         tensor([[0.5000, 0.5000],
                 [0.0000, 1.0000]])
+
+    Source: the thresholds of confident learning (Northcutt, Jiang, Chuang, JAIR 2021), of the predicted classes here
+    instead of the given ones: what ELR says is of the true classes already.
     """
 
     def __init__(self, num_classes: int) -> None:
         self.counts = torch.zeros(num_classes, num_classes, dtype=torch.float64)
+        self.confidence = torch.zeros(num_classes, dtype=torch.float64)
+        self.predicted = torch.zeros(num_classes, dtype=torch.float64)
+
+    def look(self, probs: Tensor) -> None:
+        """Take note of how sure a batch of predictions is: probabilities (B, C)."""
+        surest, classes = probs.cpu().double().max(dim=1)
+        self.confidence.index_add_(0, classes, surest)
+        self.predicted.index_add_(0, classes, torch.ones_like(surest))
 
     def add(self, probs: Tensor, labels: Tensor) -> None:
-        """Count a batch: probabilities (B, C), given labels (B,) or (B, C)."""
-        predicted, labels = probs.argmax(dim=1).cpu(), labels.cpu()
+        """Count a batch: probabilities (B, C) that were looked at, given labels (B,) or (B, C)."""
+        surest, classes = probs.cpu().double().max(dim=1)
+        mean = self.confidence / self.predicted.clamp(min=1.0)
+        sure = surest >= mean[classes] * (1.0 - _ROUNDING)
+        classes, labels = classes[sure], labels.cpu()[sure]
         if labels.ndim == 1:
             ones = self.counts.new_ones(len(labels))
-            self.counts.index_put_((predicted, labels), ones, accumulate=True)
+            self.counts.index_put_((classes, labels), ones, accumulate=True)
         else:
-            self.counts.index_add_(0, predicted, labels.to(self.counts.dtype))
+            self.counts.index_add_(0, classes, labels.to(self.counts.dtype))
 
     @property
     def transitions(self) -> Tensor:
-        """(C, C) float32 estimate of T[i, j] = P(given j | true i), rows sum to 1; the identity's where empty.
-
-        What the network gets wrong counts as noise, so the diagonal is rather too small.
-        """
+        """(C, C) float32 estimate of T[i, j] = P(given j | true i), rows sum to 1; the identity's where empty."""
         totals = self.counts.sum(dim=1, keepdim=True)
         shares = self.counts / totals.clamp(min=1e-12)
         return shares.where(totals > 0, torch.eye(len(self.counts), dtype=shares.dtype)).float()

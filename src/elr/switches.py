@@ -20,6 +20,7 @@ SWITCHES = (
     "mixup",
     "hold",
     "posterior",
+    "relabel",
     "snapshots",
     "refine_labels",
     "predict_with",
@@ -55,6 +56,9 @@ def check_switches(switches: Mapping[str, Any], *, peer: bool) -> None:
         ),
         "posterior sets the targets anew, and without ensembling there are none: leave one of them out": (
             switches["posterior"] and not table
+        ),
+        "relabel learns held targets in place of labels, and hold is 0: set hold, or leave relabel out": (
+            switches["relabel"] and not switches["hold"]
         ),
         "without ensembling and averaging, a network's own targets would be its present outputs: expected ensembling, "
         'gamma > 0, or target_from="peer"': not table and not switches["gamma"] and own,
