@@ -102,6 +102,34 @@ def test_test_data_that_cannot_be_measured_on(test, message):
         read_task(frame(), LABEL, test=test)
 
 
+def test_labels_of_the_test_data_may_have_another_name():
+    gold = np.array(["cat", "dog"])[np.arange(N) % 2]
+    test = frame(y="cow", gold=gold)  # given labels that the training never saw, and are not looked at
+    task = read_task(frame(gold="cat"), ReadOptions(label="y", ignore=("gold",)), test=test, test_label="gold")
+    plain = read_task(frame(), LABEL, test=frame(y=gold))
+    assert task.test.labels.tolist() == plain.test.labels.tolist() == [0, 1] * 20
+    torch.testing.assert_close(task.test.inputs, plain.test.inputs)
+    torch.testing.assert_close(task.examples.inputs, plain.examples.inputs)
+    voted = ReadOptions(annotators=("a", "b"))
+    both = frame(a=gold, b=gold).drop(columns="y")
+    assert read_task(both, voted, test=test, test_label="gold").test.labels.tolist() == [0, 1] * 20
+
+
+@pytest.mark.parametrize(
+    ("test", "error", "message"),
+    [
+        (None, ArgumentError, "test_label is 'gold' and there are no test data"),
+        (frame(), DataError, "the test data have no labels: expected label column 'gold'"),
+        (frame(gold="cow"), DataError, "label column 'gold' of the test data has 1 values that the training labels do"),
+        ((np.eye(N), [0, 1] * 20), ArgumentError, "test_label is 'gold' and .* has no columns or arrays"),
+        (".", ArgumentError, r"test_label is 'gold' and \. has no columns"),
+    ],
+)
+def test_a_test_label_that_names_nothing_is_refused(test, error, message):
+    with pytest.raises(error, match=message):
+        read_task(frame(), LABEL, test=test, test_label="gold")
+
+
 def test_test_images_are_brought_to_the_size_of_training(tmp_path):
     train, test = folder(tmp_path / "train", [20, 20, 20]), folder(tmp_path / "test", [48, 31])
     task = read_task(train, ReadOptions(), test=test)

@@ -69,6 +69,9 @@ def fit(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: a new ./elr-out.")] = None,
     test: Annotated[str | None, typer.Option(help="Data with trusted labels: measured at the end, never used.")] = None,
+    test_label: Annotated[
+        str | None, typer.Option(help="Column of their labels, if not called as --label.", show_default=False)
+    ] = None,
     clean_label: Annotated[
         str | None, typer.Option(help="Column of labels known to be right: measured against, never used.")
     ] = None,
@@ -182,6 +185,7 @@ def fit(
                 options=options,
                 config=config,
                 test=test,
+                test_label=test_label,
                 noise=_noise(noise),
                 compare=compare,
                 tune=tune,

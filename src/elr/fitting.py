@@ -56,6 +56,7 @@ def fit(
     options: ReadOptions | None = None,
     config: FitConfig | None = None,
     test: Data | None = None,
+    test_label: str | None = None,
     noise: tuple[str, float] | None = None,
     compare: bool | None = None,
     tune: int | None = None,
@@ -73,6 +74,7 @@ def fit(
         options: how to read the data.
         config: how to train.
         test: data whose labels are trusted; measured at the end, never used.
+        test_label: column (or array) of their labels, if it has another name than in `data`.
         noise: (name in `elr.named_noise.NOISES`, rate): for experiments on clean labels, corrupt them first.
         compare: also train plain cross entropy, into the subfolder cross_entropy. Default: only for the digits.
         tune: first choose lam, beta, learning rate and epochs, those of them that config leaves open (None), in so many
@@ -94,9 +96,9 @@ def fit(
         check_tuning(tune)
     out = Path(out)
     if data is None:
-        task = _digits(options, config, test, noise)
+        task = _digits(options, config, test, test_label, noise)
     else:
-        task = read_task(data, options, test=test, noise=noise, seed=config.seed)
+        task = read_task(data, options, test=test, test_label=test_label, noise=noise, seed=config.seed)
     compare = data is None if compare is None else compare
     if compare and config.method == BASELINE:
         raise ArgumentError("cross_entropy cannot be compared with itself: leave out --compare, or the method")
@@ -131,8 +133,14 @@ def fit(
     return Outcome(fitted=fitted, report=out / REPORT_FILE, baseline=baseline)
 
 
-def _digits(options: ReadOptions, config: FitConfig, test: Data | None, noise: tuple[str, float] | None) -> Task:
-    if options != ReadOptions() or test is not None:
+def _digits(
+    options: ReadOptions,
+    config: FitConfig,
+    test: Data | None,
+    test_label: str | None,
+    noise: tuple[str, float] | None,
+) -> Task:
+    if options != ReadOptions() or test is not None or test_label is not None:
         raise ArgumentError("without data the embedded digits are used: --label, --test and the like need DATA")
     name, rate = noise or DIGITS_NOISE
     train, trusted = load_digits(noise=name, noise_rate=rate, seed=config.seed)

@@ -114,6 +114,11 @@ class ReadOptions:
             return "the majority of the annotators"
         return f"label column {self.label!r}" if self.label else "the label"
 
+    def with_label(self, label: str) -> ReadOptions:
+        """The same for data with labels in the column (or array) `label`; columns named here are not learned from."""
+        ignore = tuple(name for name in self.apart if name not in (label, self.id))
+        return replace(self, label=label, annotators=(), annotations=None, clean_label=None, ignore=ignore)
+
     @property
     def apart(self) -> tuple[str, ...]:
         """Columns that are not learned from."""

@@ -68,7 +68,13 @@ class Task:
 
 
 def read_task(
-    data: Data, options: ReadOptions, *, test: Data | None = None, noise: tuple[str, float] | None = None, seed: int = 0
+    data: Data,
+    options: ReadOptions,
+    *,
+    test: Data | None = None,
+    test_label: str | None = None,
+    noise: tuple[str, float] | None = None,
+    seed: int = 0,
 ) -> Task:
     """Read training and test data and encode them.
 
@@ -76,21 +82,36 @@ def read_task(
         data: see `elr.reading.read_data`.
         options: how to read both.
         test: data whose labels are trusted, of the same kind.
+        test_label: column (or array) of their labels, if it has another name than in `data`.
         noise: (name in `elr.named_noise.NOISES`, rate): for experiments, corrupt the labels first, and keep those read
             as the clean ones.
         seed: of that noise.
 
     Raises:
         DataError: whatever makes the data unusable, or test data without labels.
-        ArgumentError: noise on labels whose clean labels are named already.
+        ArgumentError: noise on labels whose clean labels are named already, or a test_label that names nothing.
     """
+    if test_label is not None and test is None:
+        raise ArgumentError(f"test_label is {test_label!r} and there are no test data: name them, or leave it out")
+    if test_label is not None and (isinstance(test, tuple) or (isinstance(test, str | Path) and Path(test).is_dir())):
+        raise ArgumentError(
+            f"test_label is {test_label!r} and {data_name(test)} has no columns or arrays of that name: leave it out"
+        )
     raw = read_data(data, options)
     if raw.pretrained is not None:
         options = raw.resolved(options)
     test_source = None if test is None else data_name(test)
-    raw_test = None if test is None else read_data(test, raw.resolved(options), training=False)
+    test_options = options if test_label is None else options.with_label(test_label)
+    raw_test = None if test is None else read_data(test, raw.resolved(test_options), training=False)
     return make_task(
-        raw, raw_test, options=options, source=data_name(data), test_source=test_source, noise=noise, seed=seed
+        raw,
+        raw_test,
+        options=options,
+        source=data_name(data),
+        test_source=test_source,
+        test_label_name=test_options.label_name,
+        noise=noise,
+        seed=seed,
     )
 
 
@@ -101,6 +122,7 @@ def make_task(
     options: ReadOptions,
     source: str,
     test_source: str | None = None,
+    test_label_name: str | None = None,
     noise: tuple[str, float] | None = None,
     seed: int = 0,
     holdout: float = 0.0,
@@ -109,7 +131,8 @@ def make_task(
     """Encode data already read; see `read_task`.
 
     `holdout` is the share of the training rows, drawn by `seed`, that is kept apart with its noisy labels; `coding` has
-    the classes where they are known beforehand.
+    the classes where they are known beforehand; `test_label_name` is what messages call the labels of the test data, if
+    not what they call those trained on.
     """
     encoder = Encoder.fit(raw, options, coding=coding)
     if noise is not None:
@@ -127,7 +150,8 @@ def make_task(
     clean = None
     if raw.clean_labels is not None:
         clean = encoder.coding.encode(raw.clean_labels, column=f"clean-label column {options.clean_label!r}")
-    encoded_test = None if test is None else _encoded_test(test, encoder, options)
+    label_name = test_label_name or options.label_name
+    encoded_test = None if test is None else _encoded_test(test, encoder, label_name=label_name)
     return Task(
         raw=raw,
         encoder=encoder,
@@ -189,13 +213,14 @@ def hold_out(task: Task, share: float, *, seed: int) -> Task:
     )
 
 
-def _encoded_test(test: RawData, encoder: Encoder, options: ReadOptions) -> Examples:
+def _encoded_test(test: RawData, encoder: Encoder, *, label_name: str) -> Examples:
     """Test data with their labels known to be right, if those have a column, or else the given ones."""
     trusted = test if test.clean_labels is None else replace(test, labels=test.clean_labels)
     if trusted.labels is None:
-        subfolders = ", a subfolder for each class" if test.kind == IMAGES and not options.label else ""
-        raise DataError(f"the test data have no labels: expected {options.label_name}{subfolders}")
-    return encoder.encode(trusted, name="the test data", label_name=f"{options.label_name} of the test data")
+        folder = test.kind == IMAGES and label_name == ReadOptions().label_name
+        subfolders = ", a subfolder for each class" if folder else ""
+        raise DataError(f"the test data have no labels: expected {label_name}{subfolders}")
+    return encoder.encode(trusted, name="the test data", label_name=f"{label_name} of the test data")
 
 
 def _fingerprint(
