@@ -8,6 +8,7 @@ import torch
 
 from blobs import C, D, N, examples, network
 from elr.audit import estimate_transitions
+from elr.data import Examples, ImageTransform
 from elr.elr import ELR
 from elr.errors import ArgumentError
 from elr.networks import NetworkSpec
@@ -28,8 +29,8 @@ def reference(probs, labels, transitions):
 
 
 def confident_transitions(labels, probs):
-    surest, predicted = probs.max(axis=1), probs.argmax(axis=1)
-    kept = [surest[row] >= surest[predicted == predicted[row]].mean() - 1e-9 for row in range(len(labels))]
+    surest, predicted = probs.max(axis=1).astype(np.float64), probs.argmax(axis=1)
+    kept = [surest[row] >= surest[predicted == predicted[row]].mean() * (1 - 1e-6) for row in range(len(labels))]
     assert 0 < sum(kept) < len(kept)
     return estimate_transitions(labels[kept], predicted[kept], num_classes=probs.shape[1])
 
@@ -149,9 +150,34 @@ def test_a_generation_ends_with_the_posterior_as_targets(settings, monkeypatch):
     training.run()
     assert len(expected) == 2
     assert not np.allclose(expected[0], expected[1], atol=1e-4)
-    for store in training.method.stores:  # held to the end
-        np.testing.assert_allclose(store.table, expected[-1], atol=1e-6)
+    probs, labels = training.predict(training.examples).numpy(), training.labels.numpy()
+    last = reference(probs.astype(np.float64), labels, confident_transitions(labels, probs))
+    assert not np.allclose(last, expected[1], atol=1e-4)
+    for store in training.method.stores:  # held to the end, and weighed once more
+        np.testing.assert_allclose(store.table, last, atol=1e-6)
     assert training.method.training
+    training.run()  # again: nothing changes
+    for store in training.method.stores:
+        np.testing.assert_allclose(store.table, last, atol=1e-6)
+
+
+def test_targets_are_weighed_over_mirror_images_where_predictions_are():
+    images = torch.randint(256, (60, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    data = Examples(images, torch.arange(60) % C)
+    tables = []
+    for mirror in (True, False):
+        torch.manual_seed(0)
+        net = NetworkSpec("fast", C, widths=(4, 4, 4)).build(generator_seed=0)
+        method = ELR(net, num_examples=60, num_classes=C, posterior=True, hold=1.0)
+        config = TrainingConfig(epochs=2, generations=2, batch_size=20, device="cpu", precision="float32")
+        training = Training(method, data, config=config, transform=ImageTransform([0.5] * 3, [0.2] * 3, mirror=mirror))
+        training.run()
+        probs = training.predict(data).numpy()
+        labels = data.labels.numpy()
+        expected = reference(probs.astype(np.float64), labels, confident_transitions(labels, probs))
+        np.testing.assert_allclose(method.stores[0].table, expected, atol=1e-5)
+        tables.append(method.stores[0].table)
+    assert not torch.allclose(*tables, atol=1e-3)
 
 
 def test_posterior_without_anything_to_weigh_is_refused():

@@ -144,7 +144,7 @@ def test_elr_plus_is_two_networks_averaged_and_mixed():
 def test_elr_is_one_network_without_the_rest():
     for recipe in [*of_method(RECIPES, "elr"), *of_method(RECIPES, "elr-cosine")]:
         method = recipe.method
-        between = {name: getattr(method, name) for name in ("hold", "posterior", "snapshots")}
+        between = {name: getattr(method, name) for name in ("lam_ramp", "hold", "posterior", "relabel", "snapshots")}
         assert method == MethodConfig(beta=method.beta, lam=method.lam, **between)
         assert (
             all(between.values())

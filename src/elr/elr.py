@@ -52,8 +52,8 @@ class ELR(Method):
     Generations (`hold`, `posterior`, `relabel`, `snapshots`) are made by the training loop, ours if
     `TrainingConfig.generations` > 1. Another loop keeps a copy of `first_state()`; to start again it calls
     `end_generation(view)`, loads that copy with strict=False, makes its optimizers anew and calls
-    `begin_generation(steps)`. The ramp of gamma starts again with each; that of lam only where there is no table, for a
-    table begins with what it holds.
+    `begin_generation(steps)`; when all is done, `end_training(view)`. The ramp of gamma starts again with each
+    generation; that of lam only where there is no table, for a table begins with what it holds.
 
     Args:
         network: gives logits (B, C).
@@ -74,7 +74,7 @@ class ELR(Method):
         mixup: alpha of mixup's Beta distribution; 0: none. The paper has 1.
         hold: share of a later generation (see `elr.settings.TrainingConfig`) through which the targets stay as the
             generation before it left them, in [0, 1]; new weights would spoil them at first.
-        posterior: whether a generation ends by setting the targets to what all networks that predict say of each
+        posterior: whether each generation ends by setting the targets to what all networks that predict say of each
             example in eval mode, weighed with its given label by Bayes' rule (`elr.posterior.label_posterior`): where
             the networks hesitate between the given label and another, the label decides. Needs no noise rate.
         relabel: whether held targets stand in for the given labels: as long as `hold` lasts, cross entropy is with the
@@ -190,6 +190,10 @@ class ELR(Method):
         if self.snapshots:  # the oldest one gives way
             self.earlier[self.ended % self.snapshots].load_state_dict(self._copies().state_dict())
         self.ended += 1
+
+    def end_training(self, view: View) -> None:
+        if self.posterior:
+            self._weigh_targets(view)
 
     def begin_generation(self, steps: int) -> None:
         self.steps, self.held_until = [0] * self.passes, round(self.hold * steps)
@@ -320,8 +324,9 @@ class ELR(Method):
         self.eval()
         counts = TransitionCounts(self.losses[0].targets.num_classes)  # type: ignore[union-attr, arg-type]
         seen: list[tuple[Tensor, Tensor]] = []
-        for batch in view.batches():
-            probs = self.predict(batch.inputs)
+        for views in view.views():
+            probs = torch.stack([self.predict(batch.inputs) for batch in views]).mean(dim=0)
+            batch = views[0]
             seen.append((batch.index, batch.labels))
             for store in self.stores:
                 store.update(batch.index, probs, beta=0.0)

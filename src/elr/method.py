@@ -39,6 +39,11 @@ class View(ABC):
     def batches(self) -> Iterable[Batch]:
         """Every training example once, in the order of the rows."""
 
+    def views(self) -> Iterable[list[Batch]]:
+        """The same, each batch in all views of it that a prediction is averaged over, such as mirror images."""
+        for batch in self.batches():
+            yield [batch]
+
 
 class Method(nn.Module, ABC):
     """A way to train: networks, per-example state and the training step. All that the training loop may call.
@@ -75,6 +80,12 @@ class Method(nn.Module, ABC):
 
     def begin_generation(self, steps: int) -> None:
         """Called when training starts again from `first_state`, for `steps` steps in each pass."""
+
+    def end_training(self, view: View) -> None:
+        """Called when the last epoch has ended; again if a finished training is taken up again.
+
+        The caller sets autocast.
+        """
 
     def begin_epoch(self, epoch: int, view: View) -> None:
         """Prepare an epoch (a keep rate, a mixture fit). `epoch` counts from 0."""

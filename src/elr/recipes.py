@@ -141,7 +141,7 @@ def fast_cifar10_elr(noise: Noise, name: str) -> Recipe:
 
     The regularizer rises through the first one; the later ones learn what predictions and labels say together.
     """
-    method = MethodConfig(lam_ramp=_FAST_GENERATION, hold=1.0, posterior=True, relabel=True, snapshots=2)
+    method = MethodConfig(lam_ramp=_FAST_GENERATION, hold=1.0, posterior=True, relabel=True, snapshots=1)
     return _fast(noise, name, method, generations=3)
 
 

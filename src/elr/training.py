@@ -200,6 +200,8 @@ class Training:
                 self._epoch(on_progress)
                 if checkpoints and (checkpoints.due() or self.state.epoch == self.config.epochs):
                     checkpoints.save(self.state.epoch)
+            with self._autocast():
+                self.method.end_training(_TrainingView(self))
 
     def _states(self) -> list[dict[str, Any]]:
         """What a generation begins with: networks, optimizers, schedules."""
@@ -388,3 +390,9 @@ class _TrainingView(View):
         training = self.training
         for rows, inputs in training.inputs_in_order(training.examples):
             yield Batch(rows.to(inputs.device), inputs, training.given[rows].to(inputs.device))
+
+    def views(self) -> Iterable[list[Batch]]:
+        training = self.training
+        for rows, stored in training._in_order(training.examples):
+            index, given = rows.to(stored.device), training.given[rows].to(stored.device)
+            yield [Batch(index, training._layout(view), given) for view in training.transform.views(stored)]
