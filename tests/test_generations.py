@@ -383,3 +383,6 @@ def test_a_recipe_of_another_length_keeps_generations_that_divide_it():
     assert one.training.generations == 1
     assert (one.method.hold, one.method.snapshots, one.method.posterior) == (0.0, 0, False)
     assert not one.method.relabel
+    ramps = {epochs: Changes(epochs=epochs).apply(recipe).method.lam_ramp for epochs in (36, 6, 14, 1)}
+    assert ramps == {36: 1080, 6: 180, 14: 1260, 1: 90}
+    assert Changes(epochs=2).apply(RECIPES["cifar100-sym40-elr-plus"]).method.lam_ramp == 40_000

@@ -98,7 +98,8 @@ class Changes:
 
     Args:
         seed: of noise, split, weights, order and augmentation.
-        epochs: passes over the data; milestones outside them fall away, and generations that do not divide them.
+        epochs: passes over the data; milestones outside them fall away, and generations that do not divide them. In
+            generations lam's ramp changes with the length of the first one.
         num_examples: take the first so many training rows only, and as many test rows, to try a recipe.
         holdout: see `Recipe`.
         precision: see `TrainingConfig`.
@@ -127,6 +128,9 @@ class Changes:
         generations, method = recipe.training.generations, recipe.method
         if epochs % generations:
             generations, method = 1, replace(method, hold=0.0, snapshots=0, posterior=False, relabel=False)
+        if recipe.training.generations > 1:  # the ramp belongs to the first generation, and is as long
+            share = epochs // generations / recipe.training.generation_epochs
+            method = replace(method, lam_ramp=round(share * method.lam_ramp))
         milestones = tuple(epoch for epoch in recipe.training.milestones if epoch < epochs // generations)
         training = replace(recipe.training, seed=self.seed, milestones=milestones, generations=generations, **changed)
         holdout = recipe.holdout if self.holdout is None else self.holdout
