@@ -67,6 +67,22 @@ def test_bfloat16_is_a_yes_or_no():
     assert not computes_bfloat16(torch.device("meta"))
 
 
+@pytest.mark.skipif("get_capabilities" not in dir(torch.cpu), reason="this torch does not tell what processors can do")
+@pytest.mark.parametrize(
+    ("found", "pays"),
+    [
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, True),
+        ({"cpu_name": "AMD Zen 4", "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"avx512_bf16": False}, False),
+        ({"bf16": True}, True),
+    ],
+)
+def test_bfloat16_is_for_processors_that_gain_from_it(monkeypatch, found, pays):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
+    assert computes_bfloat16(torch.device("cpu")) == pays
+
+
 def test_random_numbers_inside_are_not_seen_outside():
     before = torch.get_rng_state()
     with forked_random_state(torch.device("cpu")):

@@ -236,7 +236,8 @@ def test_images_are_augmented_the_same_way_each_time(precision):
         transform = ImageTransform([0.5] * 3, [0.25] * 3, padding=2, flip=True)
         config = TrainingConfig(epochs=15, batch_size=10, precision=precision, device="cpu")
         training = Training(LossMethod(network), images(), config=config, transform=transform)
-        assert training.channels_last == (precision == "bfloat16")
+        assert training.channels_last
+        assert training.bfloat16 == (precision == "bfloat16")
         training.run()
         return training.predict(images())
 

@@ -90,12 +90,17 @@ def leave_process_group() -> None:
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 natively, so that autocast is faster than float32."""
+    """Whether a device multiplies bfloat16 natively and so much faster that autocast gains over float32.
+
+    Intel's processors without AMX have the instructions, but no more products in a second than in float32, and
+    converting costs on top: the fast network trains at 0.6 of the speed of float32 there (docs/benchmarks.md).
+    """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu" and "get_capabilities" in dir(torch.cpu):
         found = torch.cpu.get_capabilities()
-        return bool(found.get("avx512_bf16") or found.get("amx_bf16") or found.get("bf16"))
+        intel = str(found.get("cpu_name", "")).startswith("Intel")
+        return bool(found.get("amx_bf16") or found.get("bf16") or (found.get("avx512_bf16") and not intel))
     return False
 
 

@@ -54,8 +54,8 @@ class TrainingConfig:
             repetition, drawn anew in each epoch (the paper, for Clothing1M); "balanced_once": drawn once for the run
             (the authors' code). A class with fewer rows gives all of them. Rows keep their numbers.
         num_batches: batches in such an epoch, >= 1; for the balanced ones only. The paper has 2000.
-        precision: "float32", "bfloat16" (autocast, with channels_last for images), or "auto": bfloat16 where the
-            network is convolutional and the device computes it natively.
+        precision: "float32", "bfloat16" (autocast), or "auto": bfloat16 where the network is convolutional and the
+            device gains by it (`elr.devices.computes_bfloat16`).
         device: "auto" (what Accelerate finds) or "cpu".
         seed: of the order of the rows, augmentation and dropout.
 

@@ -140,7 +140,7 @@ class Training:
         )
         if device.type == "cpu" and is_convolutional(self.method):
             keep_freed_memory()
-        self.channels_last = self.bfloat16 and is_convolutional(self.method)
+        self.channels_last = is_convolutional(self.method) and (self.bfloat16 or device.type == "cpu")
         self.method.to(device)
         if self.channels_last:
             self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
