@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from elr import loops
 from elr.data import Examples, ImageTransform, Transform
 from elr.elr import ELR
 from elr.errors import ArgumentError
@@ -312,6 +314,8 @@ def test_a_plan_of_fit_takes_its_method():
         (10**6, "vectors", 10),
         (1000, "images", 60),
         (20_000, "images", 30),
+        (1000, "fast", 60),
+        (20_000, "fast", 30),
         (1000, "fine-tuned", 10),
     ],
 )
@@ -331,13 +335,65 @@ def test_the_documented_defaults_of_the_loop_and_whoever_overrides_them():
     assert (table.batch_size, table.learning_rate, table.weight_decay, table.seed) == (64, 0.02, 5e-3, 3)
     assert (pictures.batch_size, pictures.learning_rate, pictures.weight_decay) == (128, 0.1, 2e-3)
     assert (pictures.schedule, pictures.nesterov) == ("onecycle", True)
+    fast = FitConfig().loop(examples_of(50_000), kind="fast")
+    assert (fast.batch_size, fast.learning_rate, fast.weight_decay) == (500, 0.12, 5e-4)
+    assert (fast.optimizer, fast.schedule) == ("muon", "triangle")
     chosen = FitConfig(batch_size=9, learning_rate=0.5, weight_decay=0.0, device="cpu", precision="float32")
-    for each in ("vectors", "images", "fine-tuned"):
+    for each in ("vectors", "images", "fine-tuned", "fast"):
         loop = chosen.loop(examples_of(1000), kind=each)
         assert (loop.batch_size, loop.learning_rate, loop.weight_decay) == (9, 0.5, 0.0)
         assert (loop.device, loop.precision) == ("cpu", "float32")
     with pytest.raises(ArgumentError, match="epochs is 0"):
         FitConfig(epochs=0).plan(feature_task())
+
+
+@pytest.mark.parametrize(("count", "batch"), [(8000, 200), (30_000, 500)])
+def test_the_fast_loop_has_smaller_batches_and_rates_for_fewer_images(count, batch):
+    loop = FitConfig().loop(examples_of(count), kind="fast")
+    assert loop.batch_size == batch
+    assert loop.learning_rate == pytest.approx(0.12 * math.sqrt(batch / 500))
+    asked = FitConfig(batch_size=125).loop(examples_of(count), kind="fast")
+    assert (asked.batch_size, asked.learning_rate) == (125, pytest.approx(0.06))
+
+
+def many(task, count, side):
+    """The task with so many images, which take no memory."""
+    pixels = torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(count, 3, side, side)
+    return dataclasses.replace(task, examples=Examples(pixels, np.zeros(count, dtype=np.int64)))
+
+
+@pytest.mark.parametrize(("count", "side"), [(40_000, 32), (10_000, 64), (60_000, 28)])
+def test_many_images_are_learned_as_in_the_first_generation_of_the_recipe(count, side):
+    task = many(image_task(), count, side)
+    plan = FitConfig().plan(task)
+    steps = plan.training.epochs * math.ceil(count / plan.training.batch_size)
+    assert (plan.training.optimizer, plan.whiten) == ("muon", True)
+    assert plan.method == MethodConfig(lam_ramp=steps)
+    assert plan.augmentation == Augmentation(crop=True, flip=True, mirror=True)
+    assert FitConfig(augment="crop").plan(task).augmentation == Augmentation(crop=True)
+    assert FitConfig(method="cross_entropy").plan(task).method == MethodConfig(name="cross_entropy")
+
+
+def test_the_fast_loop_of_fit_trains_and_predicts(monkeypatch):
+    monkeypatch.setattr(loops, "_FAST_IMAGES", 10)
+    task = image_task()
+    plan = FitConfig(epochs=2, batch_size=4, device="cpu").plan(task)
+    assert plan.training.optimizer == "muon"
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    training = plan.build(task, probe=None, folder=None)
+    training.run()
+    assert len(training.history) == 2
+    for probs in (training.predict(task.examples), training.pred_probs()):
+        torch.testing.assert_close(probs.sum(dim=1), torch.ones(len(task.examples)))
+
+
+@pytest.mark.parametrize(
+    ("count", "side", "network"), [(39_999, 32, None), (9_000, 64, None), (50_000, 32, "resnet18")]
+)
+def test_fewer_images_and_other_networks_are_learned_by_sgd(count, side, network):
+    plan = FitConfig(network=network).plan(many(image_task(), count, side))
+    assert (plan.method, plan.whiten, plan.training.optimizer) == (MethodConfig(), False, "sgd")
+    assert plan.augmentation == Augmentation(crop=True, flip=True)
 
 
 def test_a_probe_period_of_nothing_is_refused():

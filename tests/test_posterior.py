@@ -183,9 +183,9 @@ def test_targets_are_weighed_over_mirror_images_where_predictions_are():
 def test_posterior_without_anything_to_weigh_is_refused():
     with pytest.raises(ArgumentError, match="posterior sets the targets anew, and without ensembling there are none"):
         ELR(network(), num_examples=N, num_classes=C, posterior=True, ensembling=False, gamma=0.9)
-    with pytest.raises(ArgumentError, match="posterior weighs the targets between generations, and there is one"):
+    with pytest.raises(ArgumentError, match="relabel is for later generations, and there is one"):
         Plan(
-            method=MethodConfig(posterior=True),
+            method=MethodConfig(posterior=True, relabel=True, hold=1.0),
             network=NetworkSpec("linear", 3, num_features=2),
             training=TrainingConfig(epochs=2),
             augmentation=Augmentation(),

@@ -19,6 +19,7 @@ from elr.encoding import Encoder
 from elr.errors import ArgumentError
 from elr.images import SMALLEST
 from elr.kl import KLPenalty
+from elr.loops import FAST, default_loop, loop_kind, rate_of_features
 from elr.method import LossMethod, Method
 from elr.networks import FastConvNet, NetworkSpec
 from elr.pretrained import load_body
@@ -35,18 +36,6 @@ PAPER_GAMMA, PAPER_RAMP = 0.997, 40_000  # appendix F and G
 PEER_SEED = 2**31  # the first that no run has; of more than 32 bits, torch's generator on a processor takes the last 32
 """Added to the seed of the first network's weights for those of its peer."""
 LAM, BETA = 3.0, 0.7  # the paper's for CIFAR-10 and Clothing1M
-_WORDS_RATE, _EMBEDDING_RATE, _BACKBONE_RATE = 0.005, 0.003, 0.002  # docs/benchmarks.md
-_LEAST_EMBEDDING = 256  # features from which on an array is taken for embeddings
-_LOOPS: dict[str, tuple[int, int, dict[str, Any]]] = {  # examples to see in all, epochs at most, settings
-    "vectors": (2_000_000, 100, {"batch_size": 64, "learning_rate": 0.02, "weight_decay": 5e-3}),
-    "images": (
-        600_000,
-        60,
-        {"batch_size": 128, "learning_rate": 0.1, "weight_decay": 2e-3, "nesterov": True, "schedule": "onecycle"},
-    ),
-    # Appendix G of the paper, Clothing1M, with a cosine in place of the step after five of ten epochs.
-    "fine-tuned": (0, 10, {"batch_size": 64, "learning_rate": 0.002, "weight_decay": 1e-3}),
-}
 _WHITENED_IMAGES = 5000  # as the speed runs take
 
 
@@ -178,13 +167,11 @@ class Plan:
                 f"snapshots is {self.method.snapshots}, generations {self.training.generations}: expected fewer "
                 "snapshots, which are of earlier generations"
             )
-
-        for switch, what in {"posterior": "weighs the targets between", "relabel": "is for later"}.items():
-            if getattr(self.method, switch) and self.training.generations == 1:
-                raise ArgumentError(
-                    f"{switch} {what} generations, and there is one generation: set training's generations to 2 or "
-                    f"more, or leave {switch} out"
-                )
+        if self.method.relabel and self.training.generations == 1:
+            raise ArgumentError(
+                "relabel is for later generations, and there is one generation: set training's generations to 2 or "
+                "more, or leave relabel out"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as run.json holds them."""
@@ -256,12 +243,17 @@ class FitConfig:
         lam: weight of the regularizer. Default 3, the paper's for CIFAR-10 and Clothing1M.
         beta: momentum of the targets. Default 0.7 (as lam).
         network: a name in `elr.networks.NETWORKS`; default "fast" for images of at least 16 pixels, "mlp" otherwise.
+            From 40,000 images of 32 pixels on (10,000 of 64) "fast" is trained as in the fast CIFAR-10 recipes: Muon,
+            a whitened first layer, lam rising through the run, predictions over mirror images.
         epochs: default 100 for tables and features, 60 for images, fewer (at least 10) for many examples or large
             images; 10 for fine-tuning.
-        batch_size: default 64 for tables and features, 128 for images; all examples where there are fewer.
-        learning_rate: default 0.02 for tables and features, 0.1 for images; 0.005 for text, 0.003 for sentence
-            embeddings and arrays of 256 features or more, 0.002 for features of a backbone and for its fine-tuning.
-        weight_decay: default 5e-3 for tables and features, 2e-3 for images, 1e-3 for fine-tuning.
+        batch_size: default 64 for tables and features, 128 for images, up to 500 for many of them (see network); all
+            examples where there are fewer.
+        learning_rate: default 0.02 for tables and features, 0.1 for images, 0.12 for many of them (times the root of a
+            five hundredth of the batch); 0.005 for text, 0.003 for sentence embeddings and arrays of 256 features or
+            more, 0.002 for features of a backbone and for its fine-tuning.
+        weight_decay: default 5e-3 for tables and features, 2e-3 for images, 5e-4 for many of them, 1e-3 for
+            fine-tuning.
         augment: for convolutional networks: "auto" (crops and mirror images), "crop" (where a mirror image may be of
             another class: letters, digits, road signs) or "none".
         precision: see `TrainingConfig`.
@@ -308,57 +300,38 @@ class FitConfig:
         """
         network = network_for(task, self.network)
         augmented = network.takes_images and self.augment != "none"
-        training = self.loop(task.examples, kind=_loop_kind(network))
-        if self.learning_rate is None and (rate := _rate_of_features(task)) and not network.takes_images:
+        kind = loop_kind(network, task.examples)
+        training = self.loop(task.examples, kind=kind)
+        if self.learning_rate is None and (rate := rate_of_features(task)) and not network.takes_images:
             training = replace(training, learning_rate=rate)
+        flip, fast = augmented and self.augment != "crop", kind == FAST
         return Plan(
-            method=self._method(training.epochs * math.ceil(len(task.examples) / training.batch_size)),
+            method=self._method(training.epochs * math.ceil(len(task.examples) / training.batch_size), fast=fast),
             network=network,
             training=training,
-            augmentation=Augmentation(crop=augmented, flip=augmented and self.augment != "crop"),
+            augmentation=Augmentation(crop=augmented, flip=flip, mirror=flip and fast),
+            whiten=fast,
         )
 
-    def _method(self, steps: int) -> MethodConfig:
-        """The method for a run of so many steps; ELR+ as published, its ramp at most half of the run."""
+    def _method(self, steps: int, *, fast: bool) -> MethodConfig:
+        """The method for a run of so many steps; ELR+ as published, its ramp at most half of the run.
+
+        In the fast loop lam rises through the run, as in the first generation of the CIFAR-10 recipe.
+        """
         if self.method == "cross_entropy":
             return MethodConfig(name=self.method)
         if self.method == "kl_penalty":
             return MethodConfig(name=self.method, **self._regularizer())
         elr = MethodConfig(**self._regularizer())
         if self.method == "elr":
-            return elr
+            return replace(elr, lam_ramp=steps) if fast else elr
         return replace(elr, networks=2, gamma=PAPER_GAMMA, gamma_ramp=min(PAPER_RAMP, steps // 2), mixup=1.0)
 
     def loop(self, examples: Examples, *, kind: str) -> TrainingConfig:
-        """The settings of the training loop, with every choice made; `kind` is a key of _LOOPS."""
-        visits, most, settings = _LOOPS[kind]
-        defaults: dict[str, Any] = dict(settings)
-        defaults["epochs"] = int(np.clip(visits // (len(examples) * _size(examples)), 10, most))
-        defaults["batch_size"] = max(2, min(defaults["batch_size"], len(examples)))
+        """The settings of the training loop, with every choice made; `kind` is one of those in `elr.loops`."""
+        defaults = default_loop(kind, examples, batch_size=self.batch_size)
         chosen = {name: value for name in defaults if (value := getattr(self, name, None)) is not None}
         return TrainingConfig(precision=self.precision, device=self.device, seed=self.seed, **{**defaults, **chosen})
-
-
-def _size(examples: Examples) -> float:
-    """How many images of 32 pixels a side an example is worth in time; at least 1, as for all that are no images."""
-    shape = tuple(examples.inputs.shape)
-    return max(1.0, shape[2] * shape[3] / 1024) if len(shape) == 4 else 1.0
-
-
-def _rate_of_features(task: Task) -> float | None:
-    """The learning rate for what is many numbers of one kind: words, or what pretrained networks make of the data."""
-    raw = task.raw
-    if raw.features is None:
-        return _WORDS_RATE if raw.kind == TEXT else None
-    if raw.kind == IMAGES:
-        return _BACKBONE_RATE
-    return _EMBEDDING_RATE if raw.kind == TEXT or raw.features.shape[1] >= _LEAST_EMBEDDING else None
-
-
-def _loop_kind(network: NetworkSpec) -> str:
-    if network.backbone is not None:
-        return "fine-tuned"
-    return "images" if network.takes_images else "vectors"
 
 
 def network_for(task: Task, name: str | None = None, *, widths: tuple[int, ...] | None = None) -> NetworkSpec:
