@@ -8,6 +8,7 @@ noise, weights, order and folds. All methods train the same network as many epoc
 one process; seconds are those of training. Clean labels and test data measure at the end, and choose nothing.
 
 - elr: one run, its targets against the labels (`elr.audit.audit_labels`).
+- elr_aum: the same run and issues, ranked by the mean margin over its epochs (`--score aum` of `elr audit`).
 - cleanlab: cross entropy on five stratified folds, probabilities out of sample, cleanlab's label quality scores and
   find_label_issues (confident learning), with cleanlab's defaults.
 - aum: mean over the epochs of logit[given] - max of the others, as training itself sees them, in one run of cross
@@ -33,12 +34,10 @@ from cleanlab.rank import get_label_quality_scores
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
-from torch import Tensor
 
 from elr.audit import audit_labels
 from elr.data import Examples
 from elr.datasets import human_labels, load_cifar10, load_digits
-from elr.diagnostics import Monitor
 from elr.plan import FitConfig
 from elr.raw import ReadOptions
 from elr.tasks import Task, make_task, read_task
@@ -58,22 +57,6 @@ class Suspicion:
     quality: NDArray
     is_issue: NDArray[np.bool_] | None
     seconds: float
-
-
-class Margins(Monitor):
-    """A monitor that also adds up the margins of the given labels."""
-
-    def __init__(self, labels: Tensor) -> None:
-        super().__init__(labels.numpy())
-        self.labels = labels
-        self.sums = torch.zeros(len(labels), dtype=torch.float64)
-
-    def update(self, index: Tensor, logits: Tensor) -> None:
-        super().update(index, logits)
-        rows, outputs = index.cpu(), logits.detach().double().cpu()
-        given = self.labels[rows, None]
-        others = outputs.scatter(1, given, -torch.inf).amax(dim=1)
-        self.sums[rows] += outputs.gather(1, given)[:, 0] - others
 
 
 def read(dataset: str, data: Path | None, *, rows: int | None, seed: int) -> Task:
@@ -108,9 +91,7 @@ class Bench:
         epochs = epochs or FitConfig().plan(task).training.epochs  # of all rows, also where fewer are trained on
         self.configs = {name: FitConfig(method=name, epochs=epochs, seed=seed) for name in ("elr", "cross_entropy")}
 
-    def train(
-        self, method: str, rows: NDArray, *, monitor: Monitor | None = None, epochs: int | None = None
-    ) -> tuple[Training, float]:
+    def train(self, method: str, rows: NDArray, *, epochs: int | None = None) -> tuple[Training, float]:
         """Train on some rows; the training, and its seconds."""
         examples = Examples(self.task.examples.inputs[rows], self.labels[rows])
         hidden = replace(self.task, examples=examples, clean_labels=None, test=None)
@@ -121,8 +102,6 @@ class Bench:
         size = min(plan.training.batch_size, len(examples))
         plan = replace(plan, training=replace(plan.training, batch_size=size))
         training = plan.build(hidden, probe=None, folder=None)
-        if monitor is not None:
-            training.state.monitor = monitor
         started = time.perf_counter()
         training.run()
         return training, time.perf_counter() - started
@@ -141,12 +120,14 @@ class Bench:
         audit = audit_labels(labels, regularized.pred_probs().numpy())
         suspicions = {"elr": Suspicion(quality=audit.label_quality, is_issue=audit.is_label_issue, seconds=seconds)}
         suspicions["cleanlab"] = self.cleanlab()
-        margins = Margins(self.labels)
-        plain, seconds = self.train("cross_entropy", rows, monitor=margins)
-        suspicions["aum"] = Suspicion(quality=margins.sums.numpy(), is_issue=None, seconds=seconds)
+        plain, seconds = self.train("cross_entropy", rows)
+        suspicions["aum"] = Suspicion(quality=plain.state.monitor.margins, is_issue=None, seconds=seconds)
         confidence = plain.predict(self.task.examples)[rows, labels].numpy()
         suspicions["loss"] = Suspicion(quality=confidence, is_issue=None, seconds=seconds)  # -log keeps the order
         found = {name: self.scores(suspicion) for name, suspicion in suspicions.items()}
+        by_margins = replace(suspicions["elr"], quality=regularized.state.monitor.margins)
+        same = {name: found["elr"][name] for name in ("removed", "retrained")}  # the same issues
+        found["elr_aum"] = self.ranking(by_margins) | same | {"seconds": by_margins.seconds}
         found["elr"]["own_accuracy"] = self.accuracy(regularized)
         found["loss"]["own_accuracy"] = self.accuracy(plain)
         return found
@@ -164,16 +145,24 @@ class Bench:
         quality = get_label_quality_scores(labels, probs)
         return Suspicion(quality=quality, is_issue=find_label_issues(labels, probs, n_jobs=1), seconds=total)
 
-    def scores(self, suspicion: Suspicion) -> dict[str, float]:
-        """What clean labels and test data say of it; they are looked at here for the first time."""
-        errors = int(self.wrong.sum())
-        worst = np.argsort(suspicion.quality, kind="stable")[:errors]
-        removed = np.isin(np.arange(len(self.wrong)), worst) if suspicion.is_issue is None else suspicion.is_issue
-        retrained, _ = self.train("cross_entropy", np.flatnonzero(~removed))
+    def ranking(self, suspicion: Suspicion) -> dict[str, float]:
+        """What clean labels say of the ranking; they are looked at here for the first time."""
         return {
             "average_precision": float(average_precision_score(self.wrong, -suspicion.quality)),
             "auroc": float(roc_auc_score(self.wrong, -suspicion.quality)),
-            "precision_at_errors": float(self.wrong[worst].mean()),
+            "precision_at_errors": float(self.wrong[self.worst(suspicion)].mean()),
+        }
+
+    def worst(self, suspicion: Suspicion) -> NDArray[np.intp]:
+        """As many of the most suspect rows as there are wrong labels."""
+        return np.argsort(suspicion.quality, kind="stable")[: int(self.wrong.sum())]
+
+    def scores(self, suspicion: Suspicion) -> dict[str, float]:
+        """What clean labels and test data say of it."""
+        worst = self.worst(suspicion)
+        removed = np.isin(np.arange(len(self.wrong)), worst) if suspicion.is_issue is None else suspicion.is_issue
+        retrained, _ = self.train("cross_entropy", np.flatnonzero(~removed))
+        return self.ranking(suspicion) | {
             "removed": float(removed.mean()),
             "retrained": self.accuracy(retrained),
             "seconds": suspicion.seconds,

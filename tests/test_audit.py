@@ -27,6 +27,15 @@ def test_self_confidence():
     assert audit.is_label_issue.tolist() == [False, True, False, False]
 
 
+def test_area_under_the_margin_ranks_and_leaves_the_issues_alone():
+    margins = [-3.0, 2.0, float("nan"), 0.0]
+    audit, plain = audit_labels([0, 0, 2, 1], PROBS, score="aum", margins=margins), audit_labels([0, 0, 2, 1], PROBS)
+    np.testing.assert_allclose(audit.label_quality, [1 / (1 + np.exp(3)), 1 / (1 + np.exp(-2)), 0.55, 0.5])
+    assert audit.ranking.tolist() == [0, 3, 2, 1]
+    assert audit.is_label_issue.tolist() == plain.is_label_issue.tolist()
+    assert audit.predicted_labels.tolist() == plain.predicted_labels.tolist()
+
+
 @given(st.integers(0, 1000), st.integers(2, 8), st.integers(1, 50))
 @settings(max_examples=50, deadline=None)
 def test_properties(seed, classes, count):
@@ -95,5 +104,9 @@ def test_wrong_input_is_refused(labels, probs, words):
 def test_other_arguments_are_checked():
     with pytest.raises(ArgumentError, match="score is 'loss'"):
         audit_labels([0, 0, 2, 1], PROBS, score="loss")
+    with pytest.raises(ArgumentError, match="and there are no margins: pass them"):
+        audit_labels([0, 0, 2, 1], PROBS, score="aum")
+    with pytest.raises(ArgumentError, match=r"margins have shape \(3,\): expected \(4,\)"):
+        audit_labels([0, 0, 2, 1], PROBS, score="aum", margins=[0.0] * 3)
     with pytest.raises(ArgumentError, match="clean labels"):
         score_suspects(audit_labels([0, 0, 2, 1], PROBS), [0])

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -176,3 +177,43 @@ def test_a_checkpoint_of_an_earlier_version_goes_on():
     monitor.load_state_dict({"previous": torch.tensor([0, 0])})
     (measured,) = seen(monitor, [0, 1])
     assert measured["change"] == 1 / 2
+
+
+def test_margins_are_the_mean_over_the_epochs_counted_by_hand():
+    monitor = Monitor([0, 2, 1])
+    monitor.update(torch.tensor([1, 0]), torch.tensor([[1.0, 4.0, 2.0], [3.0, 2.5, -1.0]]))
+    monitor.end_epoch()
+    monitor.update(torch.tensor([0]), torch.tensor([[0.0, 1.0, 0.0]], dtype=torch.bfloat16))
+    monitor.end_epoch()
+    np.testing.assert_allclose(monitor.margins, [(0.5 - 1.0) / 2, -2.0, np.nan])
+
+
+def test_of_two_passes_the_last_one_has_the_margin():
+    monitor = Monitor([0])
+    for logits in ([[5.0, 0.0]], [[1.0, 3.0]]):
+        monitor.begin_pass()
+        monitor.update(torch.tensor([0]), torch.tensor(logits))
+    monitor.end_epoch()
+    np.testing.assert_allclose(monitor.margins, [-2.0])
+
+
+def test_margins_of_the_ranks_come_together():
+    """Each rank has seen one of the rows; the maximum of both is what one process would have."""
+    ranks = [Monitor([0, 0]) for _ in range(2)]
+    for row, monitor in enumerate(ranks):
+        monitor.update(torch.tensor([row]), torch.tensor([[-1.0 - row, 0.0]]))
+    for ours, theirs in zip(*(monitor.shared(torch.device("cpu")) for monitor in ranks), strict=True):
+        ours.copy_(torch.maximum(ours, theirs))
+    ranks[0].end_epoch()
+    np.testing.assert_allclose(ranks[0].margins, [-1.0, -2.0])
+
+
+def test_margins_go_on_from_a_checkpoint():
+    first, second = Monitor([0, 1]), Monitor([0, 1])
+    first.update(torch.tensor([0, 1]), torch.tensor([[1.0, 0.0], [0.0, 3.0]]))
+    first.end_epoch()
+    second.load_state_dict(first.state_dict())
+    second.update(torch.tensor([0]), torch.tensor([[0.0, 2.0]]))
+    second.end_epoch()
+    np.testing.assert_allclose(second.margins, [-0.5, 3.0])
+    np.testing.assert_allclose(first.margins, [1.0, 3.0])

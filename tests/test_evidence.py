@@ -1,8 +1,11 @@
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import elr
+from elr import artifacts
 from elr.audit import audit_labels
 from elr.errors import ArgumentError, ArtifactError
 from elr.evidence import Evidence, read_evidence
@@ -72,6 +75,25 @@ def test_several_runs_are_averaged(runs):
     assert not np.allclose(one.pred_probs, two.pred_probs)
     with pytest.raises(ArgumentError, match="have different given labels: expected runs on the same data"):
         read_evidence(runs / "a", runs / "other")
+
+
+def test_margins_are_read_averaged_and_ranked_by(runs):
+    one, two, both = read_evidence(runs / "a"), read_evidence(runs / "b"), read_evidence(runs / "a", runs / "b")
+    assert one.margins.shape == (120,)
+    np.testing.assert_allclose(both.margins, (one.margins + two.margins) / 2, atol=1e-6)
+    audit = both.audit(score="aum")
+    np.testing.assert_array_equal(audit.ranking, np.argsort(both.margins, kind="stable"))
+
+
+def test_a_run_without_margins_is_read_and_says_so(runs, tmp_path):
+    shutil.copytree(runs / "a", tmp_path / "run")
+    tensors = artifacts.read_tensors(tmp_path / "run" / artifacts.TARGETS_FILE)
+    del tensors["margins"]
+    artifacts.write_tensors(tmp_path / "run" / artifacts.TARGETS_FILE, tensors)
+    found = read_evidence(tmp_path / "run", runs / "b")
+    assert found.audit().num_label_issues >= 0
+    with pytest.raises(ArgumentError, match="has no margins, for it was trained by an earlier version"):
+        found.audit(score="aum")
 
 
 def test_a_mixed_up_folder_is_refused(runs, tmp_path):

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score
 
 from elr.errors import ArgumentError
 
-SCORES = ("margin", "self_confidence")
+SCORES = ("margin", "self_confidence", "aum")
 _CONFIDENCE = 0.95
 
 
@@ -104,23 +105,31 @@ class Audit:
         return issues / np.maximum(np.bincount(self.given_labels, minlength=classes), 1)
 
 
-def audit_labels(labels: ArrayLike, pred_probs: ArrayLike, *, score: str = "margin") -> Audit:
+def audit_labels(
+    labels: ArrayLike, pred_probs: ArrayLike, *, score: str = "margin", margins: ArrayLike | None = None
+) -> Audit:
     """Rank labels by how much the evidence speaks against them.
 
     A label is an issue where another class is more probable than the given one. label_quality is
 
         "margin":           (1 + p[given] - max_{c != given} p[c]) / 2,  below 0.5 exactly for label issues
         "self_confidence":  p[given]
+        "aum":              1 / (1 + exp(-m)), m the mean over the epochs of logit[given] - max_{c != given} logit[c]
+
+    The first two rank by where training ended, the last by its whole course: it still tells labels apart whose
+    probabilities have all come to 0 or 1. Issues are the same for all three.
 
     Args:
         labels: (N,) given labels, integers in [0, C).
         pred_probs: (N, C) evidence, rows that sum to 1: ELR's targets after training, or probabilities from a model
             that has not memorized these labels.
         score: which label_quality. Default "margin".
+        margins: (N,) mean margins for "aum", such as `Monitor.margins`; rows that have none (NaN) are ranked by
+            "margin".
 
     Raises:
-        ArgumentError: shapes that do not belong together, labels out of range, pred_probs that are no probabilities, or
-            an unknown score.
+        ArgumentError: shapes that do not belong together, labels out of range, pred_probs that are no probabilities, an
+            unknown score, or "aum" without margins.
 
     Example:
         >>> audit = audit_labels([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
@@ -128,7 +137,8 @@ def audit_labels(labels: ArrayLike, pred_probs: ArrayLike, *, score: str = "marg
         ([False, True, False], [1, 2, 0])
 
     Source: argmax(targets) != label is the advice of ELR's authors (issue 20 of their repository); margins and
-    self-confidence as in Northcutt et al., "Confident Learning", JAIR 2021.
+    self-confidence as in Northcutt et al., "Confident Learning", JAIR 2021; AUM: Pleiss et al., NeurIPS 2020, without
+    their threshold class.
     """
     given, probs = _checked(labels, pred_probs)
     if score not in SCORES:
@@ -141,11 +151,14 @@ def audit_labels(labels: ArrayLike, pred_probs: ArrayLike, *, score: str = "marg
     margin = confidence - others[rows, favorite]
     is_issue = margin < 0
     predicted = np.where(is_issue, favorite, given)
+    quality = confidence if score == "self_confidence" else (1.0 + margin) / 2.0
+    if score == "aum":
+        quality = _area_quality(margins, instead=quality)
     rate = float(is_issue.mean())
     return Audit(
         given_labels=given,
         predicted_labels=predicted,
-        label_quality=(1.0 + margin) / 2.0 if score == "margin" else confidence,
+        label_quality=quality,
         is_label_issue=is_issue,
         transition_matrix=estimate_transitions(given, predicted, num_classes=probs.shape[1]),
         noise_rate=rate,
@@ -190,6 +203,16 @@ def score_suspects(audit: Audit, clean_labels: ArrayLike) -> dict[str, float]:
         "suspects_recall": hits / int(wrong.sum()) if wrong.any() else missing,
         "average_precision": float(average_precision_score(wrong, -audit.label_quality)) if wrong.any() else missing,
     }
+
+
+def _area_quality(margins: ArrayLike | None, *, instead: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean margins brought to [0, 1], in their order; `instead` where there are none."""
+    if margins is None:
+        raise ArgumentError('score is "aum" and there are no margins: pass them, or take another score')
+    means = np.asarray(margins, dtype=np.float64)
+    if means.shape != instead.shape:
+        raise ArgumentError(f"margins have shape {means.shape}: expected {instead.shape}, one for each label")
+    return np.where(np.isnan(means), instead, expit(means))
 
 
 def _checked(labels: ArrayLike, pred_probs: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

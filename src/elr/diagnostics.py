@@ -109,10 +109,10 @@ def gradient_measures(
 class Monitor:
     """Collects the predictions of a training run, as it runs, and measures each epoch.
 
-    It keeps one class per row, from the outputs of the training steps themselves (train mode, augmented inputs), so
-    it costs an argmax a step: 25 N bytes for the classes, those of the epoch before, how long they have stood, and
-    the rows that were contradicted when most were. With clean labels it also keeps the logits of up to 4,000 rows,
-    4 C bytes for each, to measure gradients from.
+    It keeps one class and one margin per row, from the outputs of the training steps themselves (train mode, augmented
+    inputs), so it costs an argmax and a maximum a step: 25 N bytes for the classes, those of the epoch before, how long
+    they have stood, and the rows that were contradicted when most were; 24 N for labels and margins. With clean labels
+    it also keeps the logits of up to 4,000 rows, 4 C bytes for each, to measure gradients from.
 
     Args:
         given_labels: (N,) int64.
@@ -136,6 +136,10 @@ class Monitor:
                 f"{len(self.given_labels)} given and {len(self.clean_labels)} clean labels: expected one per example"
             )
         self.predicted = torch.full((len(self.given_labels),), _NEVER)
+        self.given = torch.from_numpy(self.given_labels)
+        self.margins_now = torch.full((len(self.given_labels),), -torch.inf)
+        self.margin_sums = torch.zeros(len(self.given_labels), dtype=torch.float64)
+        self.margin_counts = torch.zeros(len(self.given_labels), dtype=torch.int32)
         self.previous = self.predicted.clone()
         self.stood = torch.zeros_like(self.predicted)
         self.objected = torch.zeros(len(self.predicted), dtype=torch.bool)
@@ -144,22 +148,39 @@ class Monitor:
     def update(self, index: Tensor, logits: Tensor) -> None:
         """Take in one training step: rows (B,) and their logits (B, C)."""
         logits = logits.detach()
-        self.predicted = self.predicted.to(logits.device)
+        device = logits.device
+        self.predicted, self.given, self.margins_now = (
+            each.to(device) for each in (self.predicted, self.given, self.margins_now)
+        )
         self.predicted[index] = logits.argmax(dim=1)
+        given, logits_in_full = self.given[index, None], logits.float()
+        others = logits_in_full.scatter(1, given, -torch.inf).amax(dim=1)
+        self.margins_now[index] = logits_in_full.gather(1, given)[:, 0] - others
         if self.sample:
             self.sample.keep(index, logits)
 
     def shared(self, device: torch.device) -> list[Tensor]:
         """What the ranks of a run must bring together before `end_epoch`: in place, the maximum of each entry."""
-        self.predicted = self.predicted.to(device)
+        self.predicted, self.margins_now = self.predicted.to(device), self.margins_now.to(device)
         logits = self.sample.logits if self.sample else None
-        return [self.predicted] if logits is None else [self.predicted, logits]
+        both = [self.predicted, self.margins_now]
+        return both if logits is None else [*both, logits]
 
     def begin_pass(self) -> None:
         """Forget what an earlier pass over the data said in this epoch, so that every rank has the last pass only."""
         self.predicted.fill_(_NEVER)
+        self.margins_now.fill_(-torch.inf)
         if self.sample:
             self.sample.forget()
+
+    @property
+    def margins(self) -> NDArray[np.float64]:
+        """(N,) mean over the epochs of logit[given] - max of the others: the area under the margin; NaN if never seen.
+
+        Source: AUM, Pleiss et al., NeurIPS 2020.
+        """
+        counts = self.margin_counts.numpy()
+        return np.where(counts > 0, self.margin_sums.numpy() / np.maximum(counts, 1), np.nan)
 
     def end_epoch(
         self,
@@ -206,6 +227,9 @@ class Monitor:
         if self.clean_labels is not None:
             measures |= self._against_clean(now, seen, target_labels, gradients)
         self.previous = predicted.clone()
+        shown = torch.from_numpy(seen)
+        self.margin_sums[shown] += self.margins_now.cpu().double()[shown]
+        self.margin_counts += shown
         self.begin_pass()
         return measures
 
@@ -232,14 +256,17 @@ class Monitor:
         return measures
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The predictions of the last whole epoch, for a checkpoint between epochs."""
-        return {"previous": self.previous, "stood": self.stood, "objected": self.objected}
+        """The predictions of the last whole epoch and the margins so far, for a checkpoint between epochs."""
+        names = ("previous", "stood", "objected", "margin_sums", "margin_counts")
+        return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from a checkpoint."""
         self.previous = state["previous"].clone()
         if "stood" in state:  # not in checkpoints of earlier versions
             self.stood, self.objected = state["stood"].clone(), state["objected"].clone()
+        if "margin_sums" in state:  # the same
+            self.margin_sums, self.margin_counts = state["margin_sums"].clone(), state["margin_counts"].clone()
         self.begin_pass()
 
 

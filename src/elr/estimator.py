@@ -49,6 +49,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         classes_: (C,) labels.
         n_features_in_: D.
         targets_: (N, C) running averages of the outputs for the training rows, rows that sum to 1.
+        margins_: (N,) mean over the epochs of the given label's margin (`elr.diagnostics.Monitor.margins`).
         network_: the trained network, on the CPU.
         history_: measures of each epoch.
 
@@ -120,6 +121,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         training.run()
         self.network_ = network.cpu().eval()
         self.targets_ = training.pred_probs().numpy()
+        self.margins_ = training.state.monitor.margins
         self.history_ = training.history
         self._given = given
         return self
@@ -148,7 +150,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
             score: see `elr.audit.audit_labels`.
         """
         check_is_fitted(self)
-        return audit_labels(self._given, self.targets_, score=score)
+        return audit_labels(self._given, self.targets_, score=score, margins=self.margins_)
 
     def _learn_features(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray]:
         """Check the training data and learn the preprocessing."""

@@ -31,6 +31,8 @@ class Evidence:
         class_names: the C classes.
         given_labels: (N,) int64.
         pred_probs: (N, C) rows that sum to 1.
+        margins: (N,) mean margins of the given labels over the epochs (`elr.diagnostics.Monitor.margins`); None for
+            runs of versions that did not keep them.
     """
 
     rows: NDArray[np.int64]
@@ -38,10 +40,20 @@ class Evidence:
     class_names: tuple[Label, ...]
     given_labels: NDArray[np.int64]
     pred_probs: NDArray[np.float32]
+    margins: NDArray[np.float32] | None = None
 
     def audit(self, *, score: str = "margin") -> Audit:
-        """Which given labels it contradicts; see `elr.audit.audit_labels`."""
-        return audit_labels(self.given_labels, self.pred_probs, score=score)
+        """Which given labels it contradicts; see `elr.audit.audit_labels`.
+
+        Raises:
+            ArgumentError: an unknown score, or "aum" for a run without margins.
+        """
+        if score == "aum" and self.margins is None:
+            raise ArgumentError(
+                "the run has no margins, for it was trained by an earlier version of elr: train it again, or take "
+                "another score"
+            )
+        return audit_labels(self.given_labels, self.pred_probs, score=score, margins=self.margins)
 
     def table(self, audit: Audit) -> pd.DataFrame:
         """One line per training example, the most suspect label first; columns as in issues.csv.
@@ -74,7 +86,7 @@ def read_evidence(folder: Path, *others: Path) -> Evidence:
         ArgumentError: runs on different rows, labels or classes.
     """
     first = _read(Path(folder))
-    pred_probs = [first.pred_probs]
+    pred_probs, margins = [first.pred_probs], [first.margins]
     for path in map(Path, others):
         other = _read(path)
         for what, same in (
@@ -88,6 +100,7 @@ def read_evidence(folder: Path, *others: Path) -> Evidence:
                     "with another --seed"
                 )
         pred_probs.append(other.pred_probs)
+        margins.append(other.margins)
     mean = np.asarray(np.mean(pred_probs, axis=0, dtype=np.float64), dtype=np.float32)
     return Evidence(
         rows=first.rows,
@@ -95,6 +108,7 @@ def read_evidence(folder: Path, *others: Path) -> Evidence:
         class_names=first.class_names,
         given_labels=first.given_labels,
         pred_probs=mean,
+        margins=None if any(each is None for each in margins) else np.mean(margins, axis=0),  # type: ignore[arg-type]
     )
 
 
@@ -105,6 +119,7 @@ def _read(folder: Path) -> Evidence:
     try:
         given, pred_probs = tensors["given_labels"].numpy(), tensors["pred_probs"].float().numpy()
         names = tuple(run["encoder"]["class_names"])
+        margins = tensors["margins"].numpy() if "margins" in tensors else None
         if not len(issues) == len(given) == len(pred_probs) or pred_probs.shape[1:] != (len(names),):
             raise KeyError(f"{len(issues)} rows in {artifacts.ISSUES_FILE}, {len(given)} in {artifacts.TARGETS_FILE}")
         in_order = issues.sort_values("row")
@@ -112,4 +127,4 @@ def _read(folder: Path) -> Evidence:
         rows = in_order["row"].to_numpy(dtype=np.int64)
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"the files in {folder} do not belong together ({error}): run `elr fit` again") from error
-    return Evidence(rows=rows, ids=ids, class_names=names, given_labels=given, pred_probs=pred_probs)
+    return Evidence(rows=rows, ids=ids, class_names=names, given_labels=given, pred_probs=pred_probs, margins=margins)

@@ -18,7 +18,7 @@ def audit(
     also: Annotated[
         list[Path] | None, typer.Option(help="Another run on the same data, to average with (may be repeated).")
     ] = None,
-    score: Annotated[str, typer.Option(help="label_quality by: margin or self_confidence.")] = "margin",
+    score: Annotated[str, typer.Option(help="label_quality by: margin, self_confidence or aum.")] = "margin",
     export: Annotated[Path | None, typer.Option(help="Write the whole ranking: .csv or .parquet.")] = None,
     cleanlab: Annotated[
         Path | None,

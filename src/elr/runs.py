@@ -247,7 +247,11 @@ def _write(
         artifacts.write_tensors(out / artifacts.BACKBONE_FILE, task.raw.pretrained.network.state_dict())
     artifacts.write_tensors(
         out / artifacts.TARGETS_FILE,
-        {"pred_probs": pred_probs, "given_labels": torch.from_numpy(audit.given_labels)},
+        {
+            "pred_probs": pred_probs,
+            "given_labels": torch.from_numpy(audit.given_labels),
+            "margins": torch.from_numpy(training.state.monitor.margins).float(),
+        },
     )
     artifacts.write_lines(out / artifacts.METRICS_FILE, history)
     evidence = Evidence(
