@@ -14,20 +14,19 @@ from elr.tasks import Task
 FAST, IMAGES_LOOP, FINE_TUNED, VECTORS = "fast", "images", "fine-tuned", "vectors"
 """Kinds of loops: few epochs of the fast network, images otherwise, pretrained networks, and perceptrons."""
 
+FAST_SETTINGS: dict[str, Any] = {
+    "batch_size": 500,
+    "learning_rate": 0.12,
+    "weight_decay": 5e-4,
+    "optimizer": "muon",
+    "momentum": 0.6,
+    "schedule": "triangle",
+}
+"""Of the fast loop and the fast recipes; the learning rate is that of such a batch."""
+
 _LOOPS: dict[str, tuple[int, int, dict[str, Any]]] = {  # examples to see in all, epochs at most, settings
     VECTORS: (2_000_000, 100, {"batch_size": 64, "learning_rate": 0.02, "weight_decay": 5e-3}),
-    FAST: (  # learning rate: of a batch of 500
-        600_000,
-        60,
-        {
-            "batch_size": 500,
-            "learning_rate": 0.12,
-            "weight_decay": 5e-4,
-            "optimizer": "muon",
-            "momentum": 0.6,
-            "schedule": "triangle",
-        },
-    ),
+    FAST: (600_000, 60, FAST_SETTINGS),
     IMAGES_LOOP: (
         600_000,
         60,

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from elr.datasets import HUMAN
 from elr.experiment import CROSS_ENTROPY, Recipe
+from elr.loops import FAST_SETTINGS
 from elr.plan import PAPER_GAMMA, PAPER_RAMP, Augmentation, MethodConfig
 from elr.real_recipes import real_recipes
 from elr.settings import TrainingConfig
@@ -119,16 +120,7 @@ def _fast(noise: Noise, name: str, method: MethodConfig, *, generations: int = 1
         noise=noise,
         network="fast",
         method=method,
-        training=TrainingConfig(
-            epochs=36,
-            generations=generations,
-            batch_size=500,
-            optimizer="muon",
-            learning_rate=0.12,
-            momentum=0.6,
-            weight_decay=5e-4,
-            schedule="triangle",
-        ),
+        training=TrainingConfig(epochs=36, generations=generations, **FAST_SETTINGS),
         augmentation=Augmentation(crop=True, flip=True, mirror=True),
         whiten=True,
         holdout=0.1,
