@@ -1,11 +1,15 @@
 """Suspect labels by one run of ELR beside cleanlab's five folds, AUM and the loss ranking of plain cross entropy.
 
-    python benchmarks/audit.py DATASET [--data FOLDER] [--seeds 3] [--first-seed 0] [--rows N] [--epochs E] [--json]
+    python benchmarks/audit.py DATASET [--data FOLDER] [--features FILE] [--seeds 3] [--first-seed 0] [--rows N]
+                               [--epochs E] [--json]
 
 DATASET: digits-20, digits-40, digits-60 (symmetric noise); cifar10-sym40, cifar10-asym40, cifar10n-random1 (FOLDER of
 CIFAR-10, CIFAR-10N beside it); trec (FOLDER with train.csv and test.csv: the labels of its rules). A seed decides on
 noise, weights, order and folds. All methods train the same network as many epochs with the defaults of `elr fit`, in
 one process; seconds are those of training. Clean labels and test data measure at the end, and choose nothing.
+
+With --features the images are what a frozen pretrained network makes of them, and a perceptron is trained, as by `elr
+fit --backbone tf_efficientnet_lite0`. The features of all images are kept in FILE (.npz) for the next call.
 
 - elr: one run, its targets against the labels (`elr.audit.audit_labels`).
 - elr_aum: the same run and issues, ranked by the mean margin over its epochs (`--score aum` of `elr audit`).
@@ -34,12 +38,14 @@ from cleanlab.rank import get_label_quality_scores
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
+from torch.nn import functional as F
 
 from elr.audit import audit_labels
 from elr.data import Examples
 from elr.datasets import human_labels, load_cifar10, load_digits
 from elr.plan import FitConfig
-from elr.raw import ReadOptions
+from elr.pretrained import DEFAULT_BACKBONE, load_backbone
+from elr.raw import RawData, ReadOptions
 from elr.tasks import Task, make_task, read_task
 from elr.training import Training
 
@@ -59,8 +65,29 @@ class Suspicion:
     seconds: float
 
 
-def read(dataset: str, data: Path | None, *, rows: int | None, seed: int) -> Task:
-    """The data set with its wrong labels, clean labels and test data."""
+def embedded(parts: tuple[RawData, RawData], file: Path, *, size: int = 128) -> list[RawData]:
+    """The same with features of the images, enlarged as `elr fit` does; from the file, or written to it."""
+    backbone = load_backbone(DEFAULT_BACKBONE)
+    if not file.exists():
+        found = []
+        for part in parts:
+            assert part.images is not None
+            chunks = (_enlarged(chunk, size) for chunk in part.images.split(500))
+            found.append(np.concatenate([backbone.embed(chunk) for chunk in chunks]))
+        np.savez(file, train=found[0], test=found[1])
+    stored = np.load(file)
+    together = list(zip(parts, (stored["train"], stored["test"]), strict=True))
+    assert all(len(part) == len(features) for part, features in together), f"{file} has features of other images"
+    return [replace(part, features=features, pretrained=backbone, image_size=size) for part, features in together]
+
+
+def _enlarged(images: torch.Tensor, size: int) -> torch.Tensor:
+    pixels = F.interpolate(images.float(), size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+    return pixels.round().to(torch.uint8)
+
+
+def read(dataset: str, data: Path | None, *, rows: int | None, seed: int, features: Path | None = None) -> Task:
+    """The data set with its wrong labels, clean labels and test data; features: see `embedded`."""
     if dataset in DIGITS:
         train, test = load_digits(noise_rate=DIGITS[dataset], seed=seed)
         train = train if rows is None else train.head(rows)
@@ -71,6 +98,8 @@ def read(dataset: str, data: Path | None, *, rows: int | None, seed: int) -> Tas
         trusted = trusted.rename(columns={"label": "clean_label"}).assign(rule_label=trusted["label"])
         return read_task(table.head(rows or len(table)), TREC, test=trusted)
     train, test = load_cifar10(data)
+    if features is not None:
+        train, test = embedded((train, test), features)
     noise = CIFAR10[dataset]
     if noise is None:
         train = replace(train, clean_labels=train.labels, labels=human_labels(data, "random_label1", train))
@@ -193,6 +222,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", choices=[*DIGITS, *CIFAR10, "trec"])
     parser.add_argument("--data", type=Path, help="folder of CIFAR-10 or TREC")
+    parser.add_argument("--features", type=Path, help="file of frozen features of CIFAR-10, made where it is missing")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--rows", type=int, help="first training rows only")
@@ -202,10 +232,12 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     if arguments.dataset not in DIGITS and arguments.data is None:
         parser.error(f"{arguments.dataset} needs --data")
+    if arguments.features is not None and arguments.dataset not in CIFAR10:
+        parser.error(f"--features is for the images of CIFAR-10, not for {arguments.dataset}")
     torch.set_num_threads(arguments.threads)
     found = []
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
-        task = read(arguments.dataset, arguments.data, rows=arguments.rows, seed=seed)
+        task = read(arguments.dataset, arguments.data, rows=arguments.rows, seed=seed, features=arguments.features)
         found.append({"seed": seed} | Bench(task, epochs=arguments.epochs, seed=seed).measure())
     methods = [{name: value for name, value in each.items() if name != "seed"} for each in found]
     print(json.dumps({"dataset": arguments.dataset, "seeds": found}) if arguments.json else table(methods))
