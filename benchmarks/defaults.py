@@ -27,6 +27,7 @@ from sklearn.model_selection import train_test_split
 
 from elr.data import Examples, ImageTransform, Transform, image_statistics
 from elr.elr import ELR
+from elr.loops import FAST, default_loop
 from elr.named_noise import corrupt
 from elr.networks import FastConvNet, NetworkSpec
 from elr.pretrained import DEFAULT_BACKBONE, embed_texts
@@ -140,11 +141,10 @@ def images(data: str, rows: int, epochs: int, *, only: str, held_rows: int = 500
     noises = {"symmetric": 0.4, "asymmetric-cifar10": 0.4}
     print(f"{rows} images, {epochs} epochs; noisy validation accuracy on {', '.join(noises)}; seconds")
     sgd = {"nesterov": True, "schedule": "onecycle"}
-    muon = {"optimizer": "muon", "momentum": 0.6, "schedule": "triangle", "weight_decay": 5e-4}
     candidates: list[tuple[str, dict[str, Any]]] = [
         ("sgd 0.1, 2e-3", sgd | {"batch_size": 128, "learning_rate": 0.1, "weight_decay": 2e-3}),
         *(
-            (f"muon, batch {batch}", muon | {"batch_size": batch, "learning_rate": 0.12 * (batch / 500) ** 0.5})
+            (f"muon, batch {batch}", default_loop(FAST, Examples(pixels[:rows], labels[:rows]), batch_size=batch))
             for batch in (128, 250, 500)
         ),
     ]
@@ -152,7 +152,7 @@ def images(data: str, rows: int, epochs: int, *, only: str, held_rows: int = 500
         name = f"{name}, lam {'ramped' if ramped else 'constant'}"
         if only not in name:
             continue
-        config = TrainingConfig(epochs=epochs, **loop)
+        config = TrainingConfig(**loop | {"epochs": epochs})
         found, started = [], time.perf_counter()
         for noise, rate in noises.items():
             noisy = corrupt(noise, labels, noise_rate=rate, num_classes=10, seed=1).labels
