@@ -89,22 +89,29 @@ def test_a_bad_batch_leaves_the_targets_alone(labels, index):
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, g++, on a CPU")
 @pytest.mark.skipif(sys.platform == "win32", reason="torch.compile needs more than g++ on Windows")
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
-@pytest.mark.parametrize("clamp", [0.0, 1e-4])
-def test_compiled_without_a_break_it_is_the_same(clamp):
+@pytest.mark.parametrize(("clamp", "soft"), [(0.0, False), (1e-4, False), (1e-4, True)])
+def test_compiled_without_a_break_it_is_the_same(clamp, soft):
     torch.manual_seed(0)
     eager, compiled = ELRLoss(20, 5, clamp=clamp), ELRLoss(20, 5, clamp=clamp)
     step = torch.compile(compiled, fullgraph=True)
     for index in (torch.randperm(20)[:8], torch.tensor([3, 1, 3, 0, 7, 9, 9, 9])):
         logits, labels = torch.randn(8, 5).mul(4.0).requires_grad_(), torch.arange(8) % 5
+        if soft:
+            labels = torch.rand(8, 5)  # rows need not sum to 1
         results = []
         for loss in (eager, step):
             value = loss(logits, labels, index)
-            results.append((value.detach(), *torch.autograd.grad(value, logits)))
+            results.append((value.detach(), *torch.autograd.grad(0.5 * value, logits)))
         for first, second in zip(*results, strict=True):
             torch.testing.assert_close(first, second)
         torch.testing.assert_close(eager.targets.table, compiled.targets.table)
+    before = compiled.targets.table.clone()
     with pytest.raises(RowIndexError, match="index 22 is out of range"):
         step(logits, labels, index + 13)
+    if clamp > 0.0 and not soft:
+        with pytest.raises(ArgumentError, match="label 6 is out of range"):
+            step(logits, labels + 2, index)
+    assert torch.equal(compiled.targets.table, before)
 
 
 def test_lam_zero_is_cross_entropy():

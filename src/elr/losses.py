@@ -170,10 +170,10 @@ def blockwise_elr_loss(
         As `elr_loss`.
     """
     with torch.no_grad():
-        entropy, term, gradient = _sweep(logits.detach(), labels.detach(), targets, lam, clamp)
+        entropy, term, gradient = sweep(logits.detach(), labels.detach(), targets, lam, clamp)
         loss = entropy + lam * term
     if torch.is_grad_enabled() and logits.requires_grad:
-        loss = _KnownGradient.apply(logits, loss, gradient)
+        loss = KnownGradient.apply(logits, loss, gradient)
     return loss, entropy, term
 
 
@@ -185,14 +185,19 @@ def check_batch(logits: Tensor, labels: Tensor, clamp: float) -> None:
     if labels.requires_grad:
         raise ArgumentError("labels ask for a gradient, which the fused loss does not have: detach() them first")
     if labels.ndim == 1 and in_blocks(logits):
-        low, high = (int(bound) for bound in labels.aminmax()) if len(labels) else (0, 0)
-        if low < 0 or high >= logits.shape[1]:
-            raise ArgumentError(
-                f"label {low if low < 0 else high} is out of range: expected class numbers in [0, {logits.shape[1]})"
-            )
+        check_classes(labels, logits.shape[1])
 
 
-class _KnownGradient(torch.autograd.Function):
+def check_classes(labels: Tensor, num_classes: int) -> None:
+    """Raise ArgumentError for class numbers (B,) outside [0, num_classes); on a device this would wait for it."""
+    low, high = (int(bound) for bound in labels.aminmax()) if len(labels) else (0, 0)
+    if low < 0 or high >= num_classes:
+        raise ArgumentError(
+            f"label {low if low < 0 else high} is out of range: expected class numbers in [0, {num_classes})"
+        )
+
+
+class KnownGradient(torch.autograd.Function):
     """A loss whose gradient came with its value."""
 
     @staticmethod
@@ -207,16 +212,18 @@ class _KnownGradient(torch.autograd.Function):
         ctx: Any, grad: Tensor
     ) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
+        if torch.compiler.is_compiling() or grad.item() != 1.0:
+            gradient = gradient * grad
         # Rounded to the precision of the logits only now: in float16 a gradient not yet scaled would underflow.
-        return (gradient if grad.item() == 1.0 else gradient * grad).to(ctx.dtype), None, None
+        return gradient.to(ctx.dtype), None, None
 
 
-def _sweep(
+def sweep(
     logits: Tensor, labels: Tensor, targets_of: Callable[[slice, Tensor], Tensor], lam: float, clamp: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mean cross entropy, mean ELR term, and the gradient of the loss in full precision; one sweep over blocks."""
     batch, classes = logits.shape
-    dtype = _full_dtype(logits)
+    dtype = full_dtype(logits)
     size = max(1, min(batch, BLOCK // classes))
     gradient, scratch = logits.new_empty(batch, classes, dtype=dtype), logits.new_empty(size, classes, dtype=dtype)
     entropies, terms = logits.new_empty(batch, 1, dtype=dtype), logits.new_empty(batch, 1, dtype=dtype)
@@ -313,7 +320,7 @@ class _ClosedForm(torch.autograd.Function):
     def forward(
         ctx: Any, logits: Tensor, labels: Tensor, targets: Tensor, lam: float, clamp: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        full, targets = logits.to(_full_dtype(logits)), targets.to(_full_dtype(logits))
+        full, targets = logits.to(full_dtype(logits)), targets.to(full_dtype(logits))
         log_probs = F.log_softmax(full, dim=1)
         probs = F.softmax(full, dim=1)
         if labels.ndim == 1:
@@ -385,9 +392,9 @@ def _check_clamp(clamp: float) -> None:
         raise ArgumentError(f"clamp is {clamp}: expected a probability in [0, 0.5); 0 switches it off")
 
 
-def _full_dtype(logits: Tensor) -> torch.dtype:
+def full_dtype(logits: Tensor) -> torch.dtype:
     return torch.float64 if logits.dtype == torch.float64 else torch.float32
 
 
 def _full_precision(logits: Tensor) -> Tensor:
-    return logits.to(_full_dtype(logits))
+    return logits.to(full_dtype(logits))

@@ -95,12 +95,32 @@ class Targets(nn.Module, ABC):
         """
         return None
 
+    def table_of(self, index: Tensor, *, beta: float) -> Tensor | None:  # noqa: ARG002
+        """The table itself, (N, C), for an `update` in a sweep of the caller's own; or None.
+
+        Args:
+            index: as `update`.
+            beta: as `update`.
+
+        Returns:
+            The rows in memory on the device of `index`, of which no other process has a part: whoever takes them checks
+            that `index` is in range. None (default) where there is no such thing: use `update`.
+
+        Raises:
+            ArgumentError: as `update`.
+        """
+        return None
+
     def distribute(self, process_group: dist.ProcessGroup | None) -> None:
         """Let the store see the rows of every rank of `process_group` (None: this process alone)."""
         self.process_group = process_group
 
     def check(self, index: Tensor, probs: Tensor | None = None, *, beta: float = 0.0) -> None:
         """Raise what `read` and `update` promise to raise, before anything is changed."""
+        self._check_shapes(index, probs, beta)
+        check_rows(index, self.num_examples)
+
+    def _check_shapes(self, index: Tensor, probs: Tensor | None, beta: float) -> None:
         if index.ndim != 1 or index.dtype != torch.int64:
             raise ArgumentError(
                 f"index has shape {tuple(index.shape)} and type {index.dtype}: expected (B,) int64 rows"
@@ -111,7 +131,6 @@ class Targets(nn.Module, ABC):
             )
         if not 0.0 <= beta <= 1.0:
             raise ArgumentError(f"beta is {beta}: expected a momentum in [0, 1]; the paper uses 0.7 and 0.9")
-        _check_rows(index, self.num_examples)
 
 
 class DenseTargets(Targets):
@@ -159,11 +178,15 @@ class DenseTargets(Targets):
             return torch.ops.elr.update_rows(self.table, index, probs, beta)
         local = len(index)
         index, probs, start = _gather(index, probs, self.process_group)
-        return _update_rows(self.table, index, probs, beta)[start : start + local]
+        return update_rows(self.table, index, probs, beta)[start : start + local]
+
+    def table_of(self, index: Tensor, *, beta: float) -> Tensor | None:
+        self._check_shapes(index, None, beta)
+        return self.table if self.process_group is None and self.table.device == index.device else None
 
     def piecewise(self, index: Tensor, *, beta: float) -> Callable[[slice, Tensor], Tensor] | None:
         self.check(index, beta=beta)
-        if self.process_group is not None or self.table.device != index.device or _repeats(index):
+        if self.table_of(index, beta=beta) is None or has_repeats(index):
             return None
         scratch: list[Tensor] = []
 
@@ -204,7 +227,8 @@ def whole_probs(targets: Tensor) -> Tensor:
     return (targets / totals.clamp(min=1e-12)).where(totals > 0, 1.0 / targets.shape[1])
 
 
-def _check_rows(index: Tensor, num_examples: int) -> None:
+def check_rows(index: Tensor, num_examples: int) -> None:
+    """Raise RowIndexError for rows outside [0, num_examples); traced or on an accelerator it is the device that stops."""
     if torch.compiler.is_compiling() or index.device.type != "cpu":  # naming the value would stall the device each step
         torch._assert_async(  # pyright: ignore[reportPrivateImportUsage]
             ((index >= 0) & (index < num_examples)).all()
@@ -232,25 +256,26 @@ def _blend(table: Tensor, index: Tensor, probs: Tensor, beta: float, *, out: Ten
 
 
 @torch.library.custom_op("elr::update_rows", mutates_args={"table"})
-def _update_rows(table: Tensor, index: Tensor, probs: Tensor, beta: float) -> Tensor:
+def update_rows(table: Tensor, index: Tensor, probs: Tensor, beta: float) -> Tensor:
     """The whole update as one operation, so that compilers take its data-dependent steps as they are."""
-    _check_rows(index, len(table))
+    check_rows(index, len(table))
     return _blend(table, index, _mean_over_repeats(index, probs), beta)
 
 
-@_update_rows.register_fake
+@update_rows.register_fake
 def _(table: Tensor, index: Tensor, probs: Tensor, beta: float) -> Tensor:  # noqa: ARG001
     return torch.empty_like(probs)
 
 
-def _repeats(index: Tensor) -> bool:
+def has_repeats(index: Tensor) -> bool:
+    """Whether a row comes more than once in (B,) rows; an accelerator is waited for."""
     ordered = index.sort().values
     return bool((ordered[1:] == ordered[:-1]).any())
 
 
 def _mean_over_repeats(index: Tensor, probs: Tensor) -> Tensor:
     """Replace each row of `probs` by the mean over the rows that have the same index; deterministic on every device."""
-    if index.device.type == "cpu" and not _repeats(index):
+    if index.device.type == "cpu" and not has_repeats(index):
         return probs
     order = torch.argsort(index, stable=True)
     repeats = index[order].diff() == 0
