@@ -228,7 +228,7 @@ def whole_probs(targets: Tensor) -> Tensor:
 
 
 def check_rows(index: Tensor, num_examples: int) -> None:
-    """Raise RowIndexError for rows outside [0, num_examples); traced or on an accelerator it is the device that stops."""
+    """Raise RowIndexError for rows outside [0, num_examples); traced or on an accelerator the device stops instead."""
     if torch.compiler.is_compiling() or index.device.type != "cpu":  # naming the value would stall the device each step
         torch._assert_async(  # pyright: ignore[reportPrivateImportUsage]
             ((index >= 0) & (index < num_examples)).all()
