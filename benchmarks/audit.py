@@ -9,7 +9,8 @@ noise, weights, order and folds. All methods train the same network as many epoc
 one process; seconds are those of training. Clean labels and test data measure at the end, and choose nothing.
 
 With --features the images are what a frozen pretrained network makes of them, and a perceptron is trained, as by `elr
-fit --backbone tf_efficientnet_lite0`. The features of all images are kept in FILE (.npz) for the next call.
+fit --backbone tf_efficientnet_lite0` (but enlarged from memory, by bilinear interpolation, where `elr fit` decodes them
+to that size, bicubic). The features of all images are kept in FILE (.npz) for the next call.
 
 - elr: one run, its targets against the labels (`elr.audit.audit_labels`).
 - elr_aum: the same run and issues, ranked by the mean margin over its epochs (`--score aum` of `elr audit`).
@@ -66,7 +67,7 @@ class Suspicion:
 
 
 def embedded(parts: tuple[RawData, RawData], file: Path, *, size: int = 128) -> list[RawData]:
-    """The same with features of the images, enlarged as `elr fit` does; from the file, or written to it."""
+    """The same with features of the enlarged images, from the file, or written to it."""
     backbone = load_backbone(DEFAULT_BACKBONE)
     if not file.exists():
         found = []

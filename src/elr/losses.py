@@ -335,10 +335,8 @@ class _ClosedForm(torch.autograd.Function):
             kept, factor, weight = torch.exp(rest - term), torch.full_like(term, lam), mass - torch.full_like(term, lam)
         else:
             kept = targets
-            remainder = 1.0 - (probs.clamp(clamp, 1.0 - clamp) * targets).sum(dim=1, keepdim=True)
-            dot = torch.where((probs >= clamp) & (probs <= 1.0 - clamp), probs * targets, 0.0).sum(dim=1, keepdim=True)
-            factor = torch.where(remainder < clamp, 0.0, -lam / remainder)
-            term, weight = torch.log(remainder.clamp(min=clamp)), mass - factor * dot
+            term, factor, pulls = clamped_parts(probs, targets, lam, clamp)
+            weight = mass - factor * pulls.sum(dim=1, keepdim=True)
         ctx.save_for_backward(probs, kept, factor, weight, labels)
         ctx.clamp, ctx.dtype = clamp, logits.dtype
         entropy, term = entropy.mean(), term.mean()
@@ -359,6 +357,13 @@ class _ClosedForm(torch.autograd.Function):
             labels = torch.arange(probs.shape[1], device=probs.device) == labels[:, None]
         gradient = (probs * weight + kept * factor - labels.to(probs.dtype)) * (grad / len(probs))
         return gradient.to(ctx.dtype), None, None, None, None
+
+
+def clamped_parts(probs: Tensor, targets: Tensor, lam: float, clamp: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Terms and factors (B, 1) and pulls (B, C): lam times a term has the gradient factor (pulls - p sum_c pulls_c)."""
+    remainder = 1.0 - (probs.clamp(clamp, 1.0 - clamp) * targets).sum(dim=1, keepdim=True)
+    pulls = torch.where((probs >= clamp) & (probs <= 1.0 - clamp), probs * targets, 0.0)
+    return torch.log(remainder.clamp(min=clamp)), torch.where(remainder < clamp, 0.0, -lam / remainder), pulls
 
 
 def _check_logits(logits: Tensor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from elr.losses import KnownGradient, check_classes, full_dtype, sweep
+from elr.losses import KnownGradient, check_classes, clamped_parts, full_dtype, sweep
 from elr.targets import check_rows, has_repeats, update_rows
 
 
@@ -52,12 +52,10 @@ def traced_elr_loss(
             given = labels.detach()
             mass = given.sum(dim=1, keepdim=True, dtype=full.dtype)
             entropy = mass * normalizer - (given * full).sum(dim=1, keepdim=True)
-        remainder = 1.0 - (probs.clamp(clamp, 1.0 - clamp) * targets).sum(dim=1, keepdim=True)
-        kept = torch.where((probs >= clamp) & (probs <= 1.0 - clamp), probs * targets, 0.0)
-        factor = torch.where(remainder < clamp, 0.0, -lam / remainder)
-        weight = mass - factor * kept.sum(dim=1, keepdim=True)
-        gradient = (probs * weight + kept * factor - given.to(full.dtype)) * share
-        means = torch.cat([entropy, torch.log(remainder.clamp(min=clamp))], dim=1).mean(dim=0)
+        term, factor, pulls = clamped_parts(probs, targets, lam, clamp)
+        weight = mass - factor * pulls.sum(dim=1, keepdim=True)
+        gradient = (probs * weight + pulls * factor - given.to(full.dtype)) * share
+        means = torch.cat([entropy, term], dim=1).mean(dim=0)
         settle_rows(table, index, logits.detach(), labels.detach(), targets, gradient, means, beta, lam, clamp)
         loss = means[0] + lam * means[1]
     return KnownGradient.apply(logits, loss, gradient), means[0], means[1]
