@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from elr.checks import check_clamp, check_classes, check_labels, check_logits, check_targets
 from elr.errors import ArgumentError
 
 # Numbers in a block of rows: on a CPU the passes over a block run in its cache. Smaller blocks drown in the overhead of
@@ -43,8 +44,8 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         >>> cross_entropy(torch.zeros(1, 4), torch.tensor([2]))
         tensor([1.3863])
     """
-    _check_logits(logits)
-    _check_labels(logits, labels)
+    check_logits(logits)
+    check_labels(logits, labels)
     with torch.autocast(logits.device.type, enabled=False):
         full = _full_precision(logits)
         return F.cross_entropy(full, labels.to(full.dtype) if labels.ndim == 2 else labels, reduction="none")
@@ -86,9 +87,9 @@ def elr_term(logits: Tensor, targets: Tensor, *, clamp: float = 0.0) -> Tensor:
     Source: equation 7 of Liu et al., NeurIPS 2020 (arXiv:2007.00151). Differs from the authors' code, which forms
     1 - <p, t> by subtraction from clamped probabilities: that rounds to log(0) in bfloat16 and float16.
     """
-    _check_logits(logits)
-    _check_targets(logits, targets)
-    _check_clamp(clamp)
+    check_logits(logits)
+    check_targets(logits, targets)
+    check_clamp(clamp)
     with torch.autocast(logits.device.type, enabled=False):
         full = _full_precision(logits)
         remainder = torch.log1p(-targets.detach().to(full.dtype))
@@ -140,7 +141,7 @@ def elr_loss(
     Source: as `elr_term`; the gradient is Lemma 2 there.
     """
     check_batch(logits, labels, clamp)
-    _check_targets(logits, targets)
+    check_targets(logits, targets)
     targets = targets.detach()
     if in_blocks(logits):
         return blockwise_elr_loss(logits, labels, lambda rows, _: targets[rows], lam=lam, clamp=clamp)
@@ -179,22 +180,13 @@ def blockwise_elr_loss(
 
 def check_batch(logits: Tensor, labels: Tensor, clamp: float) -> None:
     """Raise what `elr_loss` promises to raise, before anything is changed."""
-    _check_logits(logits)
-    _check_labels(logits, labels)
-    _check_clamp(clamp)
+    check_logits(logits)
+    check_labels(logits, labels)
+    check_clamp(clamp)
     if labels.requires_grad:
         raise ArgumentError("labels ask for a gradient, which the fused loss does not have: detach() them first")
     if labels.ndim == 1 and in_blocks(logits):
         check_classes(labels, logits.shape[1])
-
-
-def check_classes(labels: Tensor, num_classes: int) -> None:
-    """Raise ArgumentError for class numbers (B,) outside [0, num_classes); on a device this would wait for it."""
-    low, high = (int(bound) for bound in labels.aminmax()) if len(labels) else (0, 0)
-    if low < 0 or high >= num_classes:
-        raise ArgumentError(
-            f"label {low if low < 0 else high} is out of range: expected class numbers in [0, {num_classes})"
-        )
 
 
 class KnownGradient(torch.autograd.Function):
@@ -364,37 +356,6 @@ def clamped_parts(probs: Tensor, targets: Tensor, lam: float, clamp: float) -> t
     remainder = 1.0 - (probs.clamp(clamp, 1.0 - clamp) * targets).sum(dim=1, keepdim=True)
     pulls = torch.where((probs >= clamp) & (probs <= 1.0 - clamp), probs * targets, 0.0)
     return torch.log(remainder.clamp(min=clamp)), torch.where(remainder < clamp, 0.0, -lam / remainder), pulls
-
-
-def _check_logits(logits: Tensor) -> None:
-    if logits.ndim != 2 or logits.shape[1] < 2 or not logits.is_floating_point():
-        raise ArgumentError(
-            f"logits have shape {tuple(logits.shape)} and type {logits.dtype}: "
-            "expected floating-point (B, C) with at least two classes"
-        )
-
-
-def _check_labels(logits: Tensor, labels: Tensor) -> None:
-    batch, classes = logits.shape
-    if labels.shape not in ((batch,), (batch, classes)):
-        raise ArgumentError(
-            f"labels have shape {tuple(labels.shape)} beside logits of shape {(batch, classes)}: "
-            f"expected ({batch},) class numbers or ({batch}, {classes}) label probabilities"
-        )
-    if labels.ndim == 1 and labels.dtype != torch.int64:
-        raise ArgumentError(f"labels are {labels.dtype}: expected int64 class numbers; use labels.long()")
-
-
-def _check_targets(logits: Tensor, targets: Tensor) -> None:
-    if targets.shape != logits.shape:
-        raise ArgumentError(
-            f"targets have shape {tuple(targets.shape)}, logits {tuple(logits.shape)}: they must be equal, (B, C)"
-        )
-
-
-def _check_clamp(clamp: float) -> None:
-    if not 0.0 <= clamp < 0.5:
-        raise ArgumentError(f"clamp is {clamp}: expected a probability in [0, 0.5); 0 switches it off")
 
 
 def full_dtype(logits: Tensor) -> torch.dtype:

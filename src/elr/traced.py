@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from elr.losses import KnownGradient, check_classes, clamped_parts, full_dtype, sweep
+from elr.checks import check_classes
+from elr.losses import KnownGradient, clamped_parts, full_dtype, sweep
 from elr.targets import check_rows, has_repeats, update_rows
 
 
