@@ -249,10 +249,11 @@ class FastConvNet(nn.Module):
 
     @torch.no_grad()
     def whiten(self, images: Tensor, *, floor: float = 5e-4) -> None:
-        """Set the stem's filters to whiten 2x2 patches of these images, and freeze them; its bias is still trained.
+        """Set the stem's filters to whiten 2x2 patches of these images, its bias to 0, and freeze both.
 
         The filters are the eigenvectors v of the patches' covariance, divided by sqrt(eigenvalue + floor), and their
-        negatives, so that a GELU loses nothing.
+        negatives, so that a GELU loses nothing. With nothing to train in the stem no gradient has to reach it, which
+        makes a step a tenth faster on a processor; the speed run trains the bias, for its first three epochs only.
 
         Args:
             images: (M, in_channels, H, W) normalized images; some thousands do.
@@ -265,8 +266,8 @@ class FastConvNet(nn.Module):
         values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
         filters = (vectors / (values + floor).sqrt()).T.reshape(-1, *self.stem.weight.shape[1:])
         self.stem.weight.copy_(torch.cat([filters, -filters]))
-        self.stem.weight.requires_grad_(False)
         torch.nn.init.zeros_(self.stem.bias)  # type: ignore[arg-type]
+        self.stem.requires_grad_(False)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (B, C) of images (B, in_channels, H, W)."""
