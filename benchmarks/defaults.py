@@ -25,7 +25,7 @@ import torch
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine, make_classification
 from sklearn.model_selection import train_test_split
 
-from elr.data import Examples, ImageTransform, Transform, image_statistics
+from elr.data import Examples
 from elr.elr import ELR
 from elr.loops import FAST, default_loop
 from elr.named_noise import corrupt
@@ -37,6 +37,7 @@ from elr.settings import TrainingConfig
 from elr.tables import read_table
 from elr.text import fit_text, one_scale
 from elr.training import Training
+from elr.transforms import ImageTransform, Transform, image_statistics
 
 
 def noisy_validation_accuracy(

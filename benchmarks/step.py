@@ -18,13 +18,14 @@ import numpy as np
 import torch
 
 from elr import training as loops
-from elr.data import Examples, ImageTransform
+from elr.data import Examples
 from elr.devices import keep_freed_memory
 from elr.elr import ELR
 from elr.method import LossMethod, Method
 from elr.networks import NetworkSpec
 from elr.settings import TrainingConfig
 from elr.training import Training
+from elr.transforms import ImageTransform
 
 
 def make_trainings(network: str, batch_size: int, steps: int) -> dict[str, Training]:

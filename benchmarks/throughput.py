@@ -15,11 +15,12 @@ import time
 import numpy as np
 import torch
 
-from elr.data import Examples, ImageTransform, Transform
+from elr.data import Examples
 from elr.elr import ELR
 from elr.networks import NetworkSpec
 from elr.settings import TrainingConfig
 from elr.training import Training
+from elr.transforms import ImageTransform, Transform
 
 
 def make_training(network: str, batch_size: int, steps: int) -> Training:

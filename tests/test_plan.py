@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from elr import loops
-from elr.data import Examples, ImageTransform, Transform
+from elr.data import Examples
 from elr.elr import ELR
 from elr.errors import ArgumentError
 from elr.method import LossMethod
@@ -19,6 +19,7 @@ from elr.plan import PEER_SEED, Augmentation, FitConfig, MethodConfig, Plan, net
 from elr.raw import ReadOptions
 from elr.settings import TrainingConfig
 from elr.tasks import read_task
+from elr.transforms import ImageTransform, Transform
 
 N, C = 24, 3
 LABELS = np.arange(N) % C

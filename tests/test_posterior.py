@@ -8,7 +8,7 @@ import torch
 
 from blobs import C, D, N, examples, network
 from elr.audit import estimate_transitions
-from elr.data import Examples, ImageTransform
+from elr.data import Examples
 from elr.elr import ELR
 from elr.errors import ArgumentError
 from elr.networks import NetworkSpec
@@ -16,6 +16,7 @@ from elr.plan import Augmentation, MethodConfig, Plan
 from elr.posterior import TransitionCounts, label_posterior
 from elr.settings import TrainingConfig
 from elr.training import Training
+from elr.transforms import ImageTransform
 
 
 def drawn(rows=50, classes=4, seed=0):

@@ -7,7 +7,7 @@ from PIL import Image
 
 from blobs import METHODS, blobs
 from blobs import examples as blob_examples
-from elr.data import Examples, ImageTransform
+from elr.data import Examples
 from elr.elr import ELR
 from elr.errors import ArgumentError, DataError
 from elr.networks import NetworkSpec
@@ -15,6 +15,7 @@ from elr.rows import RowOrder, ahead
 from elr.settings import TrainingConfig
 from elr.stores import FileImages, Geometry
 from elr.training import Training
+from elr.transforms import ImageTransform
 
 LABELS = [0] * 50 + [1] * 30 + [2] * 6
 UNEVEN = Examples(np.random.default_rng(0).normal(size=(86, 4)).astype("float32"), LABELS)

@@ -10,7 +10,7 @@ from torch import nn
 from blobs import METHODS, C, N, blobs, examples, network
 from elr import checkpoints
 from elr.artifacts import read_lines
-from elr.data import Examples, ImageTransform
+from elr.data import Examples
 from elr.devices import computes_bfloat16
 from elr.diagnostics import Monitor
 from elr.elr import ELR
@@ -19,6 +19,7 @@ from elr.method import LossMethod
 from elr.networks import NetworkSpec
 from elr.settings import TrainingConfig
 from elr.training import Training
+from elr.transforms import ImageTransform
 
 
 def training_of(method="elr", folder=None, **settings):
@@ -257,6 +258,19 @@ def test_augmentation_reaches_the_batches_and_not_the_predictions():
     torch.testing.assert_close(batch.inputs.mean(), plain.mean(), atol=1.0, rtol=0.0)
     rows, inputs = next(training.inputs_in_order(images()))
     assert torch.equal(inputs, transform(images().fetch(rows)))
+
+
+def test_images_grow_within_each_generation_alike():
+    transform = ImageTransform([0.5] * 3, [0.25] * 3, padding=2, flip=True, sizes=((0.5, 10), (0.75, 12)))
+    config = TrainingConfig(epochs=8, generations=2, batch_size=20, precision="float32", device="cpu")
+    training = Training(
+        LossMethod(NetworkSpec("fast", 2).build(generator_seed=0)), images(), config=config, transform=transform
+    )
+    seen = []
+    training.method.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].inputs.shape[2]))
+    training.run()
+    assert seen == 2 * [10, 10, 10, 10, 12, 12, 16, 16]
+    assert training.predict(images()).shape == (40, 2)
 
 
 def test_a_convolutional_run_in_bfloat16_resumes_bit_identical(tmp_path, monkeypatch):

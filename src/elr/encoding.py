@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from elr.artifacts import PREPROCESSING_FILE, read_preprocessing, write_preprocessing
-from elr.data import Examples, ImageTransform, Label, LabelCoding, Transform, image_statistics
+from elr.data import Examples, Label, LabelCoding
 from elr.errors import ArtifactError, DataError
 from elr.pretrained import encoder_probe
 from elr.raw import FEATURES, IMAGES, TABLE, TEXT, RawData, ReadOptions
 from elr.stores import ImageStore
 from elr.tables import column_kinds, plain_columns, table_preprocessing
 from elr.text import fit_text, one_scale
+from elr.transforms import ImageTransform, Transform, image_statistics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +187,7 @@ class Encoder:
         cutout: int = 0,
         mirror: bool = False,
         flatten: bool = False,
+        sizes: Sequence[tuple[float, int]] = (),
     ) -> Transform:
         """From stored rows to network inputs; the settings are for images, see `ImageTransform`."""
         if self.image_format is None:
@@ -199,6 +201,7 @@ class Encoder:
             cutout=cutout,
             mirror=mirror,
             flatten=flatten,
+            sizes=sizes,
         )
 
     @property

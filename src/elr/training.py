@@ -18,7 +18,7 @@ from torch import distributed as dist
 from elr.artifacts import METRICS_FILE, append_line, json_line, write_lines
 from elr.batch import Batch
 from elr.checkpoints import Checkpoints
-from elr.data import Examples, Transform
+from elr.data import Examples
 from elr.devices import (
     computes_bfloat16,
     forked_random_state,
@@ -37,6 +37,7 @@ from elr.settings import ALL, TrainingConfig
 from elr.state import Record, State
 from elr.stores import ImageStore
 from elr.targets import Targets
+from elr.transforms import Transform
 
 _PLAIN = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 
@@ -294,6 +295,7 @@ class Training:
         """This rank's batches of a pass, augmented, on the device, each with the weight of its loss."""
         rank, world, device = self.accelerator.process_index, self.accelerator.num_processes, self.accelerator.device
         batches, generator = self.rows.batches(self.state.epoch, number)
+        passed = self.config.generation_share(self.state.epoch)
 
         def begin(rows: Tensor) -> tuple[Tensor, Tensor | None, Callable[[], Tensor], float]:
             draws = self.transform.draw(len(rows), generator)
@@ -306,7 +308,7 @@ class Training:
         for mine, draws, fetched, share in ahead(map(begin, batches), _AHEAD):
             stored = fetched().to(device, non_blocking=True)
             with one_thread(isinstance(self.examples.inputs, ImageStore) and device.type == "cpu"):
-                inputs = self.transform(stored, draws)
+                inputs = self.transform(stored, draws, share=passed)
             yield Batch(mine.to(device), self._layout(inputs), self.given[mine].to(device)), share
 
     def _layout(self, inputs: Tensor) -> Tensor:
