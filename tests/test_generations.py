@@ -379,12 +379,12 @@ def test_a_broken_off_generation_is_not_begun_twice(around):
 
 def test_a_recipe_of_another_length_keeps_generations_that_divide_it():
     recipe = RECIPES["fast-cifar10-sym40-elr"]
-    assert recipe.training.generations == 3
-    assert Changes(epochs=6).apply(recipe).training.generations == 3
+    assert recipe.training.generations == 2
+    assert Changes(epochs=6).apply(recipe).training.generations == 2
     one = Changes(epochs=1).apply(recipe)
     assert one.training.generations == 1
-    assert (one.method.hold, one.method.snapshots, one.method.posterior) == (0.0, 0, False)
+    assert (one.method.hold, one.method.snapshots, one.method.posterior, one.method.sharpen) == (0.0, 0, False, 1.0)
     assert not one.method.relabel
-    ramps = {epochs: Changes(epochs=epochs).apply(recipe).method.lam_ramp for epochs in (36, 6, 14, 1)}
-    assert ramps == {36: 1080, 6: 180, 14: 1260, 1: 90}
+    ramps = {epochs: Changes(epochs=epochs).apply(recipe).method.lam_ramp for epochs in (20, 6, 15, 1)}
+    assert ramps == {20: 900, 6: 270, 15: 1350, 1: 90}
     assert Changes(epochs=2).apply(RECIPES["cifar100-sym40-elr-plus"]).method.lam_ramp == 40_000

@@ -144,13 +144,13 @@ def test_elr_plus_is_two_networks_averaged_and_mixed():
 def test_elr_is_one_network_without_the_rest():
     for recipe in [*of_method(RECIPES, "elr"), *of_method(RECIPES, "elr-cosine")]:
         method = recipe.method
-        between = {name: getattr(method, name) for name in ("lam_ramp", "hold", "posterior", "relabel", "snapshots")}
+        names = ("lam_ramp", "hold", "posterior", "sharpen", "relabel", "snapshots")
+        between = {name: getattr(method, name) for name in names}
         assert method == MethodConfig(beta=method.beta, lam=method.lam, **between)
-        assert (
-            all(between.values())
-            == any(between.values())
-            == (recipe.training.generations > 1)
-            == recipe.name.startswith("fast-")
+        fast = recipe.name.startswith("fast-")
+        assert fast == (recipe.training.generations > 1)
+        assert {name: value != getattr(MethodConfig(), name) for name, value in between.items()} == dict.fromkeys(
+            names, fast
         )
 
 
@@ -178,6 +178,7 @@ def test_a_fast_recipe_knows_nothing_of_its_noise(method):
         assert recipe.network == "fast"
         assert recipe.whiten
         assert recipe.augmentation.mirror
+        assert recipe.augmentation.sizes
         assert recipe.training.schedule == "triangle"
         assert "held-out noisy labels" in recipe.source
 

@@ -147,7 +147,7 @@ def fast_cifar10_elr(noise: Noise, name: str) -> Recipe:
 
 
 def fast_cifar10_elr_plus(noise: Noise, name: str) -> Recipe:
-    """The same with two networks, averaged weights and mixup, which take longer; three times the work, and not tuned."""
+    """The same with two networks, averaged weights and mixup: three times the work. Not tuned."""
     method = _in_generations(_FAST_PLUS_EPOCHS, networks=2, gamma=0.99, mixup=1.0)
     return _fast(noise, name, method, epochs=2 * _FAST_PLUS_EPOCHS, generations=2)
 
