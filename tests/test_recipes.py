@@ -178,7 +178,6 @@ def test_a_fast_recipe_knows_nothing_of_its_noise(method):
         assert recipe.network == "fast"
         assert recipe.whiten
         assert recipe.augmentation.mirror
-        assert recipe.augmentation.sizes
         assert recipe.training.schedule == "triangle"
         assert "held-out noisy labels" in recipe.source
 

@@ -260,19 +260,6 @@ def test_augmentation_reaches_the_batches_and_not_the_predictions():
     assert torch.equal(inputs, transform(images().fetch(rows)))
 
 
-def test_images_grow_within_each_generation_alike():
-    transform = ImageTransform([0.5] * 3, [0.25] * 3, padding=2, flip=True, sizes=((0.5, 10), (0.75, 12)))
-    config = TrainingConfig(epochs=8, generations=2, batch_size=20, precision="float32", device="cpu")
-    training = Training(
-        LossMethod(NetworkSpec("fast", 2).build(generator_seed=0)), images(), config=config, transform=transform
-    )
-    seen = []
-    training.method.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].inputs.shape[2]))
-    training.run()
-    assert seen == 2 * [10, 10, 10, 10, 12, 12, 16, 16]
-    assert training.predict(images()).shape == (40, 2)
-
-
 def test_a_convolutional_run_in_bfloat16_resumes_bit_identical(tmp_path, monkeypatch):
     """Batch norm, augmentation, a one-cycle schedule and low precision, broken off in the second epoch."""
     monkeypatch.setattr(checkpoints, "COST_SHARE", math.inf)

@@ -1,13 +1,9 @@
-"""From stored rows to network inputs: normalized, augmented, shrunk, mirrored."""
-
-import math
+"""From stored rows to network inputs: normalized, augmented, mirrored."""
 
 import numpy as np
 import pytest
 import torch
 
-from elr.errors import ArgumentError
-from elr.plan import Augmentation
 from elr.transforms import ImageTransform, Transform, image_statistics
 
 IMAGES = torch.randint(0, 256, (6, 3, 5, 4), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
@@ -129,62 +125,3 @@ def test_features_have_one_view():
     rows = torch.randn(3, 2)
     [only] = Transform().views(rows)
     assert only is rows
-
-
-# Images that grow
-
-
-SIZES = ((0.25, 2), (0.5, 3))
-
-
-@pytest.mark.parametrize(("share", "side"), [(0.0, 2), (0.2, 2), (0.25, 3), (0.49, 3), (0.5, None), (1.0, None)])
-def test_images_are_shrunk_until_their_share_has_passed(share, side):
-    settings = {"padding": 1, "flip": True, "cutout": 2}
-    growing = ImageTransform([0.2] * 3, [0.5] * 3, sizes=SIZES, **settings)
-    plain = ImageTransform([0.2] * 3, [0.5] * 3, **settings)
-    draws = growing.draw(len(IMAGES), seeded())
-    assert torch.equal(draws, plain.draw(len(IMAGES), seeded()))
-    found, whole = growing(IMAGES, draws, share=share), plain(IMAGES, draws)
-    if side is None:
-        assert torch.equal(found, whole)
-    else:
-        assert found.shape == (6, 3, side, side)
-        assert whole.amin() <= found.amin() < found.amax() <= whole.amax()
-
-
-def test_a_shrunk_image_is_the_mean_of_what_it_covers():
-    """Half as many pixels: against the weights 1, 3, 3, 1 of the antialiased triangle, away from the border."""
-    row = torch.arange(8.0).square()
-    image = (row[:, None] + 2 * row[None, :])[None, None].to(torch.uint8)
-    shrink, draws = ImageTransform([0.0], [1.0], sizes=((1.0, 4),)), torch.zeros(1, 3, dtype=torch.int64)
-    found = shrink(image, draws, share=0.0) * 255
-    weights = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-    small = row[1:].unfold(0, 4, 2) @ weights
-    expected = small[:, None] + 2 * small[None, :]
-    torch.testing.assert_close(found[0, 0, 1:3, 1:3], expected[:2, :2], atol=0.01, rtol=0.0)
-
-
-def test_what_is_predicted_is_never_shrunk():
-    growing, plain = (ImageTransform([0.2] * 3, [0.5] * 3, mirror=True, sizes=sizes) for sizes in (SIZES, ()))
-    assert torch.equal(growing(IMAGES, share=0.0), plain(IMAGES))
-    for view, expected in zip(growing.views(IMAGES), plain.views(IMAGES), strict=True):
-        assert torch.equal(view, expected)
-
-
-def test_a_size_above_that_of_the_images_changes_nothing():
-    draws = ImageTransform([0], [1]).draw(6, seeded())
-    large, plain = (ImageTransform([0], [1], sizes=sizes)(IMAGES, draws, share=0.5) for sizes in (((1.0, 64),), ()))
-    assert torch.equal(large, plain)
-
-
-@pytest.mark.parametrize(
-    "sizes",
-    [((0.5, 16), (0.4, 24)), ((0.5, 16), (0.5, 24)), ((0.0, 16),), ((1.1, 16),), ((0.5, 0),), ((math.nan, 16),)],
-)
-def test_sizes_that_make_no_sense_are_refused(sizes):
-    with pytest.raises(ArgumentError, match=r"expected pairs of a share in \(0, 1\], rising"):
-        Augmentation(sizes=sizes)
-
-
-def test_sizes_come_back_from_json_as_they_were():
-    assert Augmentation(sizes=[[0.4, 16], [0.7, 24]]) == Augmentation(sizes=((0.4, 16), (0.7, 24)))  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,7 +187,6 @@ class Encoder:
         cutout: int = 0,
         mirror: bool = False,
         flatten: bool = False,
-        sizes: Sequence[tuple[float, int]] = (),
     ) -> Transform:
         """From stored rows to network inputs; the settings are for images, see `ImageTransform`."""
         if self.image_format is None:
@@ -201,7 +200,6 @@ class Encoder:
             cutout=cutout,
             mirror=mirror,
             flatten=flatten,
-            sizes=sizes,
         )
 
     @property

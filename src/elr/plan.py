@@ -118,24 +118,14 @@ class Augmentation:
         flip: whether to mirror half of the images.
         cutout: side in pixels of a square that is blanked in each image; 0: none.
         mirror: whether predictions are averaged over each image and its mirror image.
-        sizes: (share, pixels) pairs: until that share of a generation has passed, training images are shrunk to so many
-            pixels a side; then they are trained on as they are. An epoch costs in proportion to the pixels.
     """
 
     crop: bool = False
     flip: bool = False
     cutout: int = 0
     mirror: bool = False
-    sizes: tuple[tuple[float, int], ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sizes", tuple((share, side) for share, side in self.sizes))  # JSON knows lists only
-        shares, sides = [share for share, _ in self.sizes], [side for _, side in self.sizes]
-        if shares != sorted(set(shares)) or not all(0 < share <= 1 for share in shares) or min(sides, default=1) < 1:
-            raise ArgumentError(
-                f"sizes is {self.sizes}: expected pairs of a share in (0, 1], rising from pair to pair, and a number "
-                "of pixels, such as ((0.4, 16), (0.7, 24))"
-            )
         if self.cutout < 0:
             raise ArgumentError(f"cutout is {self.cutout}: expected the side of a square in pixels, or 0 for none")
 
@@ -148,7 +138,6 @@ class Augmentation:
             cutout=self.cutout,
             mirror=self.mirror,
             flatten=flatten,
-            sizes=self.sizes,
         )
 
 

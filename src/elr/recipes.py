@@ -103,7 +103,6 @@ _FAST_EPOCHS, _FAST_PLUS_EPOCHS, _FAST_STEPS = (
     12,
     90,
 )  # of a generation, that of ELR+; batches of 500 of 45,000 rows in an epoch
-_FAST_SIZES = ((0.45, 16), (0.85, 24))  # of ten epochs five, then four, and one at 32 pixels
 _CIFAR100 = MethodConfig(beta=0.9, lam=7.0)  # for symmetric and asymmetric noise alike
 
 
@@ -127,7 +126,7 @@ def _fast(noise: Noise, name: str, method: MethodConfig, *, epochs: int, generat
         network="fast",
         method=method,
         training=TrainingConfig(epochs=epochs, generations=generations, **FAST_SETTINGS),
-        augmentation=Augmentation(crop=True, flip=True, mirror=True, sizes=_FAST_SIZES),
+        augmentation=Augmentation(crop=True, flip=True, mirror=True),
         whiten=True,
         holdout=0.1,
         probe_period=5,

@@ -122,10 +122,6 @@ class TrainingConfig:
         """Epochs of one generation."""
         return self.epochs // self.generations
 
-    def generation_share(self, epoch: int) -> float:
-        """The part of its generation, in [0, 1), that has passed when an epoch (from 0) begins."""
-        return epoch % self.generation_epochs / self.generation_epochs
-
     def make_optimizer(self, weights: list[nn.Parameter]) -> Optimizer:
         """The optimizer of these weights."""
         if self.optimizer == "muon":

@@ -295,7 +295,6 @@ class Training:
         """This rank's batches of a pass, augmented, on the device, each with the weight of its loss."""
         rank, world, device = self.accelerator.process_index, self.accelerator.num_processes, self.accelerator.device
         batches, generator = self.rows.batches(self.state.epoch, number)
-        passed = self.config.generation_share(self.state.epoch)
 
         def begin(rows: Tensor) -> tuple[Tensor, Tensor | None, Callable[[], Tensor], float]:
             draws = self.transform.draw(len(rows), generator)
@@ -308,7 +307,7 @@ class Training:
         for mine, draws, fetched, share in ahead(map(begin, batches), _AHEAD):
             stored = fetched().to(device, non_blocking=True)
             with one_thread(isinstance(self.examples.inputs, ImageStore) and device.type == "cpu"):
-                inputs = self.transform(stored, draws, share=passed)
+                inputs = self.transform(stored, draws)
             yield Batch(mine.to(device), self._layout(inputs), self.given[mine].to(device)), share
 
     def _layout(self, inputs: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""From stored rows to network inputs, a whole batch at a time: images normalized, augmented, shrunk, mirrored."""
+"""From stored rows to network inputs, a whole batch at a time: images normalized, augmented, mirrored."""
 
 from __future__ import annotations
 
@@ -22,12 +22,9 @@ class Transform:
         del count, generator
         return None
 
-    def __call__(self, inputs: Tensor, draws: Tensor | None = None, *, share: float = 1.0) -> Tensor:
-        """Network inputs (B, ...) from stored ones, on their device; augmented where `draws` are given.
-
-        `share` is the part of a generation of training that has passed, in [0, 1]: images may be smaller at first.
-        """
-        del draws, share
+    def __call__(self, inputs: Tensor, draws: Tensor | None = None) -> Tensor:
+        """Network inputs (B, ...) from stored ones, on their device; augmented where `draws` are given."""
+        del draws
         return inputs
 
     def places(self, draws: Tensor | None) -> Tensor | None:
@@ -52,8 +49,6 @@ class ImageTransform(Transform):
         cutout: side in pixels of a square at a random place that is set to the mean color; 0: none.
         mirror: whether a prediction is averaged over an image and its mirror image.
         flatten: whether to give vectors (B, channels * H * W), for networks that do not take images.
-        sizes: (share, pixels) pairs, shares rising: until that share of a generation has passed, training images are
-            shrunk to so many pixels a side, after all else; later, and where nothing is random, they stay as they are.
 
     Example:
         >>> transform = ImageTransform([0.5], [0.5], padding=1, flip=True)
@@ -62,8 +57,7 @@ class ImageTransform(Transform):
         torch.Size([2, 1, 4, 4])
 
     Source: augmentation of appendix G of Liu et al., NeurIPS 2020 (normalize, crop, flip); cutout: DeVries and Taylor,
-    arXiv:1708.04552, here with the square always whole; images that grow: Karras et al., arXiv:1710.10196, for
-    generators, and the ImageNet speed runs of DAWNBench for classifiers.
+    arXiv:1708.04552, here with the square always whole.
     """
 
     def __init__(
@@ -77,7 +71,6 @@ class ImageTransform(Transform):
         cutout: int = 0,
         mirror: bool = False,
         flatten: bool = False,
-        sizes: Sequence[tuple[float, int]] = (),
     ) -> None:
         self.mean = list(mean)
         self.std = list(std)
@@ -87,7 +80,6 @@ class ImageTransform(Transform):
         self.cutout = cutout
         self.mirror = mirror
         self.flatten = flatten
-        self.sizes = tuple(sizes)
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, 3): offsets of the crop in [0, 2 * padding], 1 for a flip.
@@ -106,7 +98,7 @@ class ImageTransform(Transform):
     def places(self, draws: Tensor | None) -> Tensor | None:
         return draws[:, -2:] / (_PLACES - 1) if self.window and draws is not None else None
 
-    def __call__(self, inputs: Tensor, draws: Tensor | None = None, *, share: float = 1.0) -> Tensor:
+    def __call__(self, inputs: Tensor, draws: Tensor | None = None) -> Tensor:
         if draws is not None and self.padding:
             inputs = self._crop(inputs, draws.to(inputs.device))
         elif draws is not None and self.flip:
@@ -114,13 +106,7 @@ class ImageTransform(Transform):
         normalized = self._normalized(inputs)
         if draws is not None and self.cutout:
             normalized = normalized.masked_fill(self._square(normalized, draws[:, 3:5].to(inputs.device)), 0.0)
-        if draws is not None and (side := self._side(share)) is not None and side < max(normalized.shape[2:]):
-            normalized = F.interpolate(normalized, size=(side, side), mode="bilinear", antialias=True)
         return normalized.flatten(1) if self.flatten else normalized
-
-    def _side(self, share: float) -> int | None:
-        """Pixels a side that training images have when so much of a generation has passed; None: their own."""
-        return next((side for until, side in self.sizes if share < until), None)
 
     def _normalized(self, images: Tensor) -> Tensor:
         """(x - mean) / std as float32; some images at a time, so that the passes over them find them in the cache."""
