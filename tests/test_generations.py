@@ -146,18 +146,18 @@ def test_held_targets_stand_in_for_the_given_labels(peer, mixup):
     mixing = Mixing(0.7, torch.randperm(12)) if mixup else None
     targets = method.stores[0].read(index)
 
-    def expected(labels, lam=method.lam):
+    def expected(labels):
         inputs, soft, mixed = batch.inputs, labels, targets
         if mixing is not None:
             inputs, soft, mixed = mixing.mix_inputs(inputs), mixing.mix(labels), mixing.mix(targets)
-        return elr_loss(method.network(inputs), soft, mixed, lam=lam, clamp=method.clamp)[0]
+        return elr_loss(method.network(inputs), soft, mixed, lam=method.lam, clamp=method.clamp)[0]
 
     one_hot = torch.nn.functional.one_hot(batch.labels, C).float()
     torch.testing.assert_close(method.eval()(batch, mixing).loss, expected(one_hot))
     method.begin_generation(20)  # held for ten steps
-    torch.testing.assert_close(method(batch, mixing).loss, expected(targets, lam=0.0))  # no regularizer
+    torch.testing.assert_close(method(batch, mixing).loss, expected(targets))
     logits = method.network(batch.inputs).detach().requires_grad_()
-    loss = elr_loss(logits, targets, targets, lam=0.0, clamp=method.clamp)[0] * 12
+    loss = elr_loss(logits, targets, targets, lam=method.lam, clamp=method.clamp)[0] * 12
     (gradient,) = torch.autograd.grad(loss, logits)
     torch.testing.assert_close(method.logit_gradients(index, logits, batch.labels), gradient)
     method.steps[0] = 10
@@ -328,8 +328,6 @@ def test_snapshots_are_a_number_of_generations(snapshots):
 def test_settings_that_would_do_nothing_are_refused():
     with pytest.raises(ArgumentError, match="relabel learns held targets in place of labels, and hold is 0"):
         method_of(hold=0.0, relabel=True)
-    with pytest.raises(ArgumentError, match="sharpen is for the probabilities that posterior weighs"):
-        method_of(sharpen=1.5)
     with pytest.raises(ArgumentError, match="'kl_penalty' has relabel=True"):
         MethodConfig(name="kl_penalty", hold=1.0, relabel=True)
     with pytest.raises(ArgumentError, match="relabel is for later generations, and there is one generation"):
@@ -379,12 +377,12 @@ def test_a_broken_off_generation_is_not_begun_twice(around):
 
 def test_a_recipe_of_another_length_keeps_generations_that_divide_it():
     recipe = RECIPES["fast-cifar10-sym40-elr"]
-    assert recipe.training.generations == 2
-    assert Changes(epochs=6).apply(recipe).training.generations == 2
+    assert recipe.training.generations == 3
+    assert Changes(epochs=6).apply(recipe).training.generations == 3
     one = Changes(epochs=1).apply(recipe)
     assert one.training.generations == 1
-    assert (one.method.hold, one.method.snapshots, one.method.posterior, one.method.sharpen) == (0.0, 0, False, 1.0)
+    assert (one.method.hold, one.method.snapshots, one.method.posterior) == (0.0, 0, False)
     assert not one.method.relabel
-    ramps = {epochs: Changes(epochs=epochs).apply(recipe).method.lam_ramp for epochs in (20, 6, 15, 1)}
-    assert ramps == {20: 900, 6: 270, 15: 1350, 1: 90}
+    ramps = {epochs: Changes(epochs=epochs).apply(recipe).method.lam_ramp for epochs in (36, 6, 14, 1)}
+    assert ramps == {36: 1080, 6: 180, 14: 1260, 1: 90}
     assert Changes(epochs=2).apply(RECIPES["cifar100-sym40-elr-plus"]).method.lam_ramp == 40_000

@@ -30,7 +30,6 @@ EVERY_SWITCH = MethodConfig(
     clamp=1e-3,
     hold=0.5,
     posterior=True,
-    sharpen=1.5,
     relabel=True,
     snapshots=2,
     target_from="own",

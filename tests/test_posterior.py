@@ -24,8 +24,8 @@ def drawn(rows=50, classes=4, seed=0):
     return rng.dirichlet(np.ones(classes), size=rows), rng.integers(classes, size=rows), rng.dirichlet([1] * 4, size=4)
 
 
-def reference(probs, labels, transitions, sharpen=1.0):
-    joint = probs**sharpen * transitions[:, labels].T
+def reference(probs, labels, transitions):
+    joint = probs * transitions[:, labels].T
     return joint / joint.sum(axis=1, keepdims=True)
 
 
@@ -40,22 +40,6 @@ def test_it_is_bayes_rule():
     probs, labels, transitions = drawn()
     found = label_posterior(torch.tensor(probs), torch.tensor(labels), torch.tensor(transitions))
     np.testing.assert_allclose(found, reference(probs, labels, transitions), rtol=1e-9)
-
-
-@pytest.mark.parametrize("sharpen", [0.5, 1.5, 2.0])
-def test_probabilities_count_for_more_or_less(sharpen):
-    probs, labels, transitions = drawn()
-    found = label_posterior(torch.tensor(probs), torch.tensor(labels), torch.tensor(transitions), sharpen=sharpen)
-    np.testing.assert_allclose(found, reference(probs, labels, transitions, sharpen), rtol=1e-9)
-
-
-@pytest.mark.parametrize("sharpen", [0.0, -1.0, float("inf"), float("nan")])
-def test_an_exponent_that_makes_no_sense_is_refused(sharpen):
-    probs, labels, transitions = (torch.tensor(part) for part in drawn())
-    with pytest.raises(ArgumentError, match=f"sharpen is {sharpen}: expected an exponent above 0"):
-        label_posterior(probs, labels, transitions, sharpen=sharpen)
-    with pytest.raises(ArgumentError, match=f"sharpen is {sharpen}: expected an exponent above 0"):
-        ELR(network(), num_examples=N, num_classes=C, posterior=True, sharpen=sharpen)
 
 
 def test_soft_labels_average_the_likelihood():
@@ -146,12 +130,10 @@ def training_of(epochs=4, generations=2, **settings):
     return Training(method, examples(), config=config)
 
 
-@pytest.mark.parametrize(
-    "settings", [{}, {"two": True, "gamma": 0.9, "mixup": 1.0}, {"snapshots": 1}, {"sharpen": 1.5}]
-)
+@pytest.mark.parametrize("settings", [{}, {"two": True, "gamma": 0.9, "mixup": 1.0}, {"snapshots": 1}])
 def test_a_generation_ends_with_the_posterior_as_targets(settings, monkeypatch):
     training = training_of(epochs=6, generations=3, **settings)
-    expected, sharpen = [], settings.get("sharpen", 1.0)
+    expected = []
     begin = Training._begin_generation
 
     def watched(training):
@@ -159,7 +141,7 @@ def test_a_generation_ends_with_the_posterior_as_targets(settings, monkeypatch):
         probs = training.predict(training.examples).numpy()
         labels = training.labels.numpy()
         transitions = confident_transitions(labels, probs)
-        expected.append(reference(probs.astype(np.float64), labels, transitions, sharpen))
+        expected.append(reference(probs.astype(np.float64), labels, transitions))
         assert was.keys() == training.method.state_dict().keys()
         begin(training)
         for store in training.method.stores:
@@ -170,7 +152,7 @@ def test_a_generation_ends_with_the_posterior_as_targets(settings, monkeypatch):
     assert len(expected) == 2
     assert not np.allclose(expected[0], expected[1], atol=1e-4)
     probs, labels = training.predict(training.examples).numpy(), training.labels.numpy()
-    last = reference(probs.astype(np.float64), labels, confident_transitions(labels, probs), sharpen)
+    last = reference(probs.astype(np.float64), labels, confident_transitions(labels, probs))
     assert not np.allclose(last, expected[1], atol=1e-4)
     for store in training.method.stores:  # held to the end, and weighed once more
         np.testing.assert_allclose(store.table, last, atol=1e-6)

@@ -49,7 +49,7 @@ class ELR(Method):
     Eval mode changes no state. Beside the networks this stores 4 bytes for each of their parameters again if gamma > 0,
     4 N C bytes for each network if `ensembling`, and a copy of all that predicts for each of the `snapshots`.
 
-    Generations (`hold`, `posterior`, `sharpen`, `relabel`, `snapshots`) are made by the training loop, ours if
+    Generations (`hold`, `posterior`, `relabel`, `snapshots`) are made by the training loop, ours if
     `TrainingConfig.generations` > 1. Another loop keeps a copy of `first_state()`; to start again it calls
     `end_generation(view)`, loads that copy with strict=False, makes its optimizers anew and calls
     `begin_generation(steps)`; when all is done, `end_training(view)`. The ramp of gamma starts again with each
@@ -77,10 +77,8 @@ class ELR(Method):
         posterior: whether each generation ends by setting the targets to what all networks that predict say of each
             example in eval mode, weighed with its given label by Bayes' rule (`elr.posterior.label_posterior`): where
             the networks hesitate between the given label and another, the label decides. Needs no noise rate.
-        sharpen: exponent of what the networks say before it is weighed so, > 0; see `label_posterior`.
-        relabel: whether held targets stand in for the given labels: as long as `hold` lasts, the loss is cross entropy
-            with the targets, and nothing else. After `posterior`, what the networks and the labels say together is what
-            the next ones learn, as surely as they say it: the regularizer would make them surer, of errors too.
+        relabel: whether held targets stand in for the given labels: as long as `hold` lasts, cross entropy is with the
+            targets. After `posterior`, what the networks and the labels say together is what the next ones learn.
         snapshots: of how many earlier generations the networks, as they ended, take part in predictions, >= 0 (snapshot
             ensemble).
         refine_labels: whether mixed labels y become y t / sum(y t); the authors do so where C = 100. Class numbers that
@@ -124,7 +122,6 @@ class ELR(Method):
         mixup: float = 0.0,
         hold: float = 0.0,
         posterior: bool = False,
-        sharpen: float = 1.0,
         relabel: bool = False,
         snapshots: int = 0,
         refine_labels: bool = False,
@@ -144,7 +141,6 @@ class ELR(Method):
         self.mixup = mixup
         self.hold = hold
         self.posterior = posterior
-        self.sharpen = sharpen
         self.relabel = relabel
         self.snapshots = snapshots
         self.refine_labels = refine_labels
@@ -301,8 +297,6 @@ class ELR(Method):
 
     @property
     def _present_lam(self) -> float:
-        if self.relabel and self._held:
-            return 0.0
         begun = self.ensembling and self.ended > 0  # the table is full
         return self.lam if begun else self.lam * _ramp(self.steps[self.current], self.lam_ramp)
 
@@ -343,8 +337,7 @@ class ELR(Method):
         transitions = counts.transitions
         for index, labels in seen:
             for store in self.stores:
-                weighed = label_posterior(store.read(index), labels, transitions, sharpen=self.sharpen)
-                store.update(index, weighed, beta=0.0)
+                store.update(index, label_posterior(store.read(index), labels, transitions), beta=0.0)
         self.train(was_training)
 
     def _mixed(self, batch: Batch, targets: Tensor, mixing: Mixing | None) -> tuple[Inputs, Tensor, Tensor]:

@@ -127,7 +127,7 @@ class Changes:
         epochs = changed.get("epochs", recipe.training.epochs)
         generations, method = recipe.training.generations, recipe.method
         if epochs % generations:
-            generations, method = 1, replace(method, hold=0.0, snapshots=0, posterior=False, sharpen=1.0, relabel=False)
+            generations, method = 1, replace(method, hold=0.0, snapshots=0, posterior=False, relabel=False)
         if recipe.training.generations > 1:  # the ramp belongs to the first generation, and is as long
             share = epochs // generations / recipe.training.generation_epochs
             method = replace(method, lam_ramp=round(share * method.lam_ramp))

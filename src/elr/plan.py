@@ -62,7 +62,6 @@ class MethodConfig:
     mixup: float = 0.0
     hold: float = 0.0
     posterior: bool = False
-    sharpen: float = 1.0
     relabel: bool = False
     snapshots: int = 0
     refine_labels: bool = False

@@ -20,7 +20,6 @@ SWITCHES = (
     "mixup",
     "hold",
     "posterior",
-    "sharpen",
     "relabel",
     "snapshots",
     "refine_labels",
@@ -58,9 +57,6 @@ def check_switches(switches: Mapping[str, Any], *, peer: bool) -> None:
         "posterior sets the targets anew, and without ensembling there are none: leave one of them out": (
             switches["posterior"] and not table
         ),
-        "sharpen is for the probabilities that posterior weighs: set posterior, or leave sharpen out": (
-            switches["sharpen"] != 1.0 and not switches["posterior"]
-        ),
         "relabel learns held targets in place of labels, and hold is 0: set hold, or leave relabel out": (
             switches["relabel"] and not switches["hold"]
         ),
@@ -80,7 +76,6 @@ def _check_ranges(switches: Mapping[str, Any]) -> None:
         "mixup": (0.0 <= switches["mixup"] < math.inf, "0 (none) or mixup's alpha > 0; the paper has 1"),
         "gamma_ramp": (switches["gamma_ramp"] >= 0, "a number of steps >= 0; the paper has 40,000"),
         "lam_ramp": (switches["lam_ramp"] >= 0, "a number of steps >= 0; the paper has 40,000"),
-        "sharpen": (0.0 < switches["sharpen"] < math.inf, "an exponent above 0; 1 leaves probabilities as they are"),
         "hold": (0.0 <= switches["hold"] <= 1.0, "a share of a generation in [0, 1]"),
         "snapshots": (type(count) is int and count >= 0, "a number of generations >= 0"),
         "target_from": (switches["target_from"] in ("own", "peer"), '"own" or "peer"'),
