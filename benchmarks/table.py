@@ -3,7 +3,7 @@
     python benchmarks/table.py --data PATH --out runs [--labels FILE] [--workers 2] [--only sym40] [--dry-run] [--json]
 
 The cells are taken in their order below, each into its folder, OUT/RECIPE-SEED, with its words in OUT/RECIPE-SEED.log.
-The cores are shared out among the workers: on two cores two runs of one thread take less time together than one after
+The cores are shared out among the workers: on two cores two runs of one thread take a little less time than one after
 the other. Finished cells are not run again, and one that was stopped goes on, so that the command can be repeated until
 the table is whole; --dry-run prints what there is and runs nothing. Printed, with --json as a list: means and standard
 deviations over the seeds, and the minutes that the epochs took (beside the other worker).
