@@ -1,28 +1,24 @@
 """The script of benchmarks/audit.py, on little data: that it measures what it says."""
 
-import importlib.util
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from elr.raw import RawData
+from scripts import ROOT, load_script
 
 pytest.importorskip("cleanlab")
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "audit.py"
+SCRIPT = ROOT / "benchmarks" / "audit.py"
 
 
 @pytest.fixture(scope="module")
 def script():
-    specification = importlib.util.spec_from_file_location("audit_benchmark", SCRIPT)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 def test_the_script_prints_every_method():

@@ -1,24 +1,18 @@
-import importlib.util
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+from scripts import ROOT, load_script
+
+EXAMPLES = ROOT / "examples"
 
 
 @pytest.fixture
 def load(monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES)  # as `python examples/NAME.py` has it
 
-    def module(name):
-        specification = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-        loaded = importlib.util.module_from_spec(specification)
-        specification.loader.exec_module(loaded)
-        return loaded
-
-    yield module
+    yield lambda name: load_script(EXAMPLES / f"{name}.py")
     sys.modules.pop("digits_runs", None)
 
 

@@ -1,22 +1,19 @@
 """The label leak of the authors' ELR+ loaders against what probability theory says of it."""
 
-import importlib.util
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "leak.py"
+from scripts import ROOT, load_script
+
+SCRIPT = ROOT / "benchmarks" / "leak.py"
 N, C, HELD_OUT = 50_000, 10, 0.1
 
 
 def load():
-    specification = importlib.util.spec_from_file_location("leak", SCRIPT)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 def wrong_by_class(noise, rate):

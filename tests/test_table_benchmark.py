@@ -1,25 +1,21 @@
 """The script of benchmarks/table.py: that its cells are recipes, and its table what their runs have measured."""
 
-import importlib.util
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import tiny_cifar
 from elr.recipes import RECIPES
+from scripts import ROOT, load_script
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "table.py"
+SCRIPT = ROOT / "benchmarks" / "table.py"
 
 
 @pytest.fixture(scope="module")
 def script():
-    specification = importlib.util.spec_from_file_location("table_benchmark", SCRIPT)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 def finished(folder, accuracy, *, seconds=(30.0, 60.0), status="complete"):
@@ -69,6 +65,7 @@ def test_cells_are_run_and_failures_are_said(tmp_path):
     assert line == "fast-cifar10-clean-cross-entropy-0: done"
     assert out.splitlines()[2].startswith("| clean | cross-entropy | 0 | ")
     again = printed_by("--data", tmp_path / "nowhere", "--out", tmp_path / "more", "--only", "clean")
+    assert again[0] == 1
     assert again[2].splitlines() == ["fast-cifar10-clean-cross-entropy-0: exit status 2, see its log"]
     assert "nowhere" in (tmp_path / "more" / "fast-cifar10-clean-cross-entropy-0.log").read_text()
 
