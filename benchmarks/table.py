@@ -6,7 +6,7 @@ The cells are taken in their order below, each into its folder, OUT/RECIPE-SEED,
 The cores are shared out among the workers: on two cores two runs of one thread take a little less time than one after
 the other. Finished cells are not run again, and one that was stopped goes on, so that the command can be repeated until
 the table is whole; --dry-run prints what there is and runs nothing. Printed, with --json as a list: means and standard
-deviations over the seeds, and the minutes that the epochs took (beside the other worker).
+deviations over the seeds, and the minutes that the epochs took (beside the other worker). Exit status 1: a cell failed.
 """
 
 import argparse
@@ -20,6 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from elr.artifacts import METRICS_FILE, RUN_FILE, read_json, read_lines
 
 ELR, CROSS_ENTROPY, ELR_PLUS = "elr", "cross-entropy", "elr-plus"
 CELLS = (
@@ -58,8 +60,8 @@ class Cell:
         return f"{self.recipe}-{self.seed}"
 
 
-def run(cell: Cell, arguments: argparse.Namespace, threads: int) -> None:
-    """Train a cell to its end; what goes wrong is said, and does not stop the others."""
+def run(cell: Cell, arguments: argparse.Namespace, threads: int) -> bool:
+    """Train a cell to its end, and say whether that went well; what goes wrong does not stop the others."""
     command = [sys.executable, "-m", "elr", "run", cell.recipe, "--seed", str(cell.seed), "--data", arguments.data]
     command += ["--out", str(arguments.out / cell.folder)]
     if arguments.labels and cell.noise == "human":
@@ -68,18 +70,14 @@ def run(cell: Cell, arguments: argparse.Namespace, threads: int) -> None:
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         code = subprocess.run(command, stdout=log, stderr=log, env=environment, check=False).returncode
     print(f"{cell.folder}: {'done' if code == 0 else f'exit status {code}, see its log'}", file=sys.stderr, flush=True)
+    return code == 0
 
 
 def results(folder: Path) -> dict[str, Any] | None:
     """What a finished run measured, with the minutes that its epochs took; None if it is not finished."""
-    try:
-        measured = json.loads((folder / "run.json").read_text())
-    except FileNotFoundError:
+    if not (folder / RUN_FILE).exists() or (measured := read_json(folder / RUN_FILE))["status"] != "complete":
         return None
-    if measured["status"] != "complete":
-        return None
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return measured["results"] | {"minutes": sum(json.loads(line)["seconds"] for line in lines) / 60}
+    return measured["results"] | {"minutes": sum(line["seconds"] for line in read_lines(folder / METRICS_FILE)) / 60}
 
 
 def rows(out: Path, cells: Sequence[Cell]) -> list[dict[str, Any]]:
@@ -129,19 +127,21 @@ def main() -> None:
         sys.exit(f"no cell has {arguments.only!r} in its name: {', '.join(Cell(*names).folder for names in CELLS)}")
     if arguments.workers < 1:
         sys.exit(f"--workers is {arguments.workers}: expected 1 or more")
+    done = []
     if not arguments.dry_run:
         arguments.out.mkdir(parents=True, exist_ok=True)
         threads = max(1, (os.cpu_count() or 1) // arguments.workers)
         with ThreadPoolExecutor(arguments.workers) as pool:
-            list(pool.map(lambda cell: run(cell, arguments, threads), cells))
+            done = list(pool.map(lambda cell: run(cell, arguments, threads), cells))
     table = rows(arguments.out, cells)
     if arguments.json:
         print(json.dumps(table))
-        return
+        sys.exit(not all(done))
     print(f"| noise | method | seeds | {' | '.join(MEASURES)} | minutes |")
     print("|---" * (len(MEASURES) + 4) + "|")
     for row in table:
         print(printed(row))
+    sys.exit(not all(done))
 
 
 if __name__ == "__main__":
