@@ -133,6 +133,23 @@ def test_targets_move_again_when_they_have_been_held_long_enough():
     assert moved[20:25] == [True] * 5
 
 
+def test_held_targets_need_no_other_network():
+    """One pass instead of two, and the outputs seen are those of the network that is trained."""
+    method = method_of("elr_plus", mixup=0.0, hold=0.5)
+    method.begin_pass(0)
+    passes = []
+    for name, module in (("own", method.network), ("peer", method.peer), ("averaged", method.averaged[1])):
+        module.register_forward_hook(lambda *_, name=name: passes.append(name))
+    index = torch.arange(12)
+    batch = Batch(index, examples().inputs[index], examples().labels[index])
+    method(batch)
+    assert passes == ["averaged", "own"]
+    method.begin_generation(20)  # held for ten steps
+    seen = method(batch).logits
+    assert passes[2:] == ["own"]
+    assert torch.equal(seen, method.network(batch.inputs))
+
+
 @pytest.mark.parametrize("peer", [False, True])
 @pytest.mark.parametrize("mixup", [0.0, 1.0])
 def test_held_targets_stand_in_for_the_given_labels(peer, mixup):

@@ -43,8 +43,9 @@ class ELR(Method):
     A step of network k: its averaged weights move (gamma); the source of the targets (the network itself or its peer,
     the averaged weights if there are any) sees the inputs un-mixed, in train mode and without gradient; the targets of
     these rows move towards its outputs (beta); inputs, labels and targets are mixed; then the loss. Where the source
-    is the very network that is trained on un-mixed inputs, one pass serves both. With a peer an epoch has two passes
-    over the data, one for each network, in different orders. Both networks see the same given labels and the same rows.
+    is the very network that is trained on un-mixed inputs, or targets are held, one pass serves both. With a peer an
+    epoch has two passes over the data, one for each network, in different orders. Both networks see the same given
+    labels and the same rows.
 
     Eval mode changes no state. Beside the networks this stores 4 bytes for each of their parameters again if gamma > 0,
     4 N C bytes for each network if `ensembling`, and a copy of all that predicts for each of the `snapshots`.
@@ -226,7 +227,7 @@ class ELR(Method):
             self.steps[self.current] += 1
             if self.averaged:
                 self.averaged[self.current].update_parameters(network)  # type: ignore[operator]
-        source = self._source()
+        source = network if held else self._source()  # held targets need no source
         if source is network and not self.mixup and not (self.refine_labels and batch.labels.ndim == 2):
             logits = seen = network(batch.inputs)
             loss, entropy, term = self.losses[self.current].parts(  # type: ignore[operator]
