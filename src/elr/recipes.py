@@ -124,7 +124,7 @@ def _fast(noise: Noise, name: str, method: MethodConfig, *, generations: int = 1
         augmentation=Augmentation(crop=True, flip=True, mirror=True),
         whiten=True,
         holdout=0.1,
-        probe_period=12,
+        probe_period=epochs // 3,  # the end of each generation, if there are three
     )
 
 
