@@ -1,6 +1,6 @@
 """The cost of the ELR loss, forward, backward and the update of the targets, as a ratio to cross entropy.
 
-    python benchmarks/loss.py [--rounds 30] [--no-compile] [--json]
+    python benchmarks/loss.py [--device cpu] [--rounds 30] [--no-compile] [--json]
 
 The denominator is always the forward and backward pass of eager `F.cross_entropy` on the same float32 logits, in this
 process, in turns with what it is compared to; a ratio is the median over the rounds. Numerators: `eager`, a
@@ -8,6 +8,8 @@ call of `ELRLoss` (defaults, train mode) and `backward()`; `compiled`, the same 
 formula of the authors' code, eager, written anew, with its update of its table. The table for people adds `compiled`
 as a ratio to compiled cross entropy. `--json` prints a list of {batch, classes, eager, compiled, authors}, null for
 what was not measured.
+
+On a GPU a turn ends when the device has done its steps, not when they are asked for.
 
 The logits are those of a network that has learned half of its examples: normal, plus 12 on the label of every second
 row.
@@ -33,8 +35,8 @@ LAM, BETA = 3.0, 0.7
 class AuthorsLoss:
     """PAPER.md, "Code": clamped probabilities, normalized for the table, subtracted from 1 in the regularizer."""
 
-    def __init__(self, num_examples: int, num_classes: int) -> None:
-        self.table = torch.zeros(num_examples, num_classes)
+    def __init__(self, num_examples: int, num_classes: int, device: torch.device) -> None:
+        self.table = torch.zeros(num_examples, num_classes, device=device)
 
     def __call__(self, logits: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         probs = torch.clamp(F.softmax(logits, dim=1), 1e-4, 1.0 - 1e-4)
@@ -44,20 +46,21 @@ class AuthorsLoss:
         return entropy + LAM * (1 - (self.table[index] * probs).sum(dim=1)).log().mean()
 
 
-def data(batch: int, classes: int) -> tuple[Tensor, Tensor, list[Tensor]]:
+def data(batch: int, classes: int, device: torch.device) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Logits, labels, and the rows of each batch of an epoch."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(classes, (batch,), generator=generator)
     logits = torch.randn(batch, classes, generator=generator)
     logits[::2] += 12.0 * F.one_hot(labels[::2], classes)
     rows = torch.randperm(BATCHES * batch, generator=generator).split(batch)
-    return logits.requires_grad_(), labels, list(rows)
+    return logits.to(device).requires_grad_(), labels.to(device), [index.to(device) for index in rows]
 
 
-def steps(batch: int, classes: int, compiled: bool) -> dict[str, Callable[[Tensor], Tensor]]:
+def steps(batch: int, classes: int, compiled: bool, device: torch.device) -> dict[str, Callable[[Tensor], Tensor]]:
     """What is timed, by name, as a function from the row numbers to a loss."""
-    logits, labels, _ = data(batch, classes)
-    ours, authors = ELRLoss(BATCHES * batch, classes, lam=LAM, beta=BETA), AuthorsLoss(BATCHES * batch, classes)
+    logits, labels, _ = data(batch, classes, device)
+    ours = ELRLoss(BATCHES * batch, classes, lam=LAM, beta=BETA).to(device)
+    authors = AuthorsLoss(BATCHES * batch, classes, device)
     found = {
         "cross_entropy": lambda _: F.cross_entropy(logits, labels),
         "eager": lambda index: ours(logits, labels, index),
@@ -66,7 +69,8 @@ def steps(batch: int, classes: int, compiled: bool) -> dict[str, Callable[[Tenso
     if compiled:
         torch.compiler.reset()
         compiled_entropy = torch.compile(F.cross_entropy, fullgraph=True, dynamic=False)
-        other = torch.compile(ELRLoss(BATCHES * batch, classes, lam=LAM, beta=BETA), fullgraph=True, dynamic=False)
+        loss = ELRLoss(BATCHES * batch, classes, lam=LAM, beta=BETA).to(device)
+        other = torch.compile(loss, fullgraph=True, dynamic=False)
         found["compiled"] = lambda index: other(logits, labels, index)
         found["compiled_cross_entropy"] = lambda _: compiled_entropy(logits, labels)
 
@@ -80,13 +84,13 @@ def steps(batch: int, classes: int, compiled: bool) -> dict[str, Callable[[Tenso
     return {name: timed(step) for name, step in found.items()}
 
 
-def measure(batch: int, classes: int, rounds: int, compiled: bool) -> dict[str, float]:
+def measure(batch: int, classes: int, rounds: int, compiled: bool, device: torch.device) -> dict[str, float]:
     """Of each step, the median ratio to cross entropy, and as "microseconds" the median time of cross entropy.
 
     In turns; a turn is as many steps as take about 20 ms.
     """
-    rows = data(batch, classes)[2]
-    timed = steps(batch, classes, compiled)
+    rows = data(batch, classes, device)[2]
+    timed = steps(batch, classes, compiled, device)
     seconds = {}
     for name, step in timed.items():
         for index in rows:  # the first steps allocate and compile
@@ -107,14 +111,18 @@ def measure(batch: int, classes: int, rounds: int, compiled: bool) -> dict[str, 
 
 
 def _seconds(step: Callable[[Tensor], None], rows: list[Tensor], count: int) -> float:
+    finish = torch.cuda.synchronize if rows[0].is_cuda else lambda: None
+    finish()
     started = time.perf_counter()
     for number in range(count):
         step(rows[number % len(rows)])
+    finish()
     return time.perf_counter() - started
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--json", action="store_true")
@@ -124,7 +132,7 @@ def main() -> None:
         print("| B, C | cross_entropy, us | eager | compiled | (to compiled cross_entropy) | authors |")
         print("|---|---|---|---|---|---|")
     for batch, classes in SHAPES:
-        taken = measure(batch, classes, arguments.rounds, not arguments.no_compile)
+        taken = measure(batch, classes, arguments.rounds, not arguments.no_compile, arguments.device)
         ratios = {name: taken.get(name) for name in ("eager", "compiled", "authors")}
         results.append({"batch": batch, "classes": classes, **ratios})
         if not arguments.json:

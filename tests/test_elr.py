@@ -75,6 +75,27 @@ def test_small_blocks_give_the_same_step(monkeypatch):
     assert torch.equal(whole.targets.table, blocks.targets.table)
 
 
+def test_one_sweep_as_on_a_gpu_gives_the_same_steps(monkeypatch):
+    losses, rows = [ELRLoss(9, 4), ELRLoss(9, 4)], torch.Generator().manual_seed(0)
+    for _ in range(3):
+        index = torch.randperm(9, generator=rows)[:6]
+        logits, labels = 3 * torch.randn(6, 4, generator=rows), torch.randint(4, (6,), generator=rows)
+        found = []
+        for number, loss in enumerate(losses):
+            with monkeypatch.context() as patched:
+                if number:
+                    for module in ("elr.losses", "elr.loss"):
+                        patched.setattr(f"{module}.in_blocks", lambda _: False)
+                        patched.setattr(f"{module}.is_swept", lambda *_: True)
+                ours = logits.clone().requires_grad_()
+                value = loss(ours, labels, index)
+                (2.0 * value).backward()
+                found.append((value.detach(), ours.grad, loss.targets.table))
+        for one, other in zip(*found, strict=True):
+            torch.testing.assert_close(one, other)
+    assert losses[1].targets.table.count_nonzero() > 0
+
+
 @pytest.mark.parametrize(
     ("labels", "index"),
     [([0, 5], [0, 1]), ([0, 1], [0, 9]), ([0, 1], [0, 1, 2]), ([0, 1], [0]), ([0], [0, 1])],

@@ -152,12 +152,14 @@ def test_other_arguments_are_checked():
         cross_entropy(torch.zeros(2, 4), torch.zeros(3, dtype=torch.int64))
 
 
-@pytest.fixture(params=["blocks", "closed form"])
+@pytest.fixture(params=["blocks", "one sweep", "closed form"])
 def way(request, monkeypatch):
-    """Both ways in which the fused loss is computed; the blocks are small, the last one is not full."""
+    """The ways in which the fused loss is computed; the blocks are small, the last one is not full."""
     monkeypatch.setattr(losses, "BLOCK", 70)
-    if request.param == "closed form":
+    if request.param != "blocks":
+        swept = request.param == "one sweep"
         monkeypatch.setattr(losses, "in_blocks", lambda _: False)
+        monkeypatch.setattr(losses, "is_swept", lambda _, clamp: swept and clamp > 0.0)  # as on a GPU
     return request.param
 
 

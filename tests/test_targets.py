@@ -6,9 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
+from elr import targets
 from elr.errors import ArgumentError, RowIndexError
-from elr.targets import STORAGE_DTYPES, DenseTargets
+from elr.targets import STORAGE_DTYPES, DenseTargets, trusted_rows
 from reference.losses_reference import running_average
 
 
@@ -136,3 +138,27 @@ def test_rows_that_repeat_are_not_updated_in_pieces():
     assert store.piecewise(torch.tensor([1, 3, 1]), beta=0.7) is None
     with pytest.raises(RowIndexError, match="index 4 is out of range"):
         store.piecewise(torch.tensor([4]), beta=0.7)
+
+
+def test_rows_that_are_trusted_are_not_looked_at(monkeypatch):
+    looked = []
+    monkeypatch.setattr(targets, "has_repeats", lambda index: bool(looked.append(index)))
+    monkeypatch.setattr(targets, "check_rows", lambda index, count: looked.append(index))
+    method = nn.ModuleList([DenseTargets(5, 2), DenseTargets(5, 2)])
+    index, probs = torch.tensor([3, 0]), outputs(0, 2, 2)
+    with trusted_rows(method):
+        trusted = [store.update(index, probs, beta=0.7) for store in method]
+        method[0].piecewise(index, beta=0.7)
+        method[0].read(index)
+        assert not looked
+    assert not any(store.trusts_rows for store in method)
+    assert torch.equal(trusted[1], DenseTargets(5, 2).update(index, probs, beta=0.7))
+    assert looked
+
+
+def test_trust_in_rows_ends_with_an_error():
+    store = DenseTargets(5, 2)
+    with pytest.raises(ArgumentError, match="int64"), trusted_rows(store):
+        store.update(torch.tensor([0.0]), torch.ones(1, 2), beta=0.7)
+    with pytest.raises(RowIndexError, match="index 5"):
+        store.read(torch.tensor([5]))

@@ -104,6 +104,14 @@ def computes_bfloat16(device: torch.device) -> bool:
     return False
 
 
+def prefers_channels_last(device: torch.device) -> bool:
+    """Whether convolutions in float32 run fastest on images whose channels lie together.
+
+    On a GPU with TF32 (compute capability 8.0 and above) they do; otherwise cuDNN rearranges every layer's inputs.
+    """
+    return device.type == "cpu" or (device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0))
+
+
 @contextmanager
 def forked_random_state(device: torch.device) -> Iterator[None]:
     devices = [device.index or 0] if device.type == "cuda" else []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn, softmax
 
 from elr.errors import ArgumentError
-from elr.losses import blockwise_elr_loss, check_batch, elr_loss, in_blocks
+from elr.losses import check_batch, elr_loss, in_blocks, is_swept, swept_elr_loss
 from elr.targets import DenseTargets, Targets
 from elr.traced import traced_elr_loss
 
@@ -78,8 +80,8 @@ class ELRLoss(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The loss, with its gradient, and its two means, detached: cross entropy and log(1 - <p, t>), without lam.
 
-        Updates as `forward`, unless `update` is false; on a CPU block by block, where the store can, or, under
-        `torch.compile`, in one sweep. `lam` replaces that of the loss.
+        Updates as `forward`, unless `update` is false; in one sweep with the loss, on a CPU block by block, where the
+        store can. `lam` replaces that of the loss.
         """
         lam = self.lam if lam is None else lam
         check_batch(logits, labels, self.clamp)
@@ -88,15 +90,23 @@ class ELRLoss(nn.Module):
         if not (self.training and update):
             targets = self.targets.read(index)
         else:
-            renew = self.targets.piecewise(index, beta=self.beta) if in_blocks(logits) else None
+            renew = self._renewal(logits, index)
             if renew is not None:
-                return blockwise_elr_loss(logits, labels, renew, lam=lam, clamp=self.clamp)
+                return swept_elr_loss(logits, labels, renew, lam=lam, clamp=self.clamp)
             table = self.targets.table_of(index, beta=self.beta) if self._is_traced(logits) else None
             if table is not None:
                 return traced_elr_loss(logits, labels, index, table, beta=self.beta, lam=lam, clamp=self.clamp)
             probs = softmax(logits.detach().float(), dim=1)
             targets = self.targets.update(index, probs, beta=self.beta)
         return elr_loss(logits, labels, targets.to(logits.device), lam=lam, clamp=self.clamp)
+
+    def _renewal(self, logits: Tensor, index: Tensor) -> Callable[[slice, Tensor], Tensor] | None:
+        """What updates the targets of these rows from within the sweep over the loss; None: update them before."""
+        if in_blocks(logits):
+            return self.targets.piecewise(index, beta=self.beta)
+        if is_swept(logits, self.clamp):  # on a GPU, the whole batch at once
+            return lambda _, probs: self.targets.update(index, probs, beta=self.beta).to(logits.device)
+        return None
 
     def _is_traced(self, logits: Tensor) -> bool:
         """Whether loss and update become one loop; on an accelerator looking for repeats would wait for it."""

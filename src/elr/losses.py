@@ -114,8 +114,9 @@ def elr_loss(
 
         d/dz_c = p_c (1 + lam <p, t> / (1 - <p, t>)) - y_c - lam p_c t_c / (1 - <p, t>)
 
-    per example. On a CPU it is computed together with the value, by blocks of rows that stay in the cache; on an
-    accelerator and under `torch.compile`, in `backward`. It is a constant: there is no second derivative.
+    per example. It is computed together with the value, on a CPU by blocks of rows that stay in the cache; under
+    `torch.compile`, on other devices, and on a GPU for a clamp of 0, in `backward`. It is a constant: there is no
+    second derivative.
 
     Args:
         logits: (B, C) network outputs before softmax, any floating dtype, C >= 2.
@@ -143,27 +144,35 @@ def elr_loss(
     check_batch(logits, labels, clamp)
     check_targets(logits, targets)
     targets = targets.detach()
-    if in_blocks(logits):
-        return blockwise_elr_loss(logits, labels, lambda rows, _: targets[rows], lam=lam, clamp=clamp)
+    if is_swept(logits, clamp):
+        return swept_elr_loss(logits, labels, lambda rows, _: targets[rows], lam=lam, clamp=clamp)
     with torch.autocast(logits.device.type, enabled=False):
         return _ClosedForm.apply(logits, labels.detach(), targets, lam, clamp)
 
 
 def in_blocks(logits: Tensor) -> bool:
-    """Whether the loss of these logits is taken block by block: on a CPU, when nothing is traced."""
+    """Whether values may be looked at, and blocks pay: on a CPU, when nothing is traced."""
     return logits.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
-def blockwise_elr_loss(
+def is_swept(logits: Tensor, clamp: float) -> bool:
+    """Whether the loss and its gradient are taken in one sweep: on a CPU and a GPU, when nothing is traced.
+
+    On a GPU not for a clamp of 0, where the sweep looks at values: it would wait for the device.
+    """
+    return in_blocks(logits) or (logits.is_cuda and clamp > 0.0 and not torch.compiler.is_compiling())
+
+
+def swept_elr_loss(
     logits: Tensor, labels: Tensor, targets: Callable[[slice, Tensor], Tensor], *, lam: float, clamp: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`elr_loss` with targets that are made as the blocks of rows come by; for arguments that `check_batch` has passed.
 
     Args:
-        logits: as `elr_loss`, on a CPU.
+        logits: as `elr_loss`, of which `is_swept` holds.
         labels: as `elr_loss`.
-        targets: called once for each block, with the rows of the batch that it consists of and their (b, C)
-            probabilities, which it must not change; returns their (b, C) targets.
+        targets: called once for each block (on a GPU all is one block), with the rows of the batch that it
+            consists of and their (b, C) probabilities, which it must not change; returns their (b, C) targets.
         lam: as `elr_loss`.
         clamp: as `elr_loss`.
 
@@ -204,7 +213,7 @@ class KnownGradient(torch.autograd.Function):
         ctx: Any, grad: Tensor
     ) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        if torch.compiler.is_compiling() or grad.item() != 1.0:
+        if not in_blocks(grad) or grad.item() != 1.0:
             gradient = gradient * grad
         # Rounded to the precision of the logits only now: in float16 a gradient not yet scaled would underflow.
         return gradient.to(ctx.dtype), None, None
@@ -215,8 +224,8 @@ def sweep(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mean cross entropy, mean ELR term, and the gradient of the loss in full precision; one sweep over blocks."""
     batch, classes = logits.shape
-    dtype = full_dtype(logits)
-    size = max(1, min(batch, BLOCK // classes))
+    dtype, blocks = full_dtype(logits), in_blocks(logits)
+    size = max(1, min(batch, BLOCK // classes) if blocks else batch)
     gradient, scratch = logits.new_empty(batch, classes, dtype=dtype), logits.new_empty(size, classes, dtype=dtype)
     entropies, terms = logits.new_empty(batch, 1, dtype=dtype), logits.new_empty(batch, 1, dtype=dtype)
     columns = labels[:, None] if labels.ndim == 1 else labels
@@ -234,20 +243,26 @@ def sweep(
         if labels.ndim == 2:
             probs.sub_(given, alpha=share)
         start += len(probs)
-    if labels.ndim == 1:
+    if labels.ndim == 1 and blocks:
         gradient.scatter_add_(1, columns, gradient.new_full((), -share).expand(batch, 1))
         entropies = _entropies(logits, labels, entropies)
+    elif labels.ndim == 1:  # adding at places is not deterministic on every device
+        gradient.scatter_(1, columns, gradient.gather(1, columns).sub_(share))
     return entropies.mean(), terms.mean(), gradient
 
 
 def _softmax_and_entropy(logits: Tensor, labels: Tensor, probs: Tensor, scratch: Tensor, entropy: Tensor) -> Tensor:
     """Fill in `probs` and `entropy`; returns the sum of each label row."""
-    if labels.shape != logits.shape:
+    one_each = labels.shape != logits.shape
+    if one_each and in_blocks(logits):
         torch.softmax(logits, 1, dtype=probs.dtype, out=probs)
         torch.gather(probs, 1, labels, out=entropy)  # its logarithm is taken by `_entropies`
         return entropy.new_ones(())
     torch.log_softmax(logits, 1, dtype=probs.dtype, out=scratch)
     torch.exp(scratch, out=probs)
+    if one_each:
+        torch.gather(scratch, 1, labels, out=entropy).neg_()
+        return entropy.new_ones(())
     torch.sum(scratch.mul_(labels), 1, keepdim=True, out=entropy).neg_()
     return labels.sum(1, keepdim=True, dtype=probs.dtype)
 
@@ -306,7 +321,7 @@ def _just_outside(clamp: float, dtype: torch.dtype) -> tuple[float, float]:
 
 
 class _ClosedForm(torch.autograd.Function):
-    """The fused loss in whole-batch operations, for accelerators and compilers: nothing depends on the data."""
+    """The fused loss in whole-batch operations, for what is not swept: nothing depends on the data."""
 
     @staticmethod
     def forward(

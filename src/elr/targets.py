@@ -7,7 +7,8 @@ sparse elsewhere) is the class, in which precision is an argument.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,10 @@ class Targets(nn.Module, ABC):
         num_examples: N >= 1, rows of the training set.
         num_classes: C >= 2.
 
+    Attributes:
+        trusts_rows: whether rows are taken to be in range and different from one another without a look; see
+            `trusted_rows`.
+
     Raises:
         ArgumentError: N or C out of range.
     """
@@ -41,6 +46,7 @@ class Targets(nn.Module, ABC):
         self.num_examples = num_examples
         self.num_classes = num_classes
         self.process_group: dist.ProcessGroup | None = None
+        self.trusts_rows = False
 
     @abstractmethod
     def read(self, index: Tensor) -> Tensor:
@@ -118,7 +124,8 @@ class Targets(nn.Module, ABC):
     def check(self, index: Tensor, probs: Tensor | None = None, *, beta: float = 0.0) -> None:
         """Raise what `read` and `update` promise to raise, before anything is changed."""
         self._check_shapes(index, probs, beta)
-        check_rows(index, self.num_examples)
+        if not self.trusts_rows:
+            check_rows(index, self.num_examples)
 
     def _check_shapes(self, index: Tensor, probs: Tensor | None, beta: float) -> None:
         if index.ndim != 1 or index.dtype != torch.int64:
@@ -167,17 +174,21 @@ class DenseTargets(Targets):
 
     def read(self, index: Tensor) -> Tensor:
         self.check(index)
-        return self.table[index.to(self.table.device)].float()
+        return self.table[index.to(self.table.device, non_blocking=True)].float()
 
     @torch.no_grad()  # the paper holds targets constant in the gradient
     def update(self, index: Tensor, probs: Tensor, *, beta: float) -> Tensor:
         self.check(index, probs, beta=beta)
-        index = index.to(self.table.device)
         probs = probs.detach().to(self.table.device, torch.float32)
         if self.process_group is None:
-            return torch.ops.elr.update_rows(self.table, index, probs, beta)
+            if torch.compiler.is_compiling():
+                return torch.ops.elr.update_rows(self.table, index.to(self.table.device), probs, beta)
+            # Of rows on the processor this is known at once; of those on an accelerator one would wait for it.
+            distinct = self.trusts_rows or (index.device.type == "cpu" and not has_repeats(index))
+            index = index.to(self.table.device, non_blocking=True)
+            return _blend(self.table, index, probs if distinct else _mean_over_repeats(index, probs), beta)
         local = len(index)
-        index, probs, start = _gather(index, probs, self.process_group)
+        index, probs, start = _gather(index.to(self.table.device), probs, self.process_group)
         return update_rows(self.table, index, probs, beta)[start : start + local]
 
     def table_of(self, index: Tensor, *, beta: float) -> Tensor | None:
@@ -186,7 +197,7 @@ class DenseTargets(Targets):
 
     def piecewise(self, index: Tensor, *, beta: float) -> Callable[[slice, Tensor], Tensor] | None:
         self.check(index, beta=beta)
-        if self.table_of(index, beta=beta) is None or has_repeats(index):
+        if self.table_of(index, beta=beta) is None or (not self.trusts_rows and has_repeats(index)):
             return None
         scratch: list[Tensor] = []
 
@@ -216,6 +227,23 @@ class DenseTargets(Targets):
 
     def extra_repr(self) -> str:
         return f"{self.num_examples}, {self.num_classes}, dtype={self.table.dtype}"
+
+
+@contextmanager
+def trusted_rows(module: nn.Module) -> Iterator[None]:
+    """Within it, the stores of a module take it that rows are in range and that none comes twice in a batch.
+
+    For a loop that draws without replacement: on an accelerator, looking costs more than the loss itself.
+    """
+    stores = [part for part in module.modules() if isinstance(part, Targets)]
+    before = [store.trusts_rows for store in stores]
+    for store in stores:
+        store.trusts_rows = True
+    try:
+        yield
+    finally:
+        for store, trusted in zip(stores, before, strict=True):
+            store.trusts_rows = trusted
 
 
 def whole_probs(targets: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from elr.devices import (
     make_accelerator,
     mixed_seed,
     one_thread,
+    prefers_channels_last,
     threads_for,
 )
 from elr.diagnostics import Monitor
@@ -36,7 +37,7 @@ from elr.rows import RowOrder, ahead
 from elr.settings import ALL, TrainingConfig
 from elr.state import Record, State
 from elr.stores import ImageStore
-from elr.targets import Targets
+from elr.targets import Targets, trusted_rows
 from elr.transforms import Transform
 
 _PLAIN = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
@@ -141,7 +142,7 @@ class Training:
         )
         if device.type == "cpu" and is_convolutional(self.method):
             keep_freed_memory()
-        self.channels_last = is_convolutional(self.method) and (self.bfloat16 or device.type == "cpu")
+        self.channels_last = is_convolutional(self.method) and (self.bfloat16 or prefers_channels_last(device))
         self.method.to(device)
         if self.channels_last:
             self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -196,7 +197,7 @@ class Training:
             write_lines(self.folder / METRICS_FILE, self.history)
         if checkpoints and self.state.epoch == 0:
             checkpoints.save(self.state.epoch)
-        with forked_random_state(self.accelerator.device), threads_for(self.method):
+        with forked_random_state(self.accelerator.device), threads_for(self.method), trusted_rows(self.method):
             while self.state.epoch < self.config.epochs:
                 self._epoch(on_progress)
                 if checkpoints and (checkpoints.due() or self.state.epoch == self.config.epochs):
@@ -293,7 +294,8 @@ class Training:
 
     def _batches(self, number: int = 0) -> Iterator[tuple[Batch, float]]:
         """This rank's batches of a pass, augmented, on the device, each with the weight of its loss."""
-        rank, world, device = self.accelerator.process_index, self.accelerator.num_processes, self.accelerator.device
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        decodes = isinstance(self.examples.inputs, ImageStore) and self.accelerator.device.type == "cpu"
         batches, generator = self.rows.batches(self.state.epoch, number)
 
         def begin(rows: Tensor) -> tuple[Tensor, Tensor | None, Callable[[], Tensor], float]:
@@ -305,10 +307,15 @@ class Training:
             return mine, my_draws, fetched, len(mine) * world / len(rows)
 
         for mine, draws, fetched, share in ahead(map(begin, batches), _AHEAD):
-            stored = fetched().to(device, non_blocking=True)
-            with one_thread(isinstance(self.examples.inputs, ImageStore) and device.type == "cpu"):
-                inputs = self.transform(stored, draws)
-            yield Batch(mine.to(device), self._layout(inputs), self.given[mine].to(device)), share
+            stored, my_draws = self._sent(fetched()), None if draws is None else self._sent(draws)
+            with one_thread(decodes):
+                inputs = self.transform(stored, my_draws)
+            yield Batch(self._sent(mine), self._layout(inputs), self._sent(self.given[mine])), share
+
+    def _sent(self, tensor: Tensor) -> Tensor:
+        """A tensor on the device; to a GPU from pinned memory, or the host would wait for all that was asked before."""
+        device = self.accelerator.device
+        return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
     def _layout(self, inputs: Tensor) -> Tensor:
         return inputs.contiguous(memory_format=torch.channels_last) if self.channels_last else inputs
@@ -334,7 +341,7 @@ class Training:
         """Rows (B,) and stored inputs (B, ...) of every example, in order, on the device."""
         chunks = torch.arange(len(examples)).split(examples.at_once)
         for rows, fetched in ahead(((rows, examples.start(rows)) for rows in chunks), _AHEAD):
-            yield rows, fetched().to(self.accelerator.device, non_blocking=True)
+            yield rows, self._sent(fetched())
 
     @torch.no_grad()
     def predict(self, examples: Examples) -> Tensor:

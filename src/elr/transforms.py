@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -110,8 +111,7 @@ class ImageTransform(Transform):
 
     def _normalized(self, images: Tensor) -> Tensor:
         """(x - mean) / std as float32; some images at a time, so that the passes over them find them in the cache."""
-        mean = torch.tensor(self.mean, device=images.device) * 255.0
-        scale = 1.0 / (torch.tensor(self.std, device=images.device) * 255.0)
+        mean, scale = _in_levels(tuple(self.mean), tuple(self.std), images.device)
         batch, channels, height, width = images.shape
         by_pixel = channels > 1 and images.is_contiguous(memory_format=torch.channels_last)
         if by_pixel:  # a row of pixels is one row of numbers, which vector instructions like better than threes
@@ -148,6 +148,12 @@ class ImageTransform(Transform):
         flat = (lines[:, :, None] * padded.shape[3] + columns[:, None, :]).view(batch, 1, -1)
         cropped = padded.flatten(2).gather(2, flat.expand(-1, channels, -1))
         return cropped.view(batch, channels, height, width)
+
+
+@functools.lru_cache(maxsize=16)
+def _in_levels(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """(channels,) mean and 1 / std of pixels in [0, 255]; kept, as a GPU would be waited for to send them."""
+    return torch.tensor(mean, device=device) * 255.0, 1.0 / (torch.tensor(std, device=device) * 255.0)
 
 
 def _mirrored(images: Tensor, which: Tensor) -> Tensor:
