@@ -106,12 +106,34 @@ def test_a_step_of_training_on_images_does_not_wait(precision):
                 training._step(batch, share)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("generations", [1, 2])
+def test_replayed_passes_train_as_launched_ones(precision, generations):
+    rng = np.random.default_rng(0)
+    images = Examples(rng.integers(256, size=(91, 3, 32, 32), dtype=np.uint8), rng.integers(10, size=91))
+    histories = []
+    for cuda_graphs in (False, True):
+        network = NetworkSpec("resnet18", 10).build(generator_seed=0)
+        method = ELR(network, num_examples=91, num_classes=10, hold=0.5, posterior=True, snapshots=int(generations > 1))
+        config = TrainingConfig(
+            epochs=4, batch_size=32, precision=precision, cuda_graphs=cuda_graphs, generations=generations
+        )
+        training = Training(method, images, config=config, transform=ImageTransform([0.5] * 3, [0.25] * 3, padding=4))
+        training.run()
+        assert "forward" not in vars(network)
+        histories.append([record["loss"] for record in training.history])
+        buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
+        assert buffers["bn1.num_batches_tracked"] == 3 * 4 / generations
+    np.testing.assert_allclose(*histories, rtol=0.02)
+
+
 @pytest.mark.parametrize("method", ["elr", "cross entropy", "elr in bfloat16"])
 def test_training_goes_as_on_a_processor(method, tmp_path):
     histories = []
     for device in ("cpu", "auto"):
         AcceleratorState._reset_state(reset_partial_state=True)
         config = TrainingConfig(epochs=3, batch_size=20, device=device)
+        (tmp_path / device).mkdir()
         training = Training(METHODS[method](), examples(), config=config, folder=tmp_path / device)
         training.run()
         histories.append([record["loss"] for record in training.history])
@@ -120,6 +142,8 @@ def test_training_goes_as_on_a_processor(method, tmp_path):
 
 
 def test_a_run_resumes_on_a_gpu(tmp_path):
+    for name in ("whole", "part"):
+        (tmp_path / name).mkdir()
     config = TrainingConfig(epochs=3, batch_size=20)
     whole = Training(METHODS["elr"](), examples(), config=config, folder=tmp_path / "whole")
     whole.run()

@@ -221,6 +221,9 @@ def run_recipe(
     holdout: Annotated[float | None, typer.Option(help="Share of rows kept apart with their noisy labels.")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16. Default: the recipe's.")] = None,
     device: Annotated[str | None, typer.Option(help="auto or cpu. Default: the recipe's.")] = None,
+    cuda_graphs: Annotated[
+        bool, typer.Option("--cuda-graphs", help="Replay the network's passes on a GPU; pays for small batches.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a published experiment, or go on with one where --out holds a part of it."""
@@ -247,7 +250,13 @@ def run_recipe(
         from elr.experiment import run_recipe as run
 
         changes = Changes(
-            seed=seed, epochs=epochs, num_examples=num_examples, holdout=holdout, precision=precision, device=device
+            seed=seed,
+            epochs=epochs,
+            num_examples=num_examples,
+            holdout=holdout,
+            precision=precision,
+            device=device,
+            cuda_graphs=cuda_graphs or None,
         )
         say(f"Results go to {folder}")
         with progress_bar() as show:

@@ -250,6 +250,10 @@ class ELR(Method):
         earlier = self.earlier[: min(self.ended, self.snapshots)]
         return [*self._present(), *(network for copies in earlier for network in copies)]  # type: ignore[attr-defined]
 
+    @property
+    def trained_networks(self) -> list[nn.Module]:
+        return list(self.networks)
+
     def pred_probs(self, index: Tensor) -> Tensor | None:
         if not self.ensembling:
             return None

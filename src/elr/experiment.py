@@ -104,6 +104,7 @@ class Changes:
         holdout: see `Recipe`.
         precision: see `TrainingConfig`.
         device: see `TrainingConfig`.
+        cuda_graphs: see `TrainingConfig`.
 
     Raises:
         ArgumentError: fewer than two examples.
@@ -115,6 +116,7 @@ class Changes:
     holdout: float | None = None
     precision: str | None = None
     device: str | None = None
+    cuda_graphs: bool | None = None
 
     def __post_init__(self) -> None:
         if self.num_examples is not None and self.num_examples < 2:
@@ -122,7 +124,7 @@ class Changes:
 
     def apply(self, recipe: Recipe) -> Recipe:
         """The recipe with these changes."""
-        asked = {"epochs": self.epochs, "precision": self.precision, "device": self.device}
+        asked = {name: getattr(self, name) for name in ("epochs", "precision", "device", "cuda_graphs")}
         changed: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
         epochs = changed.get("epochs", recipe.training.epochs)
         generations, method = recipe.training.generations, recipe.method

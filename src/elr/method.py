@@ -103,6 +103,11 @@ class Method(nn.Module, ABC):
     def predictors(self) -> list[nn.Module]:
         """The networks that `predict` uses, each giving logits; it averages their probabilities."""
 
+    @property
+    def trained_networks(self) -> list[nn.Module]:
+        """The networks that a training step calls with gradient."""
+        return self.predictors
+
     def pred_probs(self, index: Tensor) -> Tensor | None:
         """(B, C) what training itself has gathered about these rows, rows that sum to 1; None if nothing.
 

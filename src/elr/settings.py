@@ -57,6 +57,8 @@ class TrainingConfig:
         precision: "float32", "bfloat16" (autocast), or "auto": bfloat16 where the network is convolutional and the
             device gains by it (`elr.devices.computes_bfloat16`).
         device: "auto" (what Accelerate finds) or "cpu".
+        cuda_graphs: whether the networks' passes are recorded and replayed, see `elr.graphs.replayed`; on one GPU only.
+            It pays where the GPU waits for the host: small networks, small batches.
         seed: of the order of the rows, augmentation and dropout.
 
     Raises:
@@ -79,6 +81,7 @@ class TrainingConfig:
     num_batches: int | None = None
     precision: str = "auto"
     device: str = "auto"
+    cuda_graphs: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -106,6 +109,7 @@ class TrainingConfig:
             ),
             "precision": (self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
             "device": (self.device in ("auto", "cpu"), "auto or cpu"),
+            "cuda_graphs": (isinstance(self.cuda_graphs, bool), "True or False"),
             "seed": (0 <= self.seed < 2**31, "in [0, 2**31)"),
         }
         for name, (holds, expected) in ranges.items():

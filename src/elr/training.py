@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from elr.devices import (
 )
 from elr.diagnostics import Monitor
 from elr.errors import ArgumentError, TrainingError
+from elr.graphs import replayed
 from elr.method import Method, View
 from elr.rows import RowOrder, ahead
 from elr.settings import ALL, TrainingConfig
@@ -137,6 +139,10 @@ class Training:
         if self.rows.per_epoch // self.steps_per_epoch < world:
             raise ArgumentError(f"a batch of {self.config.batch_size} cannot be shared by {world} processes")
         device = self.accelerator.device
+        if self.config.cuda_graphs and (device.type != "cuda" or world > 1):
+            raise ArgumentError(
+                f"cuda_graphs is set, and training runs on {world} x {device.type}: expected one GPU; leave it out"
+            )
         self.bfloat16 = self.config.precision == "bfloat16" or (
             self.config.precision == "auto" and is_convolutional(self.method) and computes_bfloat16(device)
         )
@@ -197,7 +203,9 @@ class Training:
             write_lines(self.folder / METRICS_FILE, self.history)
         if checkpoints and self.state.epoch == 0:
             checkpoints.save(self.state.epoch)
-        with forked_random_state(self.accelerator.device), threads_for(self.method), trusted_rows(self.method):
+        recorded = replayed(self.method.trained_networks) if self.config.cuda_graphs else nullcontext()
+        device = self.accelerator.device
+        with forked_random_state(device), threads_for(self.method), trusted_rows(self.method), recorded:
             while self.state.epoch < self.config.epochs:
                 self._epoch(on_progress)
                 if checkpoints and (checkpoints.due() or self.state.epoch == self.config.epochs):
