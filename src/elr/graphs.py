@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -33,7 +34,9 @@ def replayed(networks: Sequence[nn.Module]) -> Iterator[None]:
 
     Source: torch.cuda.make_graphed_callables.
     """
-    with ExitStack() as after:
+    with warnings.catch_warnings(), ExitStack() as after:
+        # Recording leaves nodes that were made on a stream of its own; autograd waits for it, and says so once.
+        warnings.filterwarnings("ignore", message="The AccumulateGrad node's stream")
         for network in networks:
             network.forward = _Replay(network)  # type: ignore[method-assign]
             after.callback(delattr, network, "forward")  # what its class defines comes back

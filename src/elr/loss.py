@@ -20,7 +20,9 @@ class ELRLoss(nn.Module):
 
     p = softmax(logits), y the given labels, t the running average of earlier outputs for the same row, updated before
     the loss is taken and held constant in the gradient. In train mode `forward` updates the targets of the rows in
-    `index`; in eval mode it reads them. `state_dict()` holds the targets: N * C * 4 bytes in float32.
+    `index`; in eval mode it reads them. On a GPU, let `index` stay on the CPU, where a DataLoader has it: there it is
+    known at once whether a row comes twice, and a row out of range has a name. `state_dict()` holds the targets:
+    N * C * 4 bytes in float32.
 
     The loss becomes negative as training goes well; that is normal.
 
