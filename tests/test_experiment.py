@@ -341,6 +341,12 @@ def test_another_run_in_the_same_folder_is_refused_by_its_difference(finished, d
     assert outcome(out) == before
 
 
+def test_how_passes_are_launched_does_not_make_another_run(finished, data):
+    changes = replace(HERE, cuda_graphs=True)
+    assert changes.apply(SMALL).training.cuda_graphs
+    assert run_recipe(SMALL, data=data, out=finished[0].out, changes=changes).results == finished[0].results
+
+
 def test_half_a_run_of_another_seed_is_refused_too(broken_off, data):
     with pytest.raises(CheckpointError, match=r"config\.seed was 3, now 4"):
         run_recipe(SMALL, data=data, out=broken_off, changes=replace(HERE, seed=4))

@@ -9,6 +9,7 @@ import torch
 from accelerate.state import AcceleratorState
 
 from blobs import METHODS, examples
+from elr import graphs
 from elr.data import Examples
 from elr.elr import ELR, ELRLoss
 from elr.losses import elr_loss
@@ -60,6 +61,19 @@ def test_loss_gradient_and_targets_are_those_of_the_processor(clamp, index_on, r
         torch.testing.assert_close(there.targets.table.cpu(), here.targets.table, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("index_on", ["cpu", "cuda"])
+def test_targets_may_stay_in_memory(index_on):
+    here, there = ELRLoss(60, 5), ELRLoss(60, 5)
+    for step in range(20):
+        generator = torch.Generator().manual_seed(step)
+        index, logits = torch.randperm(60, generator=generator)[:40], torch.randn(40, 5, generator=generator)
+        labels = torch.randint(5, (40,), generator=generator)
+        loss, other = here(logits, labels, index), there(logits.cuda(), labels.cuda(), index.to(index_on))
+        torch.testing.assert_close(other.cpu(), loss, atol=1e-5, rtol=1e-5)
+    assert there.targets.table.device.type == "cpu"
+    torch.testing.assert_close(there.targets.table, here.targets.table, atol=1e-6, rtol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_label_probabilities_and_other_precisions(dtype):
     generator = torch.Generator().manual_seed(1)
@@ -108,10 +122,12 @@ def test_a_step_of_training_on_images_does_not_wait(precision):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("generations", [1, 2])
-def test_replayed_passes_train_as_launched_ones(precision, generations):
+def test_replayed_passes_train_as_launched_ones(precision, generations, monkeypatch):
     rng = np.random.default_rng(0)
     images = Examples(rng.integers(256, size=(91, 3, 32, 32), dtype=np.uint8), rng.integers(10, size=91))
-    histories = []
+    histories, shapes = [], []
+    record = graphs.record
+    monkeypatch.setattr(graphs, "record", lambda network, inputs: shapes.append(len(inputs)) or record(network, inputs))
     for cuda_graphs in (False, True):
         network = NetworkSpec("resnet18", 10).build(generator_seed=0)
         method = ELR(network, num_examples=91, num_classes=10, hold=0.5, posterior=True, snapshots=int(generations > 1))
@@ -125,6 +141,7 @@ def test_replayed_passes_train_as_launched_ones(precision, generations):
         buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
         assert buffers["bn1.num_batches_tracked"] == 3 * 4 / generations
     np.testing.assert_allclose(*histories, rtol=0.02)
+    assert sorted(shapes) == [30, 31]
 
 
 @pytest.mark.parametrize("method", ["elr", "cross entropy", "elr in bfloat16"])

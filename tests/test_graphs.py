@@ -40,7 +40,10 @@ def test_each_shape_is_recorded_once_and_nothing_else_changes(recorded):
     inputs = [torch.randn(size, 4) for size in (5, 4, 5, 4)]
     torch.manual_seed(1)
     with replayed([ours]):
-        outputs = [ours(each) for each in inputs]
+        outputs = []
+        for each in inputs:
+            outputs.append(ours(each))
+            outputs[-1].sum().backward()
         assert torch.equal(torch.rand(1), torch.rand(1, generator=torch.Generator().manual_seed(1)))
     assert recorded == [(5, 4), (4, 4)]
     for output, each in zip(outputs, inputs, strict=True):
@@ -62,7 +65,7 @@ def test_passes_that_do_not_train_are_left_alone(recorded):
 def test_a_copy_is_a_network_of_its_own(recorded):
     ours, inputs = network(), torch.randn(5, 4)
     with replayed([ours]):
-        ours(inputs)
+        ours(inputs).sum().backward()
         other = copy.deepcopy(nn.ModuleList([ours]))[0]
         with torch.no_grad():
             for weight in other.parameters():
@@ -76,12 +79,15 @@ def test_more_shapes_than_are_worth_recording(recorded):
     ours = network()
     with replayed([ours]):
         for size in range(2, 12):
-            assert ours(torch.randn(size, 4)).shape == (size, 3)
+            outputs = ours(torch.randn(size, 4))
+            assert outputs.shape == (size, 3)
+            outputs.sum().backward()
     assert len(recorded) == graphs.MOST
 
 
 def test_passes_that_cannot_be_recorded_are_named(recorded, monkeypatch):
     def refuse(passes, samples):
+        passes(*samples)
         raise RuntimeError("operation not permitted when stream is capturing")
 
     monkeypatch.setattr(torch.cuda, "make_graphed_callables", refuse)
@@ -92,6 +98,38 @@ def test_passes_that_cannot_be_recorded_are_named(recorded, monkeypatch):
     ):
         ours(torch.randn(5, 4))
     assert "forward" not in vars(ours)
+    assert ours[1].num_batches_tracked == 0
+
+
+def test_a_network_with_a_forward_of_its_own_is_refused_and_left_alone():
+    first, second = network(), network()
+    own = second.forward = lambda inputs: inputs
+    with pytest.raises(ArgumentError, match="Sequential has a forward of its own"), replayed([first, second]):
+        pass
+    assert second.forward is own
+    assert "forward" not in vars(first)
+
+
+def test_a_pass_before_the_gradient_of_another_is_not_replayed(monkeypatch):
+    replays = []
+
+    def record(net, _):
+        return lambda inputs: replays.append(inputs) or type(net).forward(net, inputs)
+
+    monkeypatch.setattr(graphs, "record", record)
+    monkeypatch.setattr(graphs, "is_recordable", lambda inputs: True)
+    ours, plain = network(), network()
+    plain.load_state_dict(ours.state_dict())
+    one, other = torch.randn(5, 4), torch.randn(5, 4)
+    with replayed([ours]):
+        (ours(one) * ours(other)).sum().backward()
+        assert len(replays) == 1
+        ours(one).sum().backward()
+        assert len(replays) == 2
+    (plain(one) * plain(other)).sum().backward()
+    plain(one).sum().backward()
+    for weight, expected in zip(ours.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(weight.grad, expected.grad)
 
 
 def test_without_a_gpu_graphs_are_refused():
@@ -100,6 +138,12 @@ def test_without_a_gpu_graphs_are_refused():
         Training(METHODS["elr"](), examples(), config=config)
     with pytest.raises(ArgumentError, match="cuda_graphs is 1: expected True or False"):
         TrainingConfig(cuda_graphs=1)
+
+
+def test_a_checkpoint_does_not_ask_how_passes_were_launched():
+    training = Training(METHODS["elr"](), examples(), config=TrainingConfig(batch_size=20, device="cpu"))
+    assert "cuda_graphs" not in training._identity()["config"]
+    assert training._identity()["config"]["batch_size"] == 20
 
 
 @pytest.mark.parametrize("name", ["elr", "elr between generations", "elr+", "cross entropy"])

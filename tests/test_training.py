@@ -374,3 +374,9 @@ def test_a_frozen_weight_is_left_alone_by_weight_decay():
     transform = ImageTransform([0.5] * 3, [0.25] * 3)
     Training(LossMethod(network), images(), config=config, transform=transform).run()
     assert torch.equal(network.stem.weight, before)
+
+
+def test_targets_for_too_few_examples_are_refused():
+    method = ELR(network(), num_examples=N - 1, num_classes=C)
+    with pytest.raises(ArgumentError, match=f"targets for {N - 1} examples, and there are {N}"):
+        Training(method, examples(), config=TrainingConfig(batch_size=20, device="cpu"))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from elr.errors import ArgumentError
+from elr.transfer import sent
 
 Inputs = Tensor | Mapping[str, Tensor]
 
@@ -75,4 +76,4 @@ def draw_mixing(count: int, *, alpha: float, device: torch.device) -> Mixing:
     Source: Zhang et al., "mixup", ICLR 2018; max(l, 1 - l) as in the authors' code and in MixMatch.
     """
     share = torch.distributions.Beta(alpha, alpha).sample().item()
-    return Mixing(max(share, 1.0 - share), torch.randperm(count).to(device))
+    return Mixing(max(share, 1.0 - share), sent(torch.randperm(count), device))

@@ -109,7 +109,11 @@ def prefers_channels_last(device: torch.device) -> bool:
 
     On a GPU with TF32 (compute capability 8.0 and above) they do; otherwise cuDNN rearranges every layer's inputs.
     """
-    return device.type == "cpu" or (device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0))
+    return device.type == "cpu" or (
+        device.type == "cuda"
+        and torch.version.hip is None  # AMD's count differently
+        and torch.cuda.get_device_capability(device) >= (8, 0)
+    )
 
 
 @contextmanager

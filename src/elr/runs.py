@@ -169,6 +169,7 @@ def _differences(found: dict[str, Any], description: dict[str, Any]) -> list[str
         f"{part}.{key} was {old!r}, now {new!r}"
         for part in ("config", "method", "training", "network", "augmentation", "data", "tuning")
         for key, new in description.get(part, {}).items()
+        if key != "cuda_graphs"  # how the same is computed
         if (old := found.get(part, {}).get(key)) != new
     ]
     differences += [

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from elr.errors import ArgumentError, RowIndexError
+from elr.transfer import sent
 
 STORAGE_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -37,6 +38,8 @@ class Targets(nn.Module, ABC):
         ArgumentError: N or C out of range.
     """
 
+    trusts_rows = False
+
     def __init__(self, num_examples: int, num_classes: int) -> None:
         super().__init__()
         if num_examples < 1 or num_classes < 2:
@@ -46,7 +49,6 @@ class Targets(nn.Module, ABC):
         self.num_examples = num_examples
         self.num_classes = num_classes
         self.process_group: dist.ProcessGroup | None = None
-        self.trusts_rows = False
 
     @abstractmethod
     def read(self, index: Tensor) -> Tensor:
@@ -72,7 +74,8 @@ class Targets(nn.Module, ABC):
 
         Args:
             index: (B,) int64 rows in [0, N), repeats allowed.
-            probs: (B, C) outputs p, rows that sum to 1; no gradient is kept.
+            probs: (B, C) outputs p, float32 or float64, rows that sum to 1; no gradient is kept. They may be buffers of
+                the caller: to be neither changed nor kept.
             beta: momentum in [0, 1].
 
         Returns:
@@ -174,7 +177,7 @@ class DenseTargets(Targets):
 
     def read(self, index: Tensor) -> Tensor:
         self.check(index)
-        return self.table[index.to(self.table.device, non_blocking=True)].float()
+        return self.table[sent(index, self.table.device)].float()
 
     @torch.no_grad()  # the paper holds targets constant in the gradient
     def update(self, index: Tensor, probs: Tensor, *, beta: float) -> Tensor:
@@ -185,7 +188,7 @@ class DenseTargets(Targets):
                 return torch.ops.elr.update_rows(self.table, index.to(self.table.device), probs, beta)
             # Of rows on the processor this is known at once; of those on an accelerator one would wait for it.
             distinct = self.trusts_rows or (index.device.type == "cpu" and not has_repeats(index))
-            index = index.to(self.table.device, non_blocking=True)
+            index = sent(index, self.table.device)
             return _blend(self.table, index, probs if distinct else _mean_over_repeats(index, probs), beta)
         local = len(index)
         index, probs, start = _gather(index.to(self.table.device), probs, self.process_group)
@@ -233,7 +236,8 @@ class DenseTargets(Targets):
 def trusted_rows(module: nn.Module) -> Iterator[None]:
     """Within it, the stores of a module take it that rows are in range and that none comes twice in a batch.
 
-    For a loop that draws without replacement: on an accelerator, looking costs more than the loss itself.
+    For a loop that draws without replacement: on an accelerator, looking costs more than the loss itself. What `read`
+    and `update` promise to raise for rows out of range is then up to the caller; under a process group they look.
     """
     stores = [part for part in module.modules() if isinstance(part, Targets)]
     before = [store.trusts_rows for store in stores]

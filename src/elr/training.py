@@ -40,6 +40,7 @@ from elr.settings import ALL, TrainingConfig
 from elr.state import Record, State
 from elr.stores import ImageStore
 from elr.targets import Targets, trusted_rows
+from elr.transfer import sent
 from elr.transforms import Transform
 
 _PLAIN = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
@@ -139,6 +140,12 @@ class Training:
         if self.rows.per_epoch // self.steps_per_epoch < world:
             raise ArgumentError(f"a batch of {self.config.batch_size} cannot be shared by {world} processes")
         device = self.accelerator.device
+        for store in self._stores():
+            if store.num_examples < len(self.examples):
+                raise ArgumentError(
+                    f"the method has targets for {store.num_examples} examples, and there are {len(self.examples)}: "
+                    "make it for as many"
+                )
         if self.config.cuda_graphs and (device.type != "cuda" or world > 1):
             raise ArgumentError(
                 f"cuda_graphs is set, and training runs on {world} x {device.type}: expected one GPU; leave it out"
@@ -159,11 +166,13 @@ class Training:
         plain = self.accelerator.distributed_type in _PLAIN
         self.backward: Callable[[Tensor], None] = torch.Tensor.backward if plain else self.accelerator.backward
         if world > 1:
-            for module in self.method.modules():
-                if isinstance(module, Targets):
-                    module.distribute(dist.group.WORLD)
+            for store in self._stores():
+                store.distribute(dist.group.WORLD)
         if self.config.generations > 1:
             self.state.first = deepcopy(self._states())
+
+    def _stores(self) -> list[Targets]:
+        return [module for module in self.method.modules() if isinstance(module, Targets)]
 
     @property
     def history(self) -> list[Record]:
@@ -321,9 +330,7 @@ class Training:
             yield Batch(self._sent(mine), self._layout(inputs), self._sent(self.given[mine])), share
 
     def _sent(self, tensor: Tensor) -> Tensor:
-        """A tensor on the device; to a GPU from pinned memory, or the host would wait for all that was asked before."""
-        device = self.accelerator.device
-        return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+        return sent(tensor, self.accelerator.device)
 
     def _layout(self, inputs: Tensor) -> Tensor:
         return inputs.contiguous(memory_format=torch.channels_last) if self.channels_last else inputs
@@ -388,8 +395,10 @@ class Training:
     def _identity(self) -> dict[str, Any]:
         """What a checkpoint must agree in with the run that resumes from it."""
         state = self.method.state_dict()
+        config = asdict(self.config) | {"milestones": list(self.config.milestones)}
+        del config["cuda_graphs"]  # how the same is computed
         return {
-            "config": asdict(self.config) | {"milestones": list(self.config.milestones)},
+            "config": config,
             "method": repr(self.method),
             "state": {name: list(value.shape) for name, value in state.items() if isinstance(value, Tensor)},
             "num_examples": len(self.examples),

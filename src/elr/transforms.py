@@ -24,7 +24,7 @@ class Transform:
         return None
 
     def __call__(self, inputs: Tensor, draws: Tensor | None = None) -> Tensor:
-        """Network inputs (B, ...) from stored ones, on their device; augmented where `draws` are given."""
+        """Network inputs (B, ...) from stored ones, on their device; augmented where `draws` are given, there too."""
         del draws
         return inputs
 
