@@ -1,5 +1,6 @@
 """The same on a GPU as on a processor, without waiting for it; skipped where there is none."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,7 +34,9 @@ def _a_device_of_its_own():
 @contextmanager
 def no_waiting() -> Iterator[None]:
     """Within it, whatever makes the host wait for the GPU is an error."""
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Synchronization debug mode is a prototype")
+        torch.cuda.set_sync_debug_mode("error")
     try:
         yield
     finally:
