@@ -169,6 +169,7 @@ def test_run_json_says_the_recipe_the_changes_and_the_whole_plan(finished):
         "holdout": None,
         "precision": "float32",
         "device": "cpu",
+        "cuda_graphs": None,
     }
     plan = Plan.from_json(run)
     assert plan.method == SMALL.method
