@@ -232,6 +232,11 @@ class DenseTargets(Targets):
         return f"{self.num_examples}, {self.num_classes}, dtype={self.table.dtype}"
 
 
+def stores_in(module: nn.Module) -> list[Targets]:
+    """The stores of a method or loss."""
+    return [part for part in module.modules() if isinstance(part, Targets)]
+
+
 @contextmanager
 def trusted_rows(module: nn.Module) -> Iterator[None]:
     """Within it, the stores of a module take it that rows are in range and that none comes twice in a batch.
@@ -239,7 +244,7 @@ def trusted_rows(module: nn.Module) -> Iterator[None]:
     For a loop that draws without replacement: on an accelerator, looking costs more than the loss itself. What `read`
     and `update` promise to raise for rows out of range is then up to the caller; under a process group they look.
     """
-    stores = [part for part in module.modules() if isinstance(part, Targets)]
+    stores = stores_in(module)
     before = [store.trusts_rows for store in stores]
     for store in stores:
         store.trusts_rows = True

@@ -39,7 +39,7 @@ from elr.rows import RowOrder, ahead
 from elr.settings import ALL, TrainingConfig
 from elr.state import Record, State
 from elr.stores import ImageStore
-from elr.targets import Targets, trusted_rows
+from elr.targets import stores_in, trusted_rows
 from elr.transfer import sent
 from elr.transforms import Transform
 
@@ -140,7 +140,7 @@ class Training:
         if self.rows.per_epoch // self.steps_per_epoch < world:
             raise ArgumentError(f"a batch of {self.config.batch_size} cannot be shared by {world} processes")
         device = self.accelerator.device
-        for store in self._stores():
+        for store in stores_in(self.method):
             if store.num_examples < len(self.examples):
                 raise ArgumentError(
                     f"the method has targets for {store.num_examples} examples, and there are {len(self.examples)}: "
@@ -166,13 +166,10 @@ class Training:
         plain = self.accelerator.distributed_type in _PLAIN
         self.backward: Callable[[Tensor], None] = torch.Tensor.backward if plain else self.accelerator.backward
         if world > 1:
-            for store in self._stores():
+            for store in stores_in(self.method):
                 store.distribute(dist.group.WORLD)
         if self.config.generations > 1:
             self.state.first = deepcopy(self._states())
-
-    def _stores(self) -> list[Targets]:
-        return [module for module in self.method.modules() if isinstance(module, Targets)]
 
     @property
     def history(self) -> list[Record]:
