@@ -12,7 +12,7 @@ With --features the images are what a frozen pretrained network makes of them, a
 fit --backbone tf_efficientnet_lite0` (but enlarged from memory, by bilinear interpolation, where `elr fit` decodes them
 to that size, bicubic). The features of all images are kept in FILE (.npz) for the next call.
 
-- elr: one run, its targets against the labels (`elr.audit.audit_labels`).
+- elr: one run, its targets against the labels (`elr.audit.labels.audit_labels`).
 - elr_aum: the same run and issues, ranked by the mean margin over its epochs (`--score aum` of `elr audit`).
 - cleanlab: cross entropy on five stratified folds, probabilities out of sample, cleanlab's label quality scores and
   find_label_issues (confident learning), with cleanlab's defaults.
@@ -41,14 +41,14 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from torch.nn import functional as F
 
-from elr.audit import audit_labels
-from elr.data import Examples
-from elr.datasets import human_labels, load_cifar10, load_digits
-from elr.plan import FitConfig
-from elr.pretrained import DEFAULT_BACKBONE, load_backbone
-from elr.raw import RawData, ReadOptions
-from elr.tasks import Task, make_task, read_task
-from elr.training import Training
+from elr.audit.labels import audit_labels
+from elr.data.examples import Examples
+from elr.data.prepared import Task, make_task, read_task
+from elr.data.records import RawData, ReadOptions
+from elr.datasets.as_data import human_labels, load_cifar10, load_digits
+from elr.networks.pretrained import DEFAULT_BACKBONE, load_backbone
+from elr.runs.plan import FitConfig
+from elr.training.loop import Training
 
 FOLDS = 5
 DIGITS = {"digits-20": 0.2, "digits-40": 0.4, "digits-60": 0.6}

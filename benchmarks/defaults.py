@@ -25,19 +25,19 @@ import torch
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine, make_classification
 from sklearn.model_selection import train_test_split
 
-from elr.data import Examples
-from elr.elr import ELR
-from elr.loops import FAST, default_loop
-from elr.named_noise import corrupt
-from elr.networks import FastConvNet, NetworkSpec
-from elr.pretrained import DEFAULT_BACKBONE, embed_texts
-from elr.raw import RawData, ReadOptions
-from elr.reading import read_data
-from elr.settings import TrainingConfig
-from elr.tables import read_table
-from elr.text import fit_text, one_scale
-from elr.training import Training
-from elr.transforms import ImageTransform, Transform, image_statistics
+from elr.data.examples import Examples
+from elr.data.reading import read_data
+from elr.data.records import RawData, ReadOptions
+from elr.data.tables import read_table
+from elr.data.text import fit_text, one_scale
+from elr.data.transforms import ImageTransform, Transform, image_statistics
+from elr.methods.elr import ELR
+from elr.networks.pretrained import DEFAULT_BACKBONE, embed_texts
+from elr.networks.spec import FastConvNet, NetworkSpec
+from elr.noise.named import corrupt
+from elr.runs.defaults import FAST, default_loop
+from elr.training.config import TrainingConfig
+from elr.training.loop import Training
 
 
 def noisy_validation_accuracy(

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from throughput import loop_seconds, make_training
 
-from elr.diagnostics import Monitor
-from elr.training import Training
+from elr.training.loop import Training
+from elr.training.monitor import Monitor
 
 
 class Blind(Monitor):

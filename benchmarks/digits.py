@@ -11,9 +11,9 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from elr.fitting import fit
-from elr.page import COMPARED
-from elr.plan import FitConfig
+from elr.runs.fit import fit
+from elr.runs.plan import FitConfig
+from elr.runs.reporting import COMPARED
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

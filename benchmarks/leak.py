@@ -15,7 +15,7 @@ import statistics
 
 import numpy as np
 
-from elr.named_noise import corrupt
+from elr.noise.named import corrupt
 
 NUM_EXAMPLES, NUM_CLASSES, HELD_OUT = 50_000, 10, 0.1
 NOISES = [

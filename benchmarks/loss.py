@@ -10,7 +10,7 @@ as a ratio to compiled cross entropy. `--json` prints a list of {batch, classes,
 what was not measured.
 
 On a GPU a turn ends when the device has done its steps, not when they are asked for; the rows lie on the device and
-are not trusted, the dearest case (see `elr.targets.trusted_rows`).
+are not trusted, the dearest case (see `elr.targets.store.trusted_rows`).
 
 The logits are those of a network that has learned half of its examples: normal, plus 12 on the label of every second
 row.

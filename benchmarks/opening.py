@@ -20,7 +20,7 @@ NOISY, CLEAN, BOTH = 1_000_000, (47_570, 14_313, 10_526), 37_497
 OPEN = """
 import json, resource, sys, time
 from pathlib import Path
-from elr.catalog import make_loader
+from elr.datasets.catalog import make_loader
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -16,8 +16,8 @@ import torch
 from torch.nn import functional as F
 
 from elr.devices import computes_bfloat16, keep_freed_memory
-from elr.networks import NetworkSpec
-from elr.settings import TrainingConfig
+from elr.networks.spec import NetworkSpec
+from elr.training.config import TrainingConfig
 
 LAYOUTS = {
     "float32": (False, torch.contiguous_format),

@@ -36,12 +36,12 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 from torchvision.io import ImageReadMode, decode_image
 
-from elr.data import Examples
+from elr.data.examples import Examples
+from elr.data.image_store import FileImages, ImageStore
+from elr.data.transforms import ImageTransform
+from elr.datasets.readers.shards import open_shards
 from elr.devices import keep_freed_memory, one_thread
-from elr.rows import ahead
-from elr.shards import open_shards
-from elr.stores import FileImages, ImageStore
-from elr.transforms import ImageTransform
+from elr.training.sampling import ahead
 
 BATCH, AHEAD = 64, 2
 SETS = {

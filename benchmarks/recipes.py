@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from elr.datasets import HUMAN
-from elr.experiment import Changes, run_recipe
-from elr.recipes import RECIPES
+from elr.datasets.as_data import HUMAN
+from elr.runs.experiment import Changes, run_recipe
+from elr.runs.recipes import RECIPES
 
 
 def cut_out(data: Path, count: int, folder: Path) -> None:

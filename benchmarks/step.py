@@ -17,16 +17,17 @@ import time
 import numpy as np
 import torch
 
-from elr import training as loops
-from elr.data import Examples
+from elr.data.examples import Examples
+from elr.data.transforms import ImageTransform
 from elr.devices import keep_freed_memory
-from elr.elr import ELR
-from elr.method import LossMethod, Method
-from elr.networks import NetworkSpec
-from elr.settings import TrainingConfig
-from elr.targets import trusted_rows
-from elr.training import Training
-from elr.transforms import ImageTransform
+from elr.methods.cross_entropy import LossMethod
+from elr.methods.elr import ELR
+from elr.methods.method import Method
+from elr.networks.spec import NetworkSpec
+from elr.targets.store import trusted_rows
+from elr.training import loop as loops
+from elr.training.config import TrainingConfig
+from elr.training.loop import Training
 
 
 def make_trainings(network: str, batch_size: int, steps: int) -> dict[str, Training]:

@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from elr.theory import descend, is_separable, make_clusters
+from elr.theory.linear import descend, is_separable, make_clusters
 
 
 def bare_seconds(inputs: np.ndarray, steps: int) -> float:

@@ -15,12 +15,12 @@ import time
 import numpy as np
 import torch
 
-from elr.data import Examples
-from elr.elr import ELR
-from elr.networks import NetworkSpec
-from elr.settings import TrainingConfig
-from elr.training import Training
-from elr.transforms import ImageTransform, Transform
+from elr.data.examples import Examples
+from elr.data.transforms import ImageTransform, Transform
+from elr.methods.elr import ELR
+from elr.networks.spec import NetworkSpec
+from elr.training.config import TrainingConfig
+from elr.training.loop import Training
 
 
 def make_training(network: str, batch_size: int, steps: int) -> Training:

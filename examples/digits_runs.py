@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from elr.datasets import load_digits
-from elr.method import Method
-from elr.plan import FitConfig, MethodConfig
-from elr.raw import ReadOptions
-from elr.tasks import make_task
-from elr.training import Progress, Training
+from elr.data.prepared import make_task
+from elr.data.records import ReadOptions
+from elr.datasets.as_data import load_digits
+from elr.methods.method import Method
+from elr.runs.plan import FitConfig, MethodConfig
+from elr.training.loop import Progress, Training
 
 CROSS_ENTROPY = MethodConfig(name="cross_entropy")
 

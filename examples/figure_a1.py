@@ -8,8 +8,8 @@ the same as a command, with the theorem checked.
 
 from digits_runs import arguments
 
-from elr.figures import path_figure, save
-from elr.theory import Path, descend, make_clusters
+from elr.theory.figures import path_figure, save
+from elr.theory.linear import Path, descend, make_clusters
 
 
 def main(out: str, *, steps: int = 20_000, classes: int = 2) -> dict[str, Path]:

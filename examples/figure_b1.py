@@ -8,8 +8,8 @@ harder as the network learns, until the label is memorized. ELR's part cancels t
 
 from digits_runs import CROSS_ENTROPY, arguments, train
 
-from elr.figures import coefficients_figure, save
-from elr.plan import MethodConfig
+from elr.runs.plan import MethodConfig
+from elr.theory.figures import coefficients_figure, save
 
 
 def main(out: str, *, epochs: int = 100) -> dict[str, list[dict]]:

@@ -9,8 +9,8 @@ penalty's curves go on rising.
 import numpy as np
 from digits_runs import CROSS_ENTROPY, arguments, train
 
-from elr.figures import curves_figure, save
-from elr.plan import MethodConfig
+from elr.runs.plan import MethodConfig
+from elr.theory.figures import curves_figure, save
 
 METHODS = {
     "cross entropy": CROSS_ENTROPY,

@@ -8,8 +8,8 @@ Digits, 40 % wrong labels: accuracy of the targets, epoch by epoch, with ELR and
 
 from digits_runs import arguments, train
 
-from elr.figures import curves_figure, save
-from elr.plan import MethodConfig
+from elr.runs.plan import MethodConfig
+from elr.theory.figures import curves_figure, save
 
 METHODS = {"ELR, lam 3": MethodConfig(lam=3.0), "cross entropy (lam 0)": MethodConfig(lam=0.0)}
 

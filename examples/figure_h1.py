@@ -9,8 +9,8 @@ was chosen by them.
 import numpy as np
 from digits_runs import arguments, train
 
-from elr.figures import curves_figure, save
-from elr.plan import MethodConfig
+from elr.runs.plan import MethodConfig
+from elr.theory.figures import curves_figure, save
 
 PLACES = {
     "lam": (0.0, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0),

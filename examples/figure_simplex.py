@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from digits_runs import CROSS_ENTROPY, arguments, train
 
-from elr.figures import save, simplex_figure
-from elr.plan import MethodConfig
+from elr.runs.plan import MethodConfig
+from elr.theory.figures import save, simplex_figure
 
 DIGITS, CLEAN, GIVEN = (3, 5, 8), 0, 1  # a three that was called a five
 

@@ -9,8 +9,8 @@ where the former peaks.
 
 from digits_runs import CROSS_ENTROPY, arguments, train
 
-from elr.early import EarlyLearning, early_learning
-from elr.figures import curves_figure, save
+from elr.theory.figures import curves_figure, save
+from elr.training.verdict import EarlyLearning, early_learning
 
 RATES = (0.2, 0.4, 0.6)
 

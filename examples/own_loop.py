@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 import elr
-from elr.noise import corrupt_symmetric
+from elr.noise.models import corrupt_symmetric
 
 pixels, digits = load_digits(return_X_y=True)
 noisy = corrupt_symmetric(digits, noise_rate=0.4, num_classes=10, seed=0)

@@ -4,12 +4,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from elr.data import Examples
-from elr.elr import ELR
-from elr.kl import KLPenalty
-from elr.method import LossMethod
-from elr.networks import NetworkSpec
-from elr.targets import DenseTargets
+from elr.data.examples import Examples
+from elr.methods.cross_entropy import LossMethod
+from elr.methods.elr import ELR
+from elr.methods.kl_penalty import KLPenalty
+from elr.networks.spec import NetworkSpec
+from elr.targets.dense import DenseTargets
 
 N, C, D = 120, 3, 8
 

@@ -10,13 +10,8 @@ import pytest
 import torch
 
 from elr import devices
-from elr.devices import (
-    computes_bfloat16,
-    forked_random_state,
-    keep_freed_memory,
-    leave_process_group,
-    preserved_random_state,
-)
+from elr.devices import computes_bfloat16, forked_random_state, keep_freed_memory
+from elr.training.engine import leave_process_group, preserved_random_state
 
 
 class Library:

@@ -10,15 +10,15 @@ import torch
 from accelerate.state import AcceleratorState
 
 from blobs import METHODS, examples
-from elr import graphs
-from elr.data import Examples
-from elr.elr import ELR, ELRLoss
-from elr.losses import elr_loss
-from elr.networks import NetworkSpec
-from elr.settings import TrainingConfig
-from elr.targets import trusted_rows
-from elr.training import Training
-from elr.transforms import ImageTransform
+from elr.data.examples import Examples
+from elr.data.transforms import ImageTransform
+from elr.methods.elr import ELR, ELRLoss
+from elr.methods.fused import elr_loss
+from elr.networks.spec import NetworkSpec
+from elr.targets.store import trusted_rows
+from elr.training import cuda_graphs as graphs
+from elr.training.config import TrainingConfig
+from elr.training.loop import Training
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from blobs import METHODS, blobs, examples
-from elr import checkpoints
-from elr.diagnostics import Monitor
-from elr.settings import TrainingConfig
-from elr.training import Training
+from elr.training import checkpoints
+from elr.training.config import TrainingConfig
+from elr.training.loop import Training
+from elr.training.monitor import Monitor
 
 MEASURED = (
     "agreement_with_given_labels",

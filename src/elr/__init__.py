@@ -7,30 +7,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from elr.audit import Audit, audit_labels
-    from elr.batch import Batch
-    from elr.elr import ELR
+    from elr.audit.labels import Audit, audit_labels
     from elr.errors import ELRError
     from elr.estimator import ELRClassifier
-    from elr.fitting import fit
-    from elr.loss import ELRLoss
-    from elr.method import LossMethod, Method, Step
-    from elr.plan import FitConfig
-    from elr.prediction import predict
-    from elr.targets import DenseTargets, Targets
+    from elr.methods.cross_entropy import LossMethod
+    from elr.methods.elr import ELR
+    from elr.methods.elr_loss import ELRLoss
+    from elr.methods.method import Batch, Method, Step
+    from elr.runs.fit import fit
+    from elr.runs.plan import FitConfig
+    from elr.runs.predict import predict
+    from elr.targets.dense import DenseTargets
+    from elr.targets.store import Targets
 
 _HOME = {
-    "audit": ("Audit", "audit_labels"),
-    "batch": ("Batch",),
-    "elr": ("ELR",),
+    "audit.labels": ("Audit", "audit_labels"),
+    "data.records": ("ReadOptions",),
     "errors": ("ELRError",),
     "estimator": ("ELRClassifier",),
-    "fitting": ("fit",),
-    "loss": ("ELRLoss",),
-    "method": ("LossMethod", "Method", "Step"),
-    "prediction": ("predict",),
-    "plan": ("FitConfig",),
-    "targets": ("DenseTargets", "Targets"),
+    "methods.cross_entropy": ("LossMethod",),
+    "methods.elr": ("ELR", "ELRConfig"),
+    "methods.elr_loss": ("ELRLoss",),
+    "methods.method": ("Batch", "Method", "Step"),
+    "runs.fit": ("fit",),
+    "runs.plan": ("FitConfig",),
+    "runs.predict": ("predict",),
+    "targets.dense": ("DenseTargets",),
+    "targets.store": ("Targets",),
 }
 __all__ = sorted(name for names in _HOME.values() for name in names)  # pyright: ignore[reportUnsupportedDunderAll]
 

@@ -1,6 +1,6 @@
 """`python -m elr`."""
 
-from elr.cli import main
+from elr.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -17,14 +17,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from elr.audit import Audit, audit_labels
-from elr.data import Examples
-from elr.elr import ELR
+from elr.audit.labels import Audit, audit_labels
+from elr.data.examples import Examples
+from elr.data.tables import column_kinds, plain_columns, table_preprocessing
 from elr.errors import DataError
-from elr.networks import NetworkSpec
-from elr.settings import TrainingConfig
-from elr.tables import column_kinds, plain_columns, table_preprocessing
-from elr.training import Training
+from elr.methods.elr import ELR
+from elr.networks.spec import NetworkSpec
+from elr.training.config import TrainingConfig
+from elr.training.loop import Training
 
 
 class ELRClassifier(ClassifierMixin, BaseEstimator):
@@ -49,7 +49,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         classes_: (C,) labels.
         n_features_in_: D.
         targets_: (N, C) running averages of the outputs for the training rows, rows that sum to 1.
-        margins_: (N,) mean over the epochs of the given label's margin (`elr.diagnostics.Monitor.margins`).
+        margins_: (N,) mean over the epochs of the given label's margin (`elr.training.monitor.Monitor.margins`).
         network_: the trained network, on the CPU.
         history_: measures of each epoch.
 
@@ -147,7 +147,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         """Which of the labels passed to `fit` the evidence contradicts; class numbers index `classes_`.
 
         Args:
-            score: see `elr.audit.audit_labels`.
+            score: see `elr.audit.labels.audit_labels`.
         """
         check_is_fitted(self)
         return audit_labels(self._given, self.targets_, score=score, margins=self.margins_)

@@ -1,0 +1,1 @@
+"""Which given labels the evidence contradicts, for people and for other tools."""

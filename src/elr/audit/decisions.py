@@ -1,0 +1,271 @@
+"""Corrections that a person accepted, applied to a copy of the data; the original is only read."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elr import files
+from elr.audit.suspects import MAX_ID, clip
+from elr.data.corrected import copy_folder, file_labels, write_copy
+from elr.data.images import list_images
+from elr.data.records import IMAGES
+from elr.data.tables import read_table
+from elr.errors import ArtifactError, DataError, OutputError
+from elr.files import printable
+
+COLUMNS = ("row", "id", "given_label", "decision", "label")
+DECISIONS = ("accept", "keep", "relabel")
+_FORMATS = (".csv", ".tsv", ".parquet", ".npz", ".npy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleaned:
+    """What `clean` did.
+
+    Args:
+        out: the corrected copy.
+        num_decisions: decisions read.
+        num_changed: labels that are another one in the copy.
+    """
+
+    out: Path
+    num_decisions: int
+    num_changed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """One line of decisions.csv.
+
+    Args:
+        line: where it stands in the file, from 1.
+        row: row of the data, from 0.
+        id: name of the row, maybe clipped; "" if it has none.
+        given_label: label in the data.
+        decision: accept, keep or relabel.
+        label: what it shall be.
+    """
+
+    line: int
+    row: int
+    id: str
+    given_label: str
+    decision: str
+    label: str
+
+
+def clean(folder: str | Path, decisions: str | Path, out: str | Path, *, data: str | Path | None = None) -> Cleaned:
+    """Apply accepted corrections to a copy of the data that a run was trained on.
+
+    The copy has the format of the original: a table keeps every other cell as it is written, a Parquet file its types
+    and metadata, an .npz its other arrays; in a folder of images the corrected files lie in the folder of their new
+    class. Of an .npy the file of labels is written. It is written whole or not at all.
+
+    Args:
+        folder: of a run of `elr fit`.
+        decisions: decisions.csv, as the report exports it.
+        out: where the copy goes; nothing may be there yet.
+        data: where the data lie now, if they have moved.
+
+    Raises:
+        ArtifactError: no finished run, or a damaged one.
+        DataError: the data or decisions are not there, cannot be corrected, or do not belong to the run.
+        OutputError: `out` exists, lies inside the data, has another suffix, or cannot be written.
+    """
+    folder, out = Path(folder), Path(out)
+    run = files.read_run(folder)
+    try:
+        source = _source(run, data)
+        class_names = [str(name) for name in run["encoder"]["class_names"]]
+        label, named = run["data"]["options"]["label"], run["encoder"]["kind"] == IMAGES
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ArtifactError(f"run.json in {folder} is damaged ({error!r}): run `elr fit` again") from error
+    _check_out(out, source)
+    taken = _read_decisions(Path(decisions))
+    _check_decisions(taken, folder, class_names, Path(decisions))
+    changed = [each for each in taken if each.label != each.given_label]
+    if source.is_dir():
+        _clean_folder(source, out, taken, changed)
+    else:
+        _clean_file(source, out, taken, changed, label=label, named=named)
+    return Cleaned(out=out, num_decisions=len(taken), num_changed=len(changed))
+
+
+def _source(run: Mapping[str, Any], data: str | Path | None) -> Path:
+    """Where the data of a run lie, if they can be corrected there."""
+    about = run["data"]
+    source, made = about["source"], about["source"].startswith("digits (") and not Path(about["source"]).exists()
+    if about["noise"] is not None or "recipe" in run["config"] or made:
+        raise DataError(
+            f"the labels of this run ({source}) were corrupted or replaced for an experiment: there is nothing to "
+            "correct; `elr clean` is for runs of `elr fit DATA` without --noise"
+        )
+    if about["options"].get("annotators") or about["options"].get("annotations"):
+        raise DataError(
+            f"this run was trained on the labels of several annotators ({source}): there is no one label of a row to "
+            "correct; issues.csv in its folder has what to put in their place"
+        )
+    if source == "arrays" or (source == "a data frame" and data is None):
+        instead = "; write the same rows to a file and name it with --data (data=...)" if source != "arrays" else ""
+        raise DataError(f"this run was trained on {source} in memory: expected one on a file{instead}")
+    path = Path(about["source"] if data is None else data)
+    label = about["options"]["label"]
+    if path.suffix.lower() == ".npy" and not path.is_dir():
+        path = Path(label if data is None else data)  # the labels have a file of their own
+    if not path.exists():
+        raise DataError(f"no such file: {printable(path)} (looked for from {Path.cwd()}): name the data with --data")
+    if path.is_dir() == bool(label):
+        found, wanted = ("a folder", "a file") if label else ("a file", "a folder of images")
+        raise DataError(f"{printable(path)} is {found}, the run was trained on {wanted}: name that with --data")
+    if not path.is_dir() and path.suffix.lower() not in _FORMATS:
+        raise DataError(
+            f"{printable(path)} ends in {path.suffix!r}: expected {', '.join(_FORMATS)}, or a folder of images"
+        )
+    return path
+
+
+def _check_out(out: Path, source: Path) -> None:
+    with files.writing(out):
+        if out.exists() or out.is_symlink():
+            raise OutputError(f"{out} exists already: choose another --out, or remove it")
+        if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+            raise OutputError(f"{out} lies inside the data, {printable(source)}: choose an --out beside them")
+    if not source.is_dir() and out.suffix.lower() != source.suffix.lower():
+        raise OutputError(f"{out} ends in {out.suffix!r}: the copy has the format of the data, {source.suffix!r}")
+
+
+def _read_decisions(path: Path) -> list[Decision]:
+    """The lines of decisions.csv; texts come exactly as they were exported."""
+    name = printable(path)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.reader(lines, strict=True)
+            header = next(reader, [])
+            if tuple(header) != COLUMNS:
+                raise DataError(
+                    f"{name} has the columns {', '.join(header) or 'of no file'}: expected {','.join(COLUMNS)}"
+                )
+            return [_decision(cells, reader.line_num, name) for cells in reader if cells]
+    except OSError as error:
+        raise DataError(f"{name} cannot be read ({error.strerror}): export decisions.csv from the report") from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{name} is damaged ({error}): export decisions.csv from the report again") from error
+
+
+def _decision(cells: Sequence[str], line: int, name: str) -> Decision:
+    if len(cells) != len(COLUMNS):
+        raise DataError(f"line {line} of {name} has {len(cells)} cells: expected {len(COLUMNS)}, {','.join(COLUMNS)}")
+    row, id_, given, decision, label = cells
+    if not (row.isascii() and row.isdigit() and len(row) < 19):
+        raise DataError(f"line {line} of {name} has row {row[:80]!r}: expected the number of a row, from 0")
+    if decision not in DECISIONS:
+        raise DataError(f"line {line} of {name} has decision {decision[:80]!r}: expected {', '.join(DECISIONS)}")
+    return Decision(line=line, row=int(row), id=id_, given_label=given, decision=decision, label=label)
+
+
+def _check_decisions(taken: Sequence[Decision], folder: Path, class_names: Sequence[str], path: Path) -> None:
+    """Refuse decisions that do not belong to the run, or contradict themselves."""
+    issues = read_table(folder / files.ISSUES_FILE, as_text=["id", "given_label", "predicted_label"])
+    if not {"row", "given_label", "predicted_label"} <= set(issues.columns):
+        raise ArtifactError(f"{folder / files.ISSUES_FILE} is damaged: it lacks columns; run `elr fit` again")
+    ids = issues["id"].fillna("") if "id" in issues.columns else [""] * len(issues)
+    known = {
+        row: (given, predicted, name)
+        for row, given, predicted, name in zip(
+            issues["row"].tolist(), issues["given_label"], issues["predicted_label"], ids, strict=True
+        )
+    }
+    seen: dict[int, int] = {}
+    for each in taken:
+        place = f"line {each.line} of {printable(path)}"
+        if each.row not in known:
+            raise DataError(f"{place} is about row {each.row}, which the run in {folder} was not trained on")
+        if each.row in seen:
+            raise DataError(f"{place} decides on row {each.row} again, after line {seen[each.row]}: remove one of them")
+        seen[each.row] = each.line
+        given, predicted, name = known[each.row]
+        if each.given_label != given:
+            raise DataError(
+                f"{place} has given label {each.given_label[:80]!r} for row {each.row}, the run in {folder} was "
+                f"trained with {given[:80]!r}: give the decisions of this run"
+            )
+        if each.id and name and each.id not in (name, clip(name, MAX_ID)):
+            raise DataError(f"{place} names row {each.row} {each.id[:80]!r}, the run in {folder} {name[:80]!r}")
+        if each.label not in class_names:
+            raise DataError(
+                f"{place} has label {each.label[:80]!r}: expected a class of the run, such as {given[:80]!r}"
+            )
+        expected = {"accept": predicted, "keep": given}.get(each.decision, each.label)
+        if each.label != expected:
+            raise DataError(
+                f"{place} says {each.decision}, but has label {each.label[:80]!r}: expected {expected[:80]!r}, or "
+                "relabel as its decision"
+            )
+
+
+def _clean_file(
+    source: Path, out: Path, taken: Sequence[Decision], changed: Sequence[Decision], *, label: str, named: bool
+) -> None:
+    labels = file_labels(source, label, named=named)
+    for each in taken:
+        found = labels[each.row] if each.row < len(labels) else None
+        _require_unchanged(source, each, found)
+    example = {name: row for row, name in reversed(list(enumerate(labels)))}
+    gone = next((each for each in changed if each.label not in example), None)
+    if gone:
+        raise DataError(
+            f"{printable(source)} has no row of class {gone.label[:80]!r} any more: it has changed since the run"
+        )
+    changes = {each.row: example[each.label] for each in changed}
+    new = list(labels)
+    for each in changed:
+        new[each.row] = each.label
+
+    def write(partial: Path) -> None:
+        copy = partial.with_name(f"{partial.name}{source.suffix}")  # the suffix says how to read it
+        try:
+            write_copy(source, copy, label, changes)
+            if file_labels(copy, label, named=named) != new:
+                raise DataError(
+                    f"{printable(source)} cannot be corrected cell by cell: its rows are not what they seem"
+                )
+            copy.replace(partial)
+        finally:
+            copy.unlink(missing_ok=True)
+
+    files.write_file(out, write)
+
+
+def _clean_folder(source: Path, out: Path, taken: Sequence[Decision], changed: Sequence[Decision]) -> None:
+    paths = list_images(source)[0]
+    for each in taken:
+        path = paths[each.row] if each.row < len(paths) else None
+        same = path is not None and (not each.id or clip(printable(path), MAX_ID) == clip(each.id, MAX_ID))
+        _require_unchanged(source, each, printable(path.parts[0]) if path is not None and same else None)
+    folders = {printable(path.parts[0]): path.parts[0] for path in paths}
+    gone = next((each for each in changed if each.label not in folders), None)
+    if gone:
+        raise DataError(f"{printable(source)} has no folder {gone.label[:80]!r} any more: it has changed since the run")
+    partial = out.with_name(f".{out.name}.partial")
+    with files.writing(out):
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            copy_folder(source, partial, {paths[each.row]: folders[each.label] for each in changed})
+            partial.rename(out)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _require_unchanged(source: Path, decision: Decision, found: str | None) -> None:
+    if found != decision.given_label:
+        what = "is not there or is another image" if found is None else f"has label {found[:80]!r}"
+        raise DataError(
+            f"row {decision.row} of {printable(source)} {what}, the run was trained with "
+            f"{decision.given_label[:80]!r}: the data have changed since; train again, or name those of "
+            "the run with --data"
+        )

@@ -1,0 +1,385 @@
+"""One self-contained HTML page about one run: what was trained, how it learned, which labels look wrong and why.
+
+The page needs no network, reads well on a phone, in the dark and on paper, and treats every string that it is given as
+hostile: class names, file names and table cells come from other people's data. Without JavaScript it lists the worst
+suspects; with it, it is a tool to decide on all of them.
+"""
+
+import base64
+import hashlib
+import math
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from elr.audit.suspects import FORMATS, UNPRINTABLE, Suspect, clip, embedded, require, require_rate
+
+EpochRecord: TypeAlias = Mapping[str, float | int | None]
+Points: TypeAlias = list[tuple[float, float | None]]
+
+MAX_PAGE_BYTES = 5_000_000 - 50_000  # decimal, and a margin
+MAX_SUSPECTS = 200  # listed without JavaScript; with it, all that fit into the page
+MAX_NUMBERED_CLASSES = 20  # above it the numbers of a heat map are too small to read
+MAX_GRID_CLASSES = 100  # above it a cell of the map is smaller than three pixels on a phone
+MAX_EPOCHS_LISTED = 120  # rows of a table of epochs, and places on a curve that answer to the pointer
+
+_NBSP = "\N{NO-BREAK SPACE}"
+_RATE = re.compile("accuracy|precision|recall|fraction|agreement|noise_rate")  # keys of numbers shown in per cent
+_ON_WRONG = {f"fraction_{word}_on_wrong": word for word in ("correct", "memorized", "incorrect")}
+_AGREEMENT = {"agreement_with_given_labels": "given labels", "agreement_with_targets": "targets"}
+_DATA = '<script type="application/json" id="review-data">'  # cannot come from data, whose "<" are escaped
+_BOX = {"width": 424, "height": 250, "left": 46, "right": 284, "top": 12, "bottom": 206}  # of a panel, in SVG units
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Report:
+    """All that the page says, as plain values. Rates and fractions are in [0, 1].
+
+    Args:
+        title: heading of the page.
+        out: folder of the run, as it should appear in commands.
+        command: the command that repeats the run.
+        created: date and time, already written out (so that equal reports give equal pages).
+        num_examples: N, labels looked at.
+        num_classes: C, at least 2.
+        class_names: C names, in the order of the classes.
+        noise_rate: estimated share of wrong labels.
+        noise_rate_interval: (low, high), 95 %; NaN for an end that is not known.
+        num_label_issues: rows listed as suspect in issues.csv, 0 to N.
+        transition_matrix: (C, C) estimate of P(given j | clean i); rows sum to 1.
+        suspects: the label issues, or the worst of them: shown as far as the page has room, lowest label_quality first.
+        settings: what was trained (network, epochs, lam, ...), shown as they are, in their order.
+        history: one mapping per epoch with any of epoch, loss, learning_rate, agreement_with_given_labels,
+            agreement_with_targets, fraction_{correct,memorized,incorrect}_on_wrong, fraction_correct_on_clean,
+            test_accuracy; None or NaN leaves a gap.
+        method: name of the method that `history` belongs to (default "elr").
+        comparison: rows of a table of methods: method, test_accuracy_last, test_accuracy_best, fraction_memorized,
+            suspects_precision, suspects_recall, average_precision, seconds, or others.
+        comparison_history: method -> history, drawn on the same scales; an entry called `method` is not drawn twice.
+        measured: numbers known only because clean or test labels were given; the page marks them as such.
+        notes: caveats and warnings, one sentence or two each.
+        early_learning: whether and until when there was early learning, in words; shown above the curves.
+        cleaned: a good name for the corrected copy that `elr clean` writes; "" where it has no data file to correct.
+
+    Raises:
+        ArgumentError: a count, a rate or a shape that does not fit the others.
+    """
+
+    title: str
+    out: str
+    command: str
+    created: str
+    num_examples: int
+    num_classes: int
+    class_names: Sequence[str]
+    noise_rate: float
+    noise_rate_interval: tuple[float, float]
+    num_label_issues: int
+    transition_matrix: npt.ArrayLike
+    suspects: Sequence[Suspect]
+    settings: Mapping[str, str | int | float | bool | None]
+    history: Sequence[EpochRecord]
+    method: str = "elr"
+    comparison: Sequence[Mapping[str, object]] = ()
+    comparison_history: Mapping[str, Sequence[EpochRecord]] = field(default_factory=dict)
+    measured: Mapping[str, float | int | None] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    early_learning: str = ""
+    cleaned: str = ""
+
+    def __post_init__(self) -> None:
+        n, c, issues = self.num_examples, self.num_classes, self.num_label_issues
+        require(n >= 1, f"num_examples is {n}; a report needs at least one example")
+        require(c >= 2, f"num_classes is {c}; a classifier has at least 2")
+        require(len(self.class_names) == c, f"class_names has {len(self.class_names)} names for {c} classes; give {c}")
+        require(0 <= issues <= n, f"num_label_issues is {issues} of {n} examples; count each row once")
+        require_rate("noise_rate", self.noise_rate)
+        low, high = self.noise_rate_interval
+        in_order = all(math.isnan(end) or 0 <= end <= 1 for end in (low, high)) and not low > high
+        require(in_order, f"noise_rate_interval is ({low}, {high}); give (low, high) in [0, 1]")
+        matrix = np.asarray(self.transition_matrix, dtype=np.float64)
+        require(matrix.shape == (c, c), f"transition_matrix has shape {matrix.shape}; expected {(c, c)}")
+        stochastic = bool((matrix >= 0).all()) and np.allclose(matrix.sum(1), 1, atol=0.01)  # NaN fails both
+        require(stochastic, "transition_matrix: rows must be >= 0 and sum to 1; give cleanlab's noise_matrix as its .T")
+
+
+def render(report: Report) -> str:
+    """Return the HTML text of the page; pure, so equal reports give equal text.
+
+    Args:
+        report: all that the page says.
+
+    Returns:
+        One HTML document that asks for nothing outside itself; valid UTF-8, whatever the names hold.
+
+    Example:
+        >>> page = render(Report(
+        ...     title="Pets", out="elr-out", command="elr fit pets.csv", created="2026-01-31", num_examples=1437,
+        ...     num_classes=2, class_names=["cat", "<dog>"], noise_rate=0.398, noise_rate_interval=(0.373, 0.423),
+        ...     num_label_issues=571, transition_matrix=[[0.7, 0.3], [0.5, 0.5]], suspects=[], settings={}, history=[]))
+        >>> "<dog>" in page, "&lt;dog&gt;" in page
+        (False, True)
+    """
+    matrix = np.asarray(report.transition_matrix, dtype=np.float64)
+    suspects = sorted(report.suspects, key=lambda suspect: (suspect.label_quality, suspect.row))
+    listed = suspects[:MAX_SUSPECTS]
+    runs = _runs(report)
+    script = _source("review.js")
+    html = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            matrix=matrix.tolist(),
+            shades=_shades(matrix),
+            pairs=_pairs(matrix, limit=10 if report.num_classes <= MAX_NUMBERED_CLASSES else 20),
+            noisiest=_noisiest(matrix, limit=3),
+            numbered=report.num_classes <= MAX_NUMBERED_CLASSES,
+            gridded=MAX_NUMBERED_CLASSES < report.num_classes <= MAX_GRID_CLASSES,
+            figures=_figures(runs, expected=1 - report.noise_rate),
+            epoch_tables={name: _table(_thin(history, MAX_EPOCHS_LISTED)) for name, history in runs.items() if history},
+            comparison=_table(report.comparison),
+            suspects=listed,
+            columns=list(dict.fromkeys(name for suspect in listed if not suspect.thumbnail for name in suspect.fields)),
+            pictured=any(suspect.thumbnail for suspect in suspects),
+            box=_BOX,
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            style=_source("report.css"),
+            review_style=_source("review.css"),
+        )
+    )
+    room = MAX_PAGE_BYTES - len(html.encode())
+    key = [report.title, report.created, report.command, report.num_examples]
+    data = embedded(suspects, class_names=report.class_names, key=key, room=room) if suspects else ""
+    return html.replace(_DATA, f"{_DATA}{data}", 1)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("elr.audit", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_plain,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": _percent, "quantity": _quantity, "clip": clip, "number": _number}
+    environment.filters |= {"data_uri": _data_uri, "shell": shlex.quote}
+    environment.tests |= {"pixel_art": _is_pixel_art}
+    return environment
+
+
+@cache
+def _source(name: str) -> Markup:
+    """A script or style sheet of ours, to stand in the page as it is."""
+    environment = _environment()
+    assert environment.loader is not None
+    return Markup(environment.loader.get_source(environment, name)[0])
+
+
+def _number(value: object) -> float | None:
+    """The value as a finite float; None for all else."""
+    number = float(value) if isinstance(value, int | float | np.number) else math.nan
+    return number if math.isfinite(number) else None
+
+
+def _plain(value: object) -> object:
+    return type(value)(UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", value)) if isinstance(value, str) else value
+
+
+def _percent(rate: float) -> str:
+    """A rate in [0, 1] as "39.8 %"; never 0 % or 100 % for a rate that is neither."""
+    if 0 < rate < 0.0005 or 0.9995 <= rate < 1:
+        return f"<{_NBSP}0.1{_NBSP}%" if rate < 0.5 else f">{_NBSP}99.9{_NBSP}%"
+    return f"{100 * rate:.1f}{_NBSP}%"
+
+
+def _quantity(value: object, key: str = "") -> str:
+    """A value as a person writes it: rates (known by their key) in per cent, counts with thousands, a dash for none."""
+    number = _number(value)
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if number is None:
+        return value if isinstance(value, str) else "\N{EN DASH}"
+    if _RATE.search(key) and 0 <= number <= 1:
+        return _percent(number)
+    whole = isinstance(value, int | np.integer) or abs(number) >= 1000
+    return f"{number:,.0f}" if whole else f"{number:.4g}"
+
+
+def _data_uri(image: bytes) -> str:
+    kind = next(kind for magic, kind in FORMATS.items() if image.startswith(magic))
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
+
+
+def _is_pixel_art(image: bytes) -> bool:
+    """Whether it is a PNG of at most 64 pixels a side: enlarged without smoothing. Bytes 16 to 23 say it."""
+    sides = int.from_bytes(image[16:20], "big"), int.from_bytes(image[20:24], "big")
+    return image.startswith(b"\x89PNG") and max(sides) <= 64
+
+
+def _table(rows: Sequence[Mapping[str, object]]) -> list[dict]:
+    """Columns in order of first sight: the key, each row's value as written, and the best of them, where one is better.
+
+    Only among rates is the largest better (of memorized and incorrect labels, the smallest).
+    """
+    columns = []
+    for key in dict.fromkeys(key for row in rows for key in row):
+        values = [row.get(key) for row in rows]
+        numbers = [number for value in values if (number := _number(value)) is not None]
+        choose = min if "memorized" in key or "incorrect" in key else max
+        best = _quantity(choose(numbers), key) if _RATE.search(key) and len(set(numbers)) > 1 else None
+        cells = [_quantity(value, key) for value in values]
+        columns.append({"key": key, "cells": cells, "best": best, "numeric": bool(numbers)})
+    return columns
+
+
+def _flips(matrix: np.ndarray) -> np.ndarray:
+    return matrix * (1 - np.eye(len(matrix)))
+
+
+def _shades(matrix: np.ndarray) -> list[list[float]]:
+    """Strength of each cell in [0, 1]: kept labels by their rate, flips relative to the largest (or to chance, 1/C)."""
+    flips = _flips(matrix)
+    return np.round(flips / max(flips.max(), 1 / len(matrix)) + np.diag(np.diag(matrix)), 2).tolist()
+
+
+def _pairs(matrix: np.ndarray, *, limit: int) -> list[dict]:
+    """The largest flips: class `given` was written for the share `rate` of the examples that are class `clean`.
+
+    One stands out if it is three times the mean flip (of 5 classes or more) and a quarter of the largest.
+    """
+    flips, classes = _flips(matrix), len(matrix)
+    usual = max(flips.max() / 4, 3 * flips.sum() / (classes * (classes - 1)) if classes >= 5 else 0.0)
+    order = np.argsort(-flips, axis=None, kind="stable")[:limit]
+    cells = [(*divmod(int(place), classes), float(flips.flat[place])) for place in order]
+    return [
+        {"clean": i, "given": j, "rate": rate, "stands_out": rate >= usual} for i, j, rate in cells if rate >= 0.001
+    ]
+
+
+def _noisiest(matrix: np.ndarray, *, limit: int) -> list[dict]:
+    """The classes of which the largest shares carry another label."""
+    shares = _flips(matrix).sum(1)
+    order = np.argsort(-shares, kind="stable")[:limit]
+    return [{"clean": int(place), "rate": float(shares[place])} for place in order if shares[place] >= 0.001]
+
+
+def _runs(report: Report) -> dict[str, list[EpochRecord]]:
+    """Method -> its history, the page's own first; of a long one, 400 epochs are enough to draw."""
+    runs = {report.method: report.history} | dict(report.comparison_history) | {report.method: report.history}
+    numbered = {name: [{"epoch": place} | dict(row) for place, row in enumerate(runs[name], 1)] for name in runs}
+    return {name: _thin(history, 400) for name, history in numbered.items()}
+
+
+def _thin(items: Sequence, limit: int) -> list:
+    """At most `limit` items at equal distances, the last one always among them."""
+    stride = max(1, math.ceil(len(items) / limit))
+    return list(items[(len(items) - 1) % stride :: stride])
+
+
+def _figures(runs: Mapping[str, Sequence[EpochRecord]], *, expected: float) -> list[dict]:
+    """The figures that the histories can fill: memorization, else agreement; the accuracies; else at least the loss."""
+    found = {
+        name: {run: {label: _points(history, key) for key, label in keys.items()} for run, history in runs.items()}
+        for name, keys in {"memorization": _ON_WRONG, "agreement": _AGREEMENT}.items()
+    }
+    for key in ("fraction_correct_on_clean", "test_accuracy", "loss"):
+        found[key] = {"": {run: _points(history, key) for run, history in runs.items()}}
+    figures = {}
+    for name, panels in found.items():
+        known = {title: lines for title, lines in panels.items() if _values(lines)}
+        instead = {"agreement": {"memorization"}, "loss": set(figures)}.get(name, set()) & set(figures)
+        if known and not instead:
+            figures[name] = _figure(name, known, expected=expected)
+    return list(figures.values())
+
+
+def _points(history: Sequence[EpochRecord], key: str) -> Points:
+    """(epoch, value) of each epoch; None for a value that is not known."""
+    return [(epoch, _number(row.get(key))) for row in history if (epoch := _number(row["epoch"])) is not None]
+
+
+def _values(lines: Mapping[str, Points]) -> list[float]:
+    return [value for points in lines.values() for _, value in points if value is not None]
+
+
+def _ticks(low: float, high: float, *, least_step: float = 1e-9) -> list[float]:
+    """Round numbers, 1, 2 or 5 times a power of ten apart, from at or below `low` to at or above `high`."""
+    rough = max((high - low) / 5, least_step)
+    power = 10.0 ** math.floor(math.log10(rough) + 1e-9)
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * (1 - 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(number * step, 12) for number in range(first, last + 1)]
+
+
+class _Scale(NamedTuple):
+    """The straight line from data (low to high) to the page (start to end)."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
+
+
+def _figure(name: str, panels: Mapping[str, Mapping[str, Points]], *, expected: float) -> dict:
+    """Geometry of one figure, whose panels share both axes. Its words (title, caption) are the template's."""
+    epochs = [epoch for lines in panels.values() for points in lines.values() for epoch, _ in points]
+    values = [value for lines in panels.values() for value in _values(lines)]
+    kind = "loss" if name == "loss" else "fraction"  # written as a number, or in per cent
+    values += {"loss": [0.0], "memorization": [0.0, 1.0], "agreement": [0.0, 1.0]}.get(name, [])
+    low, high = min(values), max(values)
+    if low == high:  # open the axis a little, but never beyond a rate's 0 and 1
+        low, high = max(low - 0.02, min(low, 0.0)), min(high + 0.02, max(high, 1.0))
+    yticks = _ticks(low, high)
+    first, last = (min(epochs), max(epochs)) if max(epochs) > min(epochs) else (epochs[0] - 0.5, epochs[0] + 0.5)
+    x = _Scale(first, last, _BOX["left"], _BOX["right"])
+    y = _Scale(yticks[0], yticks[-1], _BOX["bottom"], _BOX["top"])
+    digits = max(0, -math.floor(math.log10(100 * (yticks[1] - yticks[0])) + 1e-9))
+    labels = [f"{tick:g}" if name == "loss" else f"{100 * tick:.{digits}f}{_NBSP}%" for tick in yticks]
+    return {
+        "name": name,
+        "xticks": [(x(tick), f"{tick:g}") for tick in _ticks(first, last, least_step=1) if first <= tick <= last],
+        "yticks": [(y(tick), label) for tick, label in zip(yticks, labels, strict=True)],
+        "expected": {"y": y(expected), "rate": expected} if name == "agreement" else None,
+        "panels": [{"title": title} | _panel(lines, x, y, key=kind) for title, lines in panels.items()],
+    }
+
+
+def _panel(lines: Mapping[str, Points], x: _Scale, y: _Scale, *, key: str) -> dict:
+    """Lines (a path broken at gaps, dots for lone values, a label at the end) and, per epoch, what a pointer finds."""
+    drawn, places = [], {}
+    for slot, (label, points) in enumerate(lines.items()):
+        stretches, marks = [[]], []
+        for epoch, value in points:
+            if value is None:
+                stretches.append([])
+            else:
+                stretches[-1].append((x(epoch), y(value)))
+                marks.append({"slot": slot, "label": label, "value": _quantity(value, key), "y": y(value)})
+                places.setdefault(epoch, []).append(marks[-1])
+        if marks:
+            path = "".join("M" + "L".join(f"{a} {b}" for a, b in known) for known in stretches if len(known) > 1)
+            dots = [known[0] for known in stretches if len(known) == 1]
+            drawn.append(marks[-1] | {"path": path, "dots": dots})
+    ends = sorted(drawn, key=lambda line: (line["y"], line["slot"]))
+    for above, below in pairwise(ends):  # labels 14 units apart: first push down, then back up from the floor
+        below["y"] = max(below["y"], above["y"] + 14)
+    for below, above in pairwise([{"y": _BOX["bottom"] + 14}, *reversed(ends)]):
+        above["y"] = min(above["y"], below["y"] - 14)
+    marked = _thin(sorted(places.items()), MAX_EPOCHS_LISTED)
+    return {"lines": drawn, "places": [(x(epoch), f"{epoch:g}", marks) for epoch, marks in marked]}

@@ -1,0 +1,1 @@
+"""What people bring: reading it, checking it, turning it into numbers."""

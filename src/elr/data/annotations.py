@@ -1,0 +1,166 @@
+"""Labels from several annotators: read from columns or from a table of their own, counted; each annotator judged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from elr.data.examples import Label, LabelCoding
+from elr.data.tables import label_values, read_table, row_names, some
+from elr.errors import DataError
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Annotations:
+    """K labels that annotators gave to N rows, some of which have several.
+
+    Args:
+        num_rows: N.
+        names: of the annotators.
+        rows: (K,) int64, position of the row of each label.
+        annotators: (K,) int64, who gave it, a position in `names`.
+        labels: the K labels.
+    """
+
+    num_rows: int
+    names: tuple[str, ...]
+    rows: NDArray[np.int64]
+    annotators: NDArray[np.int64]
+    labels: list[Label]
+
+    def majority(self) -> tuple[list[Label], int]:
+        """The label that most annotators gave to each row, and how many rows had a tie.
+
+        A tie goes to the label that is more frequent in all of the data.
+        """
+        everywhere = Counter(self.labels)
+        counts: list[Counter[Label]] = [Counter() for _ in range(self.num_rows)]
+        for row, label in zip(self.rows.tolist(), self.labels, strict=True):
+            counts[row][label] += 1
+        chosen, ties = [], 0
+        for votes in counts:
+            most = max(votes.values())
+            best = [label for label, count in votes.items() if count == most]
+            ties += len(best) > 1
+            chosen.append(max(best, key=lambda label: (everywhere[label], str(label))))
+        return chosen, ties
+
+    def shares(self, coding: LabelCoding) -> NDArray[np.float32]:
+        """(N, C) share of the annotators of a row who gave each class; rows sum to 1."""
+        votes = np.zeros((self.num_rows, len(coding.class_names)), dtype=np.float32)
+        np.add.at(votes, (self.rows, coding.encode(self.labels, column="the annotations")), 1.0)
+        return votes / votes.sum(axis=1, keepdims=True)
+
+    def take(self, positions: NDArray[np.int64]) -> Annotations:
+        """Those of some rows, by position, in that order."""
+        place = np.full(self.num_rows, -1, dtype=np.int64)
+        place[positions] = np.arange(len(positions))
+        kept = np.flatnonzero(place[self.rows] >= 0)
+        return replace(
+            self,
+            num_rows=len(positions),
+            rows=place[self.rows[kept]],
+            annotators=self.annotators[kept],
+            labels=[self.labels[position] for position in kept],
+        )
+
+    def judged(self, predicted: Sequence[Label]) -> pd.DataFrame:
+        """One line per annotator, the most often contradicted first: annotator, num_labels, error_rate.
+
+        Args:
+            predicted: N labels that the evidence favors.
+
+        Returns:
+            error_rate is the share of an annotator's labels that differ from those; NaN for one who gave none.
+        """
+        wrong = np.array(
+            [label != predicted[row] for row, label in zip(self.rows, self.labels, strict=True)], dtype=np.float64
+        )
+        given = np.bincount(self.annotators, minlength=len(self.names))
+        errors = np.bincount(self.annotators, weights=wrong, minlength=len(self.names))
+        rates = np.divide(errors, given, out=np.full(len(given), np.nan), where=given > 0)
+        table = pd.DataFrame({"annotator": self.names, "num_labels": given, "error_rate": rates.round(4)})
+        return table.sort_values("error_rate", ascending=False, kind="stable", ignore_index=True)
+
+
+def from_columns(frame: pd.DataFrame, columns: Sequence[str], *, name: str) -> Annotations:
+    """A column for each annotator, empty where they gave no label.
+
+    Args:
+        frame: the data.
+        columns: of annotators.
+        name: how messages name the data.
+
+    Raises:
+        DataError: a row without any label, or cells that are no labels.
+    """
+    cells = pd.concat([frame[column] for column in columns], ignore_index=True)
+    who = np.repeat(np.arange(len(columns)), len(frame))
+    rows = np.tile(np.arange(len(frame)), len(columns))
+    return _gathered(cells, rows, who, names=tuple(columns), num_rows=len(frame), name=name)
+
+
+def from_table(path: Path, ids: Sequence[str] | None, *, id_column: str | None, num_rows: int) -> Annotations:
+    """A table with a line for each label: annotator, label, and the row by its number or its name.
+
+    Args:
+        path: .csv, .tsv or .parquet.
+        ids: names of the rows of the data, if they have any, each another one.
+        id_column: the column of those names, in the data and here; None: here is a column "row", from 0.
+        num_rows: N.
+
+    Raises:
+        DataError: columns that are missing, rows that the data do not have, a row without any label.
+    """
+    key = id_column or "row"
+    frame = read_table(path, as_text=[key, "annotator", "label"])
+    missing = [column for column in (key, "annotator", "label") if column not in frame]
+    if missing:
+        hint = "" if id_column else "; rows by their number from 0, or by name with --id COLUMN"
+        raise DataError(
+            f"{path} has no column {missing[0]!r}: expected {key!r}, 'annotator' and 'label', a line for each label"
+            f"{hint}; it has {some(frame.columns)}"
+        )
+    if ids is None or id_column is None:
+        known = {str(row): row for row in range(num_rows)}
+    else:
+        known = {name: row for row, name in enumerate(ids)}
+    rows = [known.get(name.strip()) for name in row_names(frame[key])]
+    strangers = [name for name, row in zip(row_names(frame[key]), rows, strict=True) if row is None]
+    if strangers:
+        raise DataError(
+            f"{path} has labels for {len(strangers)} rows that the data do not have, such as {key} {strangers[0]!r}"
+        )
+    people, who = np.unique(np.array(row_names(frame["annotator"]), dtype=object), return_inverse=True)
+    positions = np.array(rows, dtype=np.int64)
+    names = tuple(str(person) or "(no name)" for person in people)
+    return _gathered(frame["label"], positions, who, names=names, num_rows=num_rows, name=str(path))
+
+
+def _gathered(
+    cells: pd.Series,
+    rows: NDArray[np.int64],
+    who: NDArray[np.int64],
+    *,
+    names: tuple[str, ...],
+    num_rows: int,
+    name: str,
+) -> Annotations:
+    blank = np.array([isinstance(value, str) and not value.strip() for value in cells.tolist()], dtype=bool)
+    given = np.flatnonzero(~(cells.isna().to_numpy(dtype=bool) | blank))
+    bare = np.setdiff1d(np.arange(num_rows), rows[given])
+    if len(bare):
+        raise DataError(
+            f"{name} has no label at all for {len(bare)} of {num_rows} rows, such as {bare[:_SHOWN].tolist()}: remove "
+            "these rows, or have them labeled"
+        )
+    labels = label_values(cells.iloc[given].reset_index(drop=True), name=f"the annotations of {name}")
+    return Annotations(num_rows=num_rows, names=names, rows=rows[given], annotators=who[given], labels=labels)

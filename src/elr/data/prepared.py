@@ -1,0 +1,256 @@
+"""Data ready to train on: read, encoded, with what it takes to measure a run on them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from elr.data.examples import Examples, LabelCoding
+from elr.data.image_store import ImageStore
+from elr.data.preprocessing import Encoder
+from elr.data.reading import Data, read_data
+from elr.data.records import IMAGES, RawData, ReadOptions
+from elr.errors import ArgumentError, DataError
+from elr.files import printable
+from elr.noise.named import corrupt
+
+_SPLIT_STREAM, _TUNING_STREAM = 1, 2  # so that no split is drawn from the random numbers of the noise
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task:
+    """Data ready to train on, and what it takes to describe them.
+
+    Args:
+        raw: as read, with given labels.
+        encoder: fitted to it.
+        examples: encoded, with given labels.
+        clean_labels: (N,) class numbers known to be right, for measuring only; None if not known.
+        test: encoded, with labels known to be right; None if there is no test data.
+        validation: held out of the training data, with their given labels, as noisy as those trained on; None if there
+            are none.
+        source: what was read, for people.
+        options: how it was read.
+        noise: what the labels were corrupted with, as NAME:RATE; None if they are as read.
+        test_source: what the test data were read from; None if there are none.
+        sha256: of everything above that is encoded: examples, given and clean labels, test data.
+    """
+
+    raw: RawData
+    encoder: Encoder
+    examples: Examples
+    clean_labels: NDArray[np.int64] | None
+    test: Examples | None
+    validation: Examples | None
+    source: str
+    options: ReadOptions
+    noise: str | None
+    test_source: str | None
+    sha256: str
+
+    @property
+    def probe(self) -> Examples | None:
+        """Test and validation examples in this order, without labels: what is predicted in the course of a run."""
+        parts = [part for part in (self.test, self.validation) if part is not None]
+        if len(parts) < 2:
+            return parts[0].first(len(parts[0])) if parts else None
+        if not all(isinstance(part.inputs, torch.Tensor) for part in parts):
+            raise ArgumentError(
+                "held-out rows of sparse features or images on disk beside test data are not provided for: leave one "
+                "out"
+            )
+        return Examples(torch.cat([part.inputs for part in parts]), None)  # type: ignore[misc]
+
+
+def read_task(
+    data: Data,
+    options: ReadOptions,
+    *,
+    test: Data | None = None,
+    test_label: str | None = None,
+    noise: tuple[str, float] | None = None,
+    seed: int = 0,
+) -> Task:
+    """Read training and test data and encode them.
+
+    Args:
+        data: see `elr.data.reading.read_data`.
+        options: how to read both.
+        test: data whose labels are trusted, of the same kind.
+        test_label: column (or array) of their labels, if it has another name than in `data`.
+        noise: (name in `elr.noise.named.NOISES`, rate): for experiments, corrupt the labels first, and keep those read
+            as the clean ones.
+        seed: of that noise.
+
+    Raises:
+        DataError: whatever makes the data unusable, or test data without labels.
+        ArgumentError: noise on labels whose clean labels are named already, or a test_label that names nothing.
+    """
+    if test_label is not None and test is None:
+        raise ArgumentError(f"test_label is {test_label!r} and there are no test data: name them, or leave it out")
+    if test_label is not None and (isinstance(test, tuple) or (isinstance(test, str | Path) and Path(test).is_dir())):
+        raise ArgumentError(
+            f"test_label is {test_label!r} and {data_name(test)} has no columns or arrays of that name: leave it out"
+        )
+    raw = read_data(data, options)
+    if raw.pretrained is not None:
+        options = raw.resolved(options)
+    test_source = None if test is None else data_name(test)
+    test_options = options if test_label is None else options.with_label(test_label)
+    raw_test = None if test is None else read_data(test, raw.resolved(test_options), training=False)
+    return make_task(
+        raw,
+        raw_test,
+        options=options,
+        source=data_name(data),
+        test_source=test_source,
+        test_label_name=test_options.label_name,
+        noise=noise,
+        seed=seed,
+    )
+
+
+def make_task(
+    raw: RawData,
+    test: RawData | None,
+    *,
+    options: ReadOptions,
+    source: str,
+    test_source: str | None = None,
+    test_label_name: str | None = None,
+    noise: tuple[str, float] | None = None,
+    seed: int = 0,
+    holdout: float = 0.0,
+    coding: LabelCoding | None = None,
+) -> Task:
+    """Encode data already read; see `read_task`.
+
+    `holdout` is the share of the training rows, drawn by `seed`, that is kept apart with its noisy labels; `coding` has
+    the classes where they are known beforehand; `test_label_name` is what messages call the labels of the test data, if
+    not what they call those trained on.
+    """
+    encoder = Encoder.fit(raw, options, coding=coding)
+    if noise is not None:
+        if raw.clean_labels is not None:
+            raise ArgumentError("noise was asked for, and clean labels are named: one of them must go")
+        if raw.annotations is not None:
+            raise ArgumentError("noise was asked for, and labels of annotators are named: one of them must go")
+        names = encoder.coding.class_names
+        given = encoder.coding.encode(raw.labels or [], column=options.label_name)
+        noisy = corrupt(noise[0], given, noise_rate=noise[1], num_classes=len(names), seed=seed)
+        raw = replace(raw, clean_labels=raw.labels, labels=[names[label] for label in noisy.labels])
+    raw, held_out = _split(raw, holdout, seed)
+    validation = None if held_out is None else encoder.encode(held_out, name=source, label_name=options.label_name)
+    examples = encoder.encode(raw, name=source, label_name=options.label_name)
+    clean = None
+    if raw.clean_labels is not None:
+        clean = encoder.coding.encode(raw.clean_labels, column=f"clean-label column {options.clean_label!r}")
+    label_name = test_label_name or options.label_name
+    encoded_test = None if test is None else _encoded_test(test, encoder, label_name=label_name)
+    return Task(
+        raw=raw,
+        encoder=encoder,
+        examples=examples,
+        clean_labels=clean,
+        test=encoded_test,
+        validation=validation,
+        source=source,
+        options=options,
+        noise=None if noise is None else f"{noise[0]}:{noise[1]:g}",
+        test_source=test_source,
+        sha256=_fingerprint(examples, clean, encoded_test, validation),
+    )
+
+
+def _split(raw: RawData, holdout: float, seed: int) -> tuple[RawData, RawData | None]:
+    """Training rows and those held out, both in their order."""
+    if not 0.0 <= holdout < 1.0:
+        raise ArgumentError(f"holdout is {holdout}: expected a share in [0, 1) of the training rows; the paper has 0.1")
+    count = round(holdout * len(raw))
+    if not count:
+        return raw, None
+    if len(raw) - count < 2:
+        raise ArgumentError(
+            f"holdout {holdout} leaves {len(raw) - count} of {len(raw)} rows to train on: take a smaller"
+        )
+    order = np.random.default_rng([seed, _SPLIT_STREAM]).permutation(len(raw))
+    return raw.take(np.sort(order[count:])), raw.take(np.sort(order[:count]))
+
+
+def hold_out(task: Task, share: float, *, seed: int) -> Task:
+    """A task of some of the rows, the others kept apart with their given labels; without clean labels and test data.
+
+    Every class keeps a row to train on, whatever the share.
+
+    Args:
+        task: the data.
+        share: of the rows to keep apart, in (0, 1).
+        seed: of the draw.
+    """
+    assert task.examples.labels is not None, "a task always has labels"
+    raw = replace(task.raw, clean_labels=None)
+    order = np.random.default_rng([seed, _TUNING_STREAM]).permutation(len(raw))
+    _, first = np.unique(task.examples.labels.numpy()[order], return_index=True)
+    held = np.sort(np.delete(order, first)[: round(share * len(raw))])
+    parts = [raw.take(rows) for rows in (np.setdiff1d(order, held), held)]
+    examples, validation = (
+        task.encoder.encode(part, name=task.source, label_name=task.options.label_name) for part in parts
+    )
+    return replace(
+        task,
+        raw=parts[0],
+        examples=examples,
+        clean_labels=None,
+        test=None,
+        test_source=None,
+        validation=validation,
+        sha256=_fingerprint(examples, None, None, validation),
+    )
+
+
+def _encoded_test(test: RawData, encoder: Encoder, *, label_name: str) -> Examples:
+    """Test data with their labels known to be right, if those have a column, or else the given ones."""
+    trusted = test if test.clean_labels is None else replace(test, labels=test.clean_labels)
+    if trusted.labels is None:
+        folder = test.kind == IMAGES and label_name == ReadOptions().label_name
+        subfolders = ", a subfolder for each class" if folder else ""
+        raise DataError(f"the test data have no labels: expected {label_name}{subfolders}")
+    return encoder.encode(trusted, name="the test data", label_name=f"{label_name} of the test data")
+
+
+def _fingerprint(
+    examples: Examples, clean_labels: NDArray[np.int64] | None, test: Examples | None, validation: Examples | None
+) -> str:
+    """One number for all data that a run depends on or is measured against; a resumed run must have the same."""
+    digest = hashlib.sha256()
+    for part in (examples, test, validation):
+        if part is not None:
+            _digest_inputs(part, digest)
+            shares = [] if part.label_shares is None else [part.label_shares.numpy()]
+            for array in [np.empty(0) if part.labels is None else part.labels.numpy(), *shares]:
+                digest.update(np.ascontiguousarray(array).data)
+    digest.update(b"" if clean_labels is None else np.ascontiguousarray(clean_labels).data)
+    return digest.hexdigest()
+
+
+def _digest_inputs(part: Examples, digest: hashlib._Hash) -> None:
+    """Images on disk count by name, place and geometry: reading a million of them would take hours."""
+    inputs = part.inputs
+    if isinstance(inputs, ImageStore):
+        digest.update(inputs.identity())
+        return
+    dense = [inputs.numpy()] if isinstance(inputs, torch.Tensor) else [inputs.data, inputs.indices, inputs.indptr]
+    for array in dense:
+        digest.update(np.ascontiguousarray(array).data)
+
+
+def data_name(data: Data) -> str:
+    """What messages call some data."""
+    if isinstance(data, str | Path):
+        return printable(data)
+    return "arrays" if isinstance(data, tuple) else "a data frame"

@@ -1,0 +1,202 @@
+"""Data as read: what every kind of source is brought to, and how it was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from elr.data.annotations import Annotations
+from elr.data.examples import Label
+from elr.data.image_store import ImageStore
+from elr.errors import ArgumentError
+from elr.networks.pretrained import Backbone
+
+NO_BACKBONE = "none"
+TABLE, IMAGES, FEATURES, TEXT = "table", "images", "features", "text"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """How to read data. Plain values only.
+
+    Args:
+        label: column (or array) of the given labels; not for a folder of images, whose subfolders are the labels.
+        annotators: columns of given labels, one for each annotator, empty where they gave none; in place of `label`.
+        annotations: table (.csv, .tsv, .parquet) of the labels of annotators, a line for each, with the columns
+            annotator, label, and that of `id` or row (from 0); in place of `label`.
+        clean_label: column (or array) of labels known to be right: never trained on, only measured against.
+        id: column that names each row, such as a file name or key: not learned from, shown beside suspects.
+        ignore: columns not to learn from.
+        text: column of texts to learn from, and from nothing else.
+        embedding: column of lists of numbers, all of one length, to learn from, and from nothing else.
+        encoder: model of sentence-transformers that turns the texts into numbers (a name on the Hugging Face hub, or a
+            local folder); default: latent semantic analysis of the words, see `elr.data.text`.
+        backbone: timm model, pretrained, for images; "none": a network of their own. Default: tf_efficientnet_lite0
+            for images above 64 pixels where its weights are installed (`elr[images]`), else none.
+        weights: file with the weights of the backbone; default: see `elr.networks.pretrained.load_backbone`.
+        fine_tune: whether the whole backbone is trained, or only a network on its features (much faster). Default:
+            where there is an accelerator.
+        image_size: side in pixels to which images are brought; default: theirs, at most 64; with a backbone at least
+            128 and at most what it was trained on.
+        image_resize: pixels of the shorter side before the middle square of image_size is cut out; default: the largest
+            square is cut out first.
+        skip_unreadable: leave unreadable images out instead of stopping.
+
+    Raises:
+        ArgumentError: a name that is no text, one column in two roles, or an image size below 1.
+    """
+
+    label: str | None = None
+    annotators: tuple[str, ...] = ()
+    annotations: str | None = None
+    clean_label: str | None = None
+    id: str | None = None
+    ignore: tuple[str, ...] = ()
+    text: str | None = None
+    embedding: str | None = None
+    encoder: str | None = None
+    backbone: str | None = None
+    weights: str | None = None
+    fine_tune: bool | None = None
+    image_size: int | None = None
+    image_resize: int | None = None
+    skip_unreadable: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.ignore, str):
+            raise ArgumentError(f"ignore is {self.ignore!r}: expected a sequence of column names, ({self.ignore!r},)")
+        if isinstance(self.annotators, str):
+            raise ArgumentError(f"annotators is {self.annotators!r}: expected a sequence of column names")
+        object.__setattr__(self, "ignore", tuple(self.ignore))
+        object.__setattr__(self, "annotators", tuple(self.annotators))
+        sources = {"label": self.label, "annotators": self.annotators, "annotations": self.annotations}
+        named_sources = [name for name, value in sources.items() if value]
+        if len(named_sources) > 1:
+            raise ArgumentError(f"{' and '.join(named_sources)} are both named: expected one source of given labels")
+        named = {"label": self.label, "clean_label": self.clean_label, "id": self.id}
+        named |= {"text": self.text, "embedding": self.embedding}
+        for role, name in [
+            *named.items(),
+            *(("ignore", name) for name in self.ignore),
+            *(("annotators", name) for name in self.annotators),
+        ]:
+            if name is not None and not (isinstance(name, str) and name):
+                raise ArgumentError(f"{role} is {name!r}: expected the name of a column as text, such as '0'")
+        for name in (self.label, *self.annotators):
+            if name is not None and name in (self.clean_label, *self.ignore):
+                raise ArgumentError(
+                    f"column {name!r} is named as label and as clean_label or ignore: expected one role"
+                )
+        if self.text and self.embedding:
+            raise ArgumentError("text and embedding are both named: expected one column to learn from")
+        for role, name in (("text", self.text), ("embedding", self.embedding)):
+            if name is not None and name in self.apart:
+                raise ArgumentError(f"column {name!r} is named as {role} and in another role: expected one")
+        if self.encoder and not self.text:
+            raise ArgumentError(f"encoder is {self.encoder!r} and no text is named: expected the column to encode")
+        if self.backbone in (None, NO_BACKBONE):
+            for name, value in (("weights", self.weights), ("fine_tune", self.fine_tune or None)):
+                if value is not None:
+                    raise ArgumentError(f"{name} is {value!r} and no backbone is named: expected the one to use")
+        if self.image_size is not None and (not isinstance(self.image_size, int) or self.image_size < 1):
+            raise ArgumentError(f"image_size is {self.image_size!r}: expected whole pixels, at least 1")
+
+    @property
+    def label_name(self) -> str:
+        """How messages name the label."""
+        if self.annotators or self.annotations:
+            return "the majority of the annotators"
+        return f"label column {self.label!r}" if self.label else "the label"
+
+    def with_label(self, label: str) -> ReadOptions:
+        """The same for data with labels in the column (or array) `label`; columns named here are not learned from."""
+        ignore = tuple(name for name in self.apart if name not in (label, self.id))
+        return replace(self, label=label, annotators=(), annotations=None, clean_label=None, ignore=ignore)
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """Columns that are not learned from."""
+        named = (self.label, *self.annotators, self.clean_label, self.id, *self.ignore)
+        return tuple(name for name in named if name is not None)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RawData:
+    """Data as read, M examples.
+
+    Args:
+        kind: "table", "images", "features" or "text".
+        rows: (M,) int64, row of each example in the source (in order of file names for folders).
+        table: for "table", the columns to learn from; for "text", that of the texts.
+        images: for "images", (M, channels, H, W) uint8, or a store of them on disk; to look at only where there are
+            features.
+        features: for "features", (M, D) float32; for "text" and "images" what a pretrained network makes of them.
+        image_size: side to which images were brought, before they became features.
+        pretrained: the backbone, if images have one.
+        labels: M given labels, None if the source has none; of several annotators, the majority.
+        annotations: all labels of the annotators, where there are several.
+        clean_labels: M labels known to be right, if any are.
+        ids: M names of rows, if they have any.
+        as_written: for "table", whether numbers stand as text, as in the file.
+        remarks: what the user should know about the reading.
+    """
+
+    kind: str
+    rows: NDArray[np.int64]
+    table: pd.DataFrame | None = None
+    images: Tensor | ImageStore | None = None
+    features: NDArray[np.float32] | None = None
+    image_size: int | None = None
+    pretrained: Backbone | None = None
+    labels: list[Label] | None = None
+    annotations: Annotations | None = None
+    clean_labels: list[Label] | None = None
+    ids: list[str] | None = None
+    as_written: bool = False
+    remarks: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def resolved(self, options: ReadOptions) -> ReadOptions:
+        """The options that read other data as these were read, whatever those hold."""
+        if self.kind != IMAGES or self.images is None:
+            return options
+        if self.pretrained is None:
+            return replace(options, image_size=self.images.shape[2])
+        found = {"backbone": self.pretrained.name, "fine_tune": self.features is None}
+        return replace(options, image_size=self.image_size, **found)
+
+    def head(self, count: int) -> RawData:
+        """The first examples."""
+        return self.take(np.arange(min(count, len(self))))
+
+    def take(self, rows: NDArray[np.int64]) -> RawData:
+        """Some of the examples, by position, in that order."""
+
+        def chosen(values: list[Any] | None) -> list[Any] | None:
+            return None if values is None else [values[row] for row in rows]
+
+        return replace(
+            self,
+            rows=self.rows[rows],
+            table=None if self.table is None else self.table.iloc[rows],
+            images=_taken(self.images, rows),
+            features=None if self.features is None else self.features[rows],
+            labels=chosen(self.labels),
+            annotations=None if self.annotations is None else self.annotations.take(rows),
+            clean_labels=chosen(self.clean_labels),
+            ids=chosen(self.ids),
+        )
+
+
+def _taken(images: Tensor | ImageStore | None, rows: NDArray[np.int64]) -> Tensor | ImageStore | None:
+    if isinstance(images, ImageStore):
+        return images.take(rows)
+    return None if images is None else images[torch.from_numpy(rows)]

@@ -1,0 +1,1 @@
+"""Published data sets with noisy labels: one file each."""

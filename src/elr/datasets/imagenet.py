@@ -1,0 +1,91 @@
+"""ImageNet's classes, synsets of WordNet: their lists, their names, and the two ways in which they are numbered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from elr.datasets.readers.text_lists import lines, shown, wrong_line
+from elr.errors import DataError
+from elr.files import printable
+
+CLASSES = 1000
+LANDMARKS = {0: "n01440764", 49: "n01697457", 999: "n15075141"}
+"""Some synsets by their place among all, sorted: ImageNet's usual class numbers, which those of WebVision are too.
+
+Sources: ImageNet's list (LOC_synset_mapping.txt of Kaggle, synset_words.txt of Caffe), whose first 50 public loaders of
+mini-WebVision name too; the classes that a model predicts for WebVision's validation images, which are listed class by
+class, come in the same order (gombru/WebVision, webvision-master/val.txt).
+"""
+
+
+def read_synsets(path: Path) -> dict[str, str]:
+    """Class names by synset, in the order of the file, which is that of the class numbers.
+
+    Lines are "n01440764 tench, Tinca tinca", or the synset alone.
+
+    Raises:
+        DataError: the file cannot be read, or is no list of 1000 synsets.
+    """
+    synsets: dict[str, str] = {}
+    for row, line in enumerate(lines(path).to_pylist()):
+        synset, _, words = line.decode("utf-8", "backslashreplace").strip().partition(" ")
+        if not synset:
+            continue
+        if not re.fullmatch(r"n\d{8}", synset) or synset in synsets:
+            found = "repeats" if synset in synsets else "begins with"
+            raise wrong_line(path, row, f"{found} {shown(line)}", "a synset such as n01440764, each once")
+        synsets[synset] = class_name(synset, words)
+    if len(synsets) != CLASSES:
+        raise DataError(
+            f"{printable(path)} has {len(synsets):,} classes: expected {CLASSES:,} lines such as "
+            '"n01440764 tench, Tinca tinca"; get the file again'
+        )
+    return synsets
+
+
+def class_name(synset: str, words: str) -> str:
+    """What a class is called: its first word and its synset, since two classes are called crane.
+
+    Example:
+        >>> class_name("n01440764", "tench, Tinca tinca")
+        'tench (n01440764)'
+    """
+    first = words.partition(",")[0].strip()
+    return f"{first} ({synset})" if first else synset
+
+
+def out_of_order(synsets: Sequence[str], path: Path) -> list[str]:
+    """A remark where classes are not numbered as ImageNet's are, by sorted synsets."""
+    if synsets == sorted(synsets) and all(synsets[number] == synset for number, synset in LANDMARKS.items()):
+        return []
+    return [
+        f"the classes of {printable(path)} are not in ImageNet's order, which that of WebVision was found to be: class "
+        "numbers follow the file; compare models only where they were trained with the same file"
+    ]
+
+
+def read_meta(path: Path) -> dict[int, tuple[str, str]]:
+    """(synset, words) by the devkit's class number, from 1, of the classes that images have: those without children.
+
+    Raises:
+        DataError: the file is not the devkit's meta.mat.
+    """
+    from scipy.io import loadmat  # a third of a second that others need not wait for
+
+    try:
+        synsets = loadmat(path, squeeze_me=True, variable_names=["synsets"])["synsets"]
+        words = {
+            int(row["ILSVRC2012_ID"]): (str(row["WNID"]), str(row["words"]))
+            for row in synsets
+            if int(row["num_children"]) == 0
+        }
+    except Exception as error:  # a damaged file fails in many ways
+        raise DataError(
+            f"{printable(path)} cannot be read as the devkit's meta.mat ({' '.join(str(error).split())[:200]}): "
+            "expected its table of synsets; get the file again"
+        ) from error
+    if len(words) != CLASSES:
+        raise DataError(f"{printable(path)} has {len(words):,} classes: expected {CLASSES:,}; get it again")
+    return words

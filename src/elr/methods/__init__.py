@@ -1,0 +1,1 @@
+"""Ways to train on noisy labels, a file each; the formulas."""

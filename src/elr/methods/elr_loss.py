@@ -1,0 +1,128 @@
+"""The ELR loss for a training loop of one's own, with the targets inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn, softmax
+
+from elr.errors import ArgumentError
+from elr.methods.compiled import traced_elr_loss
+from elr.methods.fused import check_batch, elr_loss, in_blocks, is_swept, swept_elr_loss
+from elr.targets.dense import DenseTargets
+from elr.targets.store import Targets
+
+
+class ELRLoss(nn.Module):
+    """Cross entropy plus early-learning regularization, with the targets inside.
+
+        loss = mean_i( CE(p_i, y_i) + lam * log(1 - <p_i, t_i>) ),   t_i <- beta t_i + (1 - beta) p_i
+
+    p = softmax(logits), y the given labels, t the running average of earlier outputs for the same row, updated before
+    the loss is taken and held constant in the gradient. In train mode `forward` updates the targets of the rows in
+    `index`; in eval mode it reads them. On a GPU, let `index` stay on the CPU, where a DataLoader has it: there it is
+    known at once whether a row comes twice, and a row out of range has a name. `state_dict()` holds the targets:
+    N * C * 4 bytes in float32.
+
+    The loss becomes negative as training goes well; that is normal.
+
+    Args:
+        num_examples: N, rows of the training set.
+        num_classes: C >= 2.
+        lam: weight of the regularizer, >= 0. Default 3 (CIFAR-10 symmetric noise, Clothing1M); 7 for CIFAR-100; lasting
+            resistance to a wrong label needs lam > 2.
+        beta: momentum of the targets in [0, 1). Default 0.7 (as lam); 0.9 for CIFAR-100 and asymmetric noise.
+        clamp: see `elr.methods.formulas.elr_term`. Default 1e-4, the authors' code; 0 is the paper's formula without a
+            floor.
+        targets: another store than a dense one in float32.
+
+    Returns:
+        From `forward`: a scalar in nats.
+
+    Raises:
+        ArgumentError: a setting out of range, or shapes that do not belong together.
+        RowIndexError: a row outside [0, N).
+
+    Example:
+        >>> import torch
+        >>> loss = ELRLoss(num_examples=100, num_classes=10)
+        >>> logits = torch.zeros(2, 10, requires_grad=True)
+        >>> loss(logits, torch.tensor([1, 7]), torch.tensor([42, 3])).round(decimals=4)
+        tensor(2.2112, grad_fn=<RoundBackward1>)
+
+    Source: equations 7 and 9, Algorithm 1 of Liu et al., NeurIPS 2020 (arXiv:2007.00151); defaults from its appendix G.
+    """
+
+    def __init__(
+        self,
+        num_examples: int,
+        num_classes: int,
+        *,
+        lam: float = 3.0,
+        beta: float = 0.7,
+        clamp: float = 1e-4,
+        targets: Targets | None = None,
+    ) -> None:
+        super().__init__()
+        check_weights(lam, beta)
+        if targets is not None and (targets.num_examples, targets.num_classes) != (num_examples, num_classes):
+            raise ArgumentError(
+                f"targets hold {targets.num_examples} x {targets.num_classes}, the loss is for "
+                f"{num_examples} x {num_classes}: make both alike"
+            )
+        self.lam = float(lam)
+        self.beta = float(beta)
+        self.clamp = float(clamp)
+        self.targets = DenseTargets(num_examples, num_classes) if targets is None else targets
+
+    def forward(self, logits: Tensor, labels: Tensor, index: Tensor) -> Tensor:
+        return self.parts(logits, labels, index)[0]
+
+    def parts(
+        self, logits: Tensor, labels: Tensor, index: Tensor, *, lam: float | None = None, update: bool = True
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss, with its gradient, and its two means, detached: cross entropy and log(1 - <p, t>), without lam.
+
+        Updates as `forward`, unless `update` is false; in one sweep with the loss, on a CPU block by block, where the
+        store can. `lam` replaces that of the loss.
+        """
+        lam = self.lam if lam is None else lam
+        check_batch(logits, labels, self.clamp)
+        if (expected := (*index.shape, self.targets.num_classes)) != tuple(logits.shape):
+            raise ArgumentError(f"logits have shape {tuple(logits.shape)}: expected {expected}, a row per index")
+        if not (self.training and update):
+            targets = self.targets.read(index)
+        else:
+            renew = self._renewal(logits, index)
+            if renew is not None:
+                return swept_elr_loss(logits, labels, renew, lam=lam, clamp=self.clamp)
+            table = self.targets.table_of(index, beta=self.beta) if self._is_traced(logits) else None
+            if table is not None:
+                return traced_elr_loss(logits, labels, index, table, beta=self.beta, lam=lam, clamp=self.clamp)
+            probs = softmax(logits.detach().float(), dim=1)
+            targets = self.targets.update(index, probs, beta=self.beta)
+        return elr_loss(logits, labels, targets.to(logits.device), lam=lam, clamp=self.clamp)
+
+    def _renewal(self, logits: Tensor, index: Tensor) -> Callable[[slice, Tensor], Tensor] | None:
+        """What updates the targets of these rows from within the sweep over the loss; None: update them before."""
+        if in_blocks(logits):
+            return self.targets.piecewise(index, beta=self.beta)
+        if is_swept(logits, self.clamp):  # on a GPU, the whole batch at once
+            return lambda _, probs: self.targets.update(index, probs, beta=self.beta).to(logits.device)
+        return None
+
+    def _is_traced(self, logits: Tensor) -> bool:
+        """Whether loss and update become one loop; on an accelerator looking for repeats would wait for it."""
+        return torch.compiler.is_compiling() and logits.device.type == "cpu" and self.clamp > 0.0
+
+    def extra_repr(self) -> str:
+        return f"lam={self.lam}, beta={self.beta}, clamp={self.clamp}"
+
+
+def check_weights(lam: float, beta: float) -> None:
+    """Raise what every user of lam and beta promises to raise."""
+    if not lam >= 0.0 or lam == float("inf"):
+        raise ArgumentError(f"lam is {lam}: expected a weight >= 0; the paper uses 1, 3 and 7")
+    if not 0.0 <= beta < 1.0:
+        raise ArgumentError(f"beta is {beta}: expected a momentum in [0, 1); the paper uses 0.7 and 0.9")

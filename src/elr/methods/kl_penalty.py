@@ -1,0 +1,91 @@
+"""The alternative that fails: targets as in ELR, with a Kullback-Leibler penalty in place of the regularizer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from elr.methods.elr_loss import check_weights
+from elr.methods.formulas import cross_entropy
+from elr.methods.method import Batch, Inputs, Method, Step, gradient_of
+from elr.targets.dense import DenseTargets
+from elr.targets.store import Targets, whole_probs
+
+
+class KLPenalty(Method):
+    """Cross entropy and a penalty that draws the outputs p towards their running average t.
+
+        loss = mean_i( CE(p_i, y_i) + lam * KL(t_i || p_i) )
+        t_i <- beta t_i + (1 - beta) p_i, before the loss of each step; held constant in the gradient
+
+    It fails, and is here to show that: its gradient with respect to the logits, p - y + lam (p - t), has nothing left
+    but cross entropy's part where p = t, however sure the targets are, so that wrong labels are memorized, only later.
+    ELR's pulls on where p = t.
+
+    Targets sum to less than 1 at first, as ELR's do; they are scaled to sum 1 in the penalty. Eval mode changes no
+    state. Stores 4 N C bytes of targets beside the network.
+
+    Args:
+        network: gives logits (B, C).
+        num_examples: N, rows of the training set.
+        num_classes: C >= 2.
+        lam: weight of the penalty, >= 0; the paper tries 1, 5 and 10.
+        beta: momentum of the targets in [0, 1); the paper's is 0.7.
+
+    Raises:
+        ArgumentError: lam or beta out of range.
+
+    Example:
+        >>> method = KLPenalty(nn.Linear(2, 3), num_examples=8, num_classes=3, lam=5.0)
+        >>> sorted(method(Batch(torch.tensor([5, 0]), torch.zeros(2, 2), torch.tensor([1, 2]))).terms)
+        ['cross_entropy', 'kl', 'loss']
+
+    Source: appendix C and Figure C.1 of Liu et al., NeurIPS 2020.
+    """
+
+    def __init__(
+        self, network: nn.Module, *, num_examples: int, num_classes: int, lam: float = 1.0, beta: float = 0.7
+    ) -> None:
+        super().__init__()
+        check_weights(lam, beta)
+        self.network = network
+        self.lam = float(lam)
+        self.beta = float(beta)
+        self.targets: Targets = DenseTargets(num_examples, num_classes)
+
+    def forward(self, batch: Batch) -> Step:
+        logits = self.network(batch.inputs)
+        probs = torch.softmax(logits.detach().float(), dim=1)
+        if self.training:
+            targets = self.targets.update(batch.index, probs, beta=self.beta).to(logits.device)
+        else:
+            targets = self.targets.read(batch.index).to(logits.device)
+        entropy, penalty = cross_entropy(logits, batch.labels).mean(), _divergence(logits, targets).mean()
+        loss = entropy + self.lam * penalty
+        terms = {"loss": loss, "cross_entropy": entropy, "kl": penalty}
+        return Step(loss, logits, {name: value.detach() for name, value in terms.items()})
+
+    def logit_gradients(self, index: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        targets = self.targets.read(index).to(logits.device)
+        return gradient_of(
+            lambda outputs: (cross_entropy(outputs, labels) + self.lam * _divergence(outputs, targets)).sum(), logits
+        )
+
+    def predict(self, inputs: Inputs) -> Tensor:
+        return torch.softmax(self.network(inputs).float(), dim=1)
+
+    @property
+    def predictors(self) -> list[nn.Module]:
+        return [self.network]
+
+    def pred_probs(self, index: Tensor) -> Tensor:
+        return whole_probs(self.targets.read(index))
+
+    def extra_repr(self) -> str:
+        return f"lam={self.lam}, beta={self.beta}"
+
+
+def _divergence(logits: Tensor, targets: Tensor) -> Tensor:
+    """(B,) KL(t || p) in nats of targets (B, C), scaled to sum 1, and p = softmax(logits); 0 where targets are 0."""
+    return F.kl_div(F.log_softmax(logits.float(), dim=1), whole_probs(targets), reduction="none").sum(dim=1)

@@ -1,0 +1,1 @@
+"""Architectures, and networks in plain values."""

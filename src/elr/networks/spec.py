@@ -1,0 +1,138 @@
+"""Networks by name and in plain values: `NetworkSpec` is enough to write one into `run.json` and to build it again.
+
+The architectures themselves are in `elr.networks.architectures`, and can be used directly.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, asdict, dataclass, fields
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from elr.errors import ArgumentError
+from elr.networks.architectures import MLP, FastConvNet, Linear, PreActResNet18, count, resnet18, resnet34, sizes
+from elr.networks.pretrained import build_timm
+
+__all__ = ["MLP", "NETWORKS", "FastConvNet", "Linear", "NetworkSpec", "PreActResNet18", "resnet18", "resnet34"]
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "linear": Linear,
+    "mlp": MLP,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "preactresnet18": PreActResNet18,
+    "preactresnet18_authors": partial(PreActResNet18, authors_layout=True),
+    "fast": FastConvNet,
+    "timm": build_timm,
+}
+_VECTOR_SETTINGS = {"linear": {"num_features": None}, "mlp": {"num_features": None, "hidden": (256, 256)}}
+_IMAGE_SETTINGS = {"in_channels": 3}
+_FAST_SETTINGS = {"in_channels": 3, "widths": (64, 128, 256)}
+_TIMM_SETTINGS = {"in_channels": 3, "backbone": None}
+_SIZES = ("hidden", "widths")
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A network in plain values: enough to write it into `run.json` and to build it again.
+
+    A setting left at None takes the default of the architecture, and the spec then holds that value. A setting that the
+    architecture does not have must stay None.
+
+    Args:
+        name: a key of `NETWORKS`.
+        num_classes: C, at least 2.
+        num_features: D, at least 1; "linear" and "mlp" need it.
+        in_channels: channels of the image, at least 1; image networks only, default 3.
+        hidden: units of each hidden layer; "mlp" only, default (256, 256).
+        widths: channels of each block; "fast" only, default (64, 128, 256).
+        backbone: name of a model of timm; "timm" only, which needs it.
+
+    Raises:
+        ArgumentError: the name is unknown, a value is out of range, missing, or not a setting of that architecture.
+
+    Example:
+        >>> spec = NetworkSpec("mlp", 3, num_features=5, hidden=(8,))
+        >>> spec.build(generator_seed=0)(torch.zeros(2, 5)).shape
+        torch.Size([2, 3])
+        >>> NetworkSpec.from_json(spec.to_json()) == spec
+        True
+    """
+
+    name: str
+    num_classes: int
+    _: KW_ONLY
+    num_features: int | None = None
+    in_channels: int | None = None
+    hidden: tuple[int, ...] | None = None
+    widths: tuple[int, ...] | None = None
+    backbone: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in tuple(NETWORKS):  # a tuple, because a name out of a file can be unhashable
+            raise ArgumentError(f"Network {self.name!r} is unknown: take one of {', '.join(NETWORKS)}.")
+        checked: dict[str, Any] = {"num_classes": count("num_classes", self.num_classes, at_least=2)}
+        defaults = self._defaults()
+        if ("backbone" in defaults) != isinstance(self.backbone, str):
+            expected = "the name of a model of timm" if "backbone" in defaults else "None, it is for 'timm'"
+            raise ArgumentError(f"backbone of network {self.name!r} is {self.backbone!r}: expected {expected}.")
+        for setting in ("num_features", "in_channels", *_SIZES):
+            value = getattr(self, setting)
+            if setting in defaults:
+                value = defaults[setting] if value is None else value
+                label = f"{setting} of network {self.name!r}"
+                checked[setting] = sizes(label, value) if setting in _SIZES else count(label, value, at_least=1)
+            elif value is not None:
+                takes = " and ".join(defaults)
+                raise ArgumentError(f"{setting} is {value!r}, but {self.name!r} takes only {takes}: leave it out.")
+        for setting, value in checked.items():
+            object.__setattr__(self, setting, value)  # frozen for everyone else
+
+    @property
+    def takes_images(self) -> bool:
+        """True where inputs are images (B, in_channels, H, W), False where they are vectors (B, D)."""
+        return self.name not in _VECTOR_SETTINGS
+
+    def _defaults(self) -> Mapping[str, Any]:
+        by_name = {"fast": _FAST_SETTINGS, "timm": _TIMM_SETTINGS, **_VECTOR_SETTINGS}
+        return by_name.get(self.name, _IMAGE_SETTINGS)
+
+    def build(self, *, generator_seed: int) -> nn.Module:
+        """A new network on the CPU in train mode; no global random state changes, neither the CPU's nor a GPU's.
+
+        Args:
+            generator_seed: an integer in [0, 2^64), the only thing besides the spec that the weights depend on.
+
+        Raises:
+            ArgumentError: the seed is out of range.
+        """
+        seed = count("generator_seed", generator_seed, at_least=0)
+        if seed >= 2**64:
+            raise ArgumentError(f"generator_seed is {seed}, expected an integer in [0, 2^64): take a smaller one.")
+        settings = {setting: getattr(self, setting) for setting in self._defaults()}
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+            # Not torch.manual_seed: it would also seed the GPU generators, which fork_rng(devices=[]) does not restore.
+            torch.default_generator.manual_seed(seed)
+            return NETWORKS[self.name](num_classes=self.num_classes, **settings)
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings that are not None, as strings, integers and lists, ready for json.dumps."""
+        values = {key: value for key, value in asdict(self).items() if value is not None}
+        return values | {key: list(values[key]) for key in _SIZES if key in values}
+
+    @classmethod
+    def from_json(cls, settings: Mapping[str, Any]) -> "NetworkSpec":
+        """The spec that `to_json` wrote.
+
+        Raises:
+            ArgumentError: not a mapping, a key is unknown or missing, or `NetworkSpec` refuses a value.
+        """
+        if not isinstance(settings, Mapping):
+            raise ArgumentError(f"A network is {settings!r}, expected a mapping such as NetworkSpec(...).to_json().")
+        known = [field.name for field in fields(cls)]
+        if not {"name", "num_classes"} <= set(settings) <= set(known):
+            keys, rest = ", ".join(map(str, settings)), ", ".join(known[2:])
+            raise ArgumentError(f"A network has the keys {keys}; expected name, num_classes and at most {rest}.")
+        return cls(**settings)

@@ -1,0 +1,1 @@
+"""Models of label noise, to experiment with."""

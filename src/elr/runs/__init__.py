@@ -1,0 +1,1 @@
+"""One run from data to folder, in one call: fit, published experiments, tuning, predictions."""

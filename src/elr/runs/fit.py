@@ -1,0 +1,148 @@
+"""From someone's data to a robust model, its suspect labels and a report, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from elr.data.prepared import Task, make_task, read_task
+from elr.data.reading import Data
+from elr.data.records import NO_BACKBONE, ReadOptions
+from elr.datasets.as_data import load_digits
+from elr.errors import ArgumentError
+from elr.files import REPORT_FILE
+from elr.runs.plan import FitConfig
+from elr.runs.reporting import write_report
+from elr.runs.run import Fitted, run_task
+from elr.runs.tuning import check_tuning
+from elr.runs.tuning import tune as search
+from elr.training.engine import is_main_process
+from elr.training.loop import Progress
+
+BASELINE = "cross_entropy"
+DIGITS_NOISE = ("symmetric", 0.4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What `fit` gave.
+
+    Args:
+        fitted: the run.
+        report: where its page is.
+        baseline: plain cross entropy on the same data, where it was asked for.
+    """
+
+    fitted: Fitted
+    report: Path
+    baseline: Fitted | None = None
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What --json prints: the numbers of the run, or of both methods."""
+        if self.baseline is None:
+            return self.fitted.results
+        name = self.fitted.run["config"]["method"]
+        return {"methods": {BASELINE: self.baseline.results, name: self.fitted.results}}
+
+
+def fit(
+    data: Data | None = None,
+    *,
+    out: str | Path,
+    label: str | None = None,
+    options: ReadOptions | None = None,
+    config: FitConfig | None = None,
+    test: Data | None = None,
+    test_label: str | None = None,
+    noise: tuple[str, float] | None = None,
+    compare: bool | None = None,
+    tune: int | None = None,
+    resume: bool = False,
+    command: str = "",
+    on_progress: Callable[[str, Progress], None] | None = None,
+) -> Outcome:
+    """Train robustly, audit the labels and write the folder of the run, its report included.
+
+    Args:
+        data: what `elr.data.reading.read_data` reads; None: scikit-learn's digits with 40 % symmetric noise, compared
+            with plain cross entropy.
+        out: folder for the results: new, empty, or with `resume` that of the same run.
+        label: column (or array) of the given labels; short for options.
+        options: how to read the data.
+        config: how to train.
+        test: data whose labels are trusted; measured at the end, never used.
+        test_label: column (or array) of their labels, if it has another name than in `data`.
+        noise: (name in `elr.noise.named.NOISES`, rate): for experiments on clean labels, corrupt them first.
+        compare: also train plain cross entropy, into the subfolder cross_entropy. Default: only for the digits.
+        tune: first choose lam, beta, learning rate and epochs, those of them that config leaves open (None), in so many
+            trials on held-out given labels: see `elr.runs.tuning.tune`. Cross entropy is compared with the same
+            learning rate and epochs. Needs the extra elr[tune].
+        resume: go on from the last checkpoint, and with the trials that are finished.
+        command: the command that repeats the run, for the report.
+        on_progress: called with the name of the method (or "trial K/N") and where it stands, after every batch.
+
+    Raises:
+        ELRError: see `read_task`, `run_task` and `elr.runs.tuning.tune`.
+    """
+    options = options or ReadOptions()
+    options = replace(options, label=label) if label else options
+    config = config or FitConfig()
+    if config.network not in (None, "linear", "mlp") and options.backbone is None:
+        options = replace(options, backbone=NO_BACKBONE)  # a network of their own was asked for
+    if tune is not None:
+        check_tuning(tune)
+    out = Path(out)
+    if data is None:
+        task = _digits(options, config, test, test_label, noise)
+    else:
+        task = read_task(data, options, test=test, test_label=test_label, noise=noise, seed=config.seed)
+    compare = data is None if compare is None else compare
+    if compare and config.method == BASELINE:
+        raise ArgumentError("cross_entropy cannot be compared with itself: leave out --compare, or the method")
+
+    found = None
+    if tune is not None:
+        config, found = search(task, config, trials=tune, out=out, resume=resume, on_progress=on_progress)
+
+    def run(each: FitConfig, folder: Path, tuning: dict[str, Any] | None = None) -> Fitted:
+        def show(progress: Progress) -> None:
+            if on_progress:
+                on_progress(each.method, progress)
+
+        return run_task(
+            task,
+            each.plan(task),
+            config=each.to_json(),
+            out=folder,
+            command=command,
+            resume=resume,
+            tuning=tuning,
+            on_progress=show,
+        )
+
+    baseline_folder = out / BASELINE
+    fitted = run(config, out, None if found is None else found.to_json())
+    baseline = run(replace(config, method=BASELINE), baseline_folder) if compare else None
+    if is_main_process():
+        write_report(task, fitted, baseline=baseline)
+        if baseline is not None:
+            write_report(task, baseline)
+    return Outcome(fitted=fitted, report=out / REPORT_FILE, baseline=baseline)
+
+
+def _digits(
+    options: ReadOptions,
+    config: FitConfig,
+    test: Data | None,
+    test_label: str | None,
+    noise: tuple[str, float] | None,
+) -> Task:
+    if options != ReadOptions() or test is not None or test_label is not None:
+        raise ArgumentError("without data the embedded digits are used: --label, --test and the like need DATA")
+    name, rate = noise or DIGITS_NOISE
+    train, trusted = load_digits(noise=name, noise_rate=rate, seed=config.seed)
+    source = f"digits ({name} noise {rate:g})"
+    return make_task(train, trusted, options=options, source=source, test_source="digits, the rest")

@@ -1,0 +1,152 @@
+"""Predictions for new data from the folder of a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from elr import files
+from elr.data.examples import Examples
+from elr.data.prepared import data_name
+from elr.data.preprocessing import Encoder
+from elr.data.reading import Data, read_data
+from elr.data.records import NO_BACKBONE, RawData, ReadOptions
+from elr.errors import ArgumentError, ArtifactError, DataError, OutputError
+from elr.runs.plan import Plan
+
+
+def predict(folder: str | Path, data: Data, *, encoder: str | None = None) -> pd.DataFrame:
+    """Classes and probabilities for new data, from the folder of a run.
+
+    Args:
+        folder: --out of `elr fit`.
+        data: of the kind that was trained on; a label column is not needed.
+        encoder: the sentence encoder of the run, if it lies elsewhere than in training.
+
+    Returns:
+        A row per example: row, id where there is one, predicted_label, and prob_CLASS for each class.
+
+    Raises:
+        ArtifactError: not the folder of a finished run, or damaged.
+        ArgumentError: `data` is nothing that can be read.
+        DataError: data that do not fit the run, or a label column with labels that training did not have.
+    """
+    folder = Path(folder)
+    preprocessing, plan, options = _read_run(folder)
+    options = _options(folder, preprocessing, options, encoder)
+    if isinstance(data, tuple) and len(data) == 2:
+        data = (data[0], None)
+    raw = read_data(data, options, training=False)
+    examples = preprocessing.encode(
+        raw, name=data_name(data), label_name=options.label_name, with_labels=options.label is not None
+    )
+    probs = _predict_probs(folder, preprocessing, plan, examples)
+    columns: dict[str, Any] = {"row": raw.rows}
+    if raw.ids is not None:
+        columns["id"] = raw.ids
+    columns["predicted_label"] = [preprocessing.coding.class_names[number] for number in probs.argmax(axis=1)]
+    columns |= {f"prob_{name}": probs[:, number] for number, name in enumerate(preprocessing.coding.class_names)}
+    return pd.DataFrame(columns)
+
+
+def predict_probs(folder: Path, raw: RawData, *, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities for data already read, and their labels, from the folder of a run.
+
+    Args:
+        folder: --out of `elr fit` or `elr run`.
+        raw: with labels; of the kind and size that was trained on.
+        name: what messages call it.
+
+    Returns:
+        ((M, C) probabilities, (M,) class numbers).
+
+    Raises:
+        ArtifactError: not the folder of a finished run, or damaged.
+        DataError: data that do not fit the run.
+    """
+    preprocessing, plan, _ = _read_run(folder)
+    examples = preprocessing.encode(raw, name=name)
+    if examples.labels is None:
+        raise DataError(f"{name} has no labels to measure against")
+    return _predict_probs(folder, preprocessing, plan, examples), examples.labels.numpy()
+
+
+def _options(folder: Path, preprocessing: Encoder, options: ReadOptions, encoder: str | None) -> ReadOptions:
+    """How to read data as those of training were read; the backbone of a run lies in its folder."""
+    if preprocessing.image_format is not None:  # the network has all of the backbone that there is
+        shown = preprocessing.image_format
+        seen = {"image_size": shown.height, "image_resize": shown.resize}
+        return replace(options, **seen, backbone=NO_BACKBONE, weights=None, fine_tune=None)
+    if options.backbone not in (None, NO_BACKBONE):
+        return replace(options, weights=str(folder / files.BACKBONE_FILE))
+    if encoder is not None and not options.encoder:
+        raise ArgumentError(f"encoder is {encoder!r}, and the run in {folder} has none: leave it out")
+    if options.encoder:
+        options = replace(options, encoder=encoder or options.encoder)
+        preprocessing.check_encoder(options.encoder or "")
+    return options
+
+
+def _read_run(folder: Path) -> tuple[Encoder, Plan, ReadOptions]:
+    """What a run wrote about itself."""
+    run = files.read_run(folder)
+    try:
+        encoder, plan = Encoder.load(folder, run["encoder"]), Plan.from_json(run)
+        stored = ReadOptions(**run["data"]["options"])
+    except (KeyError, TypeError, ArgumentError) as error:
+        raise ArtifactError(f"run.json in {folder} is damaged ({error!r}): run `elr fit` again") from error
+    if len(encoder.coding.class_names) != plan.network.num_classes:
+        raise ArtifactError(
+            f"run.json in {folder} is damaged: it names {len(encoder.coding.class_names)} classes, its network has "
+            f"{plan.network.num_classes}; run `elr fit` again"
+        )
+    return encoder, plan, stored
+
+
+@torch.no_grad()
+def _predict_probs(folder: Path, preprocessing: Encoder, plan: Plan, examples: Examples) -> np.ndarray:
+    """(M, C) probabilities, averaged over networks and views."""
+    networks = nn.ModuleList(plan.predictors())
+    try:
+        networks.load_state_dict(files.read_tensors(folder / files.MODEL_FILE))
+    except RuntimeError as error:
+        raise ArtifactError(f"{folder / files.MODEL_FILE} does not fit run.json: {error}") from error
+    transform = plan.augmentation.transform(preprocessing, flatten=not plan.network.takes_images)
+    networks.eval()
+    parts = []
+    for rows in torch.arange(len(examples)).split(examples.at_once):
+        views = transform.views(examples.fetch(rows))
+        parts.append(torch.stack([network(view).softmax(dim=1) for network in networks for view in views]).mean(dim=0))
+    return torch.cat(parts).numpy()
+
+
+def write_predictions(predictions: pd.DataFrame, path: Path) -> None:
+    """Write predictions as .csv or .parquet, whole or not at all.
+
+    Raises:
+        OutputError: another suffix, an existing file (nothing is overwritten), or no room.
+    """
+    check_predictions_path(path)
+    if path.suffix.lower() == ".csv":
+        files.write_file(path, lambda partial: predictions.to_csv(partial, index=False))
+    else:
+        files.write_file(path, lambda partial: predictions.to_parquet(partial, index=False))
+
+
+def check_predictions_path(path: Path) -> None:
+    """Raise what `write_predictions` would, before any work is done.
+
+    Raises:
+        OutputError: another suffix, or an existing file.
+    """
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise OutputError(f"{path} ends in {path.suffix!r}: expected .csv or .parquet")
+    with files.writing(path):
+        if path.exists():
+            raise OutputError(f"{path} exists already: choose another --out, or remove it")

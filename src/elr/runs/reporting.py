@@ -1,0 +1,283 @@
+"""The report of a run: what `elr.audit.report` shows, gathered from the run and its data, kept, and shown again."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elr import files
+from elr.audit.report import Report, render
+from elr.audit.suspects import MAX_CELL, THUMBNAIL_ROOM, Suspect, clip
+from elr.data.images import thumbnail
+from elr.data.prepared import Task
+from elr.data.records import RawData
+from elr.errors import ArgumentError, ArtifactError, OutputError
+from elr.runs.plan import Plan
+from elr.runs.run import Fitted
+
+COMPARED = (
+    "test_accuracy_last",
+    "test_accuracy_best",
+    "fraction_memorized",
+    "suspects_precision",
+    "suspects_recall",
+    "average_precision",
+    "seconds",
+)
+_MEASURED = (*COMPARED[:-1], "noise_rate_realized")
+_MAX_FIELDS = 12
+_MAX_SUSPECTS = 50_000  # label issues gathered; about 40 bytes of the page each without pictures and cells
+_MAX_CELLS = 4_000_000  # characters of cells gathered
+
+
+def write_report(task: Task, fitted: Fitted, *, baseline: Fitted | None = None) -> Path:
+    """Write report.html into the folder of a run, and report.json with all that it shows.
+
+    Args:
+        task: the data of the run.
+        fitted: the run.
+        baseline: another run on the same data to show beside it.
+
+    Returns:
+        Where the page is.
+    """
+    path = fitted.out / files.REPORT_FILE
+    report = _report(task, fitted, baseline)
+    files.write_text(fitted.out / files.REPORT_DATA_FILE, _to_json(report) + "\n")
+    files.write_text(path, render(report))
+    return path
+
+
+def rewrite_report(folder: str | Path, out: str | Path | None = None) -> Path:
+    """Build the page of a finished run again from its report.json, without the data.
+
+    Args:
+        folder: of a run of `elr fit` or `elr run`.
+        out: where to write the page; default: report.html in the folder, which is replaced.
+
+    Returns:
+        Where the page is.
+
+    Raises:
+        ArtifactError: no finished run, one of an earlier version of elr, or a damaged file.
+        OutputError: `out` exists, or cannot be written.
+    """
+    folder = Path(folder)
+    files.read_run(folder)
+    path = folder / files.REPORT_FILE if out is None else Path(out)
+    with files.writing(path):
+        if out is not None and path.exists():
+            raise OutputError(f"{path} exists already: choose another --out, or remove it")
+    source = folder / files.REPORT_DATA_FILE
+    if not source.exists():
+        raise ArtifactError(
+            f"{folder} has no {source.name}: an earlier version of elr wrote it without one; repeat its command with "
+            "--resume (the training is not repeated) where the data are"
+        )
+    try:
+        page = render(replace(_from_json(files.read_json(source)), out=str(folder)))
+    except (ArgumentError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"{source} is damaged ({error}): repeat the command of the run with --resume, where the data are"
+        ) from error
+    files.write_text(path, page)
+    return path
+
+
+def _to_json(report: Report) -> str:
+    """All of the report as JSON, thumbnails in base64."""
+    content = {each.name: getattr(report, each.name) for each in fields(report)}
+    content["transition_matrix"] = np.asarray(report.transition_matrix).tolist()
+    content["suspects"] = [
+        vars(suspect)
+        | {"thumbnail": None if suspect.thumbnail is None else base64.b64encode(suspect.thumbnail).decode("ascii")}
+        for suspect in report.suspects
+    ]
+    return json.dumps(files.without_nan(content), ensure_ascii=False, allow_nan=False)
+
+
+def _from_json(content: dict[str, Any]) -> Report:
+    """The report again; text, numbers and lists are what they should be, or this raises."""
+    low, high = (math.nan if end is None else float(end) for end in content["noise_rate_interval"])
+    return Report(
+        title=_text(content["title"]),
+        out=_text(content["out"]),
+        command=_text(content["command"]),
+        created=_text(content["created"]),
+        method=_text(content["method"]),
+        early_learning=_text(content["early_learning"]),
+        cleaned=_text(content["cleaned"]),
+        num_examples=int(content["num_examples"]),
+        num_classes=int(content["num_classes"]),
+        num_label_issues=int(content["num_label_issues"]),
+        class_names=[_text(name) for name in content["class_names"]],
+        noise_rate=float(content["noise_rate"]),
+        noise_rate_interval=(low, high),
+        transition_matrix=content["transition_matrix"],
+        suspects=[_suspect(each) for each in content["suspects"]],
+        settings=dict(content["settings"]),
+        history=[dict(each) for each in content["history"]],
+        comparison=[dict(each) for each in content["comparison"]],
+        comparison_history={
+            name: [dict(each) for each in rows] for name, rows in dict(content["comparison_history"]).items()
+        },
+        measured=dict(content["measured"]),
+        notes=[_text(note) for note in content["notes"]],
+    )
+
+
+def _suspect(content: dict[str, Any]) -> Suspect:
+    image = content["thumbnail"]
+    return Suspect(
+        row=int(content["row"]),
+        id=None if content["id"] is None else _text(content["id"]),
+        given_label=_text(content["given_label"]),
+        predicted_label=_text(content["predicted_label"]),
+        label_quality=float(content["label_quality"]),
+        thumbnail=None if image is None else base64.b64decode(image, validate=True),
+        fields={name: _text(text) for name, text in dict(content["fields"]).items()},
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} where text is expected")
+    return value
+
+
+def _report(task: Task, fitted: Fitted, baseline: Fitted | None) -> Report:
+    run, audit, results = fitted.run, fitted.audit, fitted.results
+    names = [str(name) for name in task.encoder.coding.class_names]
+    both = [fitted] if baseline is None else [baseline, fitted]
+    return Report(
+        title=f"Labels of {Path(task.source).name}",
+        out=str(fitted.out),
+        command=run["command"] or "elr.fit(...) from Python; run.json has every setting",
+        created=run["created"],
+        num_examples=results["num_examples"],
+        num_classes=results["num_classes"],
+        class_names=names,
+        noise_rate=audit.noise_rate,
+        noise_rate_interval=audit.noise_rate_interval,
+        num_label_issues=audit.num_label_issues,
+        transition_matrix=audit.transition_matrix,
+        suspects=_suspects(task, fitted, names),
+        settings=_settings(run),
+        history=fitted.history,
+        method=_label(run),
+        comparison=[] if baseline is None else [compared(each) for each in both],
+        comparison_history={} if baseline is None else {_label(each.run): each.history for each in both},
+        measured={key: results[key] for key in _MEASURED if key in results},
+        notes=[*([results["tuning"]["text"]] if "tuning" in results else []), *run["data"]["remarks"]],
+        early_learning=results.get("early_learning", {}).get("text", ""),
+        cleaned=_cleaned(task),
+    )
+
+
+def _cleaned(task: Task) -> str:
+    """A name for a corrected copy of the data; "" where there is no file with the given labels."""
+    source = Path(task.source)
+    if (
+        task.noise is not None
+        or task.raw.annotations is not None
+        or not source.exists()
+        or (source.is_dir() and task.raw.ids is None)
+    ):
+        return ""
+    return f"{source.stem}-cleaned{source.suffix}" if source.is_file() else f"{source.resolve().name}-cleaned"
+
+
+def compared(fitted: Fitted) -> dict[str, Any]:
+    """The row of a run in a table of methods."""
+    return {"method": _label(fitted.run)} | {key: fitted.results[key] for key in COMPARED if key in fitted.results}
+
+
+def _label(run: Mapping[str, Any]) -> str:
+    return Plan.from_json(run).method.label
+
+
+def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
+    """What was trained, for people: the network, the method, the loop."""
+    training, plan = run["training"], Plan.from_json(run)
+    hidden = run["network"].get("hidden")
+    described = plan.method.described()
+    done = [name for name, value in run["augmentation"].items() if value]
+    generations = training.get("generations", 1)
+    return {
+        "method": described.pop("name"),
+        "network": run["network"]["name"] + (f" {'-'.join(map(str, hidden))}" if hidden else ""),
+        **described,
+        "augmentation": ", ".join(done) or "none",
+        **{
+            key: training[key]
+            for key in ("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "schedule")
+        },
+        **({"generations": generations} if generations > 1 else {}),
+        "seed": training["seed"],
+        "elr": run["elr_version"],
+        "torch": run["versions"]["torch"],
+        "data": run["data"]["source"],
+    }
+
+
+def _suspects(task: Task, fitted: Fitted, names: list[str]) -> list[Suspect]:
+    """The label issues, the worst first, with pictures or cells as long as a page has room for them."""
+    audit, raw = fitted.audit, task.raw
+    worst = audit.ranking[audit.is_label_issue[audit.ranking]][:_MAX_SUSPECTS]
+    pictures = _thumbnails(raw, worst)
+    cells = _cells(raw, worst, list(task.encoder.columns or [])[:_MAX_FIELDS])
+    return [
+        Suspect(
+            row=int(raw.rows[row]),
+            id=None if raw.ids is None else raw.ids[row],
+            given_label=names[audit.given_labels[row]],
+            predicted_label=names[audit.predicted_labels[row]],
+            label_quality=float(audit.label_quality[row]),
+            thumbnail=pictures[place] if place < len(pictures) else None,
+            fields=cells[place] if place < len(cells) else {},
+        )
+        for place, row in enumerate(worst)
+    ]
+
+
+def _thumbnails(raw: RawData, rows: np.ndarray) -> list[bytes]:
+    """Pictures of the first rows, until the page has no room for more."""
+    made: list[bytes] = []
+    room = THUMBNAIL_ROOM
+    if raw.images is None:
+        return made
+    for row in rows:
+        image = thumbnail(raw.images[row])
+        room -= len(image) * 4 // 3
+        if room < 0:
+            break
+        made.append(image)
+    return made
+
+
+def _cells(raw: RawData, rows: np.ndarray, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Column name -> text for the first rows, until the page has no room for more."""
+    if raw.table is None:
+        return []
+    chosen = raw.table[list(columns)].iloc[rows]
+    values = [chosen[name].tolist() for name in columns]
+    missing = [chosen[name].isna().tolist() for name in columns]
+    made: list[dict[str, str]] = []
+    room = _MAX_CELLS
+    for place in range(len(chosen)):
+        texts = {
+            name: "" if gone[place] else clip(column[place], MAX_CELL)
+            for name, column, gone in zip(columns, values, missing, strict=True)
+        }
+        room -= sum(map(len, texts.values()))
+        if room < 0:
+            break
+        made.append(texts)
+    return made

@@ -1,0 +1,1 @@
+"""Running averages of what was said of each example."""

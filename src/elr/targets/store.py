@@ -1,0 +1,189 @@
+"""Running target probabilities per example: what the network has said of each training row so far.
+
+`Targets` is the contract that `elr.methods.elr` relies on; where the rows live (dense in memory here; sharded,
+memory-mapped or sparse elsewhere) is the class, in which precision is an argument.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+from elr.errors import ArgumentError, RowIndexError
+
+
+class Targets(nn.Module, ABC):
+    """A table of target probabilities, one row per training example, read and updated by row number.
+
+    A store is a module only so that it is found by `modules()`, moved by `.to()` and saved by `state_dict()`; it must
+    keep its rows out of `buffers()`, which DistributedDataParallel overwrites with those of rank 0 at every forward.
+
+    Args:
+        num_examples: N >= 1, rows of the training set.
+        num_classes: C >= 2.
+
+    Attributes:
+        trusts_rows: whether rows are taken to be in range and different from one another without a look; see
+            `trusted_rows`.
+
+    Raises:
+        ArgumentError: N or C out of range.
+    """
+
+    trusts_rows = False
+
+    def __init__(self, num_examples: int, num_classes: int) -> None:
+        super().__init__()
+        if num_examples < 1 or num_classes < 2:
+            raise ArgumentError(
+                f"targets for {num_examples} examples and {num_classes} classes: expected at least 1 and 2"
+            )
+        self.num_examples = num_examples
+        self.num_classes = num_classes
+        self.process_group: dist.ProcessGroup | None = None
+
+    @abstractmethod
+    def read(self, index: Tensor) -> Tensor:
+        """The targets of some rows.
+
+        Args:
+            index: (B,) int64 rows in [0, N).
+
+        Returns:
+            (B, C) float32, detached, zeros for rows never updated.
+
+        Raises:
+            RowIndexError: a row outside [0, N), for an index on the CPU. One on an accelerator would have to be waited
+                for at every step: there, the device stops with an assertion that cannot name the row.
+        """
+
+    @abstractmethod
+    def update(self, index: Tensor, probs: Tensor, *, beta: float) -> Tensor:
+        """Move the targets of some rows towards new outputs: t <- beta t + (1 - beta) p.
+
+        A row that comes more than once is updated once, with the mean of its outputs, so that repeated and permuted
+        rows give the same table. Under a process group, the rows of all ranks count as one batch.
+
+        Args:
+            index: (B,) int64 rows in [0, N), repeats allowed.
+            probs: (B, C) outputs p, float32 or float64, rows that sum to 1; no gradient is kept. They may be buffers of
+                the caller: to be neither changed nor kept.
+            beta: momentum in [0, 1].
+
+        Returns:
+            (B, C) float32, the new targets of these rows, detached.
+
+        Raises:
+            RowIndexError: as `read`.
+            ArgumentError: shapes that do not belong together, or beta outside [0, 1].
+        """
+
+    def piecewise(self, index: Tensor, *, beta: float) -> Callable[[slice, Tensor], Tensor] | None:  # noqa: ARG002
+        """An `update` of this batch that takes the outputs in pieces, so that each is still in the cache; or None.
+
+        Args:
+            index: as `update`.
+            beta: as `update`.
+
+        Returns:
+            A function of a slice of the batch and its (b, C) outputs that updates these rows and returns their (b, C)
+            new targets, valid until the next call; to be called for all slices of the batch, each once. None (default)
+            where the store, or this batch, needs the outputs at once: use `update`.
+
+        Raises:
+            RowIndexError: as `update`.
+            ArgumentError: as `update`.
+        """
+        return None
+
+    def table_of(self, index: Tensor, *, beta: float) -> Tensor | None:  # noqa: ARG002
+        """The table itself, (N, C), for an `update` in a sweep of the caller's own; or None.
+
+        Args:
+            index: as `update`.
+            beta: as `update`.
+
+        Returns:
+            The rows in memory on the device of `index`, of which no other process has a part: whoever takes them checks
+            that `index` is in range. None (default) where there is no such thing: use `update`.
+
+        Raises:
+            ArgumentError: as `update`.
+        """
+        return None
+
+    def distribute(self, process_group: dist.ProcessGroup | None) -> None:
+        """Let the store see the rows of every rank of `process_group` (None: this process alone)."""
+        self.process_group = process_group
+
+    def check(self, index: Tensor, probs: Tensor | None = None, *, beta: float = 0.0) -> None:
+        """Raise what `read` and `update` promise to raise, before anything is changed."""
+        self._check_shapes(index, probs, beta)
+        if not self.trusts_rows:
+            check_rows(index, self.num_examples)
+
+    def _check_shapes(self, index: Tensor, probs: Tensor | None, beta: float) -> None:
+        if index.ndim != 1 or index.dtype != torch.int64:
+            raise ArgumentError(
+                f"index has shape {tuple(index.shape)} and type {index.dtype}: expected (B,) int64 rows"
+            )
+        if probs is not None and probs.shape != (len(index), self.num_classes):
+            raise ArgumentError(
+                f"probs have shape {tuple(probs.shape)}: expected ({len(index)}, {self.num_classes}), a row per index"
+            )
+        if not 0.0 <= beta <= 1.0:
+            raise ArgumentError(f"beta is {beta}: expected a momentum in [0, 1]; the paper uses 0.7 and 0.9")
+
+
+def stores_in(module: nn.Module) -> list[Targets]:
+    """The stores of a method or loss."""
+    return [part for part in module.modules() if isinstance(part, Targets)]
+
+
+@contextmanager
+def trusted_rows(module: nn.Module) -> Iterator[None]:
+    """Within it, the stores of a module take it that rows are in range and that none comes twice in a batch.
+
+    For a loop that draws without replacement: on an accelerator, looking costs more than the loss itself. What `read`
+    and `update` promise to raise for rows out of range is then up to the caller; under a process group they look.
+    """
+    stores = stores_in(module)
+    before = [store.trusts_rows for store in stores]
+    for store in stores:
+        store.trusts_rows = True
+    try:
+        yield
+    finally:
+        for store, trusted in zip(stores, before, strict=True):
+            store.trusts_rows = trusted
+
+
+def whole_probs(targets: Tensor) -> Tensor:
+    """Targets (B, C), which sum to less than 1 at first, scaled to rows that sum to 1.
+
+    A row that training never saw says nothing: it comes out uniform.
+    """
+    totals = targets.sum(dim=1, keepdim=True)
+    return (targets / totals.clamp(min=1e-12)).where(totals > 0, 1.0 / targets.shape[1])
+
+
+def check_rows(index: Tensor, num_examples: int) -> None:
+    """Raise RowIndexError for rows outside [0, num_examples); traced or on an accelerator the device stops instead."""
+    if torch.compiler.is_compiling() or index.device.type != "cpu":  # naming the value would stall the device each step
+        torch._assert_async(  # pyright: ignore[reportPrivateImportUsage]
+            ((index >= 0) & (index < num_examples)).all()
+        )
+        return
+    if not index.numel():
+        return
+    low, high = (int(bound) for bound in index.aminmax())
+    if low < 0 or high >= num_examples:
+        raise RowIndexError(
+            f"index {low if low < 0 else high} is out of range for {num_examples} examples: expected rows in "
+            f"[0, {num_examples}); a Subset gives positions, not rows, so number rows in the data set itself"
+        )

@@ -1,0 +1,1 @@
+"""The linear model of the paper's first half."""

@@ -1,0 +1,178 @@
+"""Checkpoints of a run: written whole or not at all, read only into the configuration they were written by."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from elr.errors import ArtifactError, CheckpointError, OutputError
+from elr.files import read_json, write_json, writing
+from elr.training.engine import preserved_random_state
+from elr.training.monitor import Monitor
+
+COST_SHARE = 0.05
+"""Checkpoints may take this share of the training time; they are written as often as that allows."""
+
+PARTIAL = "checkpoint.partial"
+IDENTITY = "identity.json"
+PARTS = "parts.pt"
+_ADVICE = "delete it and start anew"
+
+Measures = dict[str, float | int]
+"""Measures of an epoch."""
+_KEPT = ("epoch", "generation", "first", "probe_labels", "probe_epochs", "visited")
+
+
+class Stateful(Protocol):
+    """Anything whose state is plain values and tensors."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None: ...
+
+
+class Checkpoints:
+    """The newest complete checkpoint of a run, in folder/checkpoint-EPOCH; a half-written one never has that name."""
+
+    def __init__(
+        self, folder: Path, identity: dict[str, Any], accelerator: Accelerator, parts: Mapping[str, Stateful]
+    ) -> None:
+        self.folder = folder
+        self.parts = parts
+        self.identity = identity
+        self.accelerator = accelerator
+        self.cost = 0.0
+        self.last = time.perf_counter()
+
+    def due(self) -> bool:
+        """Whether enough time has gone by for another one; the main process decides for all ranks."""
+        due = time.perf_counter() - self.last >= self.cost / COST_SHARE
+        if self.accelerator.num_processes == 1:
+            return due
+        verdict = torch.tensor([float(due and self.accelerator.is_main_process)], device=self.accelerator.device)
+        return bool(self.accelerator.reduce(verdict))  # type: ignore[arg-type]
+
+    def save(self, epoch: int) -> None:
+        started = time.perf_counter()
+        partial = self.folder / PARTIAL
+        if self.accelerator.is_main_process:
+            shutil.rmtree(partial, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        try:
+            with writing(partial):
+                self.accelerator.save_state(str(partial))
+            if self.accelerator.is_main_process:
+                with writing(partial):
+                    torch.save({name: part.state_dict() for name, part in self.parts.items()}, partial / PARTS)
+                write_json(partial / IDENTITY, self.identity)
+        except OutputError:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            outdated = checkpoint_folders(self.folder)
+            final = self.folder / f"checkpoint-{epoch:06d}"
+            if final in outdated:  # of a run begun anew in the same folder
+                shutil.rmtree(final)
+            partial.rename(final)
+            for old in outdated:
+                if old != final:
+                    shutil.rmtree(old)
+        self.accelerator.wait_for_everyone()
+        self.last = time.perf_counter()
+        self.cost = self.last - started
+
+    def load(self) -> None:
+        found = checkpoint_folders(self.folder)
+        if not found:
+            return
+        try:
+            identity = read_json(found[-1] / IDENTITY)
+        except ArtifactError as error:
+            raise CheckpointError(f"{found[-1]} is not a whole checkpoint ({error}): {_ADVICE}") from error
+        if identity != self.identity:
+            raise CheckpointError(
+                f"{found[-1]} is of another configuration: {_difference(identity, self.identity)}; resume with the "
+                "same settings and data, or choose another folder"
+            )
+        with preserved_random_state():
+            try:
+                self.accelerator.load_state(str(found[-1]))
+                # Not registered with Accelerate, which reads such objects by executing what they hold.
+                states = torch.load(found[-1] / PARTS, map_location="cpu", weights_only=True)
+                for name, part in self.parts.items():
+                    part.load_state_dict(states[name])
+            except Exception as error:  # a damaged file fails in many ways
+                raise CheckpointError(f"{found[-1]} cannot be read ({error}): {_ADVICE}") from error
+
+
+def checkpoint_folders(folder: Path) -> list[Path]:
+    """The complete checkpoints of a run, oldest first."""
+    return sorted(path for path in folder.glob("checkpoint-*") if path.is_dir())
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Delete the checkpoints of a run that is complete."""
+    for path in [*checkpoint_folders(folder), folder / PARTIAL]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    """The settings in which two identities differ, in words."""
+    old, new = _flat(theirs), _flat(ours)
+    changed = [
+        f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in {**old, **new} if old.get(key) != new.get(key)
+    ]
+    return "; ".join(changed[:5])
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        inner: value
+        for key, part in settings.items()
+        for inner, value in (part.items() if isinstance(part, dict) else [(key, part)])
+    }
+
+
+@dataclass
+class RunState:
+    """What a run in progress knows beside networks, targets, optimizer and schedule.
+
+    Args:
+        monitor: measures of memorization.
+        epoch: epochs finished.
+        generation: the generation under way, from 0.
+        first: what a generation begins with, where there are several.
+        history: measures of each finished epoch.
+        probe_labels: (M,) classes predicted for the probe, after each epoch in `probe_epochs`.
+        probe_epochs: counted from 1.
+        visited: (N,) bool, which rows had a step, where an epoch does not have all of them.
+    """
+
+    monitor: Monitor
+    epoch: int = 0
+    generation: int = 0
+    first: list[dict[str, Any]] = field(default_factory=list)
+    history: list[Measures] = field(default_factory=list)
+    probe_labels: list[Tensor] = field(default_factory=list)
+    probe_epochs: list[int] = field(default_factory=list)
+    visited: Tensor | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        kept = {name: getattr(self, name) for name in _KEPT}
+        return kept | {"history": json.dumps(self.history), "monitor": self.monitor.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in _KEPT:
+            setattr(self, name, state[name])
+        self.history = json.loads(state["history"])
+        self.monitor.load_state_dict(state["monitor"])

@@ -1,0 +1,74 @@
+"""The engine under the loop: all of Hugging Face Accelerate, but for checkpoints."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
+from torch import distributed as dist
+from torch import nn
+
+from elr.devices import is_convolutional
+from elr.errors import ArgumentError
+
+SMALL_NETWORK = 1_000_000
+"""Parameters below which a network without convolutions is trained in one thread."""
+
+
+def make_accelerator(device: str, *, every_weight_every_step: bool = True) -> Accelerator:
+    # Accelerate joins ranks on processors only if it is told to use them; without that every rank would train alone.
+    cpu = device == "cpu" or ("LOCAL_RANK" in os.environ and not torch.accelerator.is_available())
+    try:
+        ranks = DistributedDataParallelKwargs(find_unused_parameters=not every_weight_every_step)
+        # Precision is ours, see docs/decisions.md.
+        return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[ranks])
+    except ValueError as error:  # Accelerate decides on device and precision once in a process
+        raise ArgumentError(
+            f"device={device!r} cannot be had in this process any more: Accelerate was set up otherwise before "
+            f"({error}); use the same device throughout, or another process"
+        ) from error
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one of its group that writes and speaks."""
+    return PartialState().is_main_process
+
+
+def leave_process_group() -> None:
+    """Take leave of the other ranks, if there are any, before the process ends.
+
+    All leave together: one that goes while another still writes has been seen to end in an abort.
+    """
+    if dist.is_initialized():
+        dist.barrier()
+        PartialState().destroy_process_group()
+
+
+@contextmanager
+def preserved_random_state() -> Iterator[None]:
+    """Undo what Accelerate's load_state does to the global generators of Python, NumPy and torch."""
+    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        torch.set_rng_state(cpu)
+
+
+@contextmanager
+def threads_for(network: nn.Module) -> Iterator[None]:
+    """Compute small perceptrons in one thread: more only wait for one another, and crawl where a core is shared."""
+    threads = torch.get_num_threads()
+    trained = sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+    small = not is_convolutional(network) and trained < SMALL_NETWORK
+    torch.set_num_threads(1 if small else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,161 @@
+"""Is early learning happening here, and until when? The answer that a run without clean labels can give."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from elr.training.monitor import STANDING
+
+UNKNOWN, NOTHING, EARLY_LEARNING, MEMORIZATION = "unknown", "nothing learned", "early learning", "memorization"
+_LEARNED = 0.1  # of what chance leaves, agreement must have gained so much to count as learning
+_LEAST = 0.05  # share of the rows; a smaller opposition may be to rows that are merely hard
+_DROPPED = 0.15  # share of the objections that must have been dropped to count as memorization
+_SETTLED = 0.1  # predictions that still change from epoch to epoch
+_FALL = 0.02  # of held-out agreement from its peak, as a share of the rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlyLearning:
+    """What the history of a run says about the two phases.
+
+    Args:
+        state: "early learning" (and no memorization until the end), "memorization" (it began), "nothing learned" or
+            "unknown" (too few epochs to tell).
+        epoch: the last epoch of early learning, counted from 1; None if there was none, or nothing can be said.
+        text: the answer in words, with the evidence.
+        evidence: the numbers behind it.
+    """
+
+    state: str
+    epoch: int | None
+    text: str
+    evidence: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def early_learning(history: Sequence[Mapping[str, Any]], *, generations: int = 1) -> EarlyLearning:
+    """Tell early learning from memorization by what a run says of its own training rows; needs no clean labels.
+
+    A network that learns first comes to contradict some given labels, and to do so steadily: those that the others
+    speak against. It memorizes when it gives in and takes these labels over. So the share of the rows with a
+    standing contradiction (predicted as the same other class for three epochs, `standing_disagreement`) rises while
+    it learns and falls while it memorizes; early learning lasts until its peak, and what counts is how many of the
+    labels objected to at the peak are predicted at the end (`objections_dropped`). Agreement with held-out noisy
+    labels, where the run has any (`validation_agreement`), is a second witness: it falls under memorization.
+
+    It cannot see wrong labels that are taken over from the first epochs on (noise that follows the inputs), and a
+    network that cannot fit its data contradicts right labels as well.
+
+    Args:
+        history: the records of a run, oldest first (metrics.jsonl).
+        generations: how many times the run started again; the last time is judged.
+
+    Example:
+        >>> standing = [math.nan, math.nan, 0.1, 0.3, 0.3, 0.2, 0.1]
+        >>> history = [{"epoch": i + 1, "agreement_with_given_labels": 0.6, "agreement_by_chance": 0.1,
+        ...             "standing_disagreement": value, "objections_dropped": 0.3 - value}
+        ...            for i, value in enumerate(standing)]
+        >>> found = early_learning(history)
+        >>> found.state, found.epoch
+        ('memorization', 5)
+
+    Source: the phases are those of Liu et al., NeurIPS 2020, whose authors advise to check that they are there; the
+    measure is ours (docs/theory.md shows how well it does).
+    """
+    history = history[-(len(history) // max(generations, 1)) :]
+    standing = [(record["epoch"], float(value)) for record in history if _is_number(value := _standing(record))]
+    if len(standing) < STANDING:
+        text = f"Too few epochs ({len(history)}) to tell early learning from memorization: train for 6 or more."
+        return EarlyLearning(state=UNKNOWN, epoch=None, text=text, evidence={})
+    agreement = float(history[-1]["agreement_with_given_labels"])
+    chance = float(history[-1]["agreement_by_chance"])
+    peak = max(value for _, value in standing)
+    epoch = max(number for number, value in standing if value == peak)
+    last = standing[-1][1]
+    evidence = {
+        "agreement_with_given_labels": agreement,
+        "agreement_by_chance": chance,
+        "standing_disagreement_peak": peak,
+        "standing_disagreement_last": last,
+        "objections_dropped": float(history[-1]["objections_dropped"]),
+    }
+    evidence |= _held_out(history)
+    if agreement - chance < _LEARNED * (1.0 - chance):
+        text = (
+            f"Nothing has been learned: predictions agree with {agreement:.1%} of the given labels, chance alone gives "
+            f"{chance:.1%}. Train longer, with another learning rate, or look at whether the inputs say anything about "
+            "the labels."
+        )
+        return EarlyLearning(state=NOTHING, epoch=None, text=text, evidence=evidence)
+    if peak >= _LEAST and evidence["objections_dropped"] >= _DROPPED:
+        return EarlyLearning(state=MEMORIZATION, epoch=epoch, text=_memorizes(epoch, evidence), evidence=evidence)
+    if evidence.get("held_out_fall", 0.0) > _FALL:
+        epoch = int(evidence["held_out_peak_epoch"])
+        text = (
+            f"Early learning until epoch {epoch}, memorization since: agreement with held-out labels fell by "
+            f"{evidence['held_out_fall']:.1%} of the rows from its peak."
+        )
+        return EarlyLearning(state=MEMORIZATION, epoch=epoch, text=text, evidence=evidence)
+    return EarlyLearning(
+        state=EARLY_LEARNING,
+        epoch=int(history[-1]["epoch"]),
+        text=_resists(history[-1], peak, last, agreement),
+        evidence=evidence,
+    )
+
+
+def _memorizes(epoch: int, evidence: Mapping[str, float]) -> str:
+    text = (
+        f"Early learning until about epoch {epoch}, memorization since: {evidence['standing_disagreement_peak']:.1%} "
+        f"of the given labels were steadily contradicted then, and {evidence['objections_dropped']:.0%} of these are "
+        "predicted at the end."
+    )
+    if evidence.get("held_out_fall", 0.0) > 0.0:
+        return text + f" Agreement with held-out labels is {evidence['held_out_fall']:.1%} below its peak."
+    if "held_out_fall" in evidence:
+        return text + " Agreement with held-out labels has not fallen: on new data the network still improves."
+    return text + " (Where the labels are right and merely hard to learn, this is learning.)"
+
+
+def _resists(record: Mapping[str, Any], peak: float, last: float, agreement: float) -> str:
+    if peak < _LEAST:
+        text = (
+            f"No sign of memorization, and little to memorize: the network steadily contradicted {peak:.1%} of the "
+            f"given labels at most, contradicts {last:.1%} at the end and agrees with {agreement:.1%}. Either nearly "
+            "all labels are right, or wrong ones are learned like right ones."
+        )
+    else:
+        text = (
+            f"Early learning until the end, no memorization in sight: the share of given labels that the network "
+            f"steadily contradicts has reached {peak:.1%} and stands at {last:.1%}."
+        )
+    if float(record.get("change", 0.0)) > _SETTLED:
+        text += f" It is not done: {record['change']:.0%} of the predictions changed in the last epoch; train longer."
+    return text
+
+
+def _held_out(history: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Agreement with held-out noisy labels, its peak and how far it fell, if it was measured at least twice."""
+    seen = [
+        (record["epoch"], record["validation_agreement"])
+        for record in history
+        if _is_number(record.get("validation_agreement"))
+    ]
+    if len(seen) < 2:
+        return {}
+    epoch, peak = max(seen, key=lambda pair: pair[1])
+    return {"held_out_peak": peak, "held_out_peak_epoch": epoch, "held_out_fall": peak - seen[-1][1]}
+
+
+def _standing(record: Mapping[str, Any]) -> Any:
+    return record.get("standing_disagreement")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -1,0 +1,105 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+import elr
+from elr.data.arrays import list_features
+from elr.data.reading import read_data
+from elr.data.records import ReadOptions
+from elr.errors import DataError
+
+
+def points(count=200, seed=0):
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(3, size=count)
+    return generator.normal(size=(count, 6)).astype(np.float32) + 3 * np.eye(3, 6)[labels], labels
+
+
+@pytest.fixture
+def files(tmp_path):
+    features, labels = points()
+    np.save(tmp_path / "x.npy", features)
+    np.save(tmp_path / "y.npy", labels)
+    return tmp_path
+
+
+def test_npy_with_labels_beside_it(files):
+    options = ReadOptions(label=str(files / "y.npy"))
+    outcome = elr.fit(str(files / "x.npy"), options=options, out=files / "run", config=elr.FitConfig(epochs=10))
+    assert outcome.results["num_examples"] == 200
+    assert outcome.results["num_classes"] == 3
+    predictions = elr.predict(files / "run", str(files / "x.npy"))
+    assert (predictions["predicted_label"] == np.load(files / "y.npy")).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (None, "holds no labels: name a second file of N labels, --label labels.npy"),
+        ("nothing.npy", "--label is 'nothing.npy': for features in an .npy file expected the path of a second one"),
+        ("column", "--label is 'column'"),
+    ],
+)
+def test_npy_without_labels_is_refused(files, label, message):
+    with pytest.raises(DataError, match=message):
+        read_data(str(files / "x.npy"), ReadOptions(label=label))
+
+
+def test_npy_of_another_length_or_pickled_is_refused(files):
+    np.save(files / "short.npy", np.zeros(5, dtype=int))
+    with pytest.raises(DataError, match=r"shape \(5,\) for 200 rows"):
+        read_data(str(files / "x.npy"), ReadOptions(label=str(files / "short.npy")))
+    np.save(files / "objects.npy", np.array([{}, {}], dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match="it is pickled, which could execute code"):
+        read_data(str(files / "objects.npy"), ReadOptions(label=str(files / "y.npy")))
+    (files / "broken.npy").write_bytes(b"\x93NUMPY broken")
+    with pytest.raises(DataError, match=r"cannot be read as \.npy"):
+        read_data(str(files / "broken.npy"), ReadOptions(label=str(files / "y.npy")))
+
+
+def test_a_column_of_lists_in_parquet(tmp_path):
+    features, labels = points()
+    frame = pd.DataFrame({"vector": list(features), "y": labels, "name": [f"row {i}" for i in range(200)]})
+    frame.to_parquet(tmp_path / "e.parquet")
+    options = ReadOptions(label="y", id="name", embedding="vector")
+    raw = read_data(str(tmp_path / "e.parquet"), options)
+    assert raw.kind == "features"
+    np.testing.assert_allclose(raw.features, features)
+    assert raw.ids[3] == "row 3"
+    elr.fit(str(tmp_path / "e.parquet"), options=options, out=tmp_path / "run", config=elr.FitConfig(epochs=10))
+    predictions = elr.predict(tmp_path / "run", frame[["vector"]])
+    assert (predictions["predicted_label"] == labels).mean() > 0.9
+    with pytest.raises(DataError, match="has no embedding column 'vector': it has 'y'"):
+        elr.predict(tmp_path / "run", frame[["y"]])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([[1.0, 2.0], [1.0]], r"column 'e' has 1 numbers in row 1: expected a list of 2 numbers"),
+        ([[1.0, 2.0], [1.0, 2.0], 3.0], r"has 3.0, which is no list, in row 2"),
+        ([[1.0], None], "is missing in 1 of 2 rows, first in row 1"),
+        ([[1.0], ["a"]], "lists of something else than numbers"),
+        ([[1.0], [float("inf")]], "NaN, infinite or beyond float32, first inf in row 1"),
+        ([[], []], "has 0 numbers in row 0"),
+    ],
+)
+def test_lists_that_are_no_features_are_refused(values, message):
+    with pytest.raises(DataError, match=message):
+        list_features(pd.Series(values), name="column 'e'")
+
+
+def test_without_naming_it_the_message_says_how(tmp_path):
+    features, labels = points(20)
+    with pytest.raises(DataError, match=r"--embedding COLUMN"):
+        elr.fit(pd.DataFrame({"vector": list(features), "y": labels}), label="y", out=tmp_path / "run")
+
+
+@pytest.mark.parametrize("role", ["text", "embedding"])
+def test_columns_of_what_is_no_table_are_refused(files, role):
+    options = ReadOptions(label="y", **{role: "q"})
+    (files / "photos" / "a").mkdir(parents=True)
+    np.savez(files / "all.npz", x=points()[0], y=points()[1])
+    for data in (str(files / "x.npy"), str(files / "all.npz"), str(files / "photos"), points()):
+        with pytest.raises(DataError, match=f"is no table and has no {role} column 'q': leave out --{role}"):
+            read_data(data, options)

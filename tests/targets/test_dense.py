@@ -1,0 +1,165 @@
+import copy
+import io
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from elr.errors import ArgumentError, RowIndexError
+from elr.targets import dense as targets
+from elr.targets.dense import STORAGE_DTYPES, DenseTargets
+from elr.targets.store import trusted_rows
+from reference.losses_reference import running_average
+
+
+def outputs(seed, batch, classes):
+    return torch.softmax(torch.randn(batch, classes, generator=torch.Generator().manual_seed(seed)), dim=1)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=20), st.floats(0, 1), st.integers(0, 1000))
+@settings(max_examples=60, deadline=None)
+def test_update_equals_the_reference_with_repeated_rows(rows, beta, seed):
+    store = DenseTargets(10, 4)
+    expected = np.zeros((10, 4))
+    for step in range(3):
+        probs = outputs(seed + step, len(rows), 4)
+        returned = store.update(torch.tensor(rows), probs, beta=beta)
+        expected = running_average(expected, np.array(rows), probs.double().numpy(), beta)
+        np.testing.assert_allclose(returned.numpy(), expected[rows], atol=1e-6)
+    np.testing.assert_allclose(store.read(torch.arange(10)).numpy(), expected, atol=1e-6)
+
+
+def test_permuted_rows_give_the_same_table():
+    rows, probs = torch.tensor([3, 1, 3, 0]), outputs(0, 4, 5)
+    order = torch.tensor([2, 0, 3, 1])
+    first, second = DenseTargets(6, 5), DenseTargets(6, 5)
+    first.update(rows, probs, beta=0.7)
+    second.update(rows[order], probs[order], beta=0.7)
+    assert torch.equal(first.table, second.table)
+
+
+def test_first_updates_are_not_corrected_for_bias():
+    store = DenseTargets(1, 2)
+    for epoch in range(1, 6):
+        store.update(torch.tensor([0]), torch.tensor([[1.0, 0.0]]), beta=0.7)
+        assert store.read(torch.tensor([0])).sum().item() == pytest.approx(1 - 0.7**epoch, abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", STORAGE_DTYPES)
+def test_low_precision_storage_is_computed_in_float32(dtype):
+    store, exact = DenseTargets(8, 3, dtype=dtype), DenseTargets(8, 3)
+    for step in range(20):
+        probs = outputs(step, 8, 3)
+        returned = store.update(torch.arange(8), probs.to(dtype), beta=0.9)
+        exact.update(torch.arange(8), probs, beta=0.9)
+    assert returned.dtype == torch.float32
+    assert store.table.dtype == dtype
+    assert (store.table.float() - exact.table).abs().max() < 0.02
+    assert torch.equal(returned, store.read(torch.arange(8)))
+
+
+def test_state_dict_holds_the_table_and_buffers_do_not():
+    store = DenseTargets(4, 2, dtype=torch.bfloat16)
+    store.update(torch.tensor([2]), torch.tensor([[0.25, 0.75]]), beta=0.5)
+    assert not list(store.buffers())
+    assert not list(store.parameters())
+    file = io.BytesIO()
+    torch.save(store.state_dict(), file)
+    file.seek(0)
+    other = DenseTargets(4, 2, dtype=torch.bfloat16)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(other.table, store.table)
+    with pytest.raises(ArgumentError, match="another training set"):
+        DenseTargets(5, 2).load_state_dict(store.state_dict())
+
+
+def test_moving_a_model_moves_the_table_and_leaves_its_dtype():
+    store = torch.nn.Sequential(DenseTargets(4, 2)).to(torch.bfloat16)[0]
+    assert store.table.dtype == torch.float32
+    assert DenseTargets(4, 2).to("meta").table.device.type == "meta"
+
+
+def test_copies_are_independent():
+    store = DenseTargets(2, 2)
+    other = copy.deepcopy(store)
+    other.update(torch.tensor([0]), torch.tensor([[1.0, 0.0]]), beta=0.0)
+    assert store.table.abs().sum() == 0
+
+
+@pytest.mark.parametrize("row", [-1, 10, 2**40])
+def test_a_row_out_of_range_is_named_and_changes_nothing(row):
+    store = DenseTargets(10, 2)
+    with pytest.raises(IndexError, match=f"index {row} is out of range for 10 examples") as caught:
+        store.update(torch.tensor([0, row]), outputs(0, 2, 2), beta=0.5)
+    assert isinstance(caught.value, RowIndexError)
+    assert store.table.abs().sum() == 0
+    with pytest.raises(IndexError, match=str(row)):
+        store.read(torch.tensor([row]))
+
+
+@pytest.mark.parametrize(
+    ("index", "probs", "beta", "words"),
+    [
+        (torch.tensor([0.0]), torch.ones(1, 2), 0.5, "int64"),
+        (torch.tensor([[0]]), torch.ones(1, 2), 0.5, "index has shape"),
+        (torch.tensor([0]), torch.ones(1, 3), 0.5, "probs have shape"),
+        (torch.tensor([0]), torch.ones(2, 2), 0.5, "probs have shape"),
+        (torch.tensor([0]), torch.ones(1, 2), 1.5, "beta is 1.5"),
+    ],
+)
+def test_wrong_arguments_are_refused(index, probs, beta, words):
+    with pytest.raises(ArgumentError, match=words):
+        DenseTargets(3, 2).update(index, probs, beta=beta)
+
+
+def test_wrong_sizes_and_types_are_refused():
+    with pytest.raises(ArgumentError, match="int64"):
+        DenseTargets(3, 2, dtype=torch.int64)
+    with pytest.raises(ArgumentError, match="0 examples"):
+        DenseTargets(0, 2)
+
+
+@pytest.mark.parametrize("dtype", STORAGE_DTYPES)
+def test_an_update_in_pieces_is_the_update(dtype):
+    whole, parts = DenseTargets(12, 3, dtype=dtype), DenseTargets(12, 3, dtype=dtype)
+    for step in range(3):
+        index, probs = torch.randperm(12)[:7], outputs(step, 7, 3)
+        expected = whole.update(index, probs, beta=0.7)
+        piece = parts.piecewise(index, beta=0.7)
+        for rows in (slice(0, 3), slice(3, 6), slice(6, 7)):
+            assert torch.equal(piece(rows, probs[rows]), expected[rows])
+    assert torch.equal(whole.table, parts.table)
+
+
+def test_rows_that_repeat_are_not_updated_in_pieces():
+    store = DenseTargets(4, 2)
+    assert store.piecewise(torch.tensor([1, 3, 1]), beta=0.7) is None
+    with pytest.raises(RowIndexError, match="index 4 is out of range"):
+        store.piecewise(torch.tensor([4]), beta=0.7)
+
+
+def test_rows_that_are_trusted_are_not_looked_at(monkeypatch):
+    looked = []
+    monkeypatch.setattr(targets, "has_repeats", lambda index: bool(looked.append(index)))
+    monkeypatch.setattr(targets, "check_rows", lambda index, count: looked.append(index))
+    method = nn.ModuleList([DenseTargets(5, 2), DenseTargets(5, 2)])
+    index, probs = torch.tensor([3, 0]), outputs(0, 2, 2)
+    with trusted_rows(method):
+        trusted = [store.update(index, probs, beta=0.7) for store in method]
+        method[0].piecewise(index, beta=0.7)
+        method[0].read(index)
+        assert not looked
+    assert not any(store.trusts_rows for store in method)
+    assert torch.equal(trusted[1], DenseTargets(5, 2).update(index, probs, beta=0.7))
+    assert looked
+
+
+def test_trust_in_rows_ends_with_an_error():
+    store = DenseTargets(5, 2)
+    with pytest.raises(ArgumentError, match="int64"), trusted_rows(store):
+        store.update(torch.tensor([0.0]), torch.ones(1, 2), beta=0.7)
+    with pytest.raises(RowIndexError, match="index 5"):
+        store.read(torch.tensor([5]))

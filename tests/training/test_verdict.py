@@ -1,0 +1,86 @@
+import math
+
+import pytest
+
+from elr.training.verdict import early_learning
+
+
+def history(standing, *, dropped=0.0, agreement=0.6, **more):
+    records = [
+        {
+            "epoch": epoch + 1,
+            "agreement_with_given_labels": agreement,
+            "agreement_by_chance": 0.1,
+            "change": 0.01,
+            "standing_disagreement": value,
+            "objections_dropped": 0.0,
+            **{name: values[epoch] for name, values in more.items()},
+        }
+        for epoch, value in enumerate(standing)
+    ]
+    records[-1]["objections_dropped"] = dropped
+    return records
+
+
+RISE = [math.nan, math.nan, 0.1, 0.3, 0.38]
+
+
+def test_memorization_is_dated_at_the_peak():
+    found = early_learning(history([*RISE, 0.3, 0.1], dropped=0.7))
+    assert (found.state, found.epoch) == ("memorization", 5)
+    assert "until about epoch 5" in found.text
+    assert "38.0% of the given labels" in found.text
+    assert "70% of these" in found.text
+
+
+def test_objections_that_stand_are_early_learning():
+    found = early_learning(history([*RISE, 0.38, 0.37], dropped=0.05))
+    assert (found.state, found.epoch) == ("early learning", 7)
+    assert "no memorization in sight" in found.text
+
+
+def test_hardly_any_objection_is_said():
+    found = early_learning(history([math.nan, math.nan, 0.02, 0.01, 0.01], dropped=0.9, agreement=0.99))
+    assert found.state == "early learning"
+    assert "nearly all labels are right" in found.text
+
+
+def test_predictions_that_still_move_are_said():
+    found = early_learning(history([*RISE, 0.38], change=[0.5, 0.4, 0.4, 0.3, 0.3, 0.3]))
+    assert "It is not done: 30% of the predictions changed" in found.text
+
+
+def test_chance_is_nothing_learned():
+    found = early_learning(history([math.nan, math.nan, 0.8, 0.8, 0.8], agreement=0.12))
+    assert (found.state, found.epoch) == ("nothing learned", None)
+    assert "12.0%" in found.text
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 4])
+def test_few_epochs_say_nothing(epochs):
+    records = history([*RISE][:epochs]) if epochs else []
+    assert early_learning(records).state == "unknown"
+
+
+def test_held_out_labels_are_a_second_witness():
+    agreement = [math.nan, 0.3, 0.5, 0.58, 0.55, 0.54]
+    found = early_learning(history([*RISE, 0.38], validation_agreement=agreement))
+    assert (found.state, found.epoch) == ("memorization", 4)
+    assert "held-out labels fell by 4.0%" in found.text
+    both = early_learning(history([*RISE, 0.2], dropped=0.5, validation_agreement=agreement))
+    assert "4.0% below its peak" in both.text
+    rising = early_learning(history([*RISE, 0.2], dropped=0.5, validation_agreement=[*agreement[:5], 0.6]))
+    assert rising.state == "memorization"
+    assert "has not fallen" in rising.text
+
+
+def test_the_last_generation_is_judged():
+    first, last = [*RISE, 0.1], [*RISE, 0.38]
+    records = history([*first, *last])
+    assert early_learning(records, generations=2).state == "early learning"
+    assert early_learning(records, generations=2).evidence["standing_disagreement_peak"] == 0.38
+
+
+def test_records_of_earlier_versions_say_nothing():
+    records = [{"epoch": epoch, "agreement_with_given_labels": 0.5} for epoch in range(1, 30)]
+    assert early_learning(records).state == "unknown"
