@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elr.errors import ArgumentError
-from elr.methods import formulas as losses
+from elr.methods import fused as losses
 from elr.methods.formulas import cross_entropy, elr_term
 from elr.methods.fused import elr_loss
 from reference import losses_reference as reference
