@@ -54,7 +54,8 @@ def computes_bfloat16(device: torch.device) -> bool:
     """Whether a device multiplies bfloat16 natively and so much faster that autocast gains over float32.
 
     Intel's processors without AMX have the instructions, but no more products in a second than in float32, and
-    converting costs on top: the fast network trains at 0.6 of the speed of float32 there (docs/benchmarks.md).
+    converting costs on top: the fast network trains at 0.6 of the speed of float32 there (see
+    docs/benchmarks/precision-and-memory.md).
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)

@@ -74,7 +74,8 @@ class Audit:
         """(N,) share of wrong labels expected among the k + 1 most suspect ones, k = 0 ... N - 1.
 
         The mean of `error_probs` along the ranking. It is as good as the probabilities are calibrated: targets of ELR
-        are surer of themselves than they are right, on CIFAR-10 by 9 to 13 points (docs/benchmarks.md).
+        are surer of themselves than they are right, on CIFAR-10 by 9 to 13 points (see
+        docs/benchmarks/expected-precision.md).
         """
         return np.cumsum(self.error_probs[self.ranking]) / np.arange(1, len(self.given_labels) + 1)
 

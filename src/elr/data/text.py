@@ -73,7 +73,7 @@ def fit_text(texts: Sequence[str], *, name: str) -> Pipeline:
         DataError: texts without any word or letter.
 
     Source: Deerwester et al., "Indexing by latent semantic analysis", 1990; sublinear term frequencies after Manning et
-    al., "Introduction to Information Retrieval", 2008, section 6.4.1. How it was chosen: docs/benchmarks.md.
+    al., "Introduction to Information Retrieval", 2008, section 6.4.1. How it was chosen: docs/benchmarks/defaults.md.
     """
     words = np.mean([len(_WORD.findall(text)) for text in texts[:_LOOKED_AT]])
     by_word: dict[str, Any] = {"analyzer": "word", "ngram_range": (1, 2)}

@@ -98,7 +98,7 @@ def settle_rows(
     if labels.ndim == 1:
         check_classes(labels, logits.shape[1])
     if not has_repeats(index):
-        table[index] = targets.to(table.dtype)  # less time than index_copy_ (docs/log.md)
+        table[index] = targets.to(table.dtype)  # less time than index_copy_ (docs/log/speed.md)
         return
     merged = update_rows(table, index, torch.softmax(logits, dim=1, dtype=torch.float32), beta)
     entropy, term, exact = sweep(logits, labels, lambda rows, _: merged[rows], lam, clamp)

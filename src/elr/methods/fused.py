@@ -27,7 +27,7 @@ from elr.methods.formulas import (
 )
 
 # Numbers in a block of rows: on a CPU the passes over a block run in its cache. Smaller blocks drown in the overhead of
-# small operations (docs/benchmarks.md).
+# small operations (docs/benchmarks/loss.md).
 BLOCK = 2**19
 
 

@@ -37,12 +37,15 @@ _LOOPS: dict[str, tuple[int, int, dict[str, Any]]] = {  # examples to see in all
 }
 _FAST_IMAGES = 40_000  # of 32 pixels, from which on the fast loop pays: 15 epochs or fewer
 _FAST_STEPS = 40  # batches of an epoch below which those of the fast loop are smaller
-_WORDS_RATE, _EMBEDDING_RATE, _BACKBONE_RATE = 0.005, 0.003, 0.002  # docs/benchmarks.md
+_WORDS_RATE, _EMBEDDING_RATE, _BACKBONE_RATE = 0.005, 0.003, 0.002  # docs/benchmarks/defaults.md
 _LEAST_EMBEDDING = 256  # features from which on an array is taken for embeddings
 
 
 def loop_kind(network: NetworkSpec, examples: Examples) -> str:
-    """The kind of loop for a network on some data: on few images Muon memorizes what SGD does not (docs/log.md)."""
+    """The kind of loop for a network on some data: on few images Muon memorizes what SGD does not.
+
+    Source: docs/log/fit-defaults.md.
+    """
     if network.backbone is not None:
         return FINE_TUNED
     if network.name == "fast" and len(examples) * _size(examples) >= _FAST_IMAGES:

@@ -266,7 +266,7 @@ class FitConfig:
     Raises:
         ArgumentError: an unknown method or augmentation; other values are checked where they are used.
 
-    Source: docs/benchmarks.md says how the defaults were chosen, on noisy validation labels.
+    Source: docs/benchmarks/defaults.md says how the defaults were chosen, on noisy validation labels.
     """
 
     method: str = "elr"

@@ -113,10 +113,10 @@ def _published(noise: Noise) -> MethodConfig:
 
 
 def _fast(noise: Noise, name: str, method: MethodConfig, *, generations: int = 1, epochs: int = 36) -> Recipe:
-    """A small network for a processor; one setting for every noise, chosen on noisy labels (docs/log.md)."""
+    """A small network for a processor; one setting for all noise, chosen on noisy labels (docs/log/fast-recipe.md)."""
     return Recipe(
         name=name,
-        source="elr's own, chosen on held-out noisy labels: docs/log.md",
+        source="elr's own, chosen on held-out noisy labels: docs/log/fast-recipe.md",
         noise=noise,
         network="fast",
         method=method,
@@ -140,7 +140,7 @@ def fast_cifar10_elr(noise: Noise, name: str) -> Recipe:
 def fast_cifar10_elr_plus(noise: Noise, name: str) -> Recipe:
     """ELR+ in three generations as those of `fast_cifar10_elr`, longer by a third, and without mixup.
 
-    Generations that memorize nothing are too short for mixup, which only slows them (docs/log.md).
+    Generations that memorize nothing are too short for mixup, which only slows them (docs/log/fast-recipe.md).
     """
     method = replace(fast_cifar10_elr(noise, name).method, networks=2, gamma=0.99, lam_ramp=_FAST_GENERATION * 4 // 3)
     return _fast(noise, name, method, generations=3, epochs=48)

@@ -25,7 +25,7 @@ def make_accelerator(device: str, *, every_weight_every_step: bool = True) -> Ac
     cpu = device == "cpu" or ("LOCAL_RANK" in os.environ and not torch.accelerator.is_available())
     try:
         ranks = DistributedDataParallelKwargs(find_unused_parameters=not every_weight_every_step)
-        # Precision is ours, see docs/decisions.md.
+        # Precision is ours, see docs/decisions/training.md.
         return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[ranks])
     except ValueError as error:  # Accelerate decides on device and precision once in a process
         raise ArgumentError(

@@ -1,0 +1,106 @@
+"""The documentation holds together: links lead somewhere, every page can be reached, none is too long."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+LINKING = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *PAGES]
+MOST_WORDS = 2500
+LONGER_FOR_A_REASON: dict[str, str] = {}  # page, relative to docs/: why it may have more
+
+_LINK = re.compile(r"!?\[[^\]]*\]\(([^()\s]+)\)")
+_FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"`[^`\n]*`")
+_PATH = re.compile(r"\bdocs/[\w./-]*[\w-]\.(?:md|png)")
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def links_of(page: Path) -> list[str]:
+    """Targets of the links and images of a page, those to the web left out."""
+    text = _CODE.sub("", _FENCE.sub("", page.read_text(encoding="utf-8")))
+    return [target for target in _LINK.findall(text) if "://" not in target and not target.startswith("mailto:")]
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Anchors that GitHub gives to the headings of a page."""
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    found: set[str] = set()
+    for heading in re.findall(r"^#{1,6} (.+)$", text, re.MULTILINE):
+        shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").strip().lower()
+        base = re.sub(r"[^\w\- ]", "", shown).replace(" ", "-")
+        anchor, again = base, 0
+        while anchor in found:
+            again += 1
+            anchor = f"{base}-{again}"
+        found.add(anchor)
+    return found
+
+
+def resolve(page: Path, target: str) -> tuple[Path, str]:
+    """The file that a link of a page leads to, and the anchor in it."""
+    path, _, anchor = target.partition("#")
+    return (page.parent / path).resolve() if path else page, anchor
+
+
+@pytest.mark.parametrize("page", LINKING, ids=name_of)
+def test_every_link_and_anchor_leads_somewhere(page: Path):
+    broken = []
+    for target in links_of(page):
+        path, anchor = resolve(page, target)
+        if not path.exists() or (anchor and anchor not in anchors_of(path)):
+            broken.append(target)
+    assert not broken
+
+
+def test_every_page_is_reached_from_the_index():
+    index = DOCS / "index.md"
+    seen, waiting = {index}, [index]
+    while waiting:
+        page = waiting.pop()
+        for target in links_of(page):
+            path, _ = resolve(page, target)
+            if path.suffix == ".md" and path.is_file() and path.is_relative_to(DOCS) and path not in seen:
+                seen.add(path)
+                waiting.append(path)
+    assert [name_of(page) for page in PAGES if page not in seen] == []
+
+
+@pytest.mark.parametrize("folder", ["src", "benchmarks", "examples", "tests", "scripts"])
+def test_every_page_that_the_code_names_exists(folder: str):
+    missing = []
+    for path in sorted((ROOT / folder).rglob("*")):
+        if path.is_file() and path.suffix in {"", ".py", ".j2", ".js", ".md", ".sh"}:
+            named = _PATH.findall(path.read_text(encoding="utf-8"))
+            missing += [f"{name_of(path)}: {page}" for page in named if not (ROOT / page).is_file()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", LINKING, ids=name_of)
+def test_every_page_that_the_docs_name_exists(page: Path):
+    named = _PATH.findall(page.read_text(encoding="utf-8"))
+    assert [path for path in named if not (ROOT / path).is_file()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_no_page_is_too_long(page: Path):
+    if page.relative_to(DOCS).as_posix() not in LONGER_FOR_A_REASON:
+        assert len(page.read_text(encoding="utf-8").split()) <= MOST_WORDS
+
+
+def test_every_decision_and_every_entry_of_the_log_is_in_its_index():
+    for folder in (DOCS / "decisions", DOCS / "log"):
+        index = (folder / "index.md").read_text(encoding="utf-8")
+        for page in sorted(folder.glob("*.md")):
+            if page.name == "index.md":
+                continue
+            headings = re.findall(r"^## ", page.read_text(encoding="utf-8"), re.MULTILINE)
+            assert index.count(f"({page.name}#") == len(headings), name_of(page)
