@@ -126,8 +126,8 @@ def test_memory_that_is_given_holds_the_pulls(clamp, dtype):
     logits, targets = (torch.tensor(each, dtype=dtype) for each in random_case(18, scale=6.0))
     probs, room = logits.softmax(dim=1), torch.full((64, 10), torch.nan, dtype=dtype)
     before = probs.clone(), targets.clone()
-    expected = regularizer(probs, targets, lam=3.0, clamp=clamp, logits=logits)
-    found = regularizer(probs, targets, lam=3.0, clamp=clamp, logits=logits, out=room)
+    expected = regularizer(probs, targets, clamp=clamp, logits=logits)
+    found = regularizer(probs, targets, clamp=clamp, logits=logits, out=room)
     assert found[2] is room
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
     assert torch.equal(probs, before[0])

@@ -90,41 +90,42 @@ def regularizer(
     probs: Tensor,
     targets: Tensor,
     *,
-    lam: float = 1.0,
     clamp: float = 0.0,
     logits: Tensor | None = None,
+    complements: Tensor | None = None,
     out: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The early-learning regularizer of each example and what its gradient is made of: the formula, written once.
 
-    With s = 1 - <p, t>, the term is log s, and the gradient of lam times the term with respect to the logits is
+    With s = 1 - <p, t>, the term is log s, and its gradient with respect to the logits is
 
         factor * (pulls - p * sum_c pulls_c)
 
     For a clamp of 0, s = sum_c p_c (1 - t_c), since the probabilities sum to 1: a sum of terms that are not negative,
     so nothing cancels; and in logarithms, which are taken where s could round to zero, nothing is lost:
 
-        log s = logsumexp_c(log p_c + log(1 - t_c)),    pulls_c = p_c (1 - t_c) / s,    factor = lam
+        log s = logsumexp_c(log p_c + log(1 - t_c)),    pulls_c = p_c (1 - t_c) / s,    factor = 1
 
     For a clamp above 0, p in s is confined to [clamp, 1 - clamp], and s is at least clamp (up to rounding, and to
     targets whose low-precision storage sums to more than 1), so that it is formed by subtraction; float32 keeps three
     digits of it at worst for 1e-4. Nothing is passed on where p is confined or s lies below clamp:
 
-        pulls_c = p_c t_c if clamp <= p_c <= 1 - clamp, else 0,    factor = -lam / s if s >= clamp, else 0
+        pulls_c = p_c t_c if clamp <= p_c <= 1 - clamp, else 0,    factor = -1 / s if s >= clamp, else 0
 
     Args:
         probs: (B, C) p, rows that sum to 1, float32 or float64.
         targets: (B, C) running averages t, of the same type; see `elr_term`.
-        lam: weight of the term in the gradient. Default 1.
         clamp: see `elr_term`; is not checked. Default 0.
         logits: (B, C) that `probs` are the softmax of, read only for a clamp of 0: where p and t are so nearly one-hot
             and alike that s underflows, and on other devices than a CPU always. Default: log p, not finite where p
             underflows.
+        complements: (B, C) 1 - t where it is known to more digits than t tells, read only for a clamp of 0. Default:
+            1 - t.
         out: (B, C) memory for the pulls, of the type of `probs`, so that a caller may use the same again. Default: new
             memory.
 
     Returns:
-        Terms (B, 1) in nats, without lam; factors (B, 1); pulls (B, C), which are `out` if it is given.
+        Terms (B, 1) in nats; factors (B, 1); pulls (B, C), which are `out` if it is given.
 
     Example:
         >>> probs, targets = torch.tensor([[0.7, 0.3]]), torch.tensor([[0.8, 0.2]])
@@ -137,25 +138,26 @@ def regularizer(
     Source: equation 7 and Lemma 2 of Liu et al., NeurIPS 2020 (arXiv:2007.00151); the clamp is the authors' code's.
     """
     if clamp == 0.0:
-        return _exact(probs, targets, lam, probs.log() if logits is None else logits, out)
+        return _exact(probs, 1.0 - targets if complements is None else complements, logits, out)
     pulls = torch.clamp(probs, clamp, 1.0 - clamp, out=out).mul_(targets)
     rest = 1.0 - pulls.sum(dim=1, keepdim=True)
-    factor = -lam / rest.masked_fill(rest < clamp, float("inf"))
+    factor = rest.masked_fill(rest < clamp, float("inf")).reciprocal_().neg_()
     return rest.clamp_(min=clamp).log_(), factor, _where_within(pulls, probs, clamp)
 
 
 def _exact(
-    probs: Tensor, targets: Tensor, lam: float, logits: Tensor, out: Tensor | None
+    probs: Tensor, complements: Tensor, logits: Tensor | None, out: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`regularizer` for a clamp of 0: by multiplication if that can be seen to suffice, else in logarithms."""
+    """`regularizer` for a clamp of 0: by multiplication where that can be seen to suffice, else in logarithms."""
     if in_blocks(probs):
-        pulls = torch.sub(targets, 1.0, out=out).mul_(probs)
-        rest = pulls.sum(dim=1, keepdim=True).neg_()
+        pulls = torch.mul(probs, complements, out=out)
+        rest = pulls.sum(dim=1, keepdim=True)
         if (rest > 1e8 * torch.finfo(rest.dtype).tiny).all():
-            return rest.log(), torch.full_like(rest, lam), pulls.mul_(rest.reciprocal().neg_())
-    rest = torch.log1p(-targets) + F.log_softmax(logits, dim=1, dtype=probs.dtype)
+            return rest.log(), torch.ones_like(rest), pulls.mul_(rest.reciprocal())
+    log_probs = probs.log() if logits is None else F.log_softmax(logits, dim=1, dtype=probs.dtype)
+    rest = complements.log() + log_probs
     term = torch.logsumexp(rest, dim=1, keepdim=True)
-    return term, torch.full_like(term, lam), torch.softmax(rest, dim=1, out=out)
+    return term, torch.ones_like(term), torch.softmax(rest, dim=1, out=out)
 
 
 def _where_within(values: Tensor, probs: Tensor, clamp: float) -> Tensor:

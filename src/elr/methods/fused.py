@@ -162,9 +162,10 @@ def sweep(
         spare = scratch[: len(probs)]
         mass = _softmax_and_entropy(block, given, probs, spare, entropy)
         targets = targets_of(slice(start, start + len(probs)), probs).to(dtype)
-        term, factor, pulls = regularizer(probs, targets, lam=lam * share, clamp=clamp, logits=block, out=spare)
-        weight = pulls.sum(1, keepdim=True).mul_(factor).neg_()
-        probs.mul_(weight.add_(mass, alpha=share)).add_(pulls.mul_(factor))
+        term, factor, pulls = regularizer(probs, targets, clamp=clamp, logits=block, out=spare)
+        factor.mul_(-lam * share)
+        weight = pulls.sum(1, keepdim=True).mul_(factor)
+        probs.mul_(weight.add_(mass, alpha=share)).sub_(pulls.mul_(factor))
         terms.append(term)
         if labels.ndim == 2:
             probs.sub_(given, alpha=share)
@@ -231,6 +232,7 @@ def closed_form(
     else:
         given = labels.to(probs.dtype)
         mass, entropy = given.sum(dim=1, keepdim=True), -(log_probs * given).sum(dim=1, keepdim=True)
-    term, factor, pulls = regularizer(probs, targets, lam=lam, clamp=clamp, logits=log_probs)
+    term, factor, pulls = regularizer(probs, targets, clamp=clamp, logits=log_probs)
+    factor = lam * factor
     weight = mass - factor * pulls.sum(dim=1, keepdim=True)
     return entropy, term, (probs * weight + pulls * factor - given) * (1.0 / max(len(probs), 1))
