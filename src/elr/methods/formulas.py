@@ -138,7 +138,7 @@ def regularizer(
     Source: equation 7 and Lemma 2 of Liu et al., NeurIPS 2020 (arXiv:2007.00151); the clamp is the authors' code's.
     """
     if clamp == 0.0:
-        return _exact(probs, 1.0 - targets if complements is None else complements, logits, out)
+        return _exact(probs, targets, logits, complements, out)
     pulls = torch.clamp(probs, clamp, 1.0 - clamp, out=out).mul_(targets)
     rest = 1.0 - pulls.sum(dim=1, keepdim=True)
     factor = rest.masked_fill(rest < clamp, float("inf")).reciprocal_().neg_()
@@ -146,16 +146,19 @@ def regularizer(
 
 
 def _exact(
-    probs: Tensor, complements: Tensor, logits: Tensor | None, out: Tensor | None
+    probs: Tensor, targets: Tensor, logits: Tensor | None, complements: Tensor | None, out: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`regularizer` for a clamp of 0: by multiplication where that can be seen to suffice, else in logarithms."""
     if in_blocks(probs):
-        pulls = torch.mul(probs, complements, out=out)
+        if complements is None:
+            pulls = torch.sub(probs.new_ones(()), targets, out=out).mul_(probs)
+        else:
+            pulls = torch.mul(probs, complements, out=out)
         rest = pulls.sum(dim=1, keepdim=True)
         if (rest > 1e8 * torch.finfo(rest.dtype).tiny).all():
             return rest.log(), torch.ones_like(rest), pulls.mul_(rest.reciprocal())
     log_probs = probs.log() if logits is None else F.log_softmax(logits, dim=1, dtype=probs.dtype)
-    rest = complements.log() + log_probs
+    rest = (1.0 - targets if complements is None else complements).log() + log_probs
     term = torch.logsumexp(rest, dim=1, keepdim=True)
     return term, torch.ones_like(term), torch.softmax(rest, dim=1, out=out)
 
