@@ -1,8 +1,8 @@
-"""The linear path: seconds and memory, beside the two matrix-vector products a step that it cannot do without.
+"""Descent in the linear model: seconds and memory, beside the two matrix-vector products a step that it needs.
 
     python benchmarks/theory.py [--p 2000 --n 2500 --steps 10000] [--lam 3] [--json]
 
-The products run in this process, in turns with stretches of the path, on the same inputs.
+The products run in this process, in turns with stretches of the descent, on the same inputs.
 """
 
 import argparse
@@ -13,7 +13,8 @@ import time
 
 import numpy as np
 
-from elr.theory.linear import descend, is_separable, make_clusters
+from elr.theory.clusters import is_separable, make_clusters
+from elr.theory.descent import descend
 
 
 def bare_seconds(inputs: np.ndarray, steps: int) -> float:
@@ -27,10 +28,10 @@ def bare_seconds(inputs: np.ndarray, steps: int) -> float:
 
 
 def measure(p: int, n: int, steps: int, lam: float, rounds: int = 5) -> dict:
-    """Seconds of the whole path, and its ratio to the bare products, taken in rounds."""
+    """Seconds of the whole descent, and its ratio to the bare products, taken in rounds."""
     data = make_clusters(p, n, sigma=0.1, delta=0.8, seed=0)
     started = time.perf_counter()
-    path = descend(data, lam=lam, steps=steps)
+    trajectory = descend(data, lam=lam, steps=steps)
     seconds = time.perf_counter() - started
     part = max(steps // 20, 1)
     ratios = []
@@ -47,7 +48,7 @@ def measure(p: int, n: int, steps: int, lam: float, rounds: int = 5) -> dict:
         "ratio": statistics.median(ratios),
         "input_megabytes": data.inputs.nbytes / 2**20,
         "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
-        "memorized": float(path.memorized[-1]),
+        "memorized": float(trajectory.memorized[-1]),
     }
 
 

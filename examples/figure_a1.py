@@ -8,17 +8,19 @@ the same as a command, with the theorem checked.
 
 from digits_runs import arguments
 
-from elr.theory.figures import path_figure, save
-from elr.theory.linear import Path, descend, make_clusters
+from elr.theory.clusters import make_clusters
+from elr.theory.descent import Trajectory, descend
+from elr.theory.figures import save, trajectory_figure
 
 
-def main(out: str, *, steps: int = 20_000, classes: int = 2) -> dict[str, Path]:
-    """Draw, and return the paths drawn."""
+def main(out: str, *, steps: int = 20_000, classes: int = 2) -> dict[str, Trajectory]:
+    """Draw, and return the trajectories drawn."""
     delta = 0.4 / (1 - 1 / classes)  # with which 40 % are wrong
     data = make_clusters(400, 500, sigma=0.1, delta=delta, num_classes=classes, seed=0)
-    paths = {name: descend(data, lam=lam, steps=steps) for name, lam in (("cross entropy", 0.0), ("ELR, lam 3", 3.0))}
-    print(f"Figure: {save(path_figure(paths), out)}")
-    return paths
+    weights = {"cross entropy": 0.0, "ELR, lam 3": 3.0}
+    trajectories = {name: descend(data, lam=lam, steps=steps) for name, lam in weights.items()}
+    print(f"Figure: {save(trajectory_figure(trajectories), out)}")
+    return trajectories
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ import numpy as np
 from digits_runs import arguments, train
 
 from elr.runs.plan import MethodConfig
+from elr.theory.clusters import make_clusters
+from elr.theory.descent import SPHERE, descend
 from elr.theory.figures import curves_figure, save
-from elr.theory.linear import SPHERE, descend, make_clusters
 
 LAMS, BETAS = (0.0, 1.0, 1.5, 2.0, 2.5, 3.0, 5.0, 7.0), (0.0, 0.5, 0.7, 0.9, 0.99)
 LEANS = (-2.0, -1.0, -0.5, -0.25, -0.1, 0.0, 1.0)

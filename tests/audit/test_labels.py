@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elr.audit.labels import audit_labels, estimate_transitions, score_suspects
+from elr.audit.labels import audit_labels, score_suspects
 from elr.errors import ArgumentError
 
 PROBS = [[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.3, 0.3, 0.4], [0.5, 0.5, 0.0]]
@@ -69,8 +69,8 @@ def test_no_issue_is_no_certainty():
 
 
 def test_transitions_of_a_class_never_predicted():
-    matrix = estimate_transitions(np.array([0, 1]), np.array([0, 0]), num_classes=3)
-    np.testing.assert_allclose(matrix, [[0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]])
+    audit = audit_labels([0, 1], [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+    np.testing.assert_allclose(audit.transition_matrix, [[0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]])
 
 
 def test_score_against_clean_labels():

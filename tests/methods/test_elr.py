@@ -85,9 +85,9 @@ def test_one_sweep_as_on_a_gpu_gives_the_same_steps(monkeypatch):
         for number, loss in enumerate(losses):
             with monkeypatch.context() as patched:
                 if number:
-                    for module in ("elr.methods.fused", "elr.methods.elr_loss"):
-                        patched.setattr(f"{module}.in_blocks", lambda _: False)
-                        patched.setattr(f"{module}.is_swept", lambda *_: True)
+                    for module in ("formulas", "fused", "elr_loss"):
+                        patched.setattr(f"elr.methods.{module}.in_blocks", lambda _: False)
+                    patched.setattr("elr.methods.elr_loss.is_swept", lambda _: True)
                 ours = logits.clone().requires_grad_()
                 value = loss(ours, labels, index)
                 (2.0 * value).backward()

@@ -3,15 +3,16 @@ import pytest
 from PIL import Image
 
 from elr.errors import ArgumentError
+from elr.theory.clusters import make_clusters
+from elr.theory.descent import descend
 from elr.theory.figures import (
     coefficients_figure,
     curves_figure,
     memorization_figure,
-    path_figure,
     save,
     simplex_figure,
+    trajectory_figure,
 )
-from elr.theory.linear import descend, make_clusters
 
 HISTORY = [
     {
@@ -33,21 +34,21 @@ def lines_of(axes):
     return {line.get_label(): line.get_ydata() for line in axes.lines if not line.get_label().startswith("_")}
 
 
-def test_path_figure_draws_what_was_measured():
-    path = descend(make_clusters(40, 50, sigma=0.1, delta=0.4), steps=30)
-    figure = path_figure({"cross entropy": path, "again": path})
+def test_trajectory_figure_draws_what_was_measured():
+    trajectory = descend(make_clusters(40, 50, sigma=0.1, delta=0.4), steps=30)
+    figure = trajectory_figure({"cross entropy": trajectory, "again": trajectory})
     assert len(figure.axes) == 6
-    np.testing.assert_allclose(lines_of(figure.axes[1])["false label"], path.memorized)
-    np.testing.assert_allclose(lines_of(figure.axes[5])["wrong labels"], path.true_wrong)
+    np.testing.assert_allclose(lines_of(figure.axes[1])["false label"], trajectory.memorized)
+    np.testing.assert_allclose(lines_of(figure.axes[5])["wrong labels"], trajectory.true_wrong)
     assert figure.axes[2].get_ylim() == figure.axes[5].get_ylim()
 
 
-def test_long_paths_are_binned_without_losing_their_mean():
-    path = descend(make_clusters(20, 30, sigma=0.1, delta=0.4), steps=3000)
-    drawn = lines_of(path_figure({"": path}).axes[0])["true label"]
+def test_long_trajectories_are_binned_without_losing_their_mean():
+    trajectory = descend(make_clusters(20, 30, sigma=0.1, delta=0.4), steps=3000)
+    drawn = lines_of(trajectory_figure({"": trajectory}).axes[0])["true label"]
     assert len(drawn) <= 250
-    assert drawn[0] == path.accuracy_clean[0]
-    assert drawn[-1] == pytest.approx(path.accuracy_clean[-20:].mean(), abs=0.05)
+    assert drawn[0] == trajectory.accuracy_clean[0]
+    assert drawn[-1] == pytest.approx(trajectory.accuracy_clean[-20:].mean(), abs=0.05)
 
 
 def test_memorization_figure():

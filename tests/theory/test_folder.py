@@ -5,21 +5,21 @@ import pytest
 from PIL import Image
 
 from elr.errors import ArgumentError, OutputError
+from elr.theory.descent import MEASURES
 from elr.theory.folder import exhibit, table
-from elr.theory.linear import MEASURES
 
 SMALL = {"p": 80, "n": 100, "steps": 300}
 
 
-def test_the_folder_has_numbers_path_and_figure(tmp_path):
-    finding = exhibit(tmp_path / "deep" / "out", **SMALL, lam=3.0)
+def test_the_folder_has_numbers_trajectory_and_figure(tmp_path):
+    examination = exhibit(tmp_path / "deep" / "out", **SMALL, lam=3.0)
     folder = tmp_path / "deep" / "out"
     assert {each.name for each in folder.iterdir()} == {"theory.json", "path.csv", "theory.png"}
-    assert json.loads((folder / "theory.json").read_text())["theorem"] == finding.theorem
+    assert json.loads((folder / "theory.json").read_text())["theorem"] == examination.theorem
     path = pd.read_csv(folder / "path.csv")
     assert list(path.columns) == ["step", *MEASURES]
     assert path["step"].iloc[[0, -1]].tolist() == [0, 300]
-    assert path["accuracy_wrong"].iloc[-1] == pytest.approx(finding.path.accuracy_wrong[-1])
+    assert path["accuracy_wrong"].iloc[-1] == pytest.approx(examination.trajectory.accuracy_wrong[-1])
     with Image.open(folder / "theory.png") as figure:
         assert figure.width > 1000
         assert figure.height > 600  # two rows: cross entropy beside ELR
@@ -49,9 +49,9 @@ def test_a_file_in_the_way_is_kept(tmp_path):
 
 
 def test_table_has_a_line_for_each_number_and_part(tmp_path):
-    finding = exhibit(tmp_path, **SMALL, noise_rate=0.0)
-    text = table(finding)
+    examination = exhibit(tmp_path, **SMALL, noise_rate=0.0)
+    text = table(examination)
     assert "final_accuracy_on_wrong  -" in text
     assert "separable                yes" in text
-    for part in finding.theorem:
+    for part in examination.theorem:
         assert f"\n{part} " in text

@@ -6,7 +6,8 @@ import pytest
 
 from elr.errors import ArgumentError
 from elr.files import without_nan
-from elr.theory.linear import descend, make_clusters
+from elr.theory.clusters import make_clusters
+from elr.theory.descent import descend
 from elr.theory.theorem import check_theorem, examine
 
 PARTS = {"i", "ii", "iii", "proposition_3", "theorem_4", "proposition_5", "theorem_6"}
@@ -14,70 +15,76 @@ PARTS = {"i", "ii", "iii", "proposition_3", "theorem_4", "proposition_5", "theor
 
 def test_the_informal_theorem_holds_where_the_paper_says():
     """p/n = 0.8 lies in (1 - Delta/2, 1); of 6 draws those that do not start beyond T must show all three parts."""
-    findings = [examine(seed=seed) for seed in range(6)]
-    inside = [finding for finding in findings if finding.path.early_learning_step]
+    examinations = [examine(seed=seed) for seed in range(6)]
+    inside = [examination for examination in examinations if examination.trajectory.early_learning_step]
     assert len(inside) >= 4
-    for finding in inside:
-        assert finding.theorem.keys() == PARTS
-        assert all(finding.theorem[part] for part in ("i", "ii", "iii", "proposition_3", "theorem_6"))
-        assert finding.separable
-        assert finding.path.memorized[-1] == 1.0
-    beyond = [finding for finding in findings if finding.path.early_learning_step == 0]
-    for finding in beyond:
-        assert not finding.theorem["i"]
-        assert "at the start" in finding.checks[0].says
+    for examination in inside:
+        assert examination.theorem.keys() == PARTS
+        assert all(examination.theorem[part] for part in ("i", "ii", "iii", "proposition_3", "theorem_6"))
+        assert examination.separable
+        assert examination.trajectory.memorized[-1] == 1.0
+    beyond = [examination for examination in examinations if examination.trajectory.early_learning_step == 0]
+    for examination in beyond:
+        assert not examination.theorem["i"]
+        assert "at the start" in examination.statements[0].says
 
 
 def test_the_numbers_of_the_appendix_hold_for_narrow_clusters():
     """Theorem 4 and Proposition 5 want sigma <= sigma_Delta: narrow clusters that start on the wrong side meet them."""
-    findings = [examine(sigma=0.01, steps=60, seed=seed) for seed in range(8)]
-    held = [finding for finding in findings if finding.path.early_learning_step and finding.path.alignment[0] < 0]
+    examinations = [examine(sigma=0.01, steps=60, seed=seed) for seed in range(8)]
+    held = [
+        examination
+        for examination in examinations
+        if examination.trajectory.early_learning_step and examination.trajectory.alignment[0] < 0
+    ]
     assert len(held) >= 2
-    for finding in held:
-        assert finding.theorem["theorem_4"]
-        assert finding.theorem["proposition_3"]
-        assert finding.theorem["proposition_5"]
+    for examination in held:
+        assert examination.theorem["theorem_4"]
+        assert examination.theorem["proposition_3"]
+        assert examination.theorem["proposition_5"]
 
 
 def test_margins_say_by_how_much():
     data = make_clusters(400, 500, sigma=0.1, delta=0.8, seed=0)
-    path = descend(data, steps=50)
-    step = path.early_learning_step
-    checks = {check.name: check for check in check_theorem(data, path, separable=True, delta=0.8)}
-    lowest = path.correlation[:step].min()
-    assert checks["proposition_3"].margin == pytest.approx(min(lowest - 1 / 6, 1.0 - path.distance[: step + 1].max()))
-    assert checks["theorem_4"].margin == pytest.approx(path.accuracy_wrong[step] - 0.9999)
-    assert checks["proposition_5"].margin == pytest.approx(
-        4 * min(path.square_clean[0] - path.square_clean[step], path.square_wrong[step] - path.square_wrong[0]) - 0.05
+    trajectory = descend(data, steps=50)
+    step = trajectory.early_learning_step
+    statements = {each.name: each for each in check_theorem(data, trajectory, separable=True, delta=0.8)}
+    lowest = trajectory.correlation[:step].min()
+    assert statements["proposition_3"].margin == pytest.approx(
+        min(lowest - 1 / 6, 1.0 - trajectory.distance[: step + 1].max())
     )
-    assert checks["theorem_6"].margin == pytest.approx(400 / 500 - (1 - 0.8 / 2))
-    assert checks["iii"].margin == pytest.approx(path.memorized[-1] - 1.0)
-    assert not checks["iii"].holds
-    for check in checks.values():
-        assert check.holds == (check.margin >= 0)
+    assert statements["theorem_4"].margin == pytest.approx(trajectory.accuracy_wrong[step] - 0.9999)
+    falls = trajectory.square_clean[0] - trajectory.square_clean[step]
+    grows = trajectory.square_wrong[step] - trajectory.square_wrong[0]
+    assert statements["proposition_5"].margin == pytest.approx(4 * min(falls, grows) - 0.05)
+    assert statements["theorem_6"].margin == pytest.approx(400 / 500 - (1 - 0.8 / 2))
+    assert statements["iii"].margin == pytest.approx(trajectory.memorized[-1] - 1.0)
+    assert not statements["iii"].holds
+    for each in statements.values():
+        assert each.holds == (each.margin >= 0)
 
 
 def test_elr_keeps_the_last_part_from_happening():
-    finding = examine(lam=3.0, steps=3000)
-    assert not finding.theorem["iii"]
-    assert finding.separable
-    assert finding.path.accuracy_wrong[-1] > 0.99
-    assert "cross entropy ends there" in finding.checks[-2].says
+    examination = examine(lam=3.0, steps=3000)
+    assert not examination.theorem["iii"]
+    assert examination.separable
+    assert examination.trajectory.accuracy_wrong[-1] > 0.99
+    assert "cross entropy ends there" in examination.statements[-2].says
 
 
 def test_too_few_features_cannot_be_memorized():
-    finding = examine(p=40, n=400, sigma=0.3, steps=500)
-    assert not finding.separable
-    assert not finding.theorem["iii"]
-    assert not finding.theorem["theorem_6"]
-    assert "not linearly separable" in finding.checks[-1].says
+    examination = examine(p=40, n=400, sigma=0.3, steps=500)
+    assert not examination.separable
+    assert not examination.theorem["iii"]
+    assert not examination.theorem["theorem_6"]
+    assert "not linearly separable" in examination.statements[-1].says
 
 
 def test_no_wrong_label_leaves_nothing_to_check():
-    finding = examine(noise_rate=0.0, p=50, n=60, steps=200)
-    assert finding.noise_rate == 0.0
-    assert not finding.theorem["i"]
-    assert math.isnan(next(check.margin for check in finding.checks if check.name == "i"))
+    examination = examine(noise_rate=0.0, p=50, n=60, steps=200)
+    assert examination.noise_rate == 0.0
+    assert not examination.theorem["i"]
+    assert math.isnan(next(each.margin for each in examination.statements if each.name == "i"))
 
 
 def test_plain_values_are_json():
@@ -99,11 +106,11 @@ def test_plain_values_are_json():
 
 
 def test_many_classes():
-    finding = examine(num_classes=4, noise_rate=0.3, p=200, n=250, steps=4000, radius=0.1)
-    assert finding.noise_rate == pytest.approx(0.3, abs=0.06)
-    assert finding.separable
-    assert finding.theorem["i"]
-    assert np.isnan(finding.checks[-1].margin)
+    examination = examine(num_classes=4, noise_rate=0.3, p=200, n=250, steps=4000, radius=0.1)
+    assert examination.noise_rate == pytest.approx(0.3, abs=0.06)
+    assert examination.separable
+    assert examination.theorem["i"]
+    assert np.isnan(examination.statements[-1].margin)
 
 
 @pytest.mark.parametrize(

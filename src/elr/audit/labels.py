@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score
 
 from elr.errors import ArgumentError
+from elr.noise.transitions import count_transitions, transition_matrix
 
 SCORES = ("margin", "self_confidence", "aum")
 _CONFIDENCE = 0.95
@@ -161,20 +162,11 @@ def audit_labels(
         predicted_labels=predicted,
         label_quality=quality,
         is_label_issue=is_issue,
-        transition_matrix=estimate_transitions(given, predicted, num_classes=probs.shape[1]),
+        transition_matrix=transition_matrix(count_transitions(given, predicted, num_classes=probs.shape[1])),
         noise_rate=rate,
         noise_rate_interval=_share_interval(int(is_issue.sum()), len(given)),
         error_probs=1.0 - confidence,
     )
-
-
-def estimate_transitions(
-    given: NDArray[np.int64], clean: NDArray[np.int64], *, num_classes: int
-) -> NDArray[np.float64]:
-    """(C, C) shares of given label j among rows of class i in `clean`; rows sum to 1, the identity's where empty."""
-    counts = np.bincount(clean * num_classes + given, minlength=num_classes**2).reshape(num_classes, num_classes)
-    totals = counts.sum(axis=1, keepdims=True)
-    return np.where(totals > 0, counts / np.maximum(totals, 1), np.eye(num_classes))
 
 
 def score_suspects(audit: Audit, clean_labels: ArrayLike) -> dict[str, float]:

@@ -318,7 +318,7 @@ def theory(
         from elr.theory.folder import exhibit, table
 
         say(f"Results go to {folder}")
-        finding = exhibit(
+        examination = exhibit(
             folder,
             p=p,
             n=n,
@@ -334,8 +334,8 @@ def theory(
             seed=seed,
         )
         if as_json:
-            print_json(finding.to_json())
-        say(f"{table(finding)}\nFigure: {folder / 'theory.png'}\nAgain: {command}")
+            print_json(examination.to_json())
+        say(f"{table(examination)}\nFigure: {folder / 'theory.png'}\nAgain: {command}")
 
 
 def _noise(text: str | None) -> tuple[str, float] | None:

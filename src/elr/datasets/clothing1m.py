@@ -15,6 +15,7 @@ from elr.datasets.base import TEST, TRAIN, VALIDATION, About, File, Loader, Part
 from elr.datasets.readers.text_lists import matched, once, shown, whole_numbers, wrong_line
 from elr.errors import DataError
 from elr.files import printable
+from elr.noise.transitions import count_transitions, transition_matrix
 
 CLEAN_TRAIN, BOTH = "clean_train", "both"
 _ASK = "its authors: github.com/Cysu/noisy_label, who send the link on request"
@@ -166,12 +167,16 @@ def measured_noise(part: Part, num_classes: int) -> NDArray[np.float64]:
 
     Raises:
         DataError: the part has no clean labels, or a class without any.
+
+    Example:
+        >>> part = Part(labels=np.array([0, 1, 1, 0]), clean_labels=np.array([0, 0, 1, 0]))
+        >>> measured_noise(part, 2).round(2).tolist()
+        [[0.67, 0.33], [0.0, 1.0]]
     """
     if part.clean_labels is None:
         raise DataError("these examples have no clean labels: expected a part that has both, such as 'both'")
-    counts = np.zeros((num_classes, num_classes))
-    np.add.at(counts, (part.clean_labels, part.labels), 1)
-    totals = counts.sum(axis=1, keepdims=True)
+    counts = count_transitions(part.labels, part.clean_labels, num_classes=num_classes)
+    totals = counts.sum(axis=1)
     if not totals.all():
         raise DataError(f"class {int(np.argmin(totals))} has no clean label: nothing can be said about its noise")
-    return counts / totals
+    return transition_matrix(counts)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from elr.methods.formulas import check_classes, full_dtype
-from elr.methods.fused import KnownGradient, clamped_parts, sweep
+from elr.methods.formulas import KnownGradient, check_classes, full_precision
+from elr.methods.fused import closed_form, sweep
 from elr.targets.dense import has_repeats, update_rows
 from elr.targets.store import check_rows
 
@@ -35,9 +35,17 @@ def traced_elr_loss(
     Raises:
         RowIndexError: a row outside [0, N); then nothing has changed.
         ArgumentError: labels outside [0, C); then nothing has changed.
+
+    Example:
+        >>> table, index = torch.zeros(5, 2), torch.tensor([3])
+        >>> logits, labels = torch.tensor([[2.0, 0.0]], requires_grad=True), torch.tensor([1])
+        >>> loss, _, _ = traced_elr_loss(logits, labels, index, table, beta=0.7, lam=3.0, clamp=1e-4)
+        >>> loss.backward()
+        >>> table[3], logits.grad  # the targets, 0.3 p; and the gradient
+        (tensor([0.2642, 0.0358]), tensor([[ 0.7865, -0.7865]]))
     """
     with torch.no_grad(), torch.autocast(logits.device.type, enabled=False):
-        full, share = logits.detach().to(full_dtype(logits)), 1.0 / max(len(logits), 1)
+        full = full_precision(logits.detach())
         largest = full.amax(dim=1, keepdim=True)
         exponentials = (full - largest).exp()
         total = exponentials.sum(dim=1, keepdim=True)
@@ -45,18 +53,11 @@ def traced_elr_loss(
         # Within bounds here, so that the loop need not look; out of bounds is for settle_rows to refuse.
         former = table[index.clamp(0, len(table) - 1)].to(full.dtype)
         targets = former + (1.0 - beta) * (probs - former)
-        normalizer = total.log() + largest
-        if labels.ndim == 1:
-            given = torch.arange(full.shape[1], device=full.device) == labels[:, None]
-            chosen = full.gather(1, labels[:, None].clamp(0, full.shape[1] - 1))
-            mass, entropy = 1.0, normalizer - chosen
-        else:
-            given = labels.detach()
-            mass = given.sum(dim=1, keepdim=True, dtype=full.dtype)
-            entropy = mass * normalizer - (given * full).sum(dim=1, keepdim=True)
-        term, factor, pulls = clamped_parts(probs, targets, lam, clamp)
-        weight = mass - factor * pulls.sum(dim=1, keepdim=True)
-        gradient = (probs * weight + pulls * factor - given.to(full.dtype)) * share
+        given = labels.detach()
+        if given.ndim == 1:
+            given = given.clamp(0, full.shape[1] - 1)
+        log_probs = full - (total.log() + largest)
+        entropy, term, gradient = closed_form(log_probs, probs, given, targets, lam=lam, clamp=clamp)
         means = torch.cat([entropy, term], dim=1).mean(dim=0)
         settle_rows(table, index, logits.detach(), labels.detach(), targets, gradient, means, beta, lam, clamp)
         loss = means[0] + lam * means[1]
@@ -93,6 +94,14 @@ def settle_rows(
     Raises:
         RowIndexError: see `traced_elr_loss`.
         ArgumentError: see `traced_elr_loss`.
+
+    Example:
+        >>> table, logits = torch.zeros(3, 2), torch.zeros(2, 2)
+        >>> targets, gradient, means = torch.full((2, 2), 0.25), torch.zeros(2, 2), torch.zeros(2)
+        >>> index, labels = torch.tensor([2, 0]), torch.tensor([0, 1])
+        >>> settle_rows(table, index, logits, labels, targets, gradient, means, 0.4, 3.0, 1e-4)
+        >>> table.tolist(), gradient.any().item()
+        ([[0.25, 0.25], [0.0, 0.0], [0.25, 0.25]], False)
     """
     check_rows(index, len(table))
     if labels.ndim == 1:

@@ -9,7 +9,8 @@ from torch import Tensor, nn, softmax
 
 from elr.errors import ArgumentError
 from elr.methods.compiled import traced_elr_loss
-from elr.methods.fused import check_batch, elr_loss, in_blocks, is_swept, swept_elr_loss
+from elr.methods.formulas import in_blocks
+from elr.methods.fused import check_batch, elr_loss, is_swept, swept_elr_loss
 from elr.targets.dense import DenseTargets
 from elr.targets.store import Targets
 
@@ -108,7 +109,7 @@ class ELRLoss(nn.Module):
         """What updates the targets of these rows from within the sweep over the loss; None: update them before."""
         if in_blocks(logits):
             return self.targets.piecewise(index, beta=self.beta)
-        if is_swept(logits, self.clamp):  # on a GPU, the whole batch at once
+        if is_swept(logits):  # on a GPU, the whole batch at once
             return lambda _, probs: self.targets.update(index, probs, beta=self.beta).to(logits.device)
         return None
 
@@ -121,7 +122,13 @@ class ELRLoss(nn.Module):
 
 
 def check_weights(lam: float, beta: float) -> None:
-    """Raise what every user of lam and beta promises to raise."""
+    """Raise what every user of lam and beta promises to raise.
+
+    Example:
+        >>> check_weights(3.0, 1.0)
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: beta is 1.0: expected a momentum in [0, 1); the paper uses 0.7 and 0.9
+    """
     if not lam >= 0.0 or lam == float("inf"):
         raise ArgumentError(f"lam is {lam}: expected a weight >= 0; the paper uses 1, 3 and 7")
     if not 0.0 <= beta < 1.0:

@@ -1,13 +1,19 @@
-"""The formulas, one function each, from logits, per example; and what a batch must be before they are taken.
+"""The formulas, one function each, per example; and what a batch must be before they are taken.
 
 Every value is in nats, computed in float32 (float64 for float64 logits) whatever the precision of its inputs, and
-inside `torch.autocast` too. `elr.methods.fused` has the same for training, in fewer passes.
+inside `torch.autocast` too. The early-learning regularizer is written once, `regularizer`: `elr_term`, the fused and
+the compiled loss and the linear model of `elr.theory` all take it from there.
 """
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from elr.errors import ArgumentError
@@ -43,16 +49,9 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def elr_term(logits: Tensor, targets: Tensor, *, clamp: float = 0.0) -> Tensor:
     """The early-learning regularizer of each example, log(1 - <p_i, t_i>), p = softmax(logits).
 
-    Since the probabilities sum to 1, 1 - <p, t> = sum_c p_c (1 - t_c): a sum of terms that are not negative, so nothing
-    cancels, and in logarithms nothing rounds to zero:
-
-        log(1 - <p, t>) = logsumexp_c(log p_c + log(1 - t_c))
-
-    Its gradient with respect to the logits is q - p with q_c = p_c (1 - t_c) / (1 - <p, t>), the paper's
-    p_c (<p, t> - t_c) / (1 - <p, t>) in other words: bounded by 1 in every entry, also where p and t are one-hot. The
-    value has no lower bound: as p approaches a one-hot t it falls without end (as does the published loss).
-
-    `targets` get no gradient: the paper holds them constant.
+    Its value and its gradient are those of `regularizer`; the gradient is bounded by 1 in every entry, also where p and
+    t are one-hot. The value for a clamp of 0 has no lower bound: as p approaches a one-hot t it falls without end (as
+    does the published loss). `targets` get no gradient: the paper holds them constant. There is no second derivative.
 
     Args:
         logits: (B, C) network outputs before softmax, any floating dtype, C >= 2.
@@ -73,38 +72,181 @@ def elr_term(logits: Tensor, targets: Tensor, *, clamp: float = 0.0) -> Tensor:
         >>> elr_term(torch.tensor([[1e4, -1e4]]), torch.tensor([[1.0, 0.0]]))
         tensor([-20000.])
 
-    Source: equation 7 of Liu et al., NeurIPS 2020 (arXiv:2007.00151). Differs from the authors' code, which forms
-    1 - <p, t> by subtraction from clamped probabilities: that rounds to log(0) in bfloat16 and float16.
+    Source: equation 7 of Liu et al., NeurIPS 2020 (arXiv:2007.00151). Differs from the authors' code, which computes it
+    in the precision of the logits: in bfloat16 and float16 its 1 - <p, t> rounds to 0.
     """
     check_logits(logits)
     check_targets(logits, targets)
     check_clamp(clamp)
-    with torch.autocast(logits.device.type, enabled=False):
+    with torch.autocast(logits.device.type, enabled=False), torch.no_grad():
         full = full_precision(logits)
-        remainder = torch.log1p(-targets.detach().to(full.dtype))
-        log_probs = F.log_softmax(full, dim=1)
-        if clamp == 0.0:
-            return torch.logsumexp(log_probs + remainder, dim=1)
-        # Clamped rows no longer sum to 1, so 1 - <p, t> is put together from p (1 - t) and what clamping added.
-        probs = log_probs.exp()
-        clamped = probs.clamp(clamp, 1.0 - clamp)
-        excess = (clamped - probs).sum(dim=1)
-        # The floor only catches targets whose low-precision storage sums to a little more than 1.
-        return torch.log(((clamped * remainder.exp()).sum(dim=1) - excess).clamp(min=clamp))
+        probs = F.softmax(full, dim=1)
+        term, factor, pulls = regularizer(probs, targets.to(probs.dtype), clamp=clamp, logits=full)
+        gradient = factor * (pulls - probs * pulls.sum(dim=1, keepdim=True))
+    return KnownGradient.apply(logits, term[:, 0], gradient)
+
+
+def regularizer(
+    probs: Tensor,
+    targets: Tensor,
+    *,
+    clamp: float = 0.0,
+    logits: Tensor | None = None,
+    complements: Tensor | None = None,
+    out: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The early-learning regularizer of each example and what its gradient is made of: the formula, written once.
+
+    With s = 1 - <p, t>, the term is log s, and its gradient with respect to the logits is
+
+        factor * (pulls - p * sum_c pulls_c)
+
+    For a clamp of 0, s = sum_c p_c (1 - t_c), since the probabilities sum to 1: a sum of terms that are not negative,
+    so nothing cancels; and in logarithms, which are taken where s could round to zero, nothing is lost:
+
+        log s = logsumexp_c(log p_c + log(1 - t_c)),    pulls_c = p_c (1 - t_c) / s,    factor = 1
+
+    For a clamp above 0, p in s is confined to [clamp, 1 - clamp], and s is at least clamp (up to rounding, and to
+    targets whose low-precision storage sums to more than 1), so that it is formed by subtraction; float32 keeps three
+    digits of it at worst for 1e-4. Nothing is passed on where p is confined or s lies below clamp:
+
+        pulls_c = p_c t_c if clamp <= p_c <= 1 - clamp, else 0,    factor = -1 / s if s >= clamp, else 0
+
+    Args:
+        probs: (B, C) p, rows that sum to 1, float32 or float64.
+        targets: (B, C) running averages t, of the same type; see `elr_term`.
+        clamp: see `elr_term`; is not checked. Default 0.
+        logits: (B, C) that `probs` are the softmax of, read only for a clamp of 0: where p and t are so nearly one-hot
+            and alike that s underflows, and on other devices than a CPU always. Default: log p, not finite where p
+            underflows.
+        complements: (B, C) 1 - t where it is known to more digits than t tells, read only for a clamp of 0. Default:
+            1 - t.
+        out: (B, C) memory for the pulls, of the type of `probs`, so that a caller may use the same again. Default: new
+            memory.
+
+    Returns:
+        Terms (B, 1) in nats; factors (B, 1); pulls (B, C), which are `out` if it is given.
+
+    Example:
+        >>> probs, targets = torch.tensor([[0.7, 0.3]]), torch.tensor([[0.8, 0.2]])
+        >>> term, factor, pulls = regularizer(probs, targets)
+        >>> term.exp()  # 1 - (0.7 * 0.8 + 0.3 * 0.2)
+        tensor([[0.3800]])
+        >>> factor * (pulls - probs * pulls.sum(dim=1, keepdim=True))
+        tensor([[-0.3316,  0.3316]])
+
+    Source: equation 7 and Lemma 2 of Liu et al., NeurIPS 2020 (arXiv:2007.00151); the clamp is the authors' code's.
+    """
+    if clamp == 0.0:
+        return _exact(probs, targets, logits, complements, out)
+    pulls = torch.clamp(probs, clamp, 1.0 - clamp, out=out).mul_(targets)
+    rest = 1.0 - pulls.sum(dim=1, keepdim=True)
+    factor = rest.masked_fill(rest < clamp, float("inf")).reciprocal_().neg_()
+    return rest.clamp_(min=clamp).log_(), factor, _where_within(pulls, probs, clamp)
+
+
+def _exact(
+    probs: Tensor, targets: Tensor, logits: Tensor | None, complements: Tensor | None, out: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`regularizer` for a clamp of 0: by multiplication where that can be seen to suffice, else in logarithms."""
+    if in_blocks(probs):
+        if complements is None:
+            pulls = torch.sub(probs.new_ones(()), targets, out=out).mul_(probs)
+        else:
+            pulls = torch.mul(probs, complements, out=out)
+        rest = pulls.sum(dim=1, keepdim=True)
+        if (rest > 1e8 * torch.finfo(rest.dtype).tiny).all():
+            return rest.log(), torch.ones_like(rest), pulls.mul_(rest.reciprocal())
+    log_probs = probs.log() if logits is None else F.log_softmax(logits, dim=1, dtype=probs.dtype)
+    rest = (1.0 - targets if complements is None else complements).log() + log_probs
+    term = torch.logsumexp(rest, dim=1, keepdim=True)
+    return term, torch.ones_like(term), torch.softmax(rest, dim=1, out=out)
+
+
+def _where_within(values: Tensor, probs: Tensor, clamp: float) -> Tensor:
+    """The values whose p lies within [clamp, 1 - clamp], 0 for the others; in place, in one pass."""
+    if torch.compiler.is_compiling():  # which fuses it anyway, and cannot look into NumPy
+        return torch.where((probs >= clamp) & (probs <= 1.0 - clamp), values, 0.0)
+    low, high = _just_outside(clamp, probs.dtype)
+    return torch.ops.aten.hardtanh_backward.grad_input(values, probs, low, high, grad_input=values)
+
+
+@functools.cache
+def _just_outside(clamp: float, dtype: torch.dtype) -> tuple[float, float]:
+    """The largest number below [clamp, 1 - clamp] and the smallest above, in `dtype`."""
+    low, high = np.array([clamp, 1.0 - clamp], dtype=np.float64 if dtype == torch.float64 else np.float32)
+    return float(np.nextafter(low, low * 0)), float(np.nextafter(high, high * 2))
+
+
+class KnownGradient(torch.autograd.Function):
+    """A loss, of a batch () or of each example (B,), whose gradient (B, C) came with its value.
+
+    The gradient is a constant: there is no second derivative. It is rounded to the precision of the logits only in
+    backward: in float16 a gradient that is not yet scaled would underflow.
+
+    Example:
+        >>> logits = torch.zeros(1, 2, requires_grad=True)
+        >>> loss = KnownGradient.apply(logits, torch.tensor(0.7), torch.tensor([[-0.5, 0.5]]))
+        >>> (3.0 * loss).backward()
+        >>> logits.grad
+        tensor([[-1.5000,  1.5000]])
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        ctx.dtype = logits.dtype
+        return loss.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, grad: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        (gradient,) = ctx.saved_tensors
+        if grad.ndim or not in_blocks(grad) or grad.item() != 1.0:
+            gradient = gradient * grad[..., None]
+        return gradient.to(ctx.dtype), None, None
+
+
+def in_blocks(tensor: Tensor) -> bool:
+    """Whether values may be looked at, and blocks pay: on a CPU, when nothing is traced.
+
+    Example:
+        >>> in_blocks(torch.zeros(2)), in_blocks(torch.zeros(2, device="meta"))
+        (True, False)
+    """
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def full_dtype(logits: Tensor) -> torch.dtype:
-    """The precision that formulas are computed in: float64 for float64 logits, else float32."""
+    """The precision that formulas are computed in: float64 for float64 logits, else float32.
+
+    Example:
+        >>> [full_dtype(torch.zeros(1, 2, dtype=dtype)) for dtype in (torch.float64, torch.bfloat16)]
+        [torch.float64, torch.float32]
+    """
     return torch.float64 if logits.dtype == torch.float64 else torch.float32
 
 
 def full_precision(logits: Tensor) -> Tensor:
-    """Logits in the precision that formulas are computed in."""
+    """Logits in the precision that formulas are computed in.
+
+    Example:
+        >>> full_precision(torch.tensor([[0.5, -1.0]], dtype=torch.float16))
+        tensor([[ 0.5000, -1.0000]])
+    """
     return logits.to(full_dtype(logits))
 
 
 def check_logits(logits: Tensor) -> None:
-    """Raise ArgumentError for logits that are not (B, C) floating-point numbers with C >= 2."""
+    """Raise ArgumentError for logits that are not (B, C) floating-point numbers with C >= 2.
+
+    Example:
+        >>> check_logits(torch.zeros(8, 1))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: logits have shape (8, 1) and type torch.float32: expected floating-point (B, C)...
+    """
     if logits.ndim != 2 or logits.shape[1] < 2 or not logits.is_floating_point():
         raise ArgumentError(
             f"logits have shape {tuple(logits.shape)} and type {logits.dtype}: "
@@ -113,7 +255,13 @@ def check_logits(logits: Tensor) -> None:
 
 
 def check_labels(logits: Tensor, labels: Tensor) -> None:
-    """Raise ArgumentError for labels that do not belong to the logits: (B,) int64 or (B, C)."""
+    """Raise ArgumentError for labels that do not belong to the logits: (B,) int64 or (B, C).
+
+    Example:
+        >>> check_labels(torch.zeros(2, 3), torch.tensor([0, 2], dtype=torch.int32))
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: labels are torch.int32: expected int64 class numbers; use labels.long()
+    """
     batch, classes = logits.shape
     if labels.shape not in ((batch,), (batch, classes)):
         raise ArgumentError(
@@ -125,7 +273,13 @@ def check_labels(logits: Tensor, labels: Tensor) -> None:
 
 
 def check_targets(logits: Tensor, targets: Tensor) -> None:
-    """Raise ArgumentError for targets of another shape than the logits."""
+    """Raise ArgumentError for targets of another shape than the logits.
+
+    Example:
+        >>> check_targets(torch.zeros(2, 3), torch.zeros(3))
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: targets have shape (3,), logits (2, 3): they must be equal, (B, C)
+    """
     if targets.shape != logits.shape:
         raise ArgumentError(
             f"targets have shape {tuple(targets.shape)}, logits {tuple(logits.shape)}: they must be equal, (B, C)"
@@ -133,13 +287,25 @@ def check_targets(logits: Tensor, targets: Tensor) -> None:
 
 
 def check_clamp(clamp: float) -> None:
-    """Raise ArgumentError for a clamp outside [0, 0.5)."""
+    """Raise ArgumentError for a clamp outside [0, 0.5).
+
+    Example:
+        >>> check_clamp(0.5)
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: clamp is 0.5: expected a probability in [0, 0.5); 0 switches it off
+    """
     if not 0.0 <= clamp < 0.5:
         raise ArgumentError(f"clamp is {clamp}: expected a probability in [0, 0.5); 0 switches it off")
 
 
 def check_classes(labels: Tensor, num_classes: int) -> None:
-    """Raise ArgumentError for class numbers (B,) outside [0, num_classes); on a device this would wait for it."""
+    """Raise ArgumentError for class numbers (B,) outside [0, num_classes); on a device this would wait for it.
+
+    Example:
+        >>> check_classes(torch.tensor([0, 3]), 3)
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: label 3 is out of range: expected class numbers in [0, 3)
+    """
     low, high = (int(bound) for bound in labels.aminmax()) if len(labels) else (0, 0)
     if low < 0 or high >= num_classes:
         raise ArgumentError(

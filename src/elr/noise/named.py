@@ -26,7 +26,7 @@ from elr.noise.superclasses import CIFAR100_CYCLES
 Named = Callable[..., NoisyLabels]
 
 
-def _flips(corrupt_by: Callable[..., NoisyLabels], name: str, classes: int, mapping: Mapping[int, int]) -> Named:
+def _flips(name: str, corrupt_by: Callable[..., NoisyLabels], classes: int, mapping: Mapping[int, int]) -> Named:
     """A recipe for one data set, whose classes are known."""
 
     def corrupt_named(labels: ArrayLike, *, noise_rate: float, num_classes: int, seed: Seed) -> NoisyLabels:
@@ -50,17 +50,18 @@ def _one_by_one(
     return corrupt_transition(labels, transition_matrix=matrix, seed=seed)
 
 
-_FOR_ONE_SET = (
-    ("asymmetric-cifar10", corrupt_asymmetric, 10, CIFAR10_ASYMMETRIC),
-    ("asymmetric-cifar10-authors", corrupt_asymmetric_authors, 10, CIFAR10_ASYMMETRIC),
-    ("asymmetric-cifar100-superclasses", corrupt_asymmetric, 100, CIFAR100_CYCLES),
-    ("asymmetric-cifar100-authors", _one_by_one, 100, consecutive_blocks(100, 5)),
-)
 # Names of the command line; each takes (labels, *, noise_rate, num_classes, seed).
 NOISES: dict[str, Named] = {
     "symmetric": corrupt_symmetric,
     "symmetric-authors": corrupt_symmetric_authors,
-    **{name: _flips(corrupt_by, name, classes, mapping) for name, corrupt_by, classes, mapping in _FOR_ONE_SET},
+    "asymmetric-cifar10": _flips("asymmetric-cifar10", corrupt_asymmetric, 10, CIFAR10_ASYMMETRIC),
+    "asymmetric-cifar10-authors": _flips(
+        "asymmetric-cifar10-authors", corrupt_asymmetric_authors, 10, CIFAR10_ASYMMETRIC
+    ),
+    "asymmetric-cifar100-superclasses": _flips(
+        "asymmetric-cifar100-superclasses", corrupt_asymmetric, 100, CIFAR100_CYCLES
+    ),
+    "asymmetric-cifar100-authors": _flips("asymmetric-cifar100-authors", _one_by_one, 100, consecutive_blocks(100, 5)),
     "pairflip": corrupt_pairflip,
 }
 
@@ -71,6 +72,8 @@ def corrupt(name: str, labels: ArrayLike, *, noise_rate: float, num_classes: int
     Args: as in `corrupt_symmetric`, and name, a key of `NOISES`; those of one data set need its number of classes.
     Returns: NoisyLabels whose `name` is `name`. Raises: ArgumentError when the name is unknown, and as the recipe does.
     Example:
+        >>> list(NOISES)[:3]
+        ['symmetric', 'symmetric-authors', 'asymmetric-cifar10']
         >>> corrupt("pairflip", [0, 0, 1, 1], noise_rate=0.5, num_classes=2, seed=0).noise_rate
         0.5
     """

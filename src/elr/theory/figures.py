@@ -1,4 +1,4 @@
-"""Figures of the paper, drawn from paths of the linear model and from the histories of runs; matplotlib, no display.
+"""Figures of the paper, drawn from trajectories of the linear model and histories of runs; matplotlib, no display.
 
 Each function takes numbers and returns a Figure; `save` writes it.
 """
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from elr.errors import ArgumentError
 from elr.files import write_file
-from elr.theory import linear as theory
+from elr.theory.descent import Trajectory
 
 CORRECT, MEMORIZED, INCORRECT, OTHER = "#2f6db3", "#c4532d", "#8a8a8a", "#3b8f5c"  # told apart without color by dashes
 DASHES = {CORRECT: "-", MEMORIZED: "--", INCORRECT: ":", OTHER: "-."}
@@ -34,6 +34,12 @@ def save(figure: Figure, path: str | Path) -> Path:
     Raises:
         ArgumentError: another ending.
         OutputError: it cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> figure, _ = panels(1, 1)
+        >>> save(figure, Path(tempfile.mkdtemp()) / "empty.svg").read_text()[:19]
+        '<?xml version="1.0"'
     """
     path = Path(path)
     if path.suffix not in _FORMATS:
@@ -43,7 +49,13 @@ def save(figure: Figure, path: str | Path) -> Path:
 
 
 def panels(rows: int, columns: int, *, size: tuple[float, float] = _PANEL) -> tuple[Figure, np.ndarray]:
-    """A figure of rows x columns axes with the look of all of ours."""
+    """A figure of rows x columns axes with the look of all of ours.
+
+    Example:
+        >>> figure, axes = panels(2, 3)
+        >>> axes.shape, figure.get_size_inches().round(1).tolist()
+        ((2, 3), [9.9, 5.0])
+    """
     figure = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     for each in axes.flat:
@@ -52,32 +64,43 @@ def panels(rows: int, columns: int, *, size: tuple[float, float] = _PANEL) -> tu
     return figure, axes
 
 
-def path_figure(paths: Mapping[str, theory.Path]) -> Figure:
-    """Early learning and memorization in the linear model, a row for each path (the paper's Figures A.1 and B.1).
+def trajectory_figure(trajectories: Mapping[str, Trajectory]) -> Figure:
+    """Early learning and memorization in the linear model, a row for each trajectory (the paper's Figures A.1 and B.1).
 
     Columns: what is predicted of clean examples; of wrong ones; what the loss's gradient does to the logit of the true
     class. Steps on a logarithmic axis, the start at the left edge; where they lie dense, means over neighbors.
 
     Args:
-        paths: a name for each path.
+        trajectories: a name for each.
+
+    Example:
+        >>> from elr.theory.clusters import make_clusters
+        >>> from elr.theory.descent import descend
+        >>> found = descend(make_clusters(20, 30, sigma=0.1, delta=0.4), steps=10)
+        >>> [each.get_title() for each in trajectory_figure({"cross entropy": found}).axes]
+        ['clean examples', 'wrong labels', 'what training does']
     """
-    figure, axes = panels(len(paths), 3)
-    for row, (name, path) in zip(axes, paths.items(), strict=True):
+    figure, axes = panels(len(trajectories), 3)
+    for row, (name, trajectory) in zip(axes, trajectories.items(), strict=True):
         drawn: list[dict[str, tuple[ArrayLike, str]]] = [
-            {"true label": (path.accuracy_clean, CORRECT)},
-            {"true label": (path.accuracy_wrong, CORRECT), "false label": (path.memorized, MEMORIZED)},
-            {"clean examples": (path.true_clean, CORRECT), "wrong labels": (path.true_wrong, MEMORIZED)},
+            {"true label": (trajectory.accuracy_clean, CORRECT)},
+            {"true label": (trajectory.accuracy_wrong, CORRECT), "false label": (trajectory.memorized, MEMORIZED)},
+            {"clean examples": (trajectory.true_clean, CORRECT), "wrong labels": (trajectory.true_wrong, MEMORIZED)},
         ]
         for each, lines in zip(row, drawn, strict=True):
             binned = {label: (_binned(values), color) for label, (values, color) in lines.items()}
-            _lines(each, _binned(np.arange(path.steps + 1) + 1.0), binned)  # + 1: the start has a place on a log axis
+            _lines(
+                each, _binned(np.arange(trajectory.steps + 1) + 1.0), binned
+            )  # + 1: the start has a place on a log axis
         row[2].axhline(0.0, color="#bbbbbb", linewidth=0.8, zorder=0)
         row[0].set_ylabel(f"{name}\nshare predicted", fontsize=9)
         row[2].set_ylabel("gradient, true class", fontsize=8)
         for each in row:
             each.set_xscale("log")
-            if path.early_learning_step is not None:
-                each.axvline(path.early_learning_step + 1.0, color="#999999", linewidth=0.8, linestyle=(0, (1, 2)))
+            if trajectory.early_learning_step is not None:
+                each.axvline(
+                    trajectory.early_learning_step + 1.0, color="#999999", linewidth=0.8, linestyle=(0, (1, 2))
+                )
         for each in row[:2]:
             each.set_ylim(-0.03, 1.03)
     for each, title in zip(axes[0], ("clean examples", "wrong labels", "what training does"), strict=True):
@@ -97,6 +120,13 @@ def memorization_figure(histories: Mapping[str, History]) -> Figure:
 
     Raises:
         ArgumentError: a history without these measures.
+
+    Example:
+        >>> fractions = {"fraction_correct_on_clean": 0.9, "fraction_correct_on_wrong": 0.5,
+        ...     "fraction_incorrect_on_wrong": 0.2, "fraction_memorized_on_wrong": 0.3}
+        >>> figure = memorization_figure({"ELR": [{"epoch": 1, **fractions}, {"epoch": 2, **fractions}]})
+        >>> [line.get_label() for line in figure.axes[1].lines]
+        ['correct', 'incorrect', 'memorized']
     """
     figure, axes = panels(len(histories), 2)
     for row, (name, history) in zip(axes, histories.items(), strict=True):
@@ -130,6 +160,13 @@ def coefficients_figure(histories: Mapping[str, History]) -> Figure:
 
     Raises:
         ArgumentError: a history without these measures.
+
+    Example:
+        >>> gradients = {"gradient_on_clean": -0.1, "gradient_cross_entropy_on_clean": -0.1,
+        ...     "gradient_on_wrong": 0.1, "gradient_cross_entropy_on_wrong": 0.9}
+        >>> figure = coefficients_figure({"ELR": [{"epoch": 1, **gradients}]})
+        >>> [line.get_label() for line in figure.axes[0].lines][:2]
+        ['clean, p - y alone', 'clean, whole']
     """
     figure, axes = panels(1, len(histories))
     for each, (name, history) in zip(axes[0], histories.items(), strict=True):
@@ -165,6 +202,12 @@ def curves_figure(
         y: what the vertical one shows.
         log: whether the horizontal axis is logarithmic.
         size: width and height of a panel in inches.
+
+    Example:
+        >>> lams, three_seeds = [1, 3, 7], [[0.9, 0.1, 0.0], [0.8, 0.1, 0.0], [0.7, 0.1, 0.0]]
+        >>> figure = curves_figure({"lam": {"memorized": (lams, three_seeds)}}, x="lam", y="share")
+        >>> figure.axes[0].lines[0].get_ydata().round(2).tolist()
+        [0.8, 0.1, 0.0]
     """
     figure, axes = panels(1, len(curves), size=size)
     for each, (title, group) in zip(axes[0], curves.items(), strict=True):
@@ -186,21 +229,27 @@ def curves_figure(
     return figure
 
 
-def simplex_figure(paths: Mapping[str, ArrayLike], *, corners: Sequence[str], given: int, clean: int) -> Figure:
+def simplex_figure(ways: Mapping[str, ArrayLike], *, corners: Sequence[str], given: int, clean: int) -> Figure:
     """The way of probabilities over three classes through their triangle, a panel for each run.
 
     Args:
-        paths: a name for each run, and (S, M, 3) the probabilities of M examples with the same false label at S times.
+        ways: a name for each run, and (S, M, 3) the probabilities of M examples with the same false label at S times.
         corners: names of the classes.
         given: the false label.
         clean: the true one.
 
     Raises:
         ArgumentError: not three classes.
+
+    Example:
+        >>> way = [[[0.4, 0.3, 0.3]], [[0.1, 0.8, 0.1]]]  # one example, two times
+        >>> figure = simplex_figure({"ELR": way}, corners=["cat", "dog", "fox"], given=0, clean=1)
+        >>> [text.get_text() for text in figure.axes[0].texts]
+        ['cat (given)', 'dog (true)', 'fox']
     """
-    figure, axes = panels(1, len(paths), size=(3.3, 3.1))
+    figure, axes = panels(1, len(ways), size=(3.3, 3.1))
     triangle = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(0.75)]])
-    for each, (name, probs) in zip(axes[0], paths.items(), strict=True):
+    for each, (name, probs) in zip(axes[0], ways.items(), strict=True):
         probs = np.asarray(probs, dtype=np.float64)
         if probs.ndim != 3 or probs.shape[2] != 3 or len(corners) != 3:
             raise ArgumentError(f"probabilities of {name!r} have shape {probs.shape}: expected (S, M, 3)")

@@ -1,6 +1,6 @@
 """The linear model of the paper's first half: when early learning ends and memorization begins, with and without ELR.
 
-Arrays in, dataclasses out; NumPy only, nothing of the trainer.
+Arrays in, dataclasses out; of the trainer only the regularizer, `elr.methods.formulas.regularizer`.
 """
 
 from __future__ import annotations
@@ -10,108 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linprog
 from scipy.special import log_softmax
 
 from elr.errors import ArgumentError
-
-Floats = NDArray[np.float64]
+from elr.methods.formulas import regularizer
+from elr.theory.clusters import Clusters, Floats
 
 SPHERE = 2.0  # radius of the sphere that the theorem's first weights are drawn from
 EARLY = 0.1  # <theta, v> that ends the theorem's early-learning phase
-_TINY = 1e-300
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clusters:
-    """Examples of C Gaussian clusters, some with a false label.
-
-    Args:
-        inputs: (N, p) float64.
-        given_labels: (N,) labels to train on.
-        clean_labels: (N,) the cluster of each example.
-        means: (C, p) centers of the clusters, of length 1.
-    """
-
-    inputs: Floats
-    given_labels: NDArray[np.int64]
-    clean_labels: NDArray[np.int64]
-    means: Floats
-
-    @property
-    def wrong(self) -> NDArray[np.bool_]:
-        """(N,) whose given label is false."""
-        return self.given_labels != self.clean_labels
-
-    @property
-    def noise_rate(self) -> float:
-        """Share of false labels, in [0, 1]."""
-        return float(self.wrong.mean())
-
-
-def make_clusters(
-    num_features: int, num_examples: int, *, sigma: float, delta: float, num_classes: int = 2, seed: int = 0
-) -> Clusters:
-    """Draw the paper's model: x ~ N(v_c, sigma^2 I_p), c uniform; with probability delta the label is drawn anew.
-
-    With two classes the means are -v and v (the paper's), with more they are orthogonal; directions are random. The new
-    label is uniform over all classes (a fair coin), the true one included: delta (1 - 1/C) of the labels are wrong.
-
-    Args:
-        num_features: p, at least 2, and at least C with more than two classes.
-        num_examples: N, at least 2.
-        sigma: spread of each cluster in every direction, > 0; the means have length 1.
-        delta: in [0, 1).
-        num_classes: C, at least 2.
-        seed: of means, examples and labels.
-
-    Raises:
-        ArgumentError: a value out of its range.
-
-    Example:
-        >>> data = make_clusters(20, 10, sigma=0.1, delta=0.5)
-        >>> data.inputs.shape, data.means.shape
-        ((10, 20), (2, 20))
-
-    Source: section 3 of Liu et al., NeurIPS 2020; more than two classes are ours.
-    """
-    for name, value, least, why in (
-        ("num_features (p)", num_features, 2, "the theorem is about many dimensions"),
-        ("num_examples (n)", num_examples, 2, "there must be something to learn from"),
-        ("num_classes", num_classes, 2, "a label must be able to be wrong"),
-    ):
-        if value < least:
-            raise ArgumentError(f"{name} is {value}: expected at least {least}; {why}")
-    if not 0.0 < sigma < math.inf:
-        raise ArgumentError(f"sigma is {sigma}: expected a spread > 0; the centers have length 1, so 0.1 is narrow")
-    if not 0.0 <= delta < 1.0:
-        raise ArgumentError(
-            f"delta is {delta}: expected a probability in [0, 1), at which a label is drawn anew; at 1 the labels say "
-            "nothing (the share of wrong labels is delta (1 - 1/C), so with two classes below one half)"
-        )
-    if num_classes > 2 and num_features < num_classes:
-        raise ArgumentError(
-            f"{num_classes} orthogonal means need as many features, and num_features (p) is {num_features}"
-        )
-    generator = np.random.default_rng(seed)
-    if num_classes == 2:
-        direction = generator.standard_normal(num_features)
-        direction /= np.linalg.norm(direction)
-        means = np.stack([-direction, direction])
-    else:
-        means = np.linalg.qr(generator.standard_normal((num_features, num_classes)))[0].T
-    clean = generator.integers(num_classes, size=num_examples)
-    inputs = generator.standard_normal((num_examples, num_features))
-    inputs *= sigma
-    inputs += means[clean]
-    redrawn = generator.random(num_examples) < delta
-    given = np.where(redrawn, generator.integers(num_classes, size=num_examples), clean)
-    return Clusters(inputs=inputs, given_labels=given, clean_labels=clean, means=means)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Path:
+class Trajectory:
     """What gradient descent did: each array has one value per step, from the start (0) to the end, S + 1 in all.
 
     "Clean" examples have a right label, "wrong" ones a false one; means over none are NaN. p: the model's probability.
@@ -131,6 +43,12 @@ class Path:
         target_accuracy: share of all examples for which the targets favor the true class.
         weights: (C - 1, p) for the logistic model, (C, p) for softmax, at the end.
         targets: (N, C) at the end.
+
+    Example:
+        >>> from elr.theory.clusters import make_clusters
+        >>> found = descend(make_clusters(40, 50, sigma=0.1, delta=0.4), steps=100)
+        >>> found.steps, found.early_learning_step, round(float(found.loss[0]), 2)
+        (100, 2, 0.72)
     """
 
     loss: Floats
@@ -163,7 +81,7 @@ class Path:
         return int(reached[0]) if len(reached) else None
 
 
-MEASURES = tuple(field.name for field in fields(Path) if field.name not in ("weights", "targets"))
+MEASURES = tuple(field.name for field in fields(Trajectory) if field.name not in ("weights", "targets"))
 
 
 def descend(
@@ -177,7 +95,7 @@ def descend(
     start: float | ArrayLike = SPHERE,
     seed: int = 0,
     stop_when_fitted: bool = False,
-) -> Path:
+) -> Trajectory:
     """Train a linear model by gradient descent on all examples at once, and measure it at every step.
 
         loss = mean_i( CE(p_i, y_i) + lam * log(1 - <p_i, t_i>) ),  t_i <- beta t_i + (1 - beta) p_i before each step
@@ -203,9 +121,10 @@ def descend(
         ArgumentError: a value out of range, or weights of another shape.
 
     Example:
-        >>> path = descend(make_clusters(40, 50, sigma=0.1, delta=0.4), steps=200)
-        >>> bool(path.loss[-1] < path.loss[0])
-        True
+        >>> from elr.theory.clusters import make_clusters
+        >>> found = descend(make_clusters(100, 125, sigma=0.1, delta=0.8), lam=3.0, steps=200)
+        >>> round(float(found.accuracy_wrong[0]), 2), round(float(found.accuracy_wrong[-1]), 2)
+        (0.84, 1.0)
 
     Source: section 3 and appendices A and B of Liu et al., NeurIPS 2020. The paper prints tanh(<theta, x>) in the
     gradient of the logistic loss; its own loss gives tanh(<theta, x> / 2), which is what happens here.
@@ -222,7 +141,7 @@ def descend(
         targets *= beta
         targets += (1.0 - beta) * _clamped(probs, clamp)
         missing *= beta
-        term, pull = _regularizer(probs, targets, missing, clamp) if lam else (0.0, 0.0)
+        term, pull = _regularizer(log_probs, targets, missing, clamp) if lam else (0.0, 0.0)
         coefficients = probs - model.one_hot + lam * pull
         gradient = model.gradient(coefficients)
         measures = model.measures(log_probs, probs, targets, coefficients)
@@ -234,56 +153,9 @@ def descend(
         if taken == steps or (stop_when_fitted and measures["fitted"] == 1.0):
             break
         weights = weights - learning_rate * gradient
-    return Path(weights=weights, targets=targets, **{name: values[: taken + 1] for name, values in record.items()})
-
-
-def is_separable(inputs: ArrayLike, labels: ArrayLike) -> bool:
-    """Whether a linear model without bias can predict every one of these labels: decided by a linear program.
-
-    It looks for the weights in [-1, 1] with the widest margin m, <w_y, x> >= <w_c, x> + m for every example and
-    each other class c: the labels are separable if these weights predict them all.
-
-    Args:
-        inputs: (N, p).
-        labels: (N,) class numbers 0 .. C - 1.
-
-    Raises:
-        ArgumentError: shapes that do not belong together.
-
-    Example:
-        >>> is_separable([[1.0, 0.0], [-1.0, 0.1]], [1, 0]), is_separable([[1.0], [2.0]], [0, 1])
-        (True, False)
-
-    Source: Theorem 6 of Liu et al., NeurIPS 2020, is about when this holds (after Schlaefli and Cover); what holds it
-    decides gradient descent ends by memorizing (Soudry et al., JMLR 2018).
-    """
-    inputs, labels = np.asarray(inputs, dtype=np.float64), np.asarray(labels, dtype=np.int64)
-    if inputs.ndim != 2 or labels.shape != inputs.shape[:1] or not len(labels):
-        raise ArgumentError(
-            f"inputs have shape {inputs.shape}, labels {labels.shape}: expected (N, p) and (N,), N at least 1"
-        )
-    num_classes, (num_examples, num_features) = max(int(labels.max()) + 1, 2), inputs.shape
-    if num_classes == 2:
-        constraints = -np.where(labels == 1, 1.0, -1.0)[:, None] * inputs
-    else:
-        constraints = np.zeros((num_examples, num_classes - 1, num_classes, num_features))
-        for given in range(num_classes):
-            rows = np.flatnonzero(labels == given)
-            for place, other in enumerate(c for c in range(num_classes) if c != given):
-                constraints[rows, place, given] = -inputs[rows]
-                constraints[rows, place, other] = inputs[rows]
-        constraints = constraints.reshape(-1, num_classes * num_features)
-    count = constraints.shape[1]
-    found = linprog(
-        np.append(np.zeros(count), -1.0),  # the widest margin
-        A_ub=np.hstack([constraints, np.ones((len(constraints), 1))]),
-        b_ub=np.zeros(len(constraints)),
-        bounds=[(-1.0, 1.0)] * count + [(0.0, 1.0)],
-        method="highs",
+    return Trajectory(
+        weights=weights, targets=targets, **{name: values[: taken + 1] for name, values in record.items()}
     )
-    if found.status != 0:
-        raise ArgumentError(f"the linear program could not be solved: {found.message}")
-    return bool((constraints @ found.x[:-1] < 0.0).all())  # what the solver found is proof; its margin may be rounding
 
 
 class _Linear:
@@ -350,17 +222,16 @@ class _Linear:
         }
 
 
-def _regularizer(probs: Floats, targets: Floats, missing: float, clamp: float) -> tuple[Floats, Floats]:
-    """log(1 - <p, t>) of each example (N,), and its gradient with respect to the logits (N, C) (the paper's Lemma 2).
+def _regularizer(log_probs: Floats, targets: Floats, missing: float, clamp: float) -> tuple[Floats, Floats]:
+    """log(1 - <p, t>) of each example (N,), and its gradient with respect to the logits (N, C).
 
-    `missing` is 1 - sum(t), known exactly; 1 - p is summed from the other classes. Both keep their digits near 0.
+    `missing` is 1 - sum(t), known exactly, so that 1 - t, summed from the other classes, keeps its digits near 0.
     """
-    shown = np.clip(probs, clamp, 1.0 - clamp)
-    moves = shown == probs  # a clamped entry passes no gradient
-    others = 1.0 - shown if clamp else probs @ (1.0 - np.eye(probs.shape[1]))
-    left = (missing + (targets * others).sum(axis=1, keepdims=True)).clip(min=_TINY)
-    pushed = targets * moves
-    return np.log(left[:, 0]), probs * ((probs * pushed).sum(axis=1, keepdims=True) - pushed) / left
+    probs = np.exp(log_probs)
+    others = missing + targets @ (1.0 - np.eye(targets.shape[1]))
+    logits, p, t, complements = map(torch.from_numpy, (log_probs, probs, targets, others))
+    term, factor, pulls = regularizer(p, t, clamp=clamp, logits=logits, complements=complements)
+    return term[:, 0].numpy(), (factor * (pulls - p * pulls.sum(dim=1, keepdim=True))).numpy()
 
 
 def _clamped(probs: Floats, clamp: float) -> Floats:

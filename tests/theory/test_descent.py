@@ -1,4 +1,5 @@
 import dataclasses
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -7,42 +8,21 @@ from scipy.special import log_softmax
 
 from elr.errors import ArgumentError
 from elr.methods.fused import elr_loss
-from elr.theory.linear import Clusters, _Linear, _regularizer, descend, is_separable, make_clusters
+from elr.theory.clusters import Clusters, make_clusters
+from elr.theory.descent import _Linear, _regularizer, descend
 
 
 def small(**settings):
     return make_clusters(**{"num_features": 30, "num_examples": 40, "sigma": 0.3, "delta": 0.4} | settings)
 
 
-# The model
-
-
-def test_clusters_lie_around_their_means():
-    data = make_clusters(50, 20_000, sigma=0.5, delta=0.3, seed=1)
-    np.testing.assert_allclose(np.linalg.norm(data.means, axis=1), 1.0)
-    np.testing.assert_allclose(data.means[0], -data.means[1])
-    for label in (0, 1):
-        here = data.inputs[data.clean_labels == label]
-        np.testing.assert_allclose(here.mean(axis=0), data.means[label], atol=0.03)
-        np.testing.assert_allclose(here.std(axis=0), 0.5, atol=0.02)
-    assert data.noise_rate == pytest.approx(0.15, abs=0.01)  # a fair coin replaces 30 %: half of them are wrong
-
-
-def test_more_classes_have_orthogonal_means_and_uniform_noise():
-    data = make_clusters(50, 30_000, sigma=0.1, delta=0.4, num_classes=4)
-    np.testing.assert_allclose(data.means @ data.means.T, np.eye(4), atol=1e-12)
-    assert data.noise_rate == pytest.approx(0.3, abs=0.01)
-    flips = np.bincount((data.given_labels - data.clean_labels)[data.wrong] % 4, minlength=4) / data.wrong.sum()
-    np.testing.assert_allclose(flips[1:], 1 / 3, atol=0.02)
-
-
-def test_a_seed_gives_the_same_data_and_path():
+def test_a_seed_gives_the_same_data_and_trajectory():
     first, second, other = (small(seed=seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first.inputs, second.inputs)
     assert not np.array_equal(first.inputs, other.inputs)
-    paths = [descend(first, steps=5, seed=seed) for seed in (0, 0, 1)]
-    np.testing.assert_array_equal(paths[0].loss, paths[1].loss)
-    assert paths[0].loss[0] != paths[2].loss[0]
+    trajectories = [descend(first, steps=5, seed=seed) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(trajectories[0].loss, trajectories[1].loss)
+    assert trajectories[0].loss[0] != trajectories[2].loss[0]
 
 
 # The gradient
@@ -65,8 +45,9 @@ def test_gradient_by_finite_differences(num_classes, lam):
     model = _Linear(data)
     weights = model.start(1.0, seed=0)
     targets = np.random.default_rng(0).dirichlet(np.ones(num_classes), size=40) * 0.8
-    probs = np.exp(model.log_probs(weights))
-    pull = _regularizer(probs, targets, 0.2, 0.0)[1]
+    log_probs = model.log_probs(weights)
+    probs = np.exp(log_probs)
+    pull = _regularizer(log_probs, targets, 0.2, 0.0)[1]
     gradient = model.gradient(probs - model.one_hot + lam * pull)
     step = 1e-6
     for row, column in [(0, 0), (0, 7), (weights.shape[0] - 1, 29)]:
@@ -97,8 +78,9 @@ def test_regularizer_is_that_of_the_library(clamp):
     generator = np.random.default_rng(0)
     logits = generator.normal(size=(50, 3)) * 4
     targets = generator.dirichlet(np.ones(3), size=50) * 0.97
-    probs = np.exp(log_softmax(logits, axis=1))
-    term, pull = _regularizer(probs, targets, 0.03, clamp)
+    log_probs = log_softmax(logits, axis=1)
+    probs = np.exp(log_probs)
+    term, pull = _regularizer(log_probs, targets, 0.03, clamp)
     outputs = torch.tensor(logits, requires_grad=True)
     labels = torch.zeros(50, dtype=torch.int64)
     loss, _, expected = elr_loss(outputs, labels, torch.tensor(targets), lam=1.0, clamp=clamp)
@@ -107,20 +89,41 @@ def test_regularizer_is_that_of_the_library(clamp):
     np.testing.assert_allclose(pull, gradient.numpy() - (probs - np.eye(3)[labels]), atol=1e-6)
 
 
-def test_a_path_is_gradient_descent():
+@pytest.mark.parametrize("num_classes", [2, 4])
+@pytest.mark.parametrize("gap", [1.0, 20.0, 36.0, 100.0, 700.0])
+def test_gradient_without_a_clamp_is_right_where_doubles_round_to_one(gap, num_classes):
+    """Against fractions, which round nowhere: p and t one-hot up to exp(-gap), far below what 1 - t can show."""
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(10, num_classes))
+    logits[:, 0] += gap
+    log_probs = log_softmax(logits, axis=1)
+    targets = 0.3 * np.exp(-gap * generator.uniform(0.5, 1.1, size=(10, num_classes)))
+    missing = 1e-30 if gap > 1.0 else 0.1
+    targets[:, 0] = 1.0 - missing - targets[:, 1:].sum(axis=1)
+    expected = []
+    for probs, others in zip(np.exp(log_probs), targets, strict=True):
+        p, t = ([Fraction(value) for value in values] for values in (probs.tolist(), others.tolist()))
+        left = [Fraction(missing) + sum(t[:c] + t[c + 1 :]) for c in range(num_classes)]
+        whole = sum(one * other for one, other in zip(p, left, strict=True))
+        expected.append([float(one * other / whole - one) for one, other in zip(p, left, strict=True)])
+    np.testing.assert_allclose(_regularizer(log_probs, targets, missing, 0.0)[1], expected, atol=1e-13)
+
+
+def test_a_trajectory_is_gradient_descent():
     data = small()
-    path = descend(data, steps=3, learning_rate=0.3, lam=2.0, beta=0.5, clamp=0.0, seed=1)
+    trajectory = descend(data, steps=3, learning_rate=0.3, lam=2.0, beta=0.5, clamp=0.0, seed=1)
     model = _Linear(data)
     weights, targets = model.start(2.0, seed=1), np.zeros((40, 2))
     for step in range(4):
-        probs = np.exp(model.log_probs(weights))
+        log_probs = model.log_probs(weights)
+        probs = np.exp(log_probs)
         targets = 0.5 * targets + 0.5 * probs
-        assert path.loss[step] == pytest.approx(loss_of(data, weights, targets, 2.0))
-        pull = _regularizer(probs, targets, 0.5 ** (step + 1), 0.0)[1]
+        assert trajectory.loss[step] == pytest.approx(loss_of(data, weights, targets, 2.0))
+        pull = _regularizer(log_probs, targets, 0.5 ** (step + 1), 0.0)[1]
         if step < 3:
             weights = weights - 0.3 * model.gradient(probs - model.one_hot + 2.0 * pull)
-    np.testing.assert_allclose(path.weights, weights)
-    np.testing.assert_allclose(path.targets, targets)
+    np.testing.assert_allclose(trajectory.weights, weights)
+    np.testing.assert_allclose(trajectory.targets, targets)
 
 
 # What is measured
@@ -133,62 +136,62 @@ def test_measures_of_a_case_counted_by_hand():
         clean_labels=np.array([1, 0, 1, 0]),  # the last two are wrong
         means=np.array([[-1.0, 0.0], [1.0, 0.0]]),
     )
-    path = descend(data, steps=1, start=[[1.0, 0.5]], learning_rate=0.1)
+    trajectory = descend(data, steps=1, start=[[1.0, 0.5]], learning_rate=0.1)
     sigmoid = 1 / (1 + np.exp(-np.array([1.0, 1.0, 2.0, 3.0])))  # of the true class
-    assert path.alignment[0] == pytest.approx(1.0)
-    assert path.accuracy_clean[0] == path.accuracy_wrong[0] == 1.0
-    assert path.memorized[0] == 0.0
-    assert path.fitted[0] == 0.5
-    assert path.coefficient_clean[0] == pytest.approx((1 - sigmoid[:2]).mean())
-    assert path.coefficient_wrong[0] == pytest.approx(sigmoid[2:].mean())
-    assert path.square_wrong[0] == pytest.approx((sigmoid[2:] ** 2).mean())
-    assert path.true_clean[0] == pytest.approx((sigmoid[:2] - 1).mean())
-    assert path.true_wrong[0] == pytest.approx(sigmoid[2:].mean())
-    assert path.target_accuracy[0] == 1.0
+    assert trajectory.alignment[0] == pytest.approx(1.0)
+    assert trajectory.accuracy_clean[0] == trajectory.accuracy_wrong[0] == 1.0
+    assert trajectory.memorized[0] == 0.0
+    assert trajectory.fitted[0] == 0.5
+    assert trajectory.coefficient_clean[0] == pytest.approx((1 - sigmoid[:2]).mean())
+    assert trajectory.coefficient_wrong[0] == pytest.approx(sigmoid[2:].mean())
+    assert trajectory.square_wrong[0] == pytest.approx((sigmoid[2:] ** 2).mean())
+    assert trajectory.true_clean[0] == pytest.approx((sigmoid[:2] - 1).mean())
+    assert trajectory.true_wrong[0] == pytest.approx(sigmoid[2:].mean())
+    assert trajectory.target_accuracy[0] == 1.0
     # -gradient = mean of (y - p) x over the first coordinate only, so it points along or against v
     pulls = [(1 - sigmoid[0]), (1 - sigmoid[1]), -2 * sigmoid[2], -3 * sigmoid[3]]
-    assert path.correlation[0] == np.sign(sum(pulls))
-    assert path.distance[1] == pytest.approx(0.1 * abs(sum(pulls)) / 4)
+    assert trajectory.correlation[0] == np.sign(sum(pulls))
+    assert trajectory.distance[1] == pytest.approx(0.1 * abs(sum(pulls)) / 4)
 
 
 def test_nothing_wrong_is_not_a_number():
-    path = descend(small(delta=0.0), steps=2)
-    assert np.isnan(path.accuracy_wrong).all()
-    assert np.isnan(path.coefficient_wrong).all()
-    assert np.isfinite(path.accuracy_clean).all()
+    trajectory = descend(small(delta=0.0), steps=2)
+    assert np.isnan(trajectory.accuracy_wrong).all()
+    assert np.isnan(trajectory.coefficient_wrong).all()
+    assert np.isfinite(trajectory.accuracy_clean).all()
 
 
 def test_stops_when_fitted():
     data = make_clusters(60, 20, sigma=0.1, delta=0.2)
-    path = descend(data, steps=5000, stop_when_fitted=True)
-    assert path.steps < 5000
-    assert path.fitted[-1] == 1.0
-    assert path.fitted[-2] < 1.0
-    for field in dataclasses.fields(path):
+    trajectory = descend(data, steps=5000, stop_when_fitted=True)
+    assert trajectory.steps < 5000
+    assert trajectory.fitted[-1] == 1.0
+    assert trajectory.fitted[-2] < 1.0
+    for field in dataclasses.fields(trajectory):
         if field.name not in ("weights", "targets"):
-            assert len(getattr(path, field.name)) == path.steps + 1
+            assert len(getattr(trajectory, field.name)) == trajectory.steps + 1
 
 
 # What the paper says, and what was found
 
 
 def mean_over_seeds(measure, *, seeds=4, p=400, n=500, start=2.0, **settings):
-    paths = [
+    trajectories = [
         descend(make_clusters(p, n, sigma=0.1, delta=0.8, seed=seed), seed=seed, start=start, **settings)
         for seed in range(seeds)
     ]
-    return float(np.mean([measure(path) for path in paths]))
+    return float(np.mean([measure(trajectory) for trajectory in trajectories]))
 
 
 def test_cross_entropy_learns_early_then_memorizes():
     """PAPER.md: accuracy on mislabelled examples .94 at its peak, .03 after 6,000 steps (p 400, n 500)."""
-    assert mean_over_seeds(lambda path: path.accuracy_wrong.max(), steps=200) > 0.85
-    assert mean_over_seeds(lambda path: path.accuracy_wrong[-1], steps=6000) < 0.1
+    assert mean_over_seeds(lambda trajectory: trajectory.accuracy_wrong.max(), steps=200) > 0.85
+    assert mean_over_seeds(lambda trajectory: trajectory.accuracy_wrong[-1], steps=6000) < 0.1
 
 
 def test_elr_resists_where_lam_exceeds_two():
-    assert mean_over_seeds(lambda path: path.accuracy_wrong[-1], lam=3.0, steps=6000) > 0.99
-    assert mean_over_seeds(lambda path: path.memorized[-1], lam=1.0, steps=6000) > 0.5
+    assert mean_over_seeds(lambda trajectory: trajectory.accuracy_wrong[-1], lam=3.0, steps=6000) > 0.99
+    assert mean_over_seeds(lambda trajectory: trajectory.memorized[-1], lam=1.0, steps=6000) > 0.5
 
 
 def test_elr_locks_in_a_start_that_leans_the_wrong_way():
@@ -207,50 +210,7 @@ def test_many_classes_show_the_same():
     assert plain.early_learning_step is not None
 
 
-# Separability
-
-
-def test_separable_by_a_certificate_and_not_by_a_contradiction():
-    generator = np.random.default_rng(0)
-    inputs, weights = generator.normal(size=(60, 8)), generator.normal(size=(3, 8))
-    labels = (inputs @ weights.T).argmax(axis=1)
-    assert is_separable(inputs, labels)
-    twice = np.vstack([inputs, inputs[:1]])  # one point with two labels
-    assert not is_separable(twice, np.append(labels, (labels[0] + 1) % 3))
-
-
-def test_separability_follows_the_ratio_of_features_to_examples():
-    """Theorem 6: above p/n = 1 - Delta/2 the labels are separable in the limit; far below not (Cover)."""
-    found = {
-        ratio: [
-            is_separable(data.inputs, data.given_labels)
-            for seed in range(3)
-            for data in [make_clusters(int(200 * ratio), 200, sigma=0.3, delta=0.8, seed=seed)]
-        ]
-        for ratio in (0.2, 0.8)
-    }
-    assert found == {0.2: [False] * 3, 0.8: [True] * 3}
-
-
 # Bad input
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"num_features": 1}, r"num_features \(p\) is 1: expected at least 2; the theorem is about many dimensions"),
-        ({"num_examples": 1}, r"num_examples \(n\) is 1: expected at least 2"),
-        ({"num_classes": 1}, "num_classes is 1: expected at least 2"),
-        ({"sigma": 0.0}, "sigma is 0.0: expected a spread > 0"),
-        ({"sigma": float("nan")}, "sigma is nan"),
-        ({"delta": 1.0}, r"delta is 1.0: expected a probability in \[0, 1\)"),
-        ({"delta": -0.1}, "delta is -0.1"),
-        ({"num_features": 3, "num_classes": 4}, "4 orthogonal means need as many features"),
-    ],
-)
-def test_clusters_out_of_range_are_refused(settings, message):
-    with pytest.raises(ArgumentError, match=message):
-        small(**settings)
 
 
 @pytest.mark.parametrize(
@@ -268,8 +228,3 @@ def test_clusters_out_of_range_are_refused(settings, message):
 def test_descent_out_of_range_is_refused(settings, message):
     with pytest.raises(ArgumentError, match=message):
         descend(small(), **settings)
-
-
-def test_shapes_that_differ_are_refused():
-    with pytest.raises(ArgumentError, match="expected"):
-        is_separable(np.zeros((3, 2)), [0, 1])

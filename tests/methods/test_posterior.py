@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from blobs import C, D, N, examples, network
-from elr.audit.labels import estimate_transitions
 from elr.data.examples import Examples
 from elr.data.transforms import ImageTransform
 from elr.errors import ArgumentError
 from elr.methods.elr import ELR
+from elr.methods.posterior import TransitionCounts, label_posterior
 from elr.networks.spec import NetworkSpec
+from elr.noise.transitions import count_transitions, transition_matrix
 from elr.runs.plan import Augmentation, MethodConfig, Plan
-from elr.targets.posterior import TransitionCounts, label_posterior
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
 
@@ -33,7 +33,7 @@ def confident_transitions(labels, probs):
     surest, predicted = probs.max(axis=1).astype(np.float64), probs.argmax(axis=1)
     kept = [surest[row] >= surest[predicted == predicted[row]].mean() * (1 - 1e-6) for row in range(len(labels))]
     assert 0 < sum(kept) < len(kept)
-    return estimate_transitions(labels[kept], predicted[kept], num_classes=probs.shape[1])
+    return transition_matrix(count_transitions(labels[kept], predicted[kept], num_classes=probs.shape[1]))
 
 
 def test_it_is_bayes_rule():
@@ -113,8 +113,8 @@ def test_hesitant_errors_do_not_pass_for_noise():
     counts = TransitionCounts(2)
     counts.look(probs)
     counts.add(probs, torch.tensor(noisy))
-    every = estimate_transitions(noisy, predicted, num_classes=2)
-    truth = estimate_transitions(noisy, true, num_classes=2)
+    every = transition_matrix(count_transitions(noisy, predicted, num_classes=2))
+    truth = transition_matrix(count_transitions(noisy, true, num_classes=2))
     assert np.abs(counts.transitions.numpy() - truth).max() < 0.1 < np.abs(every - truth).max()
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from elr.errors import ArgumentError
+from elr.noise.transitions import transition_matrix
 
 _ROUNDING = 1e-6  # equal confidences reach their own mean
 
@@ -59,9 +60,7 @@ class TransitionCounts:
     @property
     def transitions(self) -> Tensor:
         """(C, C) float32 estimate of T[i, j] = P(given j | true i), rows sum to 1; the identity's where empty."""
-        totals = self.counts.sum(dim=1, keepdim=True)
-        shares = self.counts / totals.clamp(min=1e-12)
-        return shares.where(totals > 0, torch.eye(len(self.counts), dtype=shares.dtype)).float()
+        return torch.from_numpy(transition_matrix(self.counts.numpy())).float()
 
 
 def label_posterior(probs: Tensor, labels: Tensor, transitions: Tensor) -> Tensor:

@@ -1,0 +1,47 @@
+"""The transition matrix, counted example by example; who needs it takes it from here."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elr.audit.labels import audit_labels
+from elr.datasets.base import Part
+from elr.datasets.clothing1m import measured_noise
+from elr.noise.models import NoisyLabels
+from elr.noise.transitions import count_transitions, transition_matrix
+
+
+@given(st.integers(0, 10_000), st.integers(2, 12), st.integers(0, 60))
+@settings(max_examples=50, deadline=None)
+def test_counts_and_shares_by_hand(seed, num_classes, num_examples):
+    rng = np.random.default_rng(seed)
+    given_labels, clean = rng.integers(num_classes, size=(2, num_examples))
+    counts = count_transitions(given_labels, clean, num_classes=num_classes)
+    matrix = transition_matrix(counts)
+    for i in range(num_classes):
+        rows = given_labels[clean == i].tolist()
+        assert counts[i].tolist() == [rows.count(j) for j in range(num_classes)]
+        expected = [rows.count(j) / len(rows) for j in range(num_classes)] if rows else np.eye(num_classes)[i]
+        np.testing.assert_array_equal(matrix[i], expected)
+    np.testing.assert_allclose(matrix.sum(axis=1), 1.0)
+
+
+def test_a_class_without_examples_keeps_its_label():
+    counts = count_transitions(np.array([0, 1]), np.array([0, 0]), num_classes=3)
+    np.testing.assert_allclose(transition_matrix(counts), [[0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]])
+
+
+def test_sums_of_label_probabilities_are_scaled_too():
+    assert transition_matrix([[0.3, 0.1], [1e-3, 0.0]])[0].tolist() == [pytest.approx(0.75), pytest.approx(0.25)]
+    assert transition_matrix([[0.3, 0.1], [1e-3, 0.0]])[1].tolist() == [1.0, 0.0]
+
+
+def test_noisy_labels_audit_and_published_set_have_the_same_matrix():
+    rng = np.random.default_rng(0)
+    clean = np.arange(60) % 3
+    labels = np.where(rng.random(60) < 0.4, rng.integers(3, size=60), clean)
+    expected = transition_matrix(count_transitions(labels, clean, num_classes=3))
+    np.testing.assert_array_equal(NoisyLabels(labels, clean, 3, "drawn").transition_matrix, expected)
+    np.testing.assert_array_equal(audit_labels(labels, np.eye(3)[clean]).transition_matrix, expected)
+    np.testing.assert_array_equal(measured_noise(Part(labels=labels, clean_labels=clean), 3), expected)
