@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import tiny_cifar
 from elr.cli.main import app
 from elr.datasets.catalog import LOADERS, loader_for, make_loader
-from elr.datasets.clothing1m import Clothing1M
+from elr.datasets.sets.clothing1m import Clothing1M
 from elr.errors import ArgumentError
 from elr.runs.recipes import RECIPES
 from tiny_clothing import write_clothing
@@ -38,7 +38,7 @@ def test_every_set_says_what_it_is(name):
     about = make_loader(name).about
     told = run("about", name)
     assert told.exit_code == 0
-    for text in (about.title, about.licence, about.citation, about.source, about.noise):
+    for text in (about.title, about.license, about.citation, about.source, about.noise):
         assert text in told.stdout
     assert all(file.what in told.stdout and file.places[0] in told.stdout for file in about.files)
     assert json.loads(run("about", name, "--json").stdout)["num_classes"] == about.num_classes

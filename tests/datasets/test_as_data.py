@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits as load_sklearn_digits
 
 from elr.data.records import IMAGES, RawData
 from elr.datasets.as_data import human_labels, load_cifar10, load_digits
-from elr.datasets.cifar_n import human_file
+from elr.datasets.readers.cifar_n import human_file
 from elr.errors import ArgumentError, DataError
 from tiny_cifar import labels_of, pixels_of, write_archive, write_human, write_parquet
 

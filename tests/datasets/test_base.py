@@ -10,22 +10,9 @@ import torch
 from PIL import Image
 
 from elr.data.image_store import FileImages, Geometry
-from elr.datasets.base import (
-    OK,
-    PROBLEM,
-    WARNING,
-    About,
-    Check,
-    File,
-    Finding,
-    Loader,
-    Part,
-    PublishedSet,
-    check,
-    content,
-    locate,
-    located,
-)
+from elr.datasets.base import About, File, Loader, Part, PublishedSet, locate, located
+from elr.datasets.checking import OK, PROBLEM, WARNING, Finding, SetCheck, check
+from elr.datasets.readers.text_lists import content
 from elr.errors import ArgumentError, DataError
 
 
@@ -36,7 +23,7 @@ def about(*files, **changes):
         "examples": {"train": 4},
         "num_classes": 2,
         "noise": "none",
-        "licence": "free",
+        "license": "free",
         "citation": "nobody",
         "source": "https://example.org",
         "files": files,
@@ -207,7 +194,7 @@ def test_noise_rate():
 
 def test_a_whole_set_is_usable(tmp_path):
     report = check(Made(), make(tmp_path))
-    assert report == Check(
+    assert report == SetCheck(
         name="made",
         path=str(tmp_path),
         findings=(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elr.datasets.cifar import CIFAR100_CLASSES
+from elr.datasets.sets.cifar import CIFAR100_CLASSES
 from elr.errors import ArgumentError
 from elr.noise import models as noise
 from elr.noise.models import (

@@ -28,7 +28,7 @@ def list_sets(as_json: Json = False) -> None:
                         "title": about.title,
                         "num_classes": about.num_classes,
                         "noise": about.noise,
-                        "licence": about.licence,
+                        "license": about.license,
                     }
                     for name, about in abouts.items()
                 }
@@ -41,7 +41,7 @@ def list_sets(as_json: Json = False) -> None:
 
 @app.command("about")
 def about_set(name: Name, as_json: Json = False) -> None:
-    """Say what is known of a data set: layout, sizes, noise, licence, citation, oddities, where to get it."""
+    """Say what is known of a data set: layout, sizes, noise, license, citation, oddities, where to get it."""
     with errors(as_json):
         from dataclasses import asdict
 
@@ -52,7 +52,7 @@ def about_set(name: Name, as_json: Json = False) -> None:
             print_json(asdict(about) | {"examples": dict(about.examples)})
             return
         sizes = ", ".join(f"{part} {count:,}" for part, count in about.examples.items())
-        print(f"{about.title}: {about.num_classes} classes; {sizes}\nNoise: {about.noise}\nLicence: {about.licence}")
+        print(f"{about.title}: {about.num_classes} classes; {sizes}\nNoise: {about.noise}\nLicense: {about.license}")
         print(f"Citation: {about.citation}\nFrom: {about.source}\nFiles, the first of several places counts:")
         for file in about.files:
             print(f"  {' | '.join(file.places)}\n      {file.what}{'' if file.needed else ' (optional)'}")
@@ -70,8 +70,8 @@ def check(
 ) -> None:
     """Say what is there of a data set: files found and missing, numbers, a sample opened. Status 2: not usable."""
     with errors(as_json):
-        from elr.datasets.base import check as run
         from elr.datasets.catalog import loader_for
+        from elr.datasets.checking import check as run
 
         found = run(loader_for(name, path, labels=labels), path, sample=sample)
         if as_json:

@@ -13,8 +13,8 @@ from elr.data.examples import Label
 from elr.data.image_store import Geometry, ImageStore
 from elr.data.records import IMAGES, TEXT, RawData
 from elr.datasets.base import TEST, TRAIN, Part
-from elr.datasets.cifar import CIFAR, CIFAR10_CLASSES
-from elr.datasets.cifar_n import human_labels as read_human_labels
+from elr.datasets.readers.cifar_n import human_labels as read_human_labels
+from elr.datasets.sets.cifar import CIFAR, CIFAR10_CLASSES
 from elr.noise.named import corrupt
 
 HUMAN = "human"
@@ -57,7 +57,7 @@ def load_digits(*, noise: str = "symmetric", noise_rate: float = 0.4, seed: int 
     return part(train, noisy.labels, noisy.clean_labels), part(test, labels[test], None)
 
 
-def as_raw(part: Part, class_names: Sequence[Label], *, geometry: Geometry | None = None) -> RawData:
+def training_data(part: Part, class_names: Sequence[Label], *, geometry: Geometry | None = None) -> RawData:
     """A part of a published data set as data to train on; images on disk stay there.
 
     Args:
@@ -88,7 +88,7 @@ def load_cifar10(path: str | Path) -> tuple[RawData, RawData]:
     """CIFAR-10: 50,000 training and 10,000 test images of 32 x 32 pixels in color, 10 classes.
 
     Args:
-        path: its folder, in any layout of `elr.datasets.cifar.CIFAR`.
+        path: its folder, in any layout of `elr.datasets.sets.cifar.CIFAR`.
 
     Returns:
         (training examples in the order of the original archive, test examples). Labels are the class numbers, places in
@@ -102,11 +102,13 @@ def load_cifar10(path: str | Path) -> tuple[RawData, RawData]:
     """
     parts = CIFAR(10).open(Path(path)).parts
     numbers = range(len(CIFAR10_CLASSES))
-    return as_raw(parts[TRAIN], numbers), as_raw(parts[TEST], numbers)
+    return training_data(parts[TRAIN], numbers), training_data(parts[TEST], numbers)
 
 
 def human_labels(path: Path, name: str, train: RawData) -> list[Label]:
-    """A label set of CIFAR-10N for the training images of `load_cifar10`, in their order; see `elr.datasets.cifar_n`.
+    """A label set of CIFAR-10N for the training images of `load_cifar10`, in their order.
+
+    See `elr.datasets.readers.cifar_n`.
 
     Raises:
         DataError: no such file or label set, another order or another number of labels.

@@ -8,17 +8,18 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from elr.datasets.allenoise import AlleNoise
-from elr.datasets.animal10n import Animal10N
 from elr.datasets.base import TEST, TRAIN, VALIDATION, File, Loader, PublishedSet, locate, located
-from elr.datasets.cifar import CIFAR
-from elr.datasets.cifar_n import HUMAN_SETS
-from elr.datasets.clothing1m import Clothing1M
-from elr.datasets.food101n import Food101N
-from elr.datasets.noisyner import LABEL_SETS, NoisyNER
+from elr.datasets.readers.cifar_n import HUMAN_SETS
 from elr.datasets.readers.shards import open_shards
-from elr.datasets.red_mini_imagenet import BLUE, LEVELS, RED, RedMiniImageNet
-from elr.datasets.webvision import ILSVRC12, MiniWebVision, WebVision
+from elr.datasets.sets.allenoise import AlleNoise
+from elr.datasets.sets.animal10n import Animal10N
+from elr.datasets.sets.cifar import CIFAR
+from elr.datasets.sets.clothing1m import Clothing1M
+from elr.datasets.sets.food101n import Food101N
+from elr.datasets.sets.ilsvrc12 import ILSVRC12
+from elr.datasets.sets.noisyner import LABEL_SETS, NoisyNER
+from elr.datasets.sets.red_mini_imagenet import BLUE, LEVELS, RED, RedMiniImageNet
+from elr.datasets.sets.webvision import MiniWebVision, WebVision
 from elr.errors import ArgumentError, DataError
 from elr.files import printable
 

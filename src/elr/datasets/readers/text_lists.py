@@ -17,21 +17,35 @@ _MARK = b"\xef\xbb\xbf"  # with which some editors begin UTF-8
 _SHOWN = 100  # bytes of a line that a message quotes
 
 
+def content(path: Path, size: int = -1) -> bytes:
+    """What a file holds, all of it or its first `size` bytes.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(size)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DataError(
+            f"{printable(path)} cannot be read ({reason}): expected a file that may be read; get it again, or mend its "
+            "permissions"
+        ) from error
+
+
 def lines(path: Path) -> pa.LargeBinaryArray:
     """The lines of a file, with their ends, as one array over its bytes: they need not be UTF-8.
 
     Raises:
         DataError: the file cannot be read.
     """
-    try:
-        content = path.read_bytes().removeprefix(_MARK)
-    except OSError as error:
-        raise DataError(f"{printable(path)} cannot be read ({error.strerror}): mend or replace the file") from error
-    ends = np.flatnonzero(np.frombuffer(content, dtype=np.uint8) == ord("\n")) + 1
-    if content and (not len(ends) or ends[-1] < len(content)):
-        ends = np.append(ends, len(content))
+    text = content(path).removeprefix(_MARK)
+    ends = np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == ord("\n")) + 1
+    if text and (not len(ends) or ends[-1] < len(text)):
+        ends = np.append(ends, len(text))
     offsets = pa.py_buffer(np.concatenate([[0], ends]).astype(np.int64))
-    return pa.Array.from_buffers(pa.large_binary(), len(ends), [None, offsets, pa.py_buffer(content)])
+    return pa.Array.from_buffers(pa.large_binary(), len(ends), [None, offsets, pa.py_buffer(text)])
 
 
 def matched(
@@ -51,20 +65,41 @@ def matched(
     Raises:
         DataError: the file cannot be read, has no lines but blank ones, or one that the pattern does not match.
     """
-    content = lines(path)
-    first = 1 if header is not None and len(content) and content[0].as_py().startswith(header.encode()) else 0
-    content = content.slice(first)
-    fields = pc.extract_regex(content, pattern)
+    listed = lines(path)
+    first = 1 if header is not None and len(listed) and listed[0].as_py().startswith(header.encode()) else 0
+    listed = listed.slice(first)
+    fields = pc.extract_regex(listed, pattern)
     if fields.null_count:
-        other = pc.and_(pc.is_null(fields), pc.match_substring_regex(content, r"\S"))
+        other = pc.and_(pc.is_null(fields), pc.match_substring_regex(listed, r"\S"))
         wrong = np.flatnonzero(other.to_numpy(zero_copy_only=False))
         if len(wrong):
-            found = f"is {shown(content[int(wrong[0])].as_py())}"
+            found = f"is {shown(listed[int(wrong[0])].as_py())}"
             raise wrong_line(path, first + int(wrong[0]), found, expected)
     at = np.flatnonzero(pc.is_valid(fields).to_numpy(zero_copy_only=False))
     if not len(at):
         raise DataError(f"{printable(path)} is empty: expected lines such as {expected}; get the file again")
     return (fields.drop_null() if fields.null_count else fields), at + first
+
+
+def labeled(path: Path, pattern: str, expected: str, *, num_classes: int) -> tuple[pa.Array, NDArray[np.int64]]:
+    """Names, (N,) bytes, and class numbers, (N,), of the lines of a list.
+
+    Args:
+        path: the file.
+        pattern: of a line, with the groups "name" and "label", the latter of digits; see `matched`.
+        expected: what a line looks like, for people.
+        num_classes: C, which labels are below.
+
+    Raises:
+        DataError: see `matched`; or a label that is no class.
+    """
+    fields, at = matched(path, pattern, expected)
+    labels = whole_numbers(pc.struct_field(fields, "label"))
+    outside = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if len(outside):
+        row = int(outside[0])
+        raise wrong_line(path, int(at[row]), f"has the label {labels[row]}", f"0 to {num_classes - 1}")
+    return pc.struct_field(fields, "name"), labels
 
 
 def once(names: pa.Array, path: Path) -> pa.Array:

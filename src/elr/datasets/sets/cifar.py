@@ -25,7 +25,7 @@ from elr.data.images import (
     read_parquet_columns,
 )
 from elr.datasets.base import TEST, TRAIN, About, File, Loader, Part, PublishedSet, located
-from elr.datasets.cifar_n import HUMAN_HOME, HUMAN_NOISE, HUMAN_SETS, human_labels
+from elr.datasets.readers.cifar_n import HUMAN_HOME, HUMAN_NOISE, HUMAN_SETS, human_labels
 from elr.errors import ArgumentError, DataError, OutputError
 from elr.files import printable, writing
 from elr.networks.pretrained import answers
@@ -233,12 +233,12 @@ def _about(num_classes: int, human: str | None) -> About:
         )
     ]
     name, title, noise = f"cifar{num_classes}", f"CIFAR-{num_classes}", "none of its own; label noise is added"
-    licence = "none stated by its authors"
+    license = "none stated by its authors"
     citation = "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009"
     if human is not None:
         name, title = f"{name}n", f"{title}N ({human})"
         noise = HUMAN_NOISE[human]
-        licence = f"images: {licence}; labels: CC BY-NC 4.0"
+        license = f"images: {license}; labels: CC BY-NC 4.0"
         citation = "Wei et al., Learning with Noisy Labels Revisited, ICLR 2022"
     return About(
         name=name,
@@ -246,7 +246,7 @@ def _about(num_classes: int, human: str | None) -> About:
         examples={TRAIN: 50_000, TEST: 10_000},
         num_classes=num_classes,
         noise=noise,
-        licence=licence,
+        license=license,
         citation=citation,
         source=_HOME if human is None else f"{_HOME}, labels: {HUMAN_HOME}",
         files=tuple(files),

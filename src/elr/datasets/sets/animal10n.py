@@ -37,7 +37,7 @@ _ABOUT = About(
     noise="about 8 % of the training labels are wrong (the authors' estimate, by cross-validation), within five pairs "
     "of animals that people confuse; the label of each test image agrees with the query that found it; no clean "
     "training labels exist",
-    licence="given on request, by a form on its page; no licence could be verified",
+    license="given on request, by a form on its page; no license could be verified",
     citation="Song, Kim, Lee: SELFIE: Refurbishing Unclean Samples for Robust Deep Learning, ICML 2019",
     source=_PAGE,
     files=(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from elr.data.image_store import FileImages
 from elr.datasets.base import TEST, TRAIN, VALIDATION, About, File, Loader, Part, PublishedSet, located
-from elr.datasets.readers.text_lists import matched, once, shown, whole_numbers, wrong_line
+from elr.datasets.readers.text_lists import labeled, matched, once, shown
 from elr.errors import DataError
 from elr.files import printable
 
@@ -42,7 +42,7 @@ _ABOUT = About(
     examples={TRAIN: 1_000_000, CLEAN_TRAIN: 47_570, VALIDATION: 14_313, TEST: 10_526, BOTH: 37_497},
     num_classes=len(_CLASSES),
     noise="38.5 % wrong by its authors' estimate; measured where both labels are known",
-    licence="non-commercial research and education, by agreement with its authors",
+    license="non-commercial research and education, by agreement with its authors",
     citation="Xiao et al., Learning from Massive Noisy Labeled Data for Image Classification, CVPR 2015",
     source=_ASK,
     files=(
@@ -109,18 +109,14 @@ def _names(file: Path) -> Any:
 
 
 def _labeled(file: Path) -> Labeled:
-    fields, at = matched(file, r"^(?P<name>.*\S)[ \t]+(?P<label>-?[0-9]{1,9})\s*$", "NAME LABEL")
-    labels = whole_numbers(fields.field("label"))
-    wrong = (labels < 0) | (labels >= len(_CLASSES))
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise wrong_line(file, int(at[row]), f"has the label {labels[row]}", f"0 to {len(_CLASSES) - 1}")
-    return once(fields.field("name"), file), labels
+    pattern = r"^(?P<name>.*\S)[ \t]+(?P<label>-?[0-9]{1,9})\s*$"
+    names, labels = labeled(file, pattern, "NAME LABEL", num_classes=len(_CLASSES))
+    return once(names, file), labels
 
 
-def _part(images: Path, list_file: Path, labeled: Labeled, label_file: Path) -> Part:
+def _part(images: Path, list_file: Path, known: Labeled, label_file: Path) -> Part:
     names = _names(list_file)
-    places = pc.index_in(names, value_set=labeled[0])
+    places = pc.index_in(names, value_set=known[0])
     if places.null_count:
         lost = pc.filter(names, pc.is_null(places))
         raise DataError(
@@ -128,7 +124,7 @@ def _part(images: Path, list_file: Path, labeled: Labeled, label_file: Path) -> 
             f"{printable(label_file)}, such as {shown(lost[0].as_py())}: the lists do not belong together, or one is "
             f"cut short; get both from {_ASK}"
         )
-    return Part(labels=labeled[1][places.to_numpy()], images=_files(images, names))
+    return Part(labels=known[1][places.to_numpy()], images=_files(images, names))
 
 
 def _both(images: Path, noisy: Labeled, clean: Labeled) -> Part:

@@ -1,4 +1,4 @@
-"""WebVision 1.0, the first 50 classes of its Google part, and ILSVRC12's validation images under the same numbers."""
+"""ILSVRC12: ImageNet's validation images, whose classes have the same numbers as those of WebVision."""
 
 from __future__ import annotations
 
@@ -13,180 +13,31 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from elr.data.image_store import FileImages, Geometry
-from elr.datasets.base import TRAIN, VALIDATION, About, File, Loader, Part, PublishedSet, located
-from elr.datasets.imagenet import CLASSES, LANDMARKS, class_name, out_of_order, read_meta, read_synsets
-from elr.datasets.readers.text_lists import matched, shown, whole_numbers, wrong_line
+from elr.datasets.base import VALIDATION, About, File, Loader, Part, PublishedSet, located
+from elr.datasets.readers.imagenet import (
+    CLASSES,
+    LANDMARKS,
+    MINI_CLASSES,
+    MINI_CROP,
+    MINI_RESIZE,
+    WEBVISION_PAGE,
+    class_name,
+    listed_images,
+    out_of_order,
+    read_meta,
+    read_synsets,
+)
+from elr.datasets.readers.text_lists import matched, whole_numbers, wrong_line
 from elr.errors import ArgumentError, DataError
 from elr.files import printable
 
-_MINI = 50
-_SOURCES = ("google", "flickr")
-_GEOMETRY = Geometry(resize=256, crop=227)  # Liu et al., appendix G, for InceptionResNetV2 on mini-WebVision
-_PAGE = "https://data.vision.ee.ethz.ch/cvl/webvision/download.html"
+_GEOMETRY = Geometry(resize=MINI_RESIZE, crop=MINI_CROP)
 _IMAGENET = "https://image-net.org/download.php (ILSVRC2012, after registration)"
-_LINE = r"^[ \t]*(?P<name>\S+)[ \t]+(?P<label>-?[0-9]{1,9})\s*$"
 _VALIDATION_NAME = "ILSVRC2012_val_%08d.JPEG"
 _FIRST_IMAGE, _FIRST_CLASS = os.fsencode(_VALIDATION_NAME % 1), 65  # the first line of Caffe's val.txt
 
 
-def _webvision(name: str, title: str, sources: Sequence[str], num_classes: int) -> About:
-    examples = {VALIDATION: 50 * num_classes}  # the exact number of all training images could not be verified
-    if num_classes == _MINI:
-        examples = {TRAIN: 65_944, **examples}
-    files = [
-        File(role="synsets", places=("info/synsets.txt",), what="the classes", source=f"{_PAGE} (info.tar)"),
-    ]
-    for source in sources:
-        files += [
-            File(
-                role=f"{source} list",
-                places=(f"info/train_filelist_{source}.txt",),
-                what=f"the list of {source.title()}'s training images",
-                source=f"{_PAGE} (info.tar)",
-            ),
-            File(
-                role=f"{source} images",
-                places=tuple(f"{folder}{source}" for folder in ("", "train_images_256/", "train_images/", "train/")),
-                what=f"the folder of {source.title()}'s training images",
-                source=f"{_PAGE} ({source}_resized_256.tar)",
-            ),
-        ]
-    files += [
-        File(
-            role="validation list",
-            places=("info/val_filelist.txt",),
-            what="the list of validation images",
-            source=f"{_PAGE} (info.tar)",
-            needed=False,
-        ),
-        File(
-            role="validation images",
-            places=("val_images_256", "val_images", "val/val_images_256"),
-            what="the folder of validation images",
-            source=f"{_PAGE} (val_images_256.tar)",
-            needed=False,
-        ),
-    ]
-    return About(
-        name=name,
-        title=title,
-        examples=examples,
-        num_classes=num_classes,
-        noise="training labels are the search queries that found the images: no clean ones exist (about 20 % are often "
-        "said to be wrong; no source for that could be verified); validation labels were given by people",
-        licence="none could be verified; the images belong to their owners on the web",
-        citation="Li, Wang, Li, Agustsson, Van Gool: WebVision Database: Visual Learning and Understanding from Web "
-        "Data, arXiv:1708.02862, 2017",
-        source=_PAGE,
-        files=tuple(files),
-        oddities=("an image that several queries of a class found is listed once for each of them",),
-    )
-
-
-class WebVision(Loader):
-    """WebVision 1.0: 1000 classes, more than 2.4 million training images found by Google and Flickr.
-
-    Args:
-        sources: which of "google" and "flickr".
-        geometry: what images are brought to. Default: 227 of 256, as the paper for mini-WebVision.
-
-    Raises:
-        ArgumentError: other sources.
-    """
-
-    about = _webvision("webvision", "WebVision 1.0", _SOURCES, CLASSES)
-
-    def __init__(self, sources: Sequence[str] = _SOURCES, geometry: Geometry = _GEOMETRY) -> None:
-        if isinstance(sources, str) or not sources or len(set(sources)) < len(sources) or set(sources) - set(_SOURCES):
-            raise ArgumentError(f'sources is {sources!r}: expected some of "google" and "flickr", such as ("google",)')
-        self.sources, self.geometry = tuple(sources), geometry
-        self.about = _webvision("webvision", "WebVision 1.0", self.sources, CLASSES)
-
-    def open(self, root: Path) -> PublishedSet:
-        """Parts "train" (given labels) and, where its files are there, "validation" (labels checked by people)."""
-        return _opened(self.about, root, self.sources, self.geometry)
-
-
-class MiniWebVision(Loader):
-    """The first 50 classes of WebVision 1.0, of the images that Google found.
-
-    Args:
-        geometry: what images are brought to. Default: 227 of 256, as the paper.
-
-    Source: Jiang et al., MentorNet, ICML 2018, for the subset; Liu et al., NeurIPS 2020, appendix G, for the geometry.
-    """
-
-    about = _webvision("mini-webvision", "mini-WebVision", ("google",), _MINI)
-
-    def __init__(self, geometry: Geometry = _GEOMETRY) -> None:
-        self.geometry = geometry
-
-    def open(self, root: Path) -> PublishedSet:
-        """Parts "train" (given labels) and, where its files are there, "validation" (labels checked by people)."""
-        return _opened(self.about, root, ("google",), self.geometry)
-
-
-def _opened(about: About, root: Path, sources: Sequence[str], geometry: Geometry) -> PublishedSet:
-    found = located(about, root)
-    synsets = read_synsets(found["synsets"])
-    remarks = out_of_order(list(synsets), found["synsets"])
-    parts = {TRAIN: _training(about, found, sources, geometry)}
-    absent = [role for role in ("validation list", "validation images") if role not in found]
-    if absent:
-        remarks.append(f"no validation part: there is no {' and no '.join(absent)}; get them from {about.source}")
-    else:
-        names, labels = _read_list(found["validation list"], about.num_classes)
-        parts[VALIDATION] = Part(labels=labels, images=FileImages(found["validation images"], names, geometry))
-    class_names = tuple(list(synsets.values())[: about.num_classes])
-    return PublishedSet(about=about, class_names=class_names, parts=parts, remarks=remarks)
-
-
-def _training(about: About, found: Mapping[str, Path], sources: Sequence[str], geometry: Geometry) -> Part:
-    """All sources, one after the other; a folder of one source may be a link to another disk."""
-    folders = [Path(os.path.realpath(found[f"{source} images"])) for source in sources]
-    base = folders[0] if len(sources) == 1 else folders[0].parent
-    if len(sources) > 1 and folders != [base / source for source in sources]:
-        raise DataError(
-            f"{' and '.join(map(printable, folders))} lie apart: expected folders {' and '.join(sources)} in one "
-            "folder; move them there, or open one source only"
-        )
-    names, labels = [], []
-    for source in sources:
-        listed, numbers = _read_list(found[f"{source} list"], about.num_classes)
-        inside = pc.starts_with(listed, f"{source}/")
-        if not pc.all(inside).as_py():
-            first = pc.filter(listed, pc.invert(inside))[0].as_py()
-            raise DataError(
-                f"{printable(found[f'{source} list'])} lists {shown(first)}: expected names that begin with {source}/; "
-                f"get the list again from {about.source}"
-            )
-        names.append(pc.replace_substring_regex(listed, f"^{source}/", "") if len(sources) == 1 else listed)
-        labels.append(numbers)
-    return Part(labels=np.concatenate(labels), images=FileImages(base, pa.concat_arrays(names), geometry))
-
-
-def _read_list(path: Path, num_classes: int) -> tuple[pa.Array, NDArray[np.int64]]:
-    """Names (bytes) and labels of the lines "name label" whose label is below `num_classes`, in their order.
-
-    Raises:
-        DataError: no such line, a line of another form, or a label that is no class.
-    """
-    fields, at = matched(path, _LINE, 'a name and a class number, such as "a.jpg 0"')
-    labels = whole_numbers(pc.struct_field(fields, "label"))
-    outside = np.flatnonzero((labels < 0) | (labels >= CLASSES))
-    if len(outside):
-        row = int(outside[0])
-        raise wrong_line(path, int(at[row]), f"has class number {labels[row]}", f"0 to {CLASSES - 1}")
-    kept = labels < num_classes
-    if not kept.any():
-        raise DataError(
-            f"{printable(path)} lists no image of classes 0 to {num_classes - 1} ({len(labels):,} images in all): "
-            "expected some of each; get the list again"
-        )
-    return pc.struct_field(fields, "name").filter(pa.array(kept)), labels[kept]
-
-
-def _ilsvrc12(num_classes: int) -> About:
+def _about(num_classes: int) -> About:
     devkit = ("ILSVRC2012_devkit_t12/data/", "data/", "", "../ILSVRC2012_devkit_t12/data/")
     truth, where = "ILSVRC2012_validation_ground_truth.txt", f"{_IMAGENET}: ILSVRC2012_devkit_t12.tar.gz"
     flat = "for images in one folder, unless there is"
@@ -204,7 +55,7 @@ def _ilsvrc12(num_classes: int) -> About:
             [f"{part}info/synsets.txt" for part in ("", "../", "../webvision/", "../WebVision/")]
             + ["synsets.txt", "synset_words.txt", "LOC_synset_mapping.txt"],
             "the classes and their order, best the info/synsets.txt of WebVision",
-            f"{_PAGE} (info.tar)",
+            f"{WEBVISION_PAGE} (info.tar)",
         ),
     )
     images = ("ILSVRC2012_img_val", "val", "imagenet/val", "ILSVRC/Data/CLS-LOC/val")
@@ -214,7 +65,7 @@ def _ilsvrc12(num_classes: int) -> About:
         examples={VALIDATION: 50 * num_classes},
         num_classes=num_classes,
         noise="labels checked by people; some are wrong or one of several right ones all the same",
-        licence="for non-commercial research and education (ImageNet's terms of access)",
+        license="for non-commercial research and education (ImageNet's terms of access)",
         citation="Russakovsky et al.: ImageNet Large Scale Visual Recognition Challenge, IJCV 115, 2015",
         source=_IMAGENET,
         files=(
@@ -246,13 +97,13 @@ class ILSVRC12(Loader):
         ArgumentError: a number of classes out of range.
     """
 
-    about = _ilsvrc12(CLASSES)
+    about = _about(CLASSES)
 
     def __init__(self, num_classes: int = CLASSES, geometry: Geometry = _GEOMETRY) -> None:
         if not 1 <= num_classes <= CLASSES:
             raise ArgumentError(f"num_classes is {num_classes}: expected 1 to {CLASSES}")
         self.num_classes, self.geometry = num_classes, geometry
-        self.about = _ilsvrc12(num_classes)
+        self.about = _about(num_classes)
 
     def open(self, root: Path) -> PublishedSet:
         """Part "validation": from folders named by synset; else by the devkit; else by a list."""
@@ -268,7 +119,7 @@ class ILSVRC12(Loader):
         elif words and "ground truth" in found:
             names, labels = _by_ground_truth(found["ground truth"], words, list(classes))
         elif "list" in found:
-            names, labels = _read_list(found["list"], CLASSES)
+            names, labels = listed_images(found["list"], CLASSES)
             names = pc.replace_substring_regex(names, r"^.*/", "")  # some lists say val/ILSVRC2012_...
         else:
             raise DataError(
@@ -303,11 +154,13 @@ def _classes(
         ]
     synsets = sorted(kept)
     # Between the first two landmarks ImageNet has no other classes than its first 50.
-    landmarks = LANDMARKS if num_classes > _MINI else {at: LANDMARKS[at] for at in LANDMARKS if at < _MINI}
+    landmarks = (
+        LANDMARKS if num_classes > MINI_CLASSES else {at: LANDMARKS[at] for at in LANDMARKS if at < MINI_CLASSES}
+    )
     if any(synsets[at : at + 1] != [synset] for at, synset in landmarks.items()):
         raise DataError(
             f"{printable(folder)} has the folders of {len(kept):,} classes, which do not say by themselves what their "
-            f"numbers are: expected all {CLASSES:,} of ImageNet, or the first {_MINI} for so many classes; put "
+            f"numbers are: expected all {CLASSES:,} of ImageNet, or the first {MINI_CLASSES} for so many classes; put "
             "info/synsets.txt of WebVision beside it"
         )
     return {synset: synset for synset in synsets}, []

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from elr.data.image_store import Geometry
-from elr.datasets.base import OK, PROBLEM, WARNING, check
-from elr.datasets.food101n import Food101N
+from elr.datasets.checking import OK, PROBLEM, WARNING, check
+from elr.datasets.sets.food101n import Food101N
 from elr.errors import DataError
 
 SMALL = Geometry(resize=8, crop=8)

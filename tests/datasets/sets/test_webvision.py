@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 
 from elr.data.image_store import Geometry
-from elr.datasets.base import OK, PROBLEM, WARNING, check
-from elr.datasets.imagenet import CLASSES, LANDMARKS
+from elr.datasets.checking import OK, PROBLEM, WARNING, check
+from elr.datasets.readers.imagenet import CLASSES, LANDMARKS
 from elr.datasets.readers.text_lists import lines, matched
-from elr.datasets.webvision import ILSVRC12, MiniWebVision, WebVision
+from elr.datasets.sets.ilsvrc12 import ILSVRC12
+from elr.datasets.sets.webvision import MiniWebVision, WebVision
 from elr.errors import ArgumentError, DataError
 
 SYNSETS = sorted(
@@ -196,8 +197,8 @@ def test_names_need_not_be_utf8(tmp_path):
         ("google/q0001/a.jpg 0.5\n", "line 1 of .*: expected a name and a class number"),
         ("google/q0001/a.jpg 99999999999999999999\n", "line 1 of .*: expected a name and a class number"),
         (b"google/q0001/caf\xe9.jpg\n", r"line 1 of .* is 'google/q0001/caf\\\\xe9\.jpg'"),
-        ("\ngoogle/q0001/a.jpg 0\ngoogle/q0002/b.jpg 1000\n", "line 3 of .* has class number 1000: expected 0 to 999"),
-        ("google/q0001/a.jpg -1\n", "line 1 of .* has class number -1: expected 0 to 999"),
+        ("\ngoogle/q0001/a.jpg 0\ngoogle/q0002/b.jpg 1000\n", "line 3 of .* has the label 1000: expected 0 to 999"),
+        ("google/q0001/a.jpg -1\n", "line 1 of .* has the label -1: expected 0 to 999"),
         ("\n \n", r"google\.txt is empty: expected lines such as a name and a class number.*; get the file again"),
         ("google/q0077/c.jpg 50\n", r"lists no image of classes 0 to 49 \(1 images in all\)"),
         ("google/../../secret.jpg 0\n", r"'\.\./\.\./secret\.jpg' leads out of .*google"),
@@ -314,7 +315,7 @@ def test_lines_are_those_of_the_file(tmp_path):
     for content, expected in ((b"a\nb\n", [b"a\n", b"b\n"]), (b"a\n\nb", [b"a\n", b"\n", b"b"]), (b"", [])):
         (tmp_path / "list").write_bytes(content)
         assert lines(tmp_path / "list").to_pylist() == expected
-    with pytest.raises(DataError, match=r"gone cannot be read \(No such file or directory\): mend or replace"):
+    with pytest.raises(DataError, match=r"gone cannot be read \(No such file or directory\): expected a file"):
         lines(tmp_path / "gone")
 
 
@@ -481,7 +482,7 @@ def test_lists_of_the_devkits_own_numbers_are_refused(root, number):
     with pytest.raises(DataError, match=f"{NAMES[0]} in .* has class {number}: expected 65, .*ILSVRC2012_ID"):
         ILSVRC12(num_classes=50, geometry=SMALL).open(root)
     write(root / "imagenet_val.txt", f"{NAMES[4]} 1000\n")
-    with pytest.raises(DataError, match=r"line 1 of .* has class number 1000: expected 0 to 999"):
+    with pytest.raises(DataError, match=r"line 1 of .* has the label 1000: expected 0 to 999"):
         ILSVRC12(geometry=SMALL).open(root)
 
 

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from elr.data.image_store import Geometry
-from elr.datasets.base import OK, PROBLEM, WARNING, check
-from elr.datasets.red_mini_imagenet import _OF_SYNSET, CLASS_NAMES, LEVELS, RedMiniImageNet
+from elr.datasets.checking import OK, PROBLEM, WARNING, check
+from elr.datasets.sets.red_mini_imagenet import _OF_SYNSET, CLASS_NAMES, LEVELS, RedMiniImageNet
 from elr.errors import ArgumentError, DataError
 
 SYNSETS = {number: synset.decode() for synset, number in _OF_SYNSET.items()}

@@ -1,4 +1,4 @@
-"""ImageNet's classes, synsets of WordNet: their lists, their names, and the two ways in which they are numbered."""
+"""ImageNet's classes, synsets of WordNet: their lists, names and numbers, and lists of images by these numbers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from elr.datasets.readers.text_lists import lines, shown, wrong_line
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from elr.datasets.readers.text_lists import labeled, lines, shown, wrong_line
 from elr.errors import DataError
 from elr.files import printable
 
 CLASSES = 1000
+MINI_CLASSES = 50  # the first so many, of mini-WebVision
+MINI_RESIZE, MINI_CROP = 256, 227  # Liu et al., appendix G, for InceptionResNetV2 on mini-WebVision
+WEBVISION_PAGE = "https://data.vision.ee.ethz.ch/cvl/webvision/download.html"
 LANDMARKS = {0: "n01440764", 49: "n01697457", 999: "n15075141"}
 """Some synsets by their place among all, sorted: ImageNet's usual class numbers, which those of WebVision are too.
 
@@ -89,3 +96,21 @@ def read_meta(path: Path) -> dict[int, tuple[str, str]]:
     if len(words) != CLASSES:
         raise DataError(f"{printable(path)} has {len(words):,} classes: expected {CLASSES:,}; get it again")
     return words
+
+
+def listed_images(path: Path, num_classes: int) -> tuple[pa.Array, NDArray[np.int64]]:
+    """Names (bytes) and labels of the lines "name label" whose label is below `num_classes`, in their order.
+
+    Raises:
+        DataError: no such line, a line of another form, or a label that is no class.
+    """
+    expected = 'a name and a class number, such as "a.jpg 0"'
+    pattern = r"^[ \t]*(?P<name>\S+)[ \t]+(?P<label>-?[0-9]{1,9})\s*$"
+    names, labels = labeled(path, pattern, expected, num_classes=CLASSES)
+    kept = labels < num_classes
+    if not kept.any():
+        raise DataError(
+            f"{printable(path)} lists no image of classes 0 to {num_classes - 1} ({len(labels):,} images in all): "
+            "expected some of each; get the list again"
+        )
+    return names.filter(pa.array(kept)), labels[kept]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.csv as csv
 from numpy.typing import NDArray
 
-from elr.datasets.base import TRAIN, About, File, Loader, Part, PublishedSet, content, located
+from elr.datasets.base import TRAIN, About, File, Loader, Part, PublishedSet, located
+from elr.datasets.readers.lazy_texts import LazyTexts
+from elr.datasets.readers.text_lists import content
 from elr.errors import DataError
 from elr.files import printable
 
@@ -41,7 +42,7 @@ class AlleNoise(Loader):
         examples={TRAIN: 502_310},
         num_classes=5692,
         noise="about 15 % of the titles stood in a wrong category: mistakes of sellers, depending on the offer",
-        licence="data: CC BY-NC-ND 4.0, says metadata.json; code of its repository: MIT",
+        license="data: CC BY-NC-ND 4.0, says metadata.json; code of its repository: MIT",
         citation="Rączkowska, Osowska-Kurczab, Szczerbiński, Jasinska-Kobus, Nazarko: AlleNoise - large-scale text "
         "classification benchmark dataset with real-world label noise, AISTATS 2025, PMLR 258:5113-5121",
         source=_REPOSITORY,
@@ -95,7 +96,7 @@ class AlleNoise(Loader):
         )
 
 
-class Titles(Sequence[str]):
+class Titles(LazyTexts):
     """Texts in an Arrow array, each made when it is asked for.
 
     Example:
@@ -109,19 +110,13 @@ class Titles(Sequence[str]):
     def __len__(self) -> int:
         return len(self._texts)
 
-    @overload
-    def __getitem__(self, row: int) -> str: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[str]: ...
-    def __getitem__(self, row: int | slice) -> str | list[str]:
-        if isinstance(row, slice):
-            return self._texts.take(np.arange(len(self))[row]).to_pylist()
-        return self._texts[int(row)].as_py()
+    def _text(self, row: int) -> str:
+        return self._texts[row].as_py()
 
 
 def _table(path: Path, columns: dict[str, Any]) -> pa.Table:
     """Some columns of a file whose cells are separated by tabs and may be quoted, newlines in them included."""
-    start = _beginning(path)
+    start = content(path, 200)
     if start.startswith(_POINTER):
         raise DataError(
             f"{printable(path)} is a pointer of git lfs, not the data: expected text separated by tabs; run `git lfs "
@@ -151,16 +146,6 @@ def _table(path: Path, columns: dict[str, Any]) -> pa.Table:
     if not table.num_rows:
         raise DataError(f"{printable(path)} has no rows: expected one below the names; get it again from {_REPOSITORY}")
     return table
-
-
-def _beginning(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(200)
-    except OSError as error:
-        raise DataError(
-            f"{printable(path)} cannot be read ({error.strerror}): expected a file; get it from {_REPOSITORY}"
-        ) from error
 
 
 def _classes(numbers: pa.ChunkedArray, ids: pa.ChunkedArray, column: str, path: Path) -> NDArray[np.int64]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elr.datasets.base import TEST, TRAIN, VALIDATION, About, File, Loader, Part, PublishedSet, content, located
+from elr.datasets.base import TEST, TRAIN, VALIDATION, About, File, Loader, Part, PublishedSet, located
+from elr.datasets.readers.lazy_texts import LazyTexts
+from elr.datasets.readers.text_lists import content
 from elr.errors import ArgumentError, DataError
 from elr.files import printable
 
@@ -66,7 +67,7 @@ class NoisyNER(Loader):
         return PublishedSet(about=self.about, class_names=TAGS, parts=parts, remarks=remarks)
 
 
-class WordsInSentences(Sequence[str]):
+class WordsInSentences(LazyTexts):
     """Each word in its sentence, marked by brackets; made when it is asked for.
 
     Args:
@@ -86,19 +87,12 @@ class WordsInSentences(Sequence[str]):
     def __len__(self) -> int:
         return len(self._words)
 
-    @overload
-    def __getitem__(self, row: int) -> str: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[str]: ...
-    def __getitem__(self, row: int | slice) -> str | list[str]:
-        if isinstance(row, slice):
-            return [self[position] for position in range(len(self))[row]]
-        position = range(len(self))[row]
-        sentence = int(np.searchsorted(self._starts, position, side="right"))
+    def _text(self, row: int) -> str:
+        sentence = int(np.searchsorted(self._starts, row, side="right"))
         start = int(self._starts[sentence - 1])
         end = int(self._starts[sentence]) if sentence < len(self._starts) else len(self)
-        left, right = self._words[start:position], self._words[position + 1 : end]
-        return " ".join([*left, f"[{self._words[position]}]", *right])
+        left, right = self._words[start:row], self._words[row + 1 : end]
+        return " ".join([*left, f"[{self._words[row]}]", *right])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -188,7 +182,7 @@ def _about(label_set: int) -> About:
         examples={},  # words of the parts: no count was published, but one of lines
         num_classes=len(TAGS),
         noise="tags given by lists of names from Wikidata and rules; the seven label sets differ in both",
-        licence="noisy labels: CC BY 4.0; words and clean labels: CC BY-NC",
+        license="noisy labels: CC BY 4.0; words and clean labels: CC BY-NC",
         citation="Hedderich, Zhu, Klakow: Analysing the Noise Model Error for Realistic Noisy Label Data, AAAI 2021, "
         "35(9):7675-7684; Tkachenko, Petmanson, Laur: Named Entity Recognition in Estonian, BSNLP 2013, 78-83",
         source=_REPOSITORY,

@@ -5,8 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from elr.datasets.base import OK, PROBLEM, WARNING, check
-from elr.datasets.noisyner import TAGS, NoisyNER, WordsInSentences
+from elr.datasets.checking import OK, PROBLEM, WARNING, check
+from elr.datasets.sets.noisyner import TAGS, NoisyNER, WordsInSentences
 from elr.errors import ArgumentError, DataError
 
 # Sentences of (word, features, clean tag, given tag); None ends a document.

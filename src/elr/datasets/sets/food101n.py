@@ -39,7 +39,7 @@ _ABOUT = About(
     num_classes=_CLASSES,
     noise="about 20 % of the labels are wrong (the authors' estimate); of 52,868 + 4,741 images someone said whether "
     "the label is right, not which one would be",
-    licence="none could be verified; the test images, of Food-101, are from Foodspotting, for scientific fair use only",
+    license="none could be verified; the test images, of Food-101, are from Foodspotting, for scientific fair use only",
     citation="Lee, He, Zhang, Yang: CleanNet: Transfer Learning for Scalable Image Classifier Training with Label "
     "Noise, CVPR 2018; its test images: Bossard, Guillaumin, Van Gool: Food-101 - Mining Discriminative Components "
     "with Random Forests, ECCV 2014",

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from elr.datasets.base import Part, check
-from elr.datasets.clothing1m import Clothing1M, measured_noise
+from elr.datasets.base import Part
+from elr.datasets.checking import check
+from elr.datasets.sets.clothing1m import Clothing1M, measured_noise
 from elr.errors import DataError
 from tiny_clothing import SHADES, write_clothing
 

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from elr.data.image_store import Geometry
-from elr.datasets.animal10n import Animal10N
-from elr.datasets.base import OK, PROBLEM, WARNING, check
+from elr.datasets.checking import OK, PROBLEM, WARNING, check
+from elr.datasets.sets.animal10n import Animal10N
 from elr.errors import DataError
 
 SMALL = Geometry(resize=8, crop=8)

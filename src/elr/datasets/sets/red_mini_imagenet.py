@@ -11,7 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from elr.data.image_store import FileImages, Geometry
-from elr.datasets.base import TRAIN, VALIDATION, About, File, Loader, Part, PublishedSet, content, located
+from elr.datasets.base import TRAIN, VALIDATION, About, File, Loader, Part, PublishedSet, located
+from elr.datasets.readers.text_lists import content
 from elr.errors import ArgumentError, DataError
 from elr.files import printable
 
@@ -115,7 +116,7 @@ def _about(noise: str, level: float) -> About:
             else f"{level:.0%} of the training labels drawn anew by a computer"
         )
         + "; the validation labels are right",
-        licence="annotations: CC BY 4.0 (Google); web images: found as CC BY 2.0, without warranty; ImageNet's images: "
+        license="annotations: CC BY 4.0 (Google); web images: found as CC BY 2.0, without warranty; ImageNet's images: "
         "ImageNet's terms",
         citation="Jiang, Huang, Liu, Yang: Beyond Synthetic Noise: Deep Learning on Controlled Noisy Labels, ICML "
         "2020, PMLR 119:4804-4815",

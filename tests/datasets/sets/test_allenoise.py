@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from elr.datasets.allenoise import AlleNoise, Titles
-from elr.datasets.base import OK, PROBLEM, WARNING, check
+from elr.datasets.checking import OK, PROBLEM, WARNING, check
+from elr.datasets.sets.allenoise import AlleNoise, Titles
 from elr.errors import DataError
 from tiny_allenoise import CATEGORIES, HEADER, ROWS, make, write_titles
 
@@ -62,7 +62,7 @@ def test_windows_lines_and_a_byte_order_mark(tmp_path):
 
 
 def test_titles_longer_than_a_block_and_many_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr("elr.datasets.allenoise._BLOCK", 1000)
+    monkeypatch.setattr("elr.datasets.sets.allenoise._BLOCK", 1000)
     generator = random.Random(0)
     rows = [(row, "word " * generator.randrange(100) + "\n" + str(row), 11068, 10246) for row in range(500)]
     train = AlleNoise().open(make(tmp_path, rows=rows)).parts["train"]

@@ -11,9 +11,9 @@ import torch
 import torchvision.datasets
 from PIL import Image
 
-from elr.datasets.base import check
-from elr.datasets.cifar import CIFAR, CIFAR10_CLASSES, CIFAR100_CLASSES
-from elr.datasets.cifar_n import human_labels
+from elr.datasets.checking import check
+from elr.datasets.readers.cifar_n import human_labels
+from elr.datasets.sets.cifar import CIFAR, CIFAR10_CLASSES, CIFAR100_CLASSES
 from elr.errors import ArgumentError, DataError, OutputError
 from tiny_cifar import RECORD, encoded, labels_of, pixels_of, write_archive, write_human, write_parquet
 
@@ -202,7 +202,7 @@ def test_download_leaves_the_archive_and_nothing_else(tmp_path, monkeypatch):
         assert download
         source.rename(f"{root}/cifar-10-batches-py")
 
-    monkeypatch.setattr("elr.datasets.cifar.answers", lambda endpoint: True)
+    monkeypatch.setattr("elr.datasets.sets.cifar.answers", lambda endpoint: True)
     with monkeypatch.context() as patch:
         patch.setattr(torchvision.datasets.CIFAR10, "__init__", fetch)
         assert CIFAR(10).download(tmp_path / "new") == tmp_path / "new"
@@ -219,11 +219,11 @@ def test_a_failed_download_leaves_nothing(tmp_path, monkeypatch):
         raise RuntimeError("File not found or corrupted.")
 
     monkeypatch.setattr(torchvision.datasets.CIFAR10, "__init__", fail)
-    monkeypatch.setattr("elr.datasets.cifar.answers", lambda endpoint: True)
+    monkeypatch.setattr("elr.datasets.sets.cifar.answers", lambda endpoint: True)
     with pytest.raises(DataError, match=r"was not fetched .*corrupted.*: try again later"):
         CIFAR(10).download(tmp_path / "new")
     assert list((tmp_path / "new").iterdir()) == []
-    monkeypatch.setattr("elr.datasets.cifar.answers", lambda endpoint: False)
+    monkeypatch.setattr("elr.datasets.sets.cifar.answers", lambda endpoint: False)
     with pytest.raises(DataError, match="does not answer: there is no network"):
         CIFAR(10).download(tmp_path / "other")
     assert not (tmp_path / "other").exists()
