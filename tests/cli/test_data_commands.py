@@ -1,20 +1,15 @@
 """`elr data` as its users call it, and the catalog behind it."""
 
-import io
 import json
 import re
-import tarfile
 
 import pytest
-import torch
 from typer.testing import CliRunner
 
 import tiny_cifar
 from elr.cli.main import app
-from elr.datasets.catalog import LOADERS, loader_for, make_loader
-from elr.datasets.sets.clothing1m import Clothing1M
+from elr.datasets.catalog import LOADERS, make_loader
 from elr.errors import ArgumentError
-from elr.runs.recipes import RECIPES
 from tiny_clothing import write_clothing
 
 
@@ -80,36 +75,6 @@ def test_human_labels_may_be_named(tmp_path):
         make_loader("clothing1m", labels=file)
 
 
-@pytest.mark.parametrize("names", [True, False])
-def test_a_set_packed_into_shards_is_opened_as_well(tmp_path, names):
-    """Rows keep the order of the lists; half a dozen lines of the user's own make such shards."""
-    write_clothing(tmp_path / "files")
-    opened = make_loader("clothing1m").open(tmp_path / "files")
-    packed = tmp_path / "packed"
-    packed.mkdir()
-    for part, pattern in (("train", "train"), ("test", "test")):
-        images, labels = opened.parts[part].images, opened.parts[part].labels.tolist()
-        with tarfile.open(packed / f"{pattern}-0.tar", "w") as tar:
-            for row, label in enumerate(labels):
-                for suffix, content in (("jpg", images.encoded(row)), ("cls", str(label).encode())):
-                    member = tarfile.TarInfo(f"{row:06}.{suffix}")
-                    member.size = len(content)
-                    tar.addfile(member, io.BytesIO(content))
-    if names:
-        (packed / "classes.txt").write_text("".join(f"{name}\n" for name in opened.class_names))
-    found = run("check", "clothing1m", packed)
-    assert found.exit_code == 0, found.stdout
-    assert "shards of the train images" in found.stdout
-    again = loader_for("clothing1m", packed).open(packed)
-    assert again.class_names == (opened.class_names if names else tuple(map(str, range(14))))
-    assert again.parts["train"].labels.tolist() == opened.parts["train"].labels.tolist()
-    assert torch.equal(again.parts["test"].images[3], opened.parts["test"].images[3])
-    (tmp_path / "files" / "train-0.tar").symlink_to(packed / "train-0.tar")  # an archive beside its unpacked files
-    assert isinstance(loader_for("clothing1m", tmp_path / "files"), Clothing1M)
-    (packed / "classes.txt").write_text("one\ntwo\n" * 20)
-    assert "have 40 classes, Clothing1M has 14" in run("check", "clothing1m", packed).stdout
-
-
 def test_what_may_not_be_fetched_is_said_with_whom_to_ask(tmp_path):
     found = run("download", "clothing1m", tmp_path / "new")
     assert found.exit_code == 2
@@ -121,7 +86,3 @@ def test_an_unknown_name_is_answered_with_near_ones():
     found = run("about", "clothing1")
     assert found.exit_code == 2
     assert "no data set 'clothing1': did you mean clothing1m" in found.stderr
-
-
-def test_every_recipe_is_of_a_set_in_the_catalog():
-    assert {recipe.data for recipe in RECIPES.values()} <= set(LOADERS)

@@ -13,7 +13,6 @@ from elr.data.examples import Label
 from elr.data.image_store import Geometry, ImageStore
 from elr.data.records import IMAGES, TEXT, RawData
 from elr.datasets.base import TEST, TRAIN, Part
-from elr.datasets.readers.cifar_n import human_labels as read_human_labels
 from elr.datasets.sets.cifar import CIFAR, CIFAR10_CLASSES
 from elr.noise.named import corrupt
 
@@ -103,14 +102,3 @@ def load_cifar10(path: str | Path) -> tuple[RawData, RawData]:
     parts = CIFAR(10).open(Path(path)).parts
     numbers = range(len(CIFAR10_CLASSES))
     return training_data(parts[TRAIN], numbers), training_data(parts[TEST], numbers)
-
-
-def human_labels(path: Path, name: str, train: RawData) -> list[Label]:
-    """A label set of CIFAR-10N for the training images of `load_cifar10`, in their order.
-
-    See `elr.datasets.readers.cifar_n`.
-
-    Raises:
-        DataError: no such file or label set, another order or another number of labels.
-    """
-    return list(read_human_labels(path, name, np.asarray(train.labels)).tolist())

@@ -128,9 +128,15 @@ class PublishedSet:
 
 
 class Loader(ABC):
-    """How one published data set is opened. Final classes only; `about` says what it is."""
+    """How one published data set is opened. Final classes only.
+
+    Attributes:
+        about: what the set is.
+        packable: whether its images may also lie in shards that someone has packed.
+    """
 
     about: About
+    packable: bool = True
 
     def home(self, root: Path) -> Path:
         """The folder to look in, where `root` may be a folder inside it."""

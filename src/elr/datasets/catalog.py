@@ -141,9 +141,7 @@ def loader_for(name: str, root: Path, *, labels: Path | None = None) -> Loader:
         ArgumentError: see `make_loader`.
     """
     loader = make_loader(name, labels=labels)
-    if isinstance(loader, CIFAR | AlleNoise | NoisyNER):
-        return loader
-    if not any(any(root.glob(f"{_PATTERNS[TRAIN]}*.{kind}")) for kind in ("tar", "parquet")):
+    if not loader.packable or not any(any(root.glob(f"{_PATTERNS[TRAIN]}*.{kind}")) for kind in ("tar", "parquet")):
         return loader
     _, missing = locate(loader.about, loader.home(root))
     return InShards(loader) if any(file.needed for file in missing) else loader

@@ -1,8 +1,5 @@
 """CIFAR-10 and CIFAR-100 in every layout, made small, and the human labels in their other file format."""
 
-import os
-import pickle
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +9,6 @@ import torchvision.datasets
 from PIL import Image
 
 from elr.datasets.checking import check
-from elr.datasets.readers.cifar_n import human_labels
 from elr.datasets.sets.cifar import CIFAR, CIFAR10_CLASSES, CIFAR100_CLASSES
 from elr.errors import ArgumentError, DataError, OutputError
 from tiny_cifar import RECORD, encoded, labels_of, pixels_of, write_archive, write_human, write_parquet
@@ -131,65 +127,6 @@ def test_check_says_what_is_there(tmp_path):
 
 
 # The files of numpy.save
-
-
-def write_npy(path, arrays, order=None):
-    np.save(path, np.array(arrays, dtype=object), allow_pickle=True)
-    if order is not None:
-        np.save(path.parent / "image_order_c10.npy", order)
-    return path
-
-
-def test_ordered_labels_are_brought_back_to_the_order_of_the_archive(tmp_path):
-    clean, given = np.array(labels_of(20)), np.array([*labels_of(20)[:18], 5, 5])
-    order = np.random.default_rng(0).permutation(20)
-    ordered = {"clean_label": clean[order], "worse_label": given[order].tolist()}
-    file = write_npy(tmp_path / "CIFAR-10_human_ordered.npy", ordered, order)
-    assert human_labels(file, "worse_label", clean).tolist() == given.tolist()
-    assert human_labels(tmp_path, "worse_label", clean).tolist() == given.tolist()
-    (tmp_path / "image_order_c10.npy").unlink()
-    with pytest.raises(DataError, match=r"order of TensorFlow Datasets, and image_order_c10\.npy is not beside it"):
-        human_labels(file, "worse_label", clean)
-    np.save(tmp_path / "image_order_c10.npy", np.zeros(20, dtype=int))
-    with pytest.raises(DataError, match="is no order of the labels"):
-        human_labels(file, "worse_label", clean)
-
-
-def test_an_unordered_file_is_taken_as_it_is(tmp_path):
-    clean = np.array(labels_of(20))
-    file = write_npy(tmp_path / "CIFAR-10_human.npy", {"clean_label": clean, "random_label2": clean})
-    assert human_labels(file, "random_label2", clean).tolist() == clean.tolist()
-    with pytest.raises(DataError, match="is not in the order of these images"):
-        human_labels(file, "random_label2", np.roll(clean, 1))
-
-
-class Trap:
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return (os.mkdir, (str(self.path),))
-
-
-def test_an_array_file_that_would_execute_something_is_refused_and_nothing_is_executed(tmp_path):
-    trap = tmp_path / "executed"
-    content = {"clean_label": np.array(labels_of(20)), "x": Trap(trap)}
-    file = write_npy(tmp_path / "CIFAR-10_human.npy", content)
-    with pytest.raises(DataError, match="nothing in it was executed"):
-        human_labels(file, "clean_label", np.array(labels_of(20)))
-    assert not trap.exists()
-    with file.open("rb") as stream:  # the trap itself works
-        stream.seek(128)
-        pickle.load(stream)
-    assert trap.exists()
-
-
-@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"no such format", bytes(500)])
-def test_a_damaged_array_file_is_named(tmp_path, content):
-    file = tmp_path / "CIFAR-10_human.npy"
-    file.write_bytes(content)
-    with pytest.raises(DataError, match=r"CIFAR-10_human\.npy holds something else .* or is damaged"):
-        human_labels(file, "x", np.array([0]))
 
 
 # Fetching

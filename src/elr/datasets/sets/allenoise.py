@@ -36,6 +36,7 @@ class AlleNoise(Loader):
     Source: Rączkowska et al., AISTATS 2025.
     """
 
+    packable = False
     about = About(
         name="allenoise",
         title="AlleNoise",

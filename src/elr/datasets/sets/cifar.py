@@ -76,6 +76,8 @@ class CIFAR(Loader):
     Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009; Wei et al., ICLR 2022.
     """
 
+    packable = False
+
     def __init__(self, num_classes: int = 10, *, human: str | None = None, labels: Path | None = None) -> None:
         if num_classes not in HUMAN_SETS:
             raise ArgumentError(f"num_classes is {num_classes}: expected 10 or 100")

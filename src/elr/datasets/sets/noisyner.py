@@ -42,6 +42,8 @@ class NoisyNER(Loader):
     Source: Hedderich, Zhu and Klakow, AAAI 2021; Tkachenko, Petmanson and Laur, BSNLP 2013 (words and clean tags).
     """
 
+    packable = False
+
     def __init__(self, *, label_set: int = 1) -> None:
         if label_set not in LABEL_SETS:
             raise ArgumentError(f"label_set is {label_set!r}: expected 1 to 7")
