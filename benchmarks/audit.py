@@ -47,7 +47,7 @@ from elr.data.prepared import Task, make_task, read_task
 from elr.data.records import RawData, ReadOptions
 from elr.datasets.as_data import load_cifar10, load_digits
 from elr.datasets.readers.cifar_n import human_labels
-from elr.networks.pretrained import DEFAULT_BACKBONE, load_backbone
+from elr.networks.backbones import DEFAULT_BACKBONE, load_backbone
 from elr.runs.plan import FitConfig
 from elr.training.loop import Training
 

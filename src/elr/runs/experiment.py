@@ -20,7 +20,7 @@ from elr.datasets.sets.cifar import CIFAR
 from elr.datasets.sets.ilsvrc12 import ILSVRC12
 from elr.errors import ArgumentError, DataError
 from elr.files import RUN_FILE, printable, write_json
-from elr.networks.pretrained import Backbone, load_backbone
+from elr.networks.backbones import Backbone, load_backbone
 from elr.networks.spec import NetworkSpec
 from elr.runs.plan import Augmentation, MethodConfig, Plan, network_for
 from elr.runs.predict import predict_probs
@@ -158,7 +158,7 @@ def run_recipe(
         out: folder of the run.
         changes: seed, length and the like.
         labels: file of human labels; default: beside the images.
-        weights: file with the weights of a pretrained backbone; default: see `elr.networks.pretrained.load_backbone`.
+        weights: file with the weights of a pretrained backbone; default: see `elr.networks.backbones.load_backbone`.
         ilsvrc12: folder of the ImageNet validation images, to test mini-WebVision's networks on as well.
         command: the command that repeats the run.
         on_progress: called after every batch.

@@ -28,7 +28,7 @@ from elr.datasets.base import TEST, TRAIN, About, File, Loader, Part, PublishedS
 from elr.datasets.readers.cifar_n import HUMAN_HOME, HUMAN_NOISE, HUMAN_SETS, human_labels
 from elr.errors import ArgumentError, DataError, OutputError
 from elr.files import printable, writing
-from elr.networks.pretrained import answers
+from elr.networks.hub import answers
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 # fmt: off

