@@ -19,7 +19,10 @@ def spec_of(name: str, num_classes: int = 4) -> NetworkSpec:
     return NetworkSpec(name, num_classes, num_features=6) if name in VECTOR else NetworkSpec(name, num_classes)
 
 
-def inputs_for(spec: NetworkSpec, batch: int, size: int = 9) -> Tensor:
+def inputs_for(spec: NetworkSpec, batch: int) -> Tensor:
+    # Where timm's network has brought an image to one pixel, torch 2.14's gradient of a convolution in bfloat16 reads
+    # memory that nobody wrote.
+    size = 32 if spec.name == "timm" else 9
     generator = torch.Generator().manual_seed(1)
     shape = (batch, 3, size, size) if spec.takes_images else (batch, 6)
     return torch.randn(shape, generator=generator)

@@ -7,15 +7,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from elr.errors import ELRError
 
-ISSUES_FILE, REPORT_FILE = "issues.csv", "report.html"  # as in elr.files, which loads torch
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
 _TRIAL = "trial "  # how names of trials begin (elr.runs.tuning)
 
 if TYPE_CHECKING:
@@ -87,14 +84,15 @@ def summarize(outcome: Outcome, command: str) -> None:
 
 def summarize_run(fitted: Fitted, command: str, *, with_accuracy: bool = True) -> None:
     """What one run found, where it lies, and how to repeat it."""
+    from elr.files import ISSUES_FILE, REPORT_FILE
+
     results = fitted.results
     if with_accuracy and "test_accuracy_last" in results:
         say(f"Accuracy on the test data, last epoch: {results['test_accuracy_last']:.4f}")
     say(verdict(results))
     if "tuning" in results:
         say(results["tuning"]["text"])
-    if "early_learning" in results:  # not in folders of earlier versions
-        say(results["early_learning"]["text"])
+    say(results["early_learning"]["text"])
     annotators = fitted.out / "annotators.csv"
     if annotators.exists():
         say(f"Annotators, the most often contradicted first: {annotators}")
@@ -109,6 +107,8 @@ def summarize_run(fitted: Fitted, command: str, *, with_accuracy: bool = True) -
 def summarize_audit(audited: AuditedRun, top: int) -> None:
     """What an audit found: how much, where most, how sure; the worst rows on stdout."""
     import pandas as pd
+
+    from elr.files import ISSUES_FILE
 
     everything = audited.to_json(0)
     say(verdict(everything))

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from elr.cli.console import Json, errors, print_json, say, summarize_audit
+from elr.cli.console import errors, print_json, say, summarize_audit
+from elr.cli.options import Json, MovedData
 
 Run = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run of `elr fit`.")]
 
@@ -27,10 +28,14 @@ def audit(
     label_studio: Annotated[
         Path | None, typer.Option("--export-label-studio", help="Write the suspects as tasks of Label Studio: .json.")
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="The data of the run, if they have moved.")] = None,
+    data: MovedData = None,
     as_json: Json = False,
 ) -> None:
-    """List the most suspect labels of a run again, or hand them to other tools."""
+    """List the most suspect labels of a run again, or hand them to other tools.
+
+    Example:
+        elr audit flowers-elr --top 50 --export ranking.parquet
+    """
     with errors(as_json):
         from elr.audit.export import AuditedRun, export_cleanlab, export_label_studio, export_table
 
@@ -55,7 +60,11 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Where to write the page. Default: in DIR.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Build the report of a run again, without its data."""
+    """Build the report of a run again, without its data.
+
+    Example:
+        elr report flowers-elr --out review.html
+    """
     with errors(as_json):
         from elr.runs.reporting import rewrite_report
 
@@ -69,10 +78,14 @@ def clean(
     run: Run,
     decisions: Annotated[Path, typer.Option(help="decisions.csv, as the report exports it.")],
     out: Annotated[Path, typer.Option(help="Where the corrected copy goes; in the format of the data.")],
-    data: Annotated[Path | None, typer.Option(help="Where the data lie now, if they have moved.")] = None,
+    data: MovedData = None,
     as_json: Json = False,
 ) -> None:
-    """Apply decisions to a copy of the data; the original stays as it is."""
+    """Apply decisions to a copy of the data; the original stays as it is.
+
+    Example:
+        elr clean flowers-elr --decisions decisions.csv --out flowers-clean.csv
+    """
     with errors(as_json):
         from elr.audit.decisions import clean as run_cleaning
 
@@ -90,7 +103,11 @@ def predict(
     encoder: Annotated[str | None, typer.Option(help="The sentence encoder of the run, if it has moved.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Predict classes and probabilities for new data."""
+    """Predict classes and probabilities for new data.
+
+    Example:
+        elr predict flowers-elr new.csv --out predictions.csv
+    """
     with errors(as_json):
         from elr.runs.predict import check_predictions_path, write_predictions
         from elr.runs.predict import predict as run_prediction

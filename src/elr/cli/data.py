@@ -7,16 +7,22 @@ from typing import Annotated
 
 import typer
 
-from elr.cli.console import Json, errors, print_json, say
+from elr.cli.console import errors, print_json, say
+from elr.cli.options import HumanLabels, Json
 
 app = typer.Typer(help="Published data sets: list, about, check, download.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Of a data set; `elr data list` has all of them.")]
+Folder = Annotated[Path, typer.Argument(metavar="PATH", help="Its folder.")]
 _SIGNS = {"ok": "ok      ", "warning": "warning ", "problem": "PROBLEM "}
 
 
 @app.command("list")
 def list_sets(as_json: Json = False) -> None:
-    """List the published data sets that elr knows."""
+    """List the published data sets that elr knows.
+
+    Example:
+        elr data list --json
+    """
     with errors(as_json):
         from elr.datasets.catalog import LOADERS
 
@@ -41,7 +47,11 @@ def list_sets(as_json: Json = False) -> None:
 
 @app.command("about")
 def about_set(name: Name, as_json: Json = False) -> None:
-    """Say what is known of a data set: layout, sizes, noise, license, citation, oddities, where to get it."""
+    """Say what is known of a data set: layout, sizes, noise, license, citation, oddities, where to get it.
+
+    Example:
+        elr data about clothing1m
+    """
     with errors(as_json):
         from dataclasses import asdict
 
@@ -63,17 +73,21 @@ def about_set(name: Name, as_json: Json = False) -> None:
 @app.command()
 def check(
     name: Name,
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Its folder.")],
-    labels: Annotated[Path | None, typer.Option(help="CIFAR-N's file, if not beside the images.")] = None,
+    path: Folder,
+    labels: HumanLabels = None,
     sample: Annotated[int, typer.Option(help="Images of each part to open.", min=1)] = 16,
     as_json: Json = False,
 ) -> None:
-    """Say what is there of a data set: files found and missing, numbers, a sample opened. Status 2: not usable."""
+    """Say what is there of a data set: files found and missing, numbers, a sample opened. Status 2: not usable.
+
+    Example:
+        elr data check cifar10n-worse cifar-10 --sample 100
+    """
     with errors(as_json):
         from elr.datasets.catalog import loader_for
-        from elr.datasets.checking import check as run
+        from elr.datasets.checking import check as look
 
-        found = run(loader_for(name, path, labels=labels), path, sample=sample)
+        found = look(loader_for(name, path, labels=labels), path, sample=sample)
         if as_json:
             print_json(found.to_json())
         else:
@@ -87,10 +101,14 @@ def check(
 @app.command()
 def download(
     name: Name,
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder to put it into.")],
+    path: Folder,
     as_json: Json = False,
 ) -> None:
-    """Fetch CIFAR-10 or CIFAR-100 through torchvision; say where to ask for the others."""
+    """Fetch CIFAR-10 or CIFAR-100 through torchvision; say where to ask for the others.
+
+    Example:
+        elr data download cifar10 cifar-10
+    """
     with errors(as_json):
         from elr.datasets.catalog import make_loader
 
