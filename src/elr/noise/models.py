@@ -1,7 +1,7 @@
 """Label noise for experiments: corrupt clean labels by a named recipe, and say what was really done to them.
 
 Every `corrupt_*` function takes clean labels (N,), leaves its inputs as they are and returns `NoisyLabels`, which knows
-the realised noise rate and transition matrix. Report those: several recipes of the literature miss the rate that they
+the realized noise rate and transition matrix. Report those: several recipes of the literature miss the rate that they
 are named after. Labels that people gave go into `NoisyLabels` directly.
 
 Seeds: `seed` is an int >= 0, for a fresh `numpy.random.default_rng(seed)`, or a `numpy.random.Generator`, which is used
@@ -69,12 +69,12 @@ class NoisyLabels:
 
     @property
     def noise_rate(self) -> float:
-        """Realised share of wrong labels, in [0, 1]."""
+        """Realized share of wrong labels, in [0, 1]."""
         return float(self.is_wrong.mean())
 
     @property
     def transition_matrix(self) -> NDArray[np.float64]:
-        """Realised (C, C), T[i, j] = P(given j | clean i), rows sum to 1; a class with no example keeps its label."""
+        """Realized (C, C), T[i, j] = P(given j | clean i), rows sum to 1; a class with no example keeps its label."""
         pairs = self.clean_labels * self.num_classes + self.labels
         counts = np.bincount(pairs, minlength=self.num_classes**2).reshape(self.num_classes, self.num_classes)
         totals = counts.sum(axis=1, keepdims=True)
@@ -109,7 +109,7 @@ def corrupt_symmetric(labels: ArrayLike, *, noise_rate: float, num_classes: int,
 def corrupt_symmetric_authors(labels: ArrayLike, *, noise_rate: float, num_classes: int, seed: Seed) -> NoisyLabels:
     """Redraw ceil(noise_rate N) labels among all C classes, the true one included, as the authors of ELR do.
 
-    The realised rate is about noise_rate (1 - 1/C): 0.4 makes 36 % wrong on 10 classes, 39.6 % on 100. Draws: a
+    The realized rate is about noise_rate (1 - 1/C): 0.4 makes 36 % wrong on 10 classes, 39.6 % on 100. Draws: a
     permutation of the rows, whose first ceil(noise_rate N) are hit; then a class 0 .. C - 1 for each of these.
     Args: as in `corrupt_symmetric`, but noise_rate is the share redrawn, not the share that ends wrong.
     Returns: NoisyLabels named "symmetric-authors". Raises: ArgumentError as in `corrupt_symmetric`.
@@ -157,7 +157,7 @@ def corrupt_asymmetric(
 def corrupt_asymmetric_authors(
     labels: ArrayLike, *, noise_rate: float, num_classes: int, mapping: Mapping[int, int], seed: Seed
 ) -> NoisyLabels:
-    """Move ceil(noise_rate n_c) of the n_c examples now labelled c to its partner, class by class: the authors' bug.
+    """Move ceil(noise_rate n_c) of the n_c examples now labeled c to its partner, class by class: the authors' bug.
 
     Classes go in ascending order, each on labels that earlier classes have changed. On CIFAR-10, cats (3) turned dogs
     stand among the dogs (5) when their turn comes, and a share r = noise_rate of them turns back: cats end at
@@ -216,7 +216,7 @@ def corrupt_pairflip(labels: ArrayLike, *, noise_rate: float, num_classes: int, 
 def corrupt_transition(labels: ArrayLike, *, transition_matrix: ArrayLike, seed: Seed) -> NoisyLabels:
     """Draw each given label by itself from the row of its clean label: P(given j | clean i) = transition_matrix[i, j].
 
-    Counts are random, so the realised matrix only tends to the one asked for. Draws: N uniforms, each put through the
+    Counts are random, so the realized matrix only tends to the one asked for. Draws: N uniforms, each put through the
     inverse of its row's cumulative sum; an entry of 0 never happens.
     Args:
         labels, seed: as in `corrupt_symmetric`.
@@ -242,7 +242,7 @@ def corrupt_transition(labels: ArrayLike, *, transition_matrix: ArrayLike, seed:
 def corrupt_instance_dependent(
     labels: ArrayLike, features: ArrayLike, *, noise_rate: float, num_classes: int, seed: Seed
 ) -> NoisyLabels:
-    """Make each label wrong at a rate of its own, towards classes that its features choose: part-dependent noise.
+    """Make each label wrong at a rate of its own, toward classes that its features choose: part-dependent noise.
 
     Example i has features x_i (S,) and clean label y_i. q_i ~ Normal(noise_rate, 0.1^2) truncated to [0, 1];
     P(given y_i) = 1 - q_i and P(given j) = q_i softmax_{j != y_i}(x_i W_{y_i})_j, with a standard normal W_c (S, C) for
@@ -261,7 +261,7 @@ def corrupt_instance_dependent(
         >>> round(noisy.noise_rate, 1)
         0.3
 
-    Source: Xia et al., "Part-dependent Label Noise: Towards Instance-dependent Label Noise", NeurIPS 2020, Algorithm 2.
+    Source: Xia et al., "Part-dependent Label Noise: Toward Instance-dependent Label Noise", NeurIPS 2020, Algorithm 2.
         Differs from its authors' code in float64 for float32, in rate 0, and in scale: they pass pixels in 0 .. 255.
     """
     clean, noisy, rate, rng = _checked(labels, noise_rate, num_classes, seed)
