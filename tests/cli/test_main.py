@@ -41,7 +41,9 @@ def test_the_commands_are_pinned():
     ]
 
 
-@pytest.mark.parametrize(("words", "command"), list(commands()), ids=lambda value: "-".join(value) if value else "")
+@pytest.mark.parametrize(
+    ("words", "command"), list(commands()), ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
 def test_each_command_documents_a_call_that_it_takes(words, command):
     """Examples are shown by --help; as doctests they would need the data that they name."""
     calls = re.findall(r"Example:\n\s+elr (.*)", command.callback.__doc__)

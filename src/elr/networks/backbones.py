@@ -38,6 +38,15 @@ class Backbone:
         mean: of each channel, of pixels in [0, 1], by which its inputs are normalized.
         std: of each channel.
         origin: where the weights are from, for people.
+
+    Example:
+        >>> mean_color = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        >>> backbone = Backbone(
+        ...     name="colors", network=mean_color, size=8, mean=(0.0,) * 3, std=(1.0,) * 3, origin="made here"
+        ... )
+        >>> white = torch.full((1, 3, 8, 8), 255, dtype=torch.uint8)
+        >>> backbone.embed(white)
+        array([[1., 1., 1.]], dtype=float32)
     """
 
     name: str
@@ -72,6 +81,11 @@ def load_backbone(name: str, *, weights: str | Path | None = None) -> Backbone:
 
     Raises:
         ArgumentError: timm is not installed, no such model, no weights to be had, or weights of another model.
+
+    Example:
+        >>> load_backbone("resnt50")
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: backbone 'resnt50' is no model of timm ...: near it are ...
     """
     timm = _timm()
     if not timm.is_model(name):
@@ -90,7 +104,20 @@ def load_backbone(name: str, *, weights: str | Path | None = None) -> Backbone:
 
 
 def load_body(network: nn.Module, backbone: Backbone) -> None:
-    """Give a timm model the weights of a backbone of the same name; its head keeps its own."""
+    """Give a timm model the weights of a backbone of the same name; its head keeps its own.
+
+    Example:
+        >>> body = build_timm("resnet10t", num_classes=1000)
+        >>> _ = body.reset_classifier(0)
+        >>> backbone = Backbone(
+        ...     name="resnet10t", network=body, size=176, mean=(0.5,) * 3, std=(0.5,) * 3, origin="made here"
+        ... )
+        >>> network = build_timm("resnet10t", num_classes=3)
+        >>> head = network.fc.weight.clone()
+        >>> load_body(network, backbone)
+        >>> torch.equal(network.layer1[0].conv1.weight, body.layer1[0].conv1.weight), torch.equal(network.fc.weight, head)
+        (True, True)
+    """
     missing = network.load_state_dict(backbone.network.state_dict(), strict=False).missing_keys
     assert set(missing) <= _head(network), f"{backbone.name} lacks {missing}"
 
@@ -102,7 +129,12 @@ def _head(network: Any) -> set[str]:
 
 
 def weights_at_hand(name: str = DEFAULT_BACKBONE) -> bool:
-    """Whether timm is installed and the weights of a backbone lie on this machine in a package."""
+    """Whether timm is installed and the weights of a backbone lie on this machine in a package.
+
+    Example:
+        >>> weights_at_hand("resnet50")  # only those of DEFAULT_BACKBONE come in a package
+        False
+    """
     return name == DEFAULT_BACKBONE and all(util.find_spec(module) is not None for module in ("timm", _PACKAGE))
 
 
@@ -111,6 +143,10 @@ def build_timm(backbone: str, num_classes: int, in_channels: int = 3) -> nn.Modu
 
     Raises:
         ArgumentError: timm is not installed, or has no such model.
+
+    Example:
+        >>> build_timm("resnet10t", num_classes=3, in_channels=1).fc
+        Linear(in_features=512, out_features=3, bias=True)
     """
     timm = _timm()
     if not timm.is_model(backbone):
