@@ -65,7 +65,7 @@ class CheckpointError(ELRError):
 
     Example:
         >>> try:
-        ...     raise CheckpointError("config.lam was 3.0, now 7.0: resume with the settings of the run, or take a new --out")
+        ...     raise CheckpointError("config.lam was 3.0, now 7.0: keep the settings, or take a new --out")
         ... except ELRError as error:
         ...     print(type(error).__name__)
         CheckpointError

@@ -33,6 +33,14 @@ def load_digits(*, noise: str = "symmetric", noise_rate: float = 0.4, seed: int 
     Returns:
         (training examples with given and clean labels, test examples with labels known to be right).
 
+    Example:
+        >>> train, test = load_digits(noise_rate=0.4)
+        >>> len(train), len(test), tuple(train.images.shape)
+        (1437, 360, (1437, 1, 8, 8))
+        >>> wrong = sum(given != clean for given, clean in zip(train.labels, train.clean_labels))
+        >>> round(wrong / len(train), 2)
+        0.4
+
     Source: UCI Optical Recognition of Handwritten Digits (Alpaydin and Kaynak, 1998), as shipped with scikit-learn.
     """
     from sklearn.datasets import load_digits as load_sklearn_digits  # half a second that other data need not wait for
@@ -63,6 +71,12 @@ def training_data(part: Part, class_names: Sequence[Label], *, geometry: Geometr
         part: of an opened set.
         class_names: C names, by class number.
         geometry: what images on disk are brought to, if not what the set has.
+
+    Example:
+        >>> part = Part(labels=np.array([0, 1]), clean_labels=np.array([0, 0]), texts=["red", "crimson"])
+        >>> data = training_data(part, ("red", "blue"))
+        >>> data.labels, data.clean_labels, data.table["text"].tolist()
+        (['red', 'blue'], ['red', 'red'], ['red', 'crimson'])
     """
     images, ids = part.images, None
     if isinstance(images, ImageStore):
@@ -96,6 +110,17 @@ def load_cifar10(path: str | Path) -> tuple[RawData, RawData]:
     Raises:
         DataError: nothing of the kind there, damaged, or labels that are not CIFAR-10's. Fewer rows are taken as they
             are.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for name in (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"):
+        ...         record = np.zeros(1 + 3 * 32 * 32, dtype=np.uint8)  # a label and the pixels
+        ...         record[0] = 7
+        ...         record.tofile(Path(root) / name)
+        ...     train, test = load_cifar10(root)
+        >>> train.labels, test.labels, tuple(train.images.shape)
+        ([7, 7, 7, 7, 7], [7], (5, 3, 32, 32))
 
     Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
     """

@@ -34,6 +34,11 @@ class File:
         what: description of what it holds.
         source: where to get or ask for it.
         needed: whether nothing can be opened without it.
+
+    Example:
+        >>> classes = File(role="classes", places=("classes.txt", "../classes.txt"), what="their names", source="us")
+        >>> classes.needed
+        True
     """
 
     role: str
@@ -58,6 +63,12 @@ class About:
         source: where the data are to be had.
         files: its layout.
         oddities: what is known to be strange about it.
+
+    Example:
+        >>> from elr.datasets.catalog import make_loader
+        >>> about = make_loader("animal10n").about
+        >>> about.title, about.num_classes, dict(about.examples)
+        ('ANIMAL-10N', 10, {'train': 50000, 'test': 5000})
     """
 
     name: str
@@ -85,6 +96,14 @@ class Part:
 
     Raises:
         DataError: lengths that differ.
+
+    Example:
+        >>> part = Part(labels=np.array([0, 1, 1]), clean_labels=np.array([0, 1, 0]), texts=["red", "blue", "crimson"])
+        >>> len(part), round(part.noise_rate, 3)
+        (3, 0.333)
+        >>> Part(labels=np.array([0, 1, 1]), texts=["red"])
+        Traceback (most recent call last):
+        elr.errors.DataError: 1 texts for 3 labels: expected one each
     """
 
     labels: NDArray[np.int64]
@@ -119,6 +138,13 @@ class PublishedSet:
         class_names: C names, by class number.
         parts: "train", "validation", "test" and others.
         remarks: what the user should know about these files.
+
+    Example:
+        >>> from elr.datasets.catalog import make_loader
+        >>> about = make_loader("animal10n").about
+        >>> part = Part(labels=np.array([0, 1]))
+        >>> PublishedSet(about=about, class_names=("cat", "lynx"), parts={TRAIN: part}).parts["train"].labels.tolist()
+        [0, 1]
     """
 
     about: About
@@ -133,6 +159,27 @@ class Loader(ABC):
     Attributes:
         about: what the set is.
         packable: whether its images may also lie in shards that someone has packed.
+
+    Example:
+        >>> class Greetings(Loader):
+        ...     about = About(
+        ...         name="greetings", title="Greetings", examples={TRAIN: 2}, num_classes=2, noise="none",
+        ...         license="free", citation="nobody", source="a friend",
+        ...         files=(File(role="list", places=("list.txt",), what="the texts", source="a friend"),),
+        ...     )
+        ...
+        ...     def open(self, root: Path) -> PublishedSet:
+        ...         texts = located(self.about, root)["list"].read_text().splitlines()
+        ...         part = Part(labels=np.arange(2), texts=texts)
+        ...         return PublishedSet(about=self.about, class_names=("hello", "bye"), parts={TRAIN: part})
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     _ = (Path(root) / "list.txt").write_text("Hi!\\nSee you.\\n")
+        ...     Greetings().open(Path(root)).parts[TRAIN].texts
+        ['Hi!', 'See you.']
+        >>> Greetings().download(Path("here"))
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: Greetings cannot be fetched by elr: get it from a friend
     """
 
     about: About
@@ -166,6 +213,15 @@ def locate(about: About, root: Path) -> tuple[dict[str, Path], list[File]]:
 
     Raises:
         DataError: no such folder.
+
+    Example:
+        >>> import tempfile
+        >>> from elr.datasets.catalog import make_loader
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     (Path(root) / "training").mkdir()
+        ...     found, missing = locate(make_loader("animal10n").about, Path(root))
+        >>> found["train"].name, [file.role for file in missing]
+        ('training', ['test'])
     """
     if not os.path.isdir(root):  # noqa: PTH112 - pathlib raises where a folder above it may not be entered
         raise DataError(f"no such folder: {printable(root)}; expected the folder of {about.title} ({about.source})")
@@ -194,6 +250,14 @@ def located(about: About, root: Path) -> dict[str, Path]:
 
     Raises:
         DataError: some that are needed are not there; each is named, with where to get it.
+
+    Example:
+        >>> import tempfile
+        >>> from elr.datasets.catalog import make_loader
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     located(make_loader("animal10n").about, Path(root))
+        Traceback (most recent call last):
+        elr.errors.DataError: ... is not all of ANIMAL-10N: missing training (the training images: ...
     """
     found, missing = locate(about, root)
     needed = [file for file in missing if file.needed]

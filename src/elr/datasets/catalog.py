@@ -87,6 +87,10 @@ class InShards(Loader):
 
     Args:
         loader: of the set itself.
+
+    Example:
+        >>> [file.places for file in InShards(make_loader("clothing1m")).about.files if file.needed]
+        [('train*.tar', 'train*.parquet')]
     """
 
     def __init__(self, loader: Loader) -> None:
@@ -139,6 +143,13 @@ def loader_for(name: str, root: Path, *, labels: Path | None = None) -> Loader:
 
     Raises:
         ArgumentError: see `make_loader`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     (Path(root) / "train-000.tar").touch()
+        ...     type(loader_for("clothing1m", Path(root))).__name__
+        'InShards'
     """
     loader = make_loader(name, labels=labels)
     if not loader.packable or not any(any(root.glob(f"{_PATTERNS[TRAIN]}*.{kind}")) for kind in ("tar", "parquet")):

@@ -22,7 +22,12 @@ _PLACES = 4  # where a file may lie, that a finding names
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Something that `check` found: level is "ok", "warning" or "problem"."""
+    """Something that `check` found: level is "ok", "warning" or "problem".
+
+    Example:
+        >>> Finding(level=WARNING, text="train: 4 examples, published were 50,000").level
+        'warning'
+    """
 
     level: str
     text: str
@@ -37,6 +42,12 @@ class SetCheck:
         path: where it looked.
         findings: in the order in which it looked.
         examples: found number of examples of each part.
+
+    Example:
+        >>> lost = Finding(level=PROBLEM, text="missing: the list of images")
+        >>> found = SetCheck(name="webvision", path="here", findings=(lost,), examples={})
+        >>> found.usable, found.to_json()["findings"][0]["level"]
+        (False, 'problem')
     """
 
     name: str
@@ -64,6 +75,14 @@ def check(loader: Loader, root: str | Path, *, sample: int = _SAMPLED) -> SetChe
 
     Raises:
         ArgumentError: a sample below 1.
+
+    Example:
+        >>> import tempfile
+        >>> from elr.datasets.catalog import make_loader
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     found = check(make_loader("animal10n"), root)
+        >>> found.usable, [finding.text[:28] for finding in found.findings]
+        (False, ['missing: the training images', 'missing: the test images: a '])
     """
     if sample < 1:
         raise ArgumentError(f"sample is {sample}: expected at least 1 image")

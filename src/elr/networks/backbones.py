@@ -115,8 +115,10 @@ def load_body(network: nn.Module, backbone: Backbone) -> None:
         >>> network = build_timm("resnet10t", num_classes=3)
         >>> head = network.fc.weight.clone()
         >>> load_body(network, backbone)
-        >>> torch.equal(network.layer1[0].conv1.weight, body.layer1[0].conv1.weight), torch.equal(network.fc.weight, head)
-        (True, True)
+        >>> torch.equal(network.layer1[0].conv1.weight, body.layer1[0].conv1.weight)
+        True
+        >>> torch.equal(network.fc.weight, head)
+        True
     """
     missing = network.load_state_dict(backbone.network.state_dict(), strict=False).missing_keys
     assert set(missing) <= _head(network), f"{backbone.name} lacks {missing}"
