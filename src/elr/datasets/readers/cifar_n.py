@@ -39,7 +39,12 @@ _HARMLESS = {(place.rpartition(".")[0], "_reconstruct") for place in _REBUILD} |
 
 
 def human_file(num_classes: int) -> str:
-    """Name of the published file of human labels."""
+    """Name of the published file of human labels.
+
+    Example:
+        >>> human_file(100)
+        'CIFAR-100_human.pt'
+    """
     return f"CIFAR-{num_classes}_human.pt"
 
 
@@ -55,6 +60,15 @@ def human_labels(path: Path, name: str, clean: NDArray[np.int64], *, num_classes
 
     Raises:
         DataError: no such file or label set, another order or another number of labels.
+
+    Example:
+        >>> import tempfile
+        >>> clean = np.array([0, 1, 2])
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     file = Path(root) / human_file(10)
+        ...     torch.save({"clean_label": clean, "worse_label": np.array([0, 1, 9])}, file)
+        ...     human_labels(file, "worse_label", clean)
+        array([0, 1, 9])
 
     Source: Wei et al., "Learning with Noisy Labels Revisited", ICLR 2022. Nothing in a file is executed.
     """

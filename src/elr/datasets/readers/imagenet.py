@@ -28,12 +28,21 @@ class, come in the same order (gombru/WebVision, webvision-master/val.txt).
 
 
 def read_synsets(path: Path) -> dict[str, str]:
-    """Class names by synset, in the order of the file, which is that of the class numbers.
+    r"""Class names by synset, in the order of the file, which is that of the class numbers.
 
     Lines are "n01440764 tench, Tinca tinca", or the synset alone.
 
     Raises:
         DataError: the file cannot be read, or is no list of 1000 synsets.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     path = Path(root) / "synsets.txt"
+        ...     _ = path.write_text("".join(f"n{number:08d} thing {number}, stuff\n" for number in range(CLASSES)))
+        ...     synsets = read_synsets(path)
+        >>> synsets["n00000007"]
+        'thing 7 (n00000007)'
     """
     synsets: dict[str, str] = {}
     for row, line in enumerate(lines(path).to_pylist()):
@@ -64,7 +73,13 @@ def class_name(synset: str, words: str) -> str:
 
 
 def out_of_order(synsets: Sequence[str], path: Path) -> list[str]:
-    """A remark where classes are not numbered as ImageNet's are, by sorted synsets."""
+    """A remark where classes are not numbered as ImageNet's are, by sorted synsets.
+
+    Example:
+        >>> [remark] = out_of_order(["n01443537", "n01440764"], Path("synsets.txt"))
+        >>> remark[:61]
+        "the classes of synsets.txt are not in ImageNet's order, which"
+    """
     if synsets == sorted(synsets) and all(synsets[number] == synset for number, synset in LANDMARKS.items()):
         return []
     return [
@@ -78,6 +93,15 @@ def read_meta(path: Path) -> dict[int, tuple[str, str]]:
 
     Raises:
         DataError: the file is not the devkit's meta.mat.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     path = Path(root) / "meta.mat"
+        ...     _ = path.write_bytes(b"MATLAB 5.0")
+        ...     read_meta(path)
+        Traceback (most recent call last):
+        elr.errors.DataError: ...meta.mat cannot be read as the devkit's meta.mat (...): expected its ...
     """
     from scipy.io import loadmat  # a third of a second that others need not wait for
 
@@ -99,10 +123,19 @@ def read_meta(path: Path) -> dict[int, tuple[str, str]]:
 
 
 def listed_images(path: Path, num_classes: int) -> tuple[pa.Array, NDArray[np.int64]]:
-    """Names (bytes) and labels of the lines "name label" whose label is below `num_classes`, in their order.
+    r"""Names (bytes) and labels of the lines "name label" whose label is below `num_classes`, in their order.
 
     Raises:
         DataError: no such line, a line of another form, or a label that is no class.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     path = Path(root) / "val_filelist.txt"
+        ...     _ = path.write_text("a.jpg 0\nb.jpg 70\nc.jpg 49\n")
+        ...     names, labels = listed_images(path, MINI_CLASSES)
+        >>> names.to_pylist(), labels
+        ([b'a.jpg', b'c.jpg'], array([ 0, 49]))
     """
     expected = 'a name and a class number, such as "a.jpg 0"'
     pattern = r"^[ \t]*(?P<name>\S+)[ \t]+(?P<label>-?[0-9]{1,9})\s*$"

@@ -18,10 +18,18 @@ _SHOWN = 100  # bytes of a line that a message quotes
 
 
 def content(path: Path, size: int = -1) -> bytes:
-    """What a file holds, all of it or its first `size` bytes.
+    r"""What a file holds, all of it or its first `size` bytes.
 
     Raises:
         DataError: it cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     path = Path(root) / "a.txt"
+        ...     _ = path.write_bytes(b"caf\xe9 0")
+        ...     content(path), content(path, 3)
+        (b'caf\xe9 0', b'caf')
     """
     try:
         with path.open("rb") as file:
@@ -35,10 +43,18 @@ def content(path: Path, size: int = -1) -> bytes:
 
 
 def lines(path: Path) -> pa.LargeBinaryArray:
-    """The lines of a file, with their ends, as one array over its bytes: they need not be UTF-8.
+    r"""The lines of a file, with their ends, as one array over its bytes: they need not be UTF-8.
 
     Raises:
         DataError: the file cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     path = Path(root) / "list.txt"
+        ...     _ = path.write_bytes(b"a.jpg\ncaf\xe9.jpg")
+        ...     lines(path).to_pylist()
+        [b'a.jpg\n', b'caf\xe9.jpg']
     """
     text = content(path).removeprefix(_MARK)
     ends = np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == ord("\n")) + 1
@@ -51,7 +67,7 @@ def lines(path: Path) -> pa.LargeBinaryArray:
 def matched(
     path: Path, pattern: str, expected: str, *, header: str | None = None
 ) -> tuple[pa.StructArray, NDArray[np.int64]]:
-    """What the named groups of a pattern find in each line of a file that is not blank.
+    r"""What the named groups of a pattern find in each line of a file that is not blank.
 
     Args:
         path: the file.
@@ -64,6 +80,15 @@ def matched(
 
     Raises:
         DataError: the file cannot be read, has no lines but blank ones, or one that the pattern does not match.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     path = Path(root) / "list.txt"
+        ...     _ = path.write_bytes(b"name\na.jpg\n\nb.jpg\n")
+        ...     fields, at = matched(path, r"^(?P<name>\S+)\s*$", "a name", header="name")
+        >>> fields.field("name").to_pylist(), at
+        ([b'a.jpg', b'b.jpg'], array([1, 3]))
     """
     listed = lines(path)
     first = 1 if header is not None and len(listed) and listed[0].as_py().startswith(header.encode()) else 0
@@ -82,7 +107,7 @@ def matched(
 
 
 def labeled(path: Path, pattern: str, expected: str, *, num_classes: int) -> tuple[pa.Array, NDArray[np.int64]]:
-    """Names, (N,) bytes, and class numbers, (N,), of the lines of a list.
+    r"""Names, (N,) bytes, and class numbers, (N,), of the lines of a list.
 
     Args:
         path: the file.
@@ -92,6 +117,14 @@ def labeled(path: Path, pattern: str, expected: str, *, num_classes: int) -> tup
 
     Raises:
         DataError: see `matched`; or a label that is no class.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     path = Path(root) / "list.txt"
+        ...     _ = path.write_bytes(b"a.jpg 0\nb.jpg 2\n")
+        ...     labeled(path, r"^(?P<name>\S+) (?P<label>\d+)\s*$", "NAME LABEL", num_classes=3)[1]
+        array([0, 2])
     """
     fields, at = matched(path, pattern, expected)
     labels = whole_numbers(pc.struct_field(fields, "label"))
@@ -107,6 +140,11 @@ def once(names: pa.Array, path: Path) -> pa.Array:
 
     Raises:
         DataError: one does.
+
+    Example:
+        >>> once(pa.array([b"a", b"b", b"a"]), Path("list.txt"))
+        Traceback (most recent call last):
+        elr.errors.DataError: list.txt names 1 files more than once, such as 'a': expected each once; ...
     """
     if len(pc.unique(names)) < len(names):
         counts = pc.value_counts(names)
@@ -129,7 +167,13 @@ def whole_numbers(digits: pa.Array) -> NDArray[np.int64]:
 
 
 def wrong_line(path: Path, row: int, found: str, expected: str) -> DataError:
-    """The error of a line that is not what it should be; `row` counts from 0."""
+    """The error of a line that is not what it should be; `row` counts from 0.
+
+    Example:
+        >>> raise wrong_line(Path("list.txt"), 2, "has the label 14", "0 to 13")
+        Traceback (most recent call last):
+        elr.errors.DataError: line 3 of list.txt has the label 14: expected 0 to 13; get the file again
+    """
     return DataError(f"line {row + 1:,} of {printable(path)} {found}: expected {expected}; get the file again")
 
 
