@@ -28,10 +28,24 @@ _BLOCK = 1 << 24  # bytes read at a time: a row must fit
 
 
 class AlleNoise(Loader):
-    """502,310 English titles of offers on Allegro in 5,692 categories, of which about 15 % are given wrongly.
+    r"""502,310 English titles of offers on Allegro in 5,692 categories, of which about 15 % are given wrongly.
 
     Given labels are the sellers' categories, clean ones those that people confirmed or corrected. There is no published
     split: all rows are "train". Texts stay in one Arrow array, about their own size in bytes.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     _ = (Path(root) / "category_mapping.csv").write_text(
+        ...         "category_label\tcategory_name\n11\tUmbrellas\n12\tDVDs\n"
+        ...     )
+        ...     _ = (Path(root) / "full_dataset.csv").write_text(
+        ...         "text\tclean_category_id\tnoisy_category_id\nRed umbrella\t11\t12\n"
+        ...     )
+        ...     opened = AlleNoise().open(Path(root))
+        >>> train = opened.parts["train"]
+        >>> train.texts[0], opened.class_names[train.labels[0]], opened.class_names[train.clean_labels[0]]
+        ('Red umbrella', 'DVDs', 'Umbrellas')
 
     Source: Rączkowska et al., AISTATS 2025.
     """

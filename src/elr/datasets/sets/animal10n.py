@@ -66,6 +66,17 @@ class Animal10N(Loader):
 
     Args:
         geometry: what image files are brought to; the binary form is 64 x 64 as it is. Default: all 64 of 64 pixels.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for name in ("0_1.jpg", "5_2.jpg"):
+        ...         path = Path(root) / "training" / name
+        ...         path.parent.mkdir(exist_ok=True)
+        ...         path.touch()
+        ...     opened = Animal10N().open(Path(root))
+        >>> [opened.class_names[label] for label in opened.parts["train"].labels]
+        ['cat', 'jaguar']
     """
 
     about = _ABOUT

@@ -73,6 +73,19 @@ class CIFAR(Loader):
     Raises:
         ArgumentError: another number of classes, or no such label set.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for name in ("train.bin", "test.bin"):
+        ...         record = np.zeros(2 + 3 * 32 * 32, dtype=np.uint8)  # coarse label, fine label, pixels
+        ...         record[:2] = 4, 1
+        ...         record.tofile(Path(root) / name)
+        ...     opened = CIFAR(100).open(Path(root))
+        >>> opened.class_names[opened.parts["train"].labels[0]], opened.parts["test"].images.shape
+        ('aquarium_fish', torch.Size([1, 3, 32, 32]))
+        >>> CIFAR(10, human="worse_label").about.noise
+        '40.2 % wrong (a wrong one of three annotators, where there is one)'
+
     Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009; Wei et al., ICLR 2022.
     """
 

@@ -59,13 +59,23 @@ _ABOUT = About(
 
 
 class Clothing1M(Loader):
-    """Clothing1M: 14 classes.
+    r"""Clothing1M: 14 classes.
 
     Parts: "train" (noisy labels), "clean_train", "validation" and "test" (labels by people), and "both", the images
     that have a noisy and a clean label: a measured sample of the noise.
 
     The lists are read, 1,000,000 lines in about a second; images when they are fetched. The lists may lie beside, above
     or below images/.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     (Path(root) / "images").mkdir()
+        ...     _ = (Path(root) / "noisy_train_key_list.txt").write_text("images/0/1.jpg\n")
+        ...     _ = (Path(root) / "noisy_label_kv.txt").write_text("images/9/2.jpg 0\nimages/0/1.jpg 12\n")
+        ...     opened = Clothing1M().open(Path(root))
+        >>> opened.class_names[opened.parts["train"].labels[0]], opened.remarks[0]
+        ('Vest', 'without clean_label_kv.txt there are no validation and test images')
 
     Source: Xiao et al., CVPR 2015.
     """

@@ -74,13 +74,27 @@ _ABOUT = About(
 
 
 class Food101N(Loader):
-    """Food-101N: 310,009 images of 101 dishes; tested on the 25,250 test images of Food-101, which lie beside it.
+    r"""Food-101N: 310,009 images of 101 dishes; tested on the 25,250 test images of Food-101, which lie beside it.
 
     Verification labels say whether a given label is right: they are `verified` of the training part, never a class.
     Classes are numbered as in meta/classes.txt, without its header; rows are in the order of meta/imagelist.tsv.
 
     Args:
         geometry: what images are brought to. Default: 224 of 256.
+
+    Example:
+        >>> import tempfile
+        >>> classes = [f"dish_{number}" for number in range(101)]
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     (Path(root) / "images").mkdir()
+        ...     meta = Path(root) / "meta"
+        ...     meta.mkdir()
+        ...     _ = (meta / "classes.txt").write_text("\n".join(["class_name", *classes]))
+        ...     _ = (meta / "imagelist.tsv").write_text("class_name/key\ndish_3/a.jpg\ndish_7/b.jpg\n")
+        ...     _ = (meta / "verified_train.tsv").write_text("class_name/key\tverification_label\ndish_7/b.jpg\t0\n")
+        ...     train = Food101N().open(Path(root)).parts["train"]
+        >>> train.labels, train.verified
+        (array([3, 7]), array([-1,  0], dtype=int8))
     """
 
     about = _ABOUT

@@ -85,7 +85,7 @@ def _about(num_classes: int) -> About:
 
 
 class ILSVRC12(Loader):
-    """ImageNet's validation images, to evaluate models of WebVision on: the same classes under the same numbers.
+    r"""ImageNet's validation images, to evaluate models of WebVision on: the same classes under the same numbers.
 
     Rows are in the order of the file names, wherever the labels come from.
 
@@ -95,6 +95,15 @@ class ILSVRC12(Loader):
 
     Raises:
         ArgumentError: a number of classes out of range.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     (Path(root) / "val").mkdir()
+        ...     _ = (Path(root) / "val.txt").write_text("a.JPEG 3\nb.JPEG 70\n")
+        ...     opened = ILSVRC12(num_classes=50).open(Path(root))
+        >>> opened.parts["validation"].labels, len(opened.class_names)  # b.JPEG is of none of the first 50
+        (array([3]), 50)
     """
 
     about = _about(CLASSES)

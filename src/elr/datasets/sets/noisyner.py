@@ -27,7 +27,7 @@ _END = ("", "--")  # of a sentence; of a document, in the files of the clean lab
 
 
 class NoisyNER(Loader):
-    """Every word of 572 news articles is an example, shown in its sentence: "left [word] right"; 7 classes.
+    r"""Every word of 572 news articles is an example, shown in its sentence: "left [word] right"; 7 classes.
 
     Given labels are those of one of seven sets, made from lists of names and differing in their rules and corrections.
     The words of the test part have the clean tags as given ones, those of the other parts have them beside. Words are
@@ -38,6 +38,17 @@ class NoisyNER(Loader):
 
     Raises:
         ArgumentError: another number.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for part in ("train", "dev", "test"):
+        ...         for file, tag in (("NoisyNER_labelset1", "O"), ("estner_clean", "B-LOC")):
+        ...             _ = (Path(root) / f"{file}_{part}.tsv").write_text(f"Tallinn\t{tag}\nkasvab\tO\n")
+        ...     opened = NoisyNER().open(Path(root))
+        >>> train = opened.parts["train"]
+        >>> train.texts[0], opened.class_names[train.labels[0]], opened.class_names[train.clean_labels[0]]
+        ('[Tallinn] kasvab', 'O', 'B-LOC')
 
     Source: Hedderich, Zhu and Klakow, AAAI 2021; Tkachenko, Petmanson and Laur, BSNLP 2013 (words and clean tags).
     """

@@ -53,7 +53,7 @@ _OF_SYNSET = {entry[:_SYNSET].encode(): number for number, entry in enumerate(_C
 
 
 class RedMiniImageNet(Loader):
-    """100 classes of ImageNet, in which a chosen share of the training images was replaced by wrong ones from the web.
+    r"""100 classes of ImageNet, in which a chosen share of the training images was replaced by wrong ones from the web.
 
     Red noise: images that a web search found for the class and people judged to be wrong. What they show need not be
     any of the classes, so there are no clean labels, but `verified`. Blue noise: labels of ImageNet's images drawn
@@ -66,6 +66,18 @@ class RedMiniImageNet(Loader):
 
     Raises:
         ArgumentError: a noise or level that was not published.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for folder in ("split", "images", "validation"):
+        ...         (Path(root) / folder).mkdir()
+        ...     _ = (Path(root) / "split" / "blue_noise_nl_0.4").write_text("n0170432300000001.jpg 5\n")
+        ...     _ = (Path(root) / "split" / "clean_validation").write_text("ILSVRC2012_val_00000001.jpg 3\n")
+        ...     opened = RedMiniImageNet(noise="blue", level=0.4).open(Path(root))
+        >>> train = opened.parts["train"]
+        >>> opened.class_names[train.labels[0]], opened.class_names[train.clean_labels[0]]
+        ('pipe organ', 'triceratops')
 
     Source: Jiang et al., ICML 2020 (data); Xu et al., CVPR 2021 (32 x 32 pixels).
     """

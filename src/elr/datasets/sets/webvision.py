@@ -93,6 +93,14 @@ class WebVision(Loader):
 
     Raises:
         ArgumentError: other sources.
+
+    Example:
+        >>> both, google = WebVision(), WebVision(sources=("google",))
+        >>> both.about.num_classes, len(both.about.files), len(google.about.files)
+        (1000, 7, 5)
+        >>> WebVision(sources=("bing",))
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: sources is ('bing',): expected some of "google" and "flickr", such as ("google",)
     """
 
     about = _webvision("webvision", "WebVision 1.0", _SOURCES, CLASSES)
@@ -109,10 +117,23 @@ class WebVision(Loader):
 
 
 class MiniWebVision(Loader):
-    """The first 50 classes of WebVision 1.0, of the images that Google found.
+    r"""The first 50 classes of WebVision 1.0, of the images that Google found.
 
     Args:
         geometry: what images are brought to. Default: 227 of 256, as the paper.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     (Path(root) / "google").mkdir()
+        ...     info = Path(root) / "info"
+        ...     info.mkdir()
+        ...     synsets = "".join(f"n{number:08d} thing {number}\n" for number in range(1000))
+        ...     _ = (info / "synsets.txt").write_text(synsets)
+        ...     _ = (info / "train_filelist_google.txt").write_text("google/q1/a.jpg 0\ngoogle/q9/b.jpg 900\n")
+        ...     opened = MiniWebVision().open(Path(root))
+        >>> opened.parts["train"].labels, opened.class_names[0]  # b.jpg is of none of the first 50 classes
+        (array([0]), 'thing 0 (n00000000)')
 
     Source: Jiang et al., MentorNet, ICML 2018, for the subset; Liu et al., NeurIPS 2020, appendix G, for the geometry.
     """
