@@ -66,7 +66,7 @@ def test_unknown_noise_is_refused():
         load_digits(noise_rate=1.5)
 
 
-# CIFAR-10 and the human labels of CIFAR-10N, made small
+# CIFAR-10, made small
 
 
 def test_cifar10_lies_in_a_folder_or_a_known_subfolder(tmp_path):

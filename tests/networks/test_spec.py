@@ -1,4 +1,4 @@
-"""Architectures: shapes, published structure, precision, and specs that rebuild what they describe."""
+"""Specs that are checked, and rebuild what they describe."""
 
 import json
 import re
@@ -20,15 +20,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def test_the_names_are_pinned():
     names = ["linear", "mlp", "resnet18", "resnet34", "preactresnet18", "preactresnet18_authors", "fast", "timm"]
     assert list(NETWORKS) == names
-
-
-# ---- published structure
-
-
-# ---- the fast network
-
-
-# ---- specs
 
 
 def test_build_is_a_function_of_the_seed(built):
@@ -179,6 +170,3 @@ def test_json_without_a_required_key(settings):
 def test_json_that_is_no_mapping(settings):
     with pytest.raises(ArgumentError, match="expected a mapping"):
         NetworkSpec.from_json(settings)
-
-
-# ---- the whitened stem of the fast network

@@ -1,6 +1,5 @@
 """Tars as their headers tell them, against the standard library."""
 
-import io
 import mmap
 import tarfile
 
@@ -8,21 +7,7 @@ import pytest
 
 from elr.datasets.readers.tar_members import members, shown
 from elr.errors import DataError
-
-
-def write_tar(path, members, kind=tarfile.USTAR_FORMAT):
-    """Members (name, content) in that order; content None is a link."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w", format=kind) as tar:
-        for name, content in members:
-            member = tarfile.TarInfo(name)
-            if content is None:
-                member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
-                tar.addfile(member)
-                continue
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return path
+from tiny_tars import write_tar
 
 
 def opened(path):

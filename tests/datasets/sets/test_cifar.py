@@ -126,9 +126,6 @@ def test_check_says_what_is_there(tmp_path):
     assert "get it from github.com/UCSC-REAL/cifar-10-100n" in human.findings[-1].text
 
 
-# The files of numpy.save
-
-
 # Fetching
 
 

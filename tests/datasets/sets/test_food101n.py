@@ -1,16 +1,15 @@
 """Food-101N and the test images of Food-101 beside it, on small trees of the published layout."""
 
-import io
 import os
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from elr.data.image_store import Geometry
 from elr.datasets.checking import OK, PROBLEM, WARNING, check
 from elr.datasets.sets.food101n import Food101N
 from elr.errors import DataError
+from tiny_imagenet import image, write
 
 SMALL = Geometry(resize=8, crop=8)
 CLASSES = ["waffles", "apple_pie", *(f"dish_{number:02d}" for number in range(99))]
@@ -18,17 +17,6 @@ IMAGES = ["apple_pie/b.jpg", "apple_pie/a.jpg", "waffles/a.jpg", "dish_98/x y.jp
 LISTED = "".join(f"{key}\n" for key in IMAGES)
 LISTED_CLASSES = "class_name\n" + "".join(f"{name}\n" for name in CLASSES)
 TESTED = ["waffles/17", "apple_pie/1005649"]
-
-
-def image(shade):
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8), (shade, shade, shade)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def write(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 def food101n(

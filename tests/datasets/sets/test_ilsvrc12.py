@@ -12,6 +12,7 @@ from elr.datasets.sets.webvision import MiniWebVision
 from elr.errors import ArgumentError, DataError
 from tiny_imagenet import SMALL, SYNSETS, WORDS, image, shades, synset_lines, webvision, write
 
+# Images 1 to 6 have these classes.
 TRUTH = [65, 970, 49, 0, 51, 0]
 
 

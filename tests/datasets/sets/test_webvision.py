@@ -13,8 +13,6 @@ from elr.datasets.sets.webvision import MiniWebVision, WebVision
 from elr.errors import ArgumentError, DataError
 from tiny_imagenet import SMALL, image, shades, synset_lines, webvision, write
 
-# WebVision
-
 
 def test_all_of_webvision_is_google_then_flickr_in_the_order_of_the_lists(tmp_path):
     opened = WebVision(geometry=SMALL).open(webvision(tmp_path))
@@ -257,9 +255,3 @@ def test_half_a_million_lines_take_a_moment(tmp_path):
     assert train.labels[-1] == 999
     assert train.images.name(count - 1) == f"{tmp_path}/google/q0799/x{count - 1:018d}.jpg"
     assert train.images.names.nbytes < 40 * count
-
-
-# Lists
-
-
-# ILSVRC12: images 1 to 6 have these classes
