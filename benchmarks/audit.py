@@ -45,8 +45,9 @@ from elr.audit.labels import audit_labels
 from elr.data.examples import Examples
 from elr.data.prepared import Task, make_task, read_task
 from elr.data.records import RawData, ReadOptions
-from elr.datasets.as_data import human_labels, load_cifar10, load_digits
-from elr.networks.pretrained import DEFAULT_BACKBONE, load_backbone
+from elr.datasets.as_data import load_cifar10, load_digits
+from elr.datasets.readers.cifar_n import human_labels
+from elr.networks.backbones import DEFAULT_BACKBONE, load_backbone
 from elr.runs.plan import FitConfig
 from elr.training.loop import Training
 
@@ -103,7 +104,8 @@ def read(dataset: str, data: Path | None, *, rows: int | None, seed: int, featur
         train, test = embedded((train, test), features)
     noise = CIFAR10[dataset]
     if noise is None:
-        train = replace(train, clean_labels=train.labels, labels=human_labels(data, "random_label1", train))
+        human = human_labels(data, "random_label1", np.asarray(train.labels))
+        train = replace(train, clean_labels=train.labels, labels=human.tolist())
     train = train if rows is None else train.head(rows)
     return make_task(train, test, options=ReadOptions(), source=dataset, noise=noise, seed=seed)
 

@@ -32,8 +32,10 @@ from elr.data.tables import read_table
 from elr.data.text import fit_text, one_scale
 from elr.data.transforms import ImageTransform, Transform, image_statistics
 from elr.methods.elr import ELR
-from elr.networks.pretrained import DEFAULT_BACKBONE, embed_texts
-from elr.networks.spec import FastConvNet, NetworkSpec
+from elr.networks.architectures import FastConvNet
+from elr.networks.backbones import DEFAULT_BACKBONE
+from elr.networks.sentence_encoders import embed_texts
+from elr.networks.spec import NetworkSpec
 from elr.noise.named import corrupt
 from elr.runs.defaults import FAST, default_loop
 from elr.training.config import TrainingConfig

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from elr.datasets.cifar import CIFAR100_CLASSES
+from elr.datasets.sets.cifar import CIFAR100_CLASSES
 from elr.errors import ArgumentError
 from elr.noise.models import CIFAR10_ASYMMETRIC, corrupt_asymmetric, corrupt_asymmetric_authors
 from elr.noise.named import NOISES, corrupt

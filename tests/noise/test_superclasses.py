@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from elr.datasets.cifar import CIFAR100_CLASSES
+from elr.datasets.sets.cifar import CIFAR100_CLASSES
 from elr.noise.superclasses import CIFAR100_CYCLES, CIFAR100_SUPERCLASSES
 
 

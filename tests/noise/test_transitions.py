@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from elr.audit.labels import audit_labels
 from elr.datasets.base import Part
-from elr.datasets.clothing1m import measured_noise
+from elr.datasets.sets.clothing1m import measured_noise
 from elr.noise.models import NoisyLabels
 from elr.noise.transitions import count_transitions, transition_matrix
 

@@ -16,7 +16,8 @@ from elr.data.transforms import ImageTransform, Transform
 from elr.errors import ArgumentError
 from elr.methods.cross_entropy import LossMethod
 from elr.methods.elr import ELR
-from elr.networks.spec import FastConvNet, NetworkSpec
+from elr.networks.architectures import FastConvNet
+from elr.networks.spec import NetworkSpec
 from elr.runs import defaults as loops
 from elr.runs.plan import PEER_SEED, Augmentation, FitConfig, MethodConfig, Plan, network_for
 from elr.training.config import TrainingConfig

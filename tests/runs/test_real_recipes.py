@@ -115,7 +115,7 @@ def write_images(root, names):
 
 @pytest.fixture(scope="module")
 def webvision(tmp_path_factory):
-    from elr.datasets.imagenet import CLASSES
+    from elr.datasets.readers.imagenet import CLASSES
 
     root = tmp_path_factory.mktemp("webvision")
     (root / "info").mkdir()

@@ -33,7 +33,7 @@ MAX_GRID_CLASSES = 100  # above it a cell of the map is smaller than three pixel
 MAX_EPOCHS_LISTED = 120  # rows of a table of epochs, and places on a curve that answer to the pointer
 
 _NBSP = "\N{NO-BREAK SPACE}"
-_RATE = re.compile("accuracy|precision|recall|fraction|agreement|noise_rate")  # keys of numbers shown in per cent
+_RATE = re.compile("accuracy|precision|recall|fraction|agreement|noise_rate")  # keys of numbers shown in percent
 _ON_WRONG = {f"fraction_{word}_on_wrong": word for word in ("correct", "memorized", "incorrect")}
 _AGREEMENT = {"agreement_with_given_labels": "given labels", "agreement_with_targets": "targets"}
 _DATA = '<script type="application/json" id="review-data">'  # cannot come from data, whose "<" are escaped
@@ -206,7 +206,7 @@ def _percent(rate: float) -> str:
 
 
 def _quantity(value: object, key: str = "") -> str:
-    """A value as a person writes it: rates (known by their key) in per cent, counts with thousands, a dash for none."""
+    """A value as a person writes it: rates (known by their key) in percent, counts with thousands, a dash for none."""
     number = _number(value)
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
@@ -340,7 +340,7 @@ def _figure(name: str, panels: Mapping[str, Mapping[str, Points]], *, expected: 
     """Geometry of one figure, whose panels share both axes. Its words (title, caption) are the template's."""
     epochs = [epoch for lines in panels.values() for points in lines.values() for epoch, _ in points]
     values = [value for lines in panels.values() for value in _values(lines)]
-    kind = "loss" if name == "loss" else "fraction"  # written as a number, or in per cent
+    kind = "loss" if name == "loss" else "fraction"  # written as a number, or in percent
     values += {"loss": [0.0], "memorization": [0.0, 1.0], "agreement": [0.0, 1.0]}.get(name, [])
     low, high = min(values), max(values)
     if low == high:  # open the axis a little, but never beyond a rate's 0 and 1

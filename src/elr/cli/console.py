@@ -7,15 +7,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from elr.errors import ELRError
 
-ISSUES_FILE, REPORT_FILE = "issues.csv", "report.html"  # as in elr.files, which loads torch
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
 _TRIAL = "trial "  # how names of trials begin (elr.runs.tuning)
 
 if TYPE_CHECKING:
@@ -27,7 +24,16 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, Progress], None]]:
-    """A bar with the time left on a terminal, a line now and then elsewhere; both on stderr."""
+    """A bar with the time left on a terminal, a line now and then elsewhere; both on stderr.
+
+    Example:
+        >>> from contextlib import redirect_stderr
+        >>> from types import SimpleNamespace
+        >>> halfway = SimpleNamespace(epoch=5, epochs=10, record={"agreement_with_given_labels": 0.612})
+        >>> with redirect_stderr(sys.stdout), progress_bar() as show:
+        ...     show("elr", halfway)
+        elr: epoch 5/10, agrees with 61.2% of the given labels
+    """
     if not sys.stderr.isatty() or not _speaks():
         yield _progress_lines()
         return
@@ -79,22 +85,63 @@ def _state(method: str, progress: Progress) -> str:
 
 
 def summarize(outcome: Outcome, command: str) -> None:
-    """What `elr fit` found, where it lies, and how to repeat it."""
+    """What `elr fit` found, where it lies, and how to repeat it.
+
+    Example:
+        >>> from contextlib import redirect_stderr
+        >>> from pathlib import Path
+        >>> from types import SimpleNamespace
+        >>> found = {"noise_rate": 0.1, "noise_rate_interval": (0.08, 0.12), "num_examples": 500, "num_label_issues": 9}
+        >>> fitted = SimpleNamespace(
+        ...     out=Path("elr-out"),
+        ...     results=found | {"early_learning": {"text": "It came first."}, "test_accuracy_last": 0.9},
+        ...     run={"data": {"remarks": []}},
+        ... )
+        >>> with redirect_stderr(sys.stdout):
+        ...     summarize(SimpleNamespace(baseline=None, fitted=fitted), "elr fit x.csv")
+        Accuracy on the test data, last epoch: 0.9000
+        About 10.0% of 500 labels look wrong (95 % interval 8.0% to 12.0%): 9 rows to look at
+        It came first.
+        Suspects: elr-out/issues.csv
+        Report:   elr-out/report.html
+        Again, with a new --out: elr fit x.csv
+    """
     if outcome.baseline is not None:
         say(_table(outcome))
     summarize_run(outcome.fitted, command, with_accuracy=outcome.baseline is None)
 
 
 def summarize_run(fitted: Fitted, command: str, *, with_accuracy: bool = True) -> None:
-    """What one run found, where it lies, and how to repeat it."""
+    """What one run found, where it lies, and how to repeat it.
+
+    Example:
+        >>> from contextlib import redirect_stderr
+        >>> from pathlib import Path
+        >>> from types import SimpleNamespace
+        >>> found = {"noise_rate": 0.1, "noise_rate_interval": (0.08, 0.12), "num_examples": 500, "num_label_issues": 9}
+        >>> fitted = SimpleNamespace(
+        ...     out=Path("elr-out"),
+        ...     results=found | {"early_learning": {"text": "It came first."}},
+        ...     run={"data": {"remarks": ["3 rows without a label were left out"]}},
+        ... )
+        >>> with redirect_stderr(sys.stdout):
+        ...     summarize_run(fitted, "elr run x")
+        About 10.0% ...
+        It came first.
+        note: 3 rows without a label were left out
+        Suspects: elr-out/issues.csv
+        Report:   elr-out/report.html
+        Again, with a new --out: elr run x
+    """
+    from elr.files import ISSUES_FILE, REPORT_FILE
+
     results = fitted.results
     if with_accuracy and "test_accuracy_last" in results:
         say(f"Accuracy on the test data, last epoch: {results['test_accuracy_last']:.4f}")
     say(verdict(results))
     if "tuning" in results:
         say(results["tuning"]["text"])
-    if "early_learning" in results:  # not in folders of earlier versions
-        say(results["early_learning"]["text"])
+    say(results["early_learning"]["text"])
     annotators = fitted.out / "annotators.csv"
     if annotators.exists():
         say(f"Annotators, the most often contradicted first: {annotators}")
@@ -107,8 +154,30 @@ def summarize_run(fitted: Fitted, command: str, *, with_accuracy: bool = True) -
 
 
 def summarize_audit(audited: AuditedRun, top: int) -> None:
-    """What an audit found: how much, where most, how sure; the worst rows on stdout."""
+    """What an audit found: how much, where most, how sure; the worst rows on stdout.
+
+    Example:
+        >>> import pandas as pd
+        >>> from contextlib import redirect_stderr
+        >>> from pathlib import Path
+        >>> from types import SimpleNamespace
+        >>> found = {"noise_rate": 0.5, "noise_rate_interval": (0.2, 0.8), "num_examples": 4, "num_label_issues": 2}
+        >>> audited = SimpleNamespace(
+        ...     folder=Path("elr-out"),
+        ...     to_json=lambda top: found | {"confusions": [], "expected_precision": {"2": 0.75}},
+        ...     suspects=lambda top: pd.DataFrame({"row": [3], "given_label": ["cat"], "is_label_issue": [True]}),
+        ... )
+        >>> with redirect_stderr(sys.stdout):
+        ...     summarize_audit(audited, 1)
+        About 50.0% of 4 labels look wrong (95 % interval 20.0% to 80.0%): 2 rows to look at
+        Of the 2 most suspect labels the model expects 75.0% to be wrong; it is rather too sure
+         row given_label
+           3         cat
+        1 more in elr-out/issues.csv
+    """
     import pandas as pd
+
+    from elr.files import ISSUES_FILE
 
     everything = audited.to_json(0)
     say(verdict(everything))
@@ -126,6 +195,13 @@ def summarize_audit(audited: AuditedRun, top: int) -> None:
 
 
 def verdict(results: dict[str, Any]) -> str:
+    """How many labels look wrong, in a sentence.
+
+    Example:
+        >>> found = {"noise_rate": 0.1, "noise_rate_interval": (0.08, 0.12), "num_examples": 500}
+        >>> verdict(found | {"num_label_issues": 50})
+        'About 10.0% of 500 labels look wrong (95 % interval 8.0% to 12.0%): 50 rows to look at'
+    """
     low, high = results["noise_rate_interval"]
     return (
         f"About {results['noise_rate']:.1%} of {results['num_examples']} labels look wrong "
@@ -147,11 +223,22 @@ def _table(outcome: Outcome) -> str:
 
 
 def without_controls(text: str) -> str:
-    """Text from data, with what would steer the terminal made visible."""
+    r"""Text from data, with what would steer the terminal made visible.
+
+    Example:
+        >>> without_controls("a title\x1b[2J")  # this would clear the screen
+        'a title\ufffd[2J'
+    """
     return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
 
 
 def print_json(content: dict[str, Any]) -> None:
+    """One object on stdout, not-a-number as null.
+
+    Example:
+        >>> print_json({"accuracy": 0.5, "loss": float("nan")})
+        {"accuracy": 0.5, "loss": null}
+    """
     from elr.files import without_nan
 
     if _speaks():
@@ -159,6 +246,14 @@ def print_json(content: dict[str, Any]) -> None:
 
 
 def say(text: str) -> None:
+    """Words for people, on stderr.
+
+    Example:
+        >>> from contextlib import redirect_stderr
+        >>> with redirect_stderr(sys.stdout):
+        ...     say("Results go to elr-out")
+        Results go to elr-out
+    """
     if _speaks():
         print(text, file=sys.stderr, flush=True)
 
@@ -168,6 +263,18 @@ def errors(as_json: bool, *, resume_with: str | None = None, by_itself: bool = F
     """Say what went wrong in one line, and end with the status that belongs to it.
 
     `resume_with` is the command that goes on after an interruption: with --resume, or `by_itself`.
+
+    Example:
+        >>> from contextlib import redirect_stderr
+        >>> with redirect_stderr(sys.stdout):
+        ...     try:
+        ...         with errors(as_json=True):
+        ...             raise ELRError("no such folder: x")
+        ...     except typer.Exit as end:
+        ...         end.exit_code
+        {"error": {"type": "ELRError", "message": "no such folder: x"}}
+        error: no such folder: x
+        2
     """
     try:
         yield

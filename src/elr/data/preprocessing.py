@@ -23,7 +23,7 @@ from elr.data.text import fit_text, one_scale
 from elr.data.transforms import ImageTransform, Transform, image_statistics
 from elr.errors import ArtifactError, DataError
 from elr.files import PREPROCESSING_FILE, read_preprocessing, write_preprocessing
-from elr.networks.pretrained import encoder_probe
+from elr.networks.sentence_encoders import encoder_probe
 
 
 @dataclass(frozen=True, kw_only=True)

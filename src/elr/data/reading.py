@@ -25,7 +25,8 @@ from elr.data.tables import TABLE_SUFFIXES, label_values, read_table, row_names,
 from elr.data.text import text_values
 from elr.errors import ArgumentError, DataError
 from elr.files import printable
-from elr.networks.pretrained import DEFAULT_BACKBONE, embed_texts, load_backbone, weights_at_hand
+from elr.networks.backbones import DEFAULT_BACKBONE, load_backbone, weights_at_hand
+from elr.networks.sentence_encoders import embed_texts
 
 _SMALLEST_FOR_BACKBONE = 128  # smaller images are enlarged to it: pretrained networks expect details to be large
 _SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}

@@ -15,7 +15,7 @@ from elr.data.annotations import Annotations
 from elr.data.examples import Label
 from elr.data.image_store import ImageStore
 from elr.errors import ArgumentError
-from elr.networks.pretrained import Backbone
+from elr.networks.backbones import Backbone
 
 NO_BACKBONE = "none"
 TABLE, IMAGES, FEATURES, TEXT = "table", "images", "features", "text"
@@ -39,7 +39,7 @@ class ReadOptions:
             local folder); default: latent semantic analysis of the words, see `elr.data.text`.
         backbone: timm model, pretrained, for images; "none": a network of their own. Default: tf_efficientnet_lite0
             for images above 64 pixels where its weights are installed (`elr[images]`), else none.
-        weights: file with the weights of the backbone; default: see `elr.networks.pretrained.load_backbone`.
+        weights: file with the weights of the backbone; default: see `elr.networks.backbones.load_backbone`.
         fine_tune: whether the whole backbone is trained, or only a network on its features (much faster). Default:
             where there is an accelerator.
         image_size: side in pixels to which images are brought; default: theirs, at most 64; with a backbone at least

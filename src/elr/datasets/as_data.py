@@ -13,8 +13,7 @@ from elr.data.examples import Label
 from elr.data.image_store import Geometry, ImageStore
 from elr.data.records import IMAGES, TEXT, RawData
 from elr.datasets.base import TEST, TRAIN, Part
-from elr.datasets.cifar import CIFAR, CIFAR10_CLASSES
-from elr.datasets.cifar_n import human_labels as read_human_labels
+from elr.datasets.sets.cifar import CIFAR, CIFAR10_CLASSES
 from elr.noise.named import corrupt
 
 HUMAN = "human"
@@ -33,6 +32,14 @@ def load_digits(*, noise: str = "symmetric", noise_rate: float = 0.4, seed: int 
 
     Returns:
         (training examples with given and clean labels, test examples with labels known to be right).
+
+    Example:
+        >>> train, test = load_digits(noise_rate=0.4)
+        >>> len(train), len(test), tuple(train.images.shape)
+        (1437, 360, (1437, 1, 8, 8))
+        >>> wrong = sum(given != clean for given, clean in zip(train.labels, train.clean_labels))
+        >>> round(wrong / len(train), 2)
+        0.4
 
     Source: UCI Optical Recognition of Handwritten Digits (Alpaydin and Kaynak, 1998), as shipped with scikit-learn.
     """
@@ -57,13 +64,19 @@ def load_digits(*, noise: str = "symmetric", noise_rate: float = 0.4, seed: int 
     return part(train, noisy.labels, noisy.clean_labels), part(test, labels[test], None)
 
 
-def as_raw(part: Part, class_names: Sequence[Label], *, geometry: Geometry | None = None) -> RawData:
+def training_data(part: Part, class_names: Sequence[Label], *, geometry: Geometry | None = None) -> RawData:
     """A part of a published data set as data to train on; images on disk stay there.
 
     Args:
         part: of an opened set.
         class_names: C names, by class number.
         geometry: what images on disk are brought to, if not what the set has.
+
+    Example:
+        >>> part = Part(labels=np.array([0, 1]), clean_labels=np.array([0, 0]), texts=["red", "crimson"])
+        >>> data = training_data(part, ("red", "blue"))
+        >>> data.labels, data.clean_labels, data.table["text"].tolist()
+        (['red', 'blue'], ['red', 'red'], ['red', 'crimson'])
     """
     images, ids = part.images, None
     if isinstance(images, ImageStore):
@@ -88,7 +101,7 @@ def load_cifar10(path: str | Path) -> tuple[RawData, RawData]:
     """CIFAR-10: 50,000 training and 10,000 test images of 32 x 32 pixels in color, 10 classes.
 
     Args:
-        path: its folder, in any layout of `elr.datasets.cifar.CIFAR`.
+        path: its folder, in any layout of `elr.datasets.sets.cifar.CIFAR`.
 
     Returns:
         (training examples in the order of the original archive, test examples). Labels are the class numbers, places in
@@ -98,17 +111,19 @@ def load_cifar10(path: str | Path) -> tuple[RawData, RawData]:
         DataError: nothing of the kind there, damaged, or labels that are not CIFAR-10's. Fewer rows are taken as they
             are.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for name in (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"):
+        ...         record = np.zeros(1 + 3 * 32 * 32, dtype=np.uint8)  # a label and the pixels
+        ...         record[0] = 7
+        ...         record.tofile(Path(root) / name)
+        ...     train, test = load_cifar10(root)
+        >>> train.labels, test.labels, tuple(train.images.shape)
+        ([7, 7, 7, 7, 7], [7], (5, 3, 32, 32))
+
     Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
     """
     parts = CIFAR(10).open(Path(path)).parts
     numbers = range(len(CIFAR10_CLASSES))
-    return as_raw(parts[TRAIN], numbers), as_raw(parts[TEST], numbers)
-
-
-def human_labels(path: Path, name: str, train: RawData) -> list[Label]:
-    """A label set of CIFAR-10N for the training images of `load_cifar10`, in their order; see `elr.datasets.cifar_n`.
-
-    Raises:
-        DataError: no such file or label set, another order or another number of labels.
-    """
-    return list(read_human_labels(path, name, np.asarray(train.labels)).tolist())
+    return training_data(parts[TRAIN], numbers), training_data(parts[TEST], numbers)

@@ -1,27 +1,26 @@
-"""What every published data set gives: what is known of it, its parts as indexed examples; and what is there of it."""
+"""What every published data set gives: what is known of it, its parts as indexed examples, and where its files lie."""
 
 from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from elr.data.image_store import FileImages, ImageStore
 from elr.errors import ArgumentError, DataError
 from elr.files import printable
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from elr.data.image_store import ImageStore
+
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
-OK, WARNING, PROBLEM = "ok", "warning", "problem"
-_SAMPLED = 16  # images of a part that `check` opens
-_NAMED = 5  # files that a finding names
-_PLACES = 4  # where a file may lie, that a finding names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +31,14 @@ class File:
         role: what the loader calls it.
         places: patterns relative to the folder of the data set, "/" between parts, the first that is there counts; ".."
             may lead to its parent; one that ends with "/" is that of a folder.
-        what: what it holds, for people.
+        what: description of what it holds.
         source: where to get or ask for it.
         needed: whether nothing can be opened without it.
+
+    Example:
+        >>> classes = File(role="classes", places=("classes.txt", "../classes.txt"), what="their names", source="us")
+        >>> classes.needed
+        True
     """
 
     role: str
@@ -54,11 +58,17 @@ class About:
         examples: published number of examples of each part.
         num_classes: C.
         noise: what is known of its wrong labels.
-        licence: of the data, as published.
+        license: of the data, as published.
         citation: the paper.
         source: where the data are to be had.
         files: its layout.
         oddities: what is known to be strange about it.
+
+    Example:
+        >>> from elr.datasets.catalog import make_loader
+        >>> about = make_loader("animal10n").about
+        >>> about.title, about.num_classes, dict(about.examples)
+        ('ANIMAL-10N', 10, {'train': 50000, 'test': 5000})
     """
 
     name: str
@@ -66,7 +76,7 @@ class About:
     examples: Mapping[str, int]
     num_classes: int
     noise: str
-    licence: str
+    license: str
     citation: str
     source: str
     files: tuple[File, ...]
@@ -86,6 +96,14 @@ class Part:
 
     Raises:
         DataError: lengths that differ.
+
+    Example:
+        >>> part = Part(labels=np.array([0, 1, 1]), clean_labels=np.array([0, 1, 0]), texts=["red", "blue", "crimson"])
+        >>> len(part), round(part.noise_rate, 3)
+        (3, 0.333)
+        >>> Part(labels=np.array([0, 1, 1]), texts=["red"])
+        Traceback (most recent call last):
+        elr.errors.DataError: 1 texts for 3 labels: expected one each
     """
 
     labels: NDArray[np.int64]
@@ -120,6 +138,13 @@ class PublishedSet:
         class_names: C names, by class number.
         parts: "train", "validation", "test" and others.
         remarks: what the user should know about these files.
+
+    Example:
+        >>> from elr.datasets.catalog import make_loader
+        >>> about = make_loader("animal10n").about
+        >>> part = Part(labels=np.array([0, 1]))
+        >>> PublishedSet(about=about, class_names=("cat", "lynx"), parts={TRAIN: part}).parts["train"].labels.tolist()
+        [0, 1]
     """
 
     about: About
@@ -129,9 +154,36 @@ class PublishedSet:
 
 
 class Loader(ABC):
-    """How one published data set is opened. Final classes only; `about` says what it is."""
+    """How one published data set is opened. Final classes only.
+
+    Attributes:
+        about: what the set is.
+        packable: whether its images may also lie in shards that someone has packed.
+
+    Example:
+        >>> class Greetings(Loader):
+        ...     about = About(
+        ...         name="greetings", title="Greetings", examples={TRAIN: 2}, num_classes=2, noise="none",
+        ...         license="free", citation="nobody", source="a friend",
+        ...         files=(File(role="list", places=("list.txt",), what="the texts", source="a friend"),),
+        ...     )
+        ...
+        ...     def open(self, root: Path) -> PublishedSet:
+        ...         texts = located(self.about, root)["list"].read_text().splitlines()
+        ...         part = Part(labels=np.arange(2), texts=texts)
+        ...         return PublishedSet(about=self.about, class_names=("hello", "bye"), parts={TRAIN: part})
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     _ = (Path(root) / "list.txt").write_text("Hi!\\nSee you.\\n")
+        ...     Greetings().open(Path(root)).parts[TRAIN].texts
+        ['Hi!', 'See you.']
+        >>> Greetings().download(Path("here"))
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: Greetings cannot be fetched by elr: get it from a friend
+    """
 
     about: About
+    packable: bool = True
 
     def home(self, root: Path) -> Path:
         """The folder to look in, where `root` may be a folder inside it."""
@@ -156,27 +208,20 @@ class Loader(ABC):
         raise ArgumentError(f"{self.about.title} cannot be fetched by elr: get it from {self.about.source}")
 
 
-def content(path: Path) -> bytes:
-    """What a file holds.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise DataError(
-            f"{printable(path)} cannot be read ({reason}): expected a file that may be read; get it again, or mend its "
-            "permissions"
-        ) from error
-
-
 def locate(about: About, root: Path) -> tuple[dict[str, Path], list[File]]:
     """The files of a data set that are there, by role, and those that are not.
 
     Raises:
         DataError: no such folder.
+
+    Example:
+        >>> import tempfile
+        >>> from elr.datasets.catalog import make_loader
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     (Path(root) / "training").mkdir()
+        ...     found, missing = locate(make_loader("animal10n").about, Path(root))
+        >>> found["train"].name, [file.role for file in missing]
+        ('training', ['test'])
     """
     if not os.path.isdir(root):  # noqa: PTH112 - pathlib raises where a folder above it may not be entered
         raise DataError(f"no such folder: {printable(root)}; expected the folder of {about.title} ({about.source})")
@@ -205,6 +250,14 @@ def located(about: About, root: Path) -> dict[str, Path]:
 
     Raises:
         DataError: some that are needed are not there; each is named, with where to get it.
+
+    Example:
+        >>> import tempfile
+        >>> from elr.datasets.catalog import make_loader
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     located(make_loader("animal10n").about, Path(root))
+        Traceback (most recent call last):
+        elr.errors.DataError: ... is not all of ANIMAL-10N: missing training (the training images: ...
     """
     found, missing = locate(about, root)
     needed = [file for file in missing if file.needed]
@@ -212,148 +265,3 @@ def located(about: About, root: Path) -> dict[str, Path]:
         lines = "; ".join(f"{file.places[0]} ({file.what}; get it from {file.source})" for file in needed)
         raise DataError(f"{printable(root)} is not all of {about.title}: missing {lines}")
     return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """Something that `check` found: level is "ok", "warning" or "problem"."""
-
-    level: str
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """What `check` found.
-
-    Args:
-        name: of the data set.
-        path: where it looked.
-        findings: in the order in which it looked.
-        examples: found number of examples of each part.
-    """
-
-    name: str
-    path: str
-    findings: tuple[Finding, ...]
-    examples: Mapping[str, int]
-
-    @property
-    def usable(self) -> bool:
-        """Whether there is no problem."""
-        return all(finding.level != PROBLEM for finding in self.findings)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"usable": self.usable, **asdict(self), "examples": dict(self.examples)}
-
-
-def check(loader: Loader, root: str | Path, *, sample: int = _SAMPLED) -> Check:
-    """Say what is there of a published data set: its files, numbers against the published ones, a sample opened.
-
-    Args:
-        loader: of the data set.
-        root: its folder.
-        sample: how many images of each part are opened, spread evenly.
-
-    Raises:
-        ArgumentError: a sample below 1.
-    """
-    if sample < 1:
-        raise ArgumentError(f"sample is {sample}: expected at least 1 image")
-    about, root = loader.about, Path(root)
-    findings: list[Finding] = []
-    try:
-        found, missing = locate(about, loader.home(root))
-        findings += [
-            Finding(level=OK, text=f"{file.what}: {printable(found[file.role])}")
-            for file in about.files
-            if file.role in found
-        ]
-        findings += [
-            Finding(
-                level=PROBLEM if file.needed else WARNING,
-                text=f"missing: {file.what}; expected {_places(file)}; get it from {file.source}",
-            )
-            for file in missing
-        ]
-        opened = loader.open(root)
-    except DataError as error:
-        if all(finding.level != PROBLEM for finding in findings):
-            findings.append(Finding(level=PROBLEM, text=str(error)))
-        return Check(name=about.name, path=printable(root), findings=tuple(findings), examples={})
-    findings += _of_classes(opened)
-    for name, part in opened.parts.items():
-        findings += _of_part(about, name, part, sample)
-    findings += [
-        Finding(level=WARNING, text=f"{name}: there is no such part, published were {count:,} examples")
-        for name, count in about.examples.items()
-        if name not in opened.parts
-    ]
-    findings += [Finding(level=WARNING, text=text) for text in opened.remarks]
-    counts = {name: len(part) for name, part in opened.parts.items()}
-    return Check(name=about.name, path=printable(root), findings=tuple(findings), examples=counts)
-
-
-def _places(file: File) -> str:
-    others = len(file.places) - _PLACES
-    return " or ".join(file.places[:_PLACES]) + (f" (or {others} other places)" if others > 0 else "")
-
-
-def _of_classes(opened: PublishedSet) -> list[Finding]:
-    """Whether there are as many classes as published, and all labels are classes."""
-    findings, num_classes = [], len(opened.class_names)
-    if num_classes != opened.about.num_classes:
-        text = f"{num_classes:,} classes, published were {opened.about.num_classes:,}"
-        findings.append(Finding(level=WARNING, text=text))
-    for name, part in opened.parts.items():
-        for kind, labels in (("given labels", part.labels), ("clean labels", part.clean_labels)):
-            strange = 0 if labels is None else int(((labels < 0) | (labels >= num_classes)).sum())
-            if strange:
-                text = f"{name}: {strange:,} {kind} are no class: expected 0 to {num_classes - 1}; do not use them"
-                findings.append(Finding(level=PROBLEM, text=text))
-    return findings
-
-
-def _of_part(about: About, name: str, part: Part, sample: int) -> list[Finding]:
-    expected = about.examples.get(name)
-    if not len(part):
-        return [Finding(level=PROBLEM, text=f"{name}: no examples; get the data again from {about.source}")]
-    if expected is None or expected == len(part):
-        counted = Finding(level=OK, text=f"{name}: {len(part):,} examples" + (", as published" if expected else ""))
-    else:
-        counted = Finding(level=WARNING, text=f"{name}: {len(part):,} examples, published were {expected:,}")
-    findings = [counted]
-    if part.noise_rate is not None:
-        findings.append(
-            Finding(level=OK, text=f"{name}: {part.noise_rate:.1%} of the given labels are not the clean ones")
-        )
-    if part.verified is not None:
-        right, wrong = (int((part.verified == judgment).sum()) for judgment in (1, 0))
-        text = f"{name}: {right + wrong:,} given labels were looked at, {right:,} are right, {wrong:,} are wrong"
-        findings.append(Finding(level=OK, text=text))
-    if isinstance(part.images, FileImages) and (absent := part.images.absent()):
-        findings.append(
-            Finding(
-                level=PROBLEM,
-                text=f"{name}: {len(absent):,} of {len(part):,} images are missing, such as "
-                f"{', '.join(absent[:_NAMED])}; get them from {about.source}",
-            )
-        )
-    elif isinstance(part.images, ImageStore):
-        findings.append(_opened(name, part.images, sample))
-    return findings
-
-
-def _opened(name: str, images: ImageStore, sample: int) -> Finding:
-    rows = np.unique(np.linspace(0, len(images) - 1, sample).astype(int))
-    unreadable = []
-    for row in rows:
-        try:
-            images[int(row)]
-        except DataError as error:
-            unreadable.append(str(error))
-    if unreadable:
-        text = f"{name}: {len(unreadable)} of {len(rows)} sampled images: {unreadable[0]}"
-        return Finding(level=PROBLEM, text=text)
-    return Finding(level=OK, text=f"{name}: {len(rows)} images opened, spread over all of them")

@@ -8,17 +8,18 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from elr.datasets.allenoise import AlleNoise
-from elr.datasets.animal10n import Animal10N
 from elr.datasets.base import TEST, TRAIN, VALIDATION, File, Loader, PublishedSet, locate, located
-from elr.datasets.cifar import CIFAR
-from elr.datasets.cifar_n import HUMAN_SETS
-from elr.datasets.clothing1m import Clothing1M
-from elr.datasets.food101n import Food101N
-from elr.datasets.noisyner import LABEL_SETS, NoisyNER
+from elr.datasets.readers.cifar_n import HUMAN_SETS
 from elr.datasets.readers.shards import open_shards
-from elr.datasets.red_mini_imagenet import BLUE, LEVELS, RED, RedMiniImageNet
-from elr.datasets.webvision import ILSVRC12, MiniWebVision, WebVision
+from elr.datasets.sets.allenoise import AlleNoise
+from elr.datasets.sets.animal10n import Animal10N
+from elr.datasets.sets.cifar import CIFAR
+from elr.datasets.sets.clothing1m import Clothing1M
+from elr.datasets.sets.food101n import Food101N
+from elr.datasets.sets.ilsvrc12 import ILSVRC12
+from elr.datasets.sets.noisyner import LABEL_SETS, NoisyNER
+from elr.datasets.sets.red_mini_imagenet import BLUE, LEVELS, RED, RedMiniImageNet
+from elr.datasets.sets.webvision import MiniWebVision, WebVision
 from elr.errors import ArgumentError, DataError
 from elr.files import printable
 
@@ -86,6 +87,10 @@ class InShards(Loader):
 
     Args:
         loader: of the set itself.
+
+    Example:
+        >>> [file.places for file in InShards(make_loader("clothing1m")).about.files if file.needed]
+        [('train*.tar', 'train*.parquet')]
     """
 
     def __init__(self, loader: Loader) -> None:
@@ -138,11 +143,16 @@ def loader_for(name: str, root: Path, *, labels: Path | None = None) -> Loader:
 
     Raises:
         ArgumentError: see `make_loader`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     (Path(root) / "train-000.tar").touch()
+        ...     type(loader_for("clothing1m", Path(root))).__name__
+        'InShards'
     """
     loader = make_loader(name, labels=labels)
-    if isinstance(loader, CIFAR | AlleNoise | NoisyNER):
-        return loader
-    if not any(any(root.glob(f"{_PATTERNS[TRAIN]}*.{kind}")) for kind in ("tar", "parquet")):
+    if not loader.packable or not any(any(root.glob(f"{_PATTERNS[TRAIN]}*.{kind}")) for kind in ("tar", "parquet")):
         return loader
     _, missing = locate(loader.about, loader.home(root))
     return InShards(loader) if any(file.needed for file in missing) else loader

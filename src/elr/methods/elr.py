@@ -43,7 +43,7 @@ class ELR(Method):
 
     A step of network k: its averaged weights move (gamma); the source of the targets (the network itself or its peer,
     the averaged weights if there are any) sees the inputs un-mixed, in train mode and without gradient; the targets of
-    these rows move towards its outputs (beta); inputs, labels and targets are mixed; then the loss. Where the source
+    these rows move toward its outputs (beta); inputs, labels and targets are mixed; then the loss. Where the source
     is the very network that is trained on un-mixed inputs, or targets are held, one pass serves both. With a peer an
     epoch has two passes over the data, one for each network, in different orders. Both networks see the same given
     labels and the same rows.
@@ -316,7 +316,7 @@ class ELR(Method):
         return self.averaged[number] if self.averaged else self.networks[number]
 
     def _targets(self, index: Tensor, probs: Tensor, *, update: bool) -> Tensor:
-        """(B, C) targets of the present pass's network, moved towards these outputs if `update`."""
+        """(B, C) targets of the present pass's network, moved toward these outputs if `update`."""
         if not self.ensembling:
             return probs
         store = self.stores[self.current]

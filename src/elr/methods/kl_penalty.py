@@ -14,7 +14,7 @@ from elr.targets.store import Targets, whole_probs
 
 
 class KLPenalty(Method):
-    """Cross entropy and a penalty that draws the outputs p towards their running average t.
+    """Cross entropy and a penalty that draws the outputs p toward their running average t.
 
         loss = mean_i( CE(p_i, y_i) + lam * KL(t_i || p_i) )
         t_i <- beta t_i + (1 - beta) p_i, before the loss of each step; held constant in the gradient

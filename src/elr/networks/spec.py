@@ -13,24 +13,46 @@ from torch import nn
 
 from elr.errors import ArgumentError
 from elr.networks.architectures import MLP, FastConvNet, Linear, PreActResNet18, count, resnet18, resnet34, sizes
-from elr.networks.pretrained import build_timm
+from elr.networks.backbones import build_timm
 
-__all__ = ["MLP", "NETWORKS", "FastConvNet", "Linear", "NetworkSpec", "PreActResNet18", "resnet18", "resnet34"]
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "linear": Linear,
-    "mlp": MLP,
-    "resnet18": resnet18,
-    "resnet34": resnet34,
-    "preactresnet18": PreActResNet18,
-    "preactresnet18_authors": partial(PreActResNet18, authors_layout=True),
-    "fast": FastConvNet,
-    "timm": build_timm,
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """How the networks of one name are built, and the settings that they have.
+
+    Args:
+        build: takes num_classes and each of the settings by keyword.
+        defaults: the settings, by name; None for one that has no default and must be given.
+
+    Example:
+        >>> fast = NETWORKS["fast"]
+        >>> fast.defaults, fast.takes_images
+        ({'in_channels': 3, 'widths': (64, 128, 256)}, True)
+        >>> fast.build(num_classes=10, in_channels=1, widths=(8, 16)).head
+        Linear(in_features=16, out_features=10, bias=False)
+    """
+
+    build: Callable[..., nn.Module]
+    defaults: Mapping[str, Any]
+
+    @property
+    def takes_images(self) -> bool:
+        """True where inputs are images (B, in_channels, H, W), False where they are vectors (B, D)."""
+        return "in_channels" in self.defaults
+
+
+_RGB = {"in_channels": 3}
+NETWORKS = {
+    "linear": Architecture(build=Linear, defaults={"num_features": None}),
+    "mlp": Architecture(build=MLP, defaults={"num_features": None, "hidden": (256, 256)}),
+    "resnet18": Architecture(build=resnet18, defaults=_RGB),
+    "resnet34": Architecture(build=resnet34, defaults=_RGB),
+    "preactresnet18": Architecture(build=PreActResNet18, defaults=_RGB),
+    "preactresnet18_authors": Architecture(build=partial(PreActResNet18, authors_layout=True), defaults=_RGB),
+    "fast": Architecture(build=FastConvNet, defaults=_RGB | {"widths": (64, 128, 256)}),
+    "timm": Architecture(build=build_timm, defaults=_RGB | {"backbone": None}),
 }
-_VECTOR_SETTINGS = {"linear": {"num_features": None}, "mlp": {"num_features": None, "hidden": (256, 256)}}
-_IMAGE_SETTINGS = {"in_channels": 3}
-_FAST_SETTINGS = {"in_channels": 3, "widths": (64, 128, 256)}
-_TIMM_SETTINGS = {"in_channels": 3, "backbone": None}
+"""The architectures by name."""
 _SIZES = ("hidden", "widths")
 
 
@@ -74,7 +96,7 @@ class NetworkSpec:
         if self.name not in tuple(NETWORKS):  # a tuple, because a name out of a file can be unhashable
             raise ArgumentError(f"Network {self.name!r} is unknown: take one of {', '.join(NETWORKS)}.")
         checked: dict[str, Any] = {"num_classes": count("num_classes", self.num_classes, at_least=2)}
-        defaults = self._defaults()
+        defaults = NETWORKS[self.name].defaults
         if ("backbone" in defaults) != isinstance(self.backbone, str):
             expected = "the name of a model of timm" if "backbone" in defaults else "None, it is for 'timm'"
             raise ArgumentError(f"backbone of network {self.name!r} is {self.backbone!r}: expected {expected}.")
@@ -93,11 +115,7 @@ class NetworkSpec:
     @property
     def takes_images(self) -> bool:
         """True where inputs are images (B, in_channels, H, W), False where they are vectors (B, D)."""
-        return self.name not in _VECTOR_SETTINGS
-
-    def _defaults(self) -> Mapping[str, Any]:
-        by_name = {"fast": _FAST_SETTINGS, "timm": _TIMM_SETTINGS, **_VECTOR_SETTINGS}
-        return by_name.get(self.name, _IMAGE_SETTINGS)
+        return NETWORKS[self.name].takes_images
 
     def build(self, *, generator_seed: int) -> nn.Module:
         """A new network on the CPU in train mode; no global random state changes, neither the CPU's nor a GPU's.
@@ -111,11 +129,12 @@ class NetworkSpec:
         seed = count("generator_seed", generator_seed, at_least=0)
         if seed >= 2**64:
             raise ArgumentError(f"generator_seed is {seed}, expected an integer in [0, 2^64): take a smaller one.")
-        settings = {setting: getattr(self, setting) for setting in self._defaults()}
+        architecture = NETWORKS[self.name]
+        settings = {setting: getattr(self, setting) for setting in architecture.defaults}
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             # Not torch.manual_seed: it would also seed the GPU generators, which fork_rng(devices=[]) does not restore.
             torch.default_generator.manual_seed(seed)
-            return NETWORKS[self.name](num_classes=self.num_classes, **settings)
+            return architecture.build(num_classes=self.num_classes, **settings)
 
     def to_json(self) -> dict[str, Any]:
         """The settings that are not None, as strings, integers and lists, ready for json.dumps."""

@@ -240,7 +240,7 @@ def corrupt_transition(labels: ArrayLike, *, transition_matrix: ArrayLike, seed:
 def corrupt_instance_dependent(
     labels: ArrayLike, features: ArrayLike, *, noise_rate: float, num_classes: int, seed: Seed
 ) -> NoisyLabels:
-    """Make each label wrong at a rate of its own, towards classes that its features choose: part-dependent noise.
+    """Make each label wrong at a rate of its own, toward classes that its features choose: part-dependent noise.
 
     Example i has features x_i (S,) and clean label y_i. q_i ~ Normal(noise_rate, 0.1^2) truncated to [0, 1];
     P(given y_i) = 1 - q_i and P(given j) = q_i softmax_{j != y_i}(x_i W_{y_i})_j, with a standard normal W_c (S, C) for
@@ -259,7 +259,7 @@ def corrupt_instance_dependent(
         >>> round(noisy.noise_rate, 1)
         0.3
 
-    Source: Xia et al., "Part-dependent Label Noise: Towards Instance-dependent Label Noise", NeurIPS 2020, Algorithm 2.
+    Source: Xia et al., "Part-dependent Label Noise: Toward Instance-dependent Label Noise", NeurIPS 2020, Algorithm 2.
         Differs from its authors' code in float64 for float32, in rate 0, and in scale: they pass pixels in 0 .. 255.
     """
     clean, noisy, rate, rng = _checked(labels, noise_rate, num_classes, seed)

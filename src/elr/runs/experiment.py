@@ -13,14 +13,14 @@ from elr.data.examples import LabelCoding
 from elr.data.image_store import Geometry
 from elr.data.prepared import Task, make_task
 from elr.data.records import RawData, ReadOptions
-from elr.datasets.as_data import HUMAN, as_raw
+from elr.datasets.as_data import HUMAN, training_data
 from elr.datasets.base import TEST, TRAIN, VALIDATION
 from elr.datasets.catalog import loader_for
-from elr.datasets.cifar import CIFAR
-from elr.datasets.webvision import ILSVRC12
+from elr.datasets.sets.cifar import CIFAR
+from elr.datasets.sets.ilsvrc12 import ILSVRC12
 from elr.errors import ArgumentError, DataError
 from elr.files import RUN_FILE, printable, write_json
-from elr.networks.pretrained import Backbone, load_backbone
+from elr.networks.backbones import Backbone, load_backbone
 from elr.networks.spec import NetworkSpec
 from elr.runs.plan import Augmentation, MethodConfig, Plan, network_for
 from elr.runs.predict import predict_probs
@@ -158,7 +158,7 @@ def run_recipe(
         out: folder of the run.
         changes: seed, length and the like.
         labels: file of human labels; default: beside the images.
-        weights: file with the weights of a pretrained backbone; default: see `elr.networks.pretrained.load_backbone`.
+        weights: file with the weights of a pretrained backbone; default: see `elr.networks.backbones.load_backbone`.
         ilsvrc12: folder of the ImageNet validation images, to test mini-WebVision's networks on as well.
         command: the command that repeats the run.
         on_progress: called after every batch.
@@ -215,7 +215,7 @@ def _task(recipe: Recipe, changes: Changes, data: Path, labels: Path | None, bac
         )
 
     def read(part: str) -> RawData:
-        raw = as_raw(opened.parts[part], opened.class_names, geometry=recipe.geometry)
+        raw = training_data(opened.parts[part], opened.class_names, geometry=recipe.geometry)
         raw = replace(raw, pretrained=backbone)
         return raw if changes.num_examples is None else raw.head(changes.num_examples)
 
@@ -239,7 +239,7 @@ def _ilsvrc12(task: Task, recipe: Recipe, changes: Changes, folder: Path) -> Raw
     if recipe.data != "mini-webvision":
         raise ArgumentError(f"ILSVRC12 is named, and recipe {recipe.name} does not have its classes: leave it out")
     opened = ILSVRC12(num_classes=task.encoder.num_classes).open(folder)
-    raw = as_raw(opened.parts[VALIDATION], task.encoder.coding.class_names, geometry=recipe.geometry)
+    raw = training_data(opened.parts[VALIDATION], task.encoder.coding.class_names, geometry=recipe.geometry)
     return raw if changes.num_examples is None else raw.head(changes.num_examples)
 
 

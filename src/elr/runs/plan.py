@@ -24,8 +24,9 @@ from elr.methods.cross_entropy import LossMethod
 from elr.methods.elr import ELR
 from elr.methods.kl_penalty import KLPenalty
 from elr.methods.method import Method
-from elr.networks.pretrained import load_body
-from elr.networks.spec import FastConvNet, NetworkSpec
+from elr.networks.architectures import FastConvNet
+from elr.networks.backbones import load_body
+from elr.networks.spec import NetworkSpec
 from elr.runs.defaults import FAST, default_loop, loop_kind, rate_of_features
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training

@@ -64,7 +64,7 @@ class Targets(nn.Module, ABC):
 
     @abstractmethod
     def update(self, index: Tensor, probs: Tensor, *, beta: float) -> Tensor:
-        """Move the targets of some rows towards new outputs: t <- beta t + (1 - beta) p.
+        """Move the targets of some rows toward new outputs: t <- beta t + (1 - beta) p.
 
         A row that comes more than once is updated once, with the mean of its outputs, so that repeated and permuted
         rows give the same table. Under a process group, the rows of all ranks count as one batch.

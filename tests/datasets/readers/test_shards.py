@@ -17,6 +17,7 @@ from elr.data.examples import Examples
 from elr.data.image_store import Geometry
 from elr.datasets.readers.shards import open_shards
 from elr.errors import DataError
+from tiny_tars import write_tar
 
 GEOMETRY = Geometry(resize=12, crop=12)
 RECORD = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -26,21 +27,6 @@ def picture(shade, kind="PNG"):
     buffer = io.BytesIO()
     Image.fromarray(np.full((12, 12, 3), shade, dtype=np.uint8)).save(buffer, kind)
     return buffer.getvalue()
-
-
-def write_tar(path, members, kind=tarfile.USTAR_FORMAT):
-    """Members (name, content) in that order; content None is a link."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w", format=kind) as tar:
-        for name, content in members:
-            member = tarfile.TarInfo(name)
-            if content is None:
-                member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
-                tar.addfile(member)
-                continue
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return path
 
 
 def samples(numbers, *, label=lambda number: str(number % 3), suffix="png", folder=""):

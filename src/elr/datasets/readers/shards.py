@@ -45,6 +45,11 @@ class Shards:
         part: their examples, in the order of the shards' names and of the examples in each.
         class_names: C names, by class number; the numbers as text where there are no names.
         remarks: what the user should know about these files.
+
+    Example:
+        >>> found = Shards(part=Part(labels=np.array([0, 1])), class_names=("cat", "dog"))
+        >>> len(found.part), found.remarks
+        (2, [])
     """
 
     part: Part
@@ -80,6 +85,18 @@ def open_shards(
     Raises:
         DataError: no shards or both kinds, damaged or compressed ones, examples without image or label, labels that are
             no classes; the shard and the example are named.
+
+    Example:
+        >>> import io, tempfile
+        >>> from PIL import Image
+        >>> picture = io.BytesIO()
+        >>> Image.new("RGB", (8, 8), "white").save(picture, "PNG")
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     table = pa.table({"image": [picture.getvalue()] * 3, "label": ["dog", "cat", "dog"]})
+        ...     pq.write_table(table, f"{root}/train-000.parquet")
+        ...     found = open_shards(Path(root), geometry=Geometry(resize=4, crop=4))
+        ...     found.part.labels, found.class_names, found.part.images.fetch(torch.tensor([2])).shape
+        (array([1, 0, 1]), ('cat', 'dog'), torch.Size([1, 3, 4, 4]))
     """
     tars, tables = (sorted(folder.glob(f"{pattern}*.{kind}")) for kind in ("tar", "parquet"))
     if bool(tars) == bool(tables):
@@ -151,6 +168,24 @@ class TarImages(_ShardedImages):
         offsets: (N,) int64, where each image begins in its tar, in bytes.
         sizes: (N,) int64, of each image in bytes.
         geometry: what images are brought to.
+
+    Example:
+        >>> import io, tempfile
+        >>> from PIL import Image
+        >>> picture = io.BytesIO()
+        >>> Image.new("RGB", (8, 8), "white").save(picture, "PNG")
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     shard = Path(root) / "train-000.tar"
+        ...     _ = shard.write_bytes(bytes(512) + picture.getvalue())  # where `members` found it
+        ...     images = TarImages(
+        ...         [shard],
+        ...         [1],
+        ...         keys=pa.array([b"7"], pa.large_binary()),
+        ...         offsets=np.array([512]),
+        ...         sizes=np.array([len(picture.getvalue())]),
+        ...     )
+        ...     images.name(0), images[0].shape
+        ('train-000.tar, 7', torch.Size([3, 224, 224]))
     """
 
     def __init__(
@@ -185,6 +220,15 @@ class ParquetImages(_ShardedImages):
         shards: the files.
         column: of the images.
         geometry: what images are brought to.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     file = Path(root) / "train-000.parquet"
+        ...     pq.write_table(pa.table({"image": [b"encoded"] * 10}), file, row_group_size=4)
+        ...     images = ParquetImages([file], "image")
+        >>> len(images), images.name(9), images.group_starts
+        (10, 'train-000.parquet, row 9', array([ 0,  4,  8, 10]))
     """
 
     def __init__(self, shards: Sequence[Path], column: str, geometry: Geometry | None = None) -> None:

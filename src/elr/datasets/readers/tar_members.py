@@ -25,6 +25,19 @@ def members(shard: Path, content: mmap.mmap) -> tuple[list[Member], int]:
 
     Raises:
         DataError: compressed, cut short, or no tar.
+
+    Example:
+        >>> import io, tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     shard = Path(root) / "train-000.tar"
+        ...     with tarfile.open(shard, "w", format=tarfile.USTAR_FORMAT) as tar:
+        ...         for name, data in (("7.jpg", b"pixels"), ("7.cls", b"3")):
+        ...             entry = tarfile.TarInfo(name)
+        ...             entry.size = len(data)
+        ...             tar.addfile(entry, io.BytesIO(data))
+        ...     with shard.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        ...         members(shard, content)
+        ([(b'7', 'jpg', 512, 6), (b'7', 'cls', 1536, 1)], 0)
     """
     if content[:2] == b"\x1f\x8b":
         raise damaged(shard, "it is compressed")
@@ -94,12 +107,23 @@ def _all_members(shard: Path, content: mmap.mmap) -> tuple[list[tuple[bytes, int
 
 
 def shown(name: bytes) -> str:
-    """A name for a message."""
+    """A name for a message.
+
+    Example:
+        >>> shown("café".encode())
+        "'café'"
+    """
     return repr(printable(name.decode("utf-8", "surrogateescape"))[:100])
 
 
 def damaged(shard: Path, reason: str) -> DataError:
-    """The error of a tar that cannot be read."""
+    """The error of a tar that cannot be read.
+
+    Example:
+        >>> raise damaged(Path("train-000.tar"), "it is empty")
+        Traceback (most recent call last):
+        elr.errors.DataError: train-000.tar cannot be read as a tar (it is empty): expected one that is whole ...
+    """
     return DataError(
         f"{printable(shard)} cannot be read as a tar ({reason}): expected one that is whole and not compressed; get it "
         "again, or decompress it"

@@ -1,0 +1,121 @@
+"""Commands on a finished run: its audit, its report, a corrected copy of the data, predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from elr.cli.console import errors, print_json, say, summarize_audit
+from elr.cli.options import Json, MovedData
+
+Run = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run of `elr fit`.")]
+
+
+def audit(
+    run: Run,
+    top: Annotated[int, typer.Option(help="How many suspects to list.", min=0)] = 20,
+    also: Annotated[
+        list[Path] | None, typer.Option(help="Another run on the same data, to average with (may be repeated).")
+    ] = None,
+    score: Annotated[str, typer.Option(help="label_quality by: margin, self_confidence or aum.")] = "margin",
+    export: Annotated[Path | None, typer.Option(help="Write the whole ranking: .csv or .parquet.")] = None,
+    cleanlab: Annotated[
+        Path | None,
+        typer.Option("--export-cleanlab", help="Folder for pred_probs.npy and labels.npy, as cleanlab reads them."),
+    ] = None,
+    label_studio: Annotated[
+        Path | None, typer.Option("--export-label-studio", help="Write the suspects as tasks of Label Studio: .json.")
+    ] = None,
+    data: MovedData = None,
+    as_json: Json = False,
+) -> None:
+    """List the most suspect labels of a run again, or hand them to other tools.
+
+    Example:
+        elr audit flowers-elr --top 50 --export ranking.parquet
+    """
+    with errors(as_json):
+        from elr.audit.export import AuditedRun, export_cleanlab, export_label_studio, export_table
+
+        audited = AuditedRun.read(run, also=also or [], score=score)
+        if export is not None:
+            export_table(audited.evidence, audited.audit, export)
+            say(f"The ranking of all rows: {export}")
+        if cleanlab is not None:
+            export_cleanlab(audited.evidence, cleanlab)
+            say(f"For cleanlab: {cleanlab / 'labels.npy'}, {cleanlab / 'pred_probs.npy'}")
+        if label_studio is not None:
+            interface = export_label_studio(audited.evidence, audited.audit, label_studio, run=audited.run, data=data)
+            say(f"For Label Studio: tasks in {label_studio}, labeling interface in {interface}")
+        if as_json:
+            print_json(audited.to_json(top))
+        else:
+            summarize_audit(audited, top)
+
+
+def report(
+    run: Run,
+    out: Annotated[Path | None, typer.Option(help="Where to write the page. Default: in DIR.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Build the report of a run again, without its data.
+
+    Example:
+        elr report flowers-elr --out review.html
+    """
+    with errors(as_json):
+        from elr.runs.reporting import rewrite_report
+
+        path = rewrite_report(run, out)
+        if as_json:
+            print_json({"report": str(path)})
+        say(f"Report: {path}")
+
+
+def clean(
+    run: Run,
+    decisions: Annotated[Path, typer.Option(help="decisions.csv, as the report exports it.")],
+    out: Annotated[Path, typer.Option(help="Where the corrected copy goes; in the format of the data.")],
+    data: MovedData = None,
+    as_json: Json = False,
+) -> None:
+    """Apply decisions to a copy of the data; the original stays as it is.
+
+    Example:
+        elr clean flowers-elr --decisions decisions.csv --out flowers-clean.csv
+    """
+    with errors(as_json):
+        from elr.audit.decisions import clean as run_cleaning
+
+        done = run_cleaning(run, decisions, out, data=data)
+        if as_json:
+            counts = {"num_decisions": done.num_decisions, "num_changed": done.num_changed}
+            print_json({"out": str(done.out)} | counts)
+        say(f"{done.num_changed} labels changed by {done.num_decisions} decisions: {done.out}")
+
+
+def predict(
+    run: Run,
+    data: Annotated[str, typer.Argument(help="New data of the kind that the run was trained on.")],
+    out: Annotated[Path, typer.Option(help="Where to write the predictions: .csv or .parquet.")],
+    encoder: Annotated[str | None, typer.Option(help="The sentence encoder of the run, if it has moved.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Predict classes and probabilities for new data.
+
+    Example:
+        elr predict flowers-elr new.csv --out predictions.csv
+    """
+    with errors(as_json):
+        from elr.runs.predict import check_predictions_path, write_predictions
+        from elr.runs.predict import predict as run_prediction
+
+        check_predictions_path(out)
+        predictions = run_prediction(run, data, encoder=encoder)
+        write_predictions(predictions, out)
+        counts = {str(name): int(count) for name, count in predictions["predicted_label"].value_counts().items()}
+        if as_json:
+            print_json({"out": str(out), "num_examples": len(predictions), "predicted_labels": counts})
+        say(f"{len(predictions)} predictions in {out}")

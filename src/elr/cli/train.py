@@ -1,0 +1,264 @@
+"""Commands that train: `elr fit` on data that people bring, `elr run` on a published experiment."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from elr.cli.console import errors, print_json, progress_bar, say, summarize, summarize_run
+from elr.cli.options import HumanLabels, Json, Weights, destination, free_folder
+from elr.errors import ArgumentError
+
+
+def fit(
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            help="Table (.csv, .tsv, .parquet), folder of images by class, Parquet file of images, or .npz of arrays. "
+            "Without it: scikit-learn's digits with 40 % wrong labels, ELR beside cross entropy.",
+            show_default=False,
+        ),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Column (or array) of the given labels.")] = None,
+    annotators: Annotated[
+        list[str] | None, typer.Option(help="Column of the labels of one annotator (repeat it), in place of --label.")
+    ] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="Table with the columns row (or that of --id), annotator, label; same.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: a new ./elr-out.")] = None,
+    test: Annotated[str | None, typer.Option(help="Data with trusted labels: measured at the end, never used.")] = None,
+    test_label: Annotated[
+        str | None, typer.Option(help="Column of their labels, if not called as --label.", show_default=False)
+    ] = None,
+    clean_label: Annotated[
+        str | None, typer.Option(help="Column of labels known to be right: measured against, never used.")
+    ] = None,
+    id_column: Annotated[str | None, typer.Option("--id", help="Column that names each row.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Column not to learn from (may be repeated).")] = None,
+    text: Annotated[str | None, typer.Option(help="Column of texts to learn from, and from nothing else.")] = None,
+    embedding: Annotated[str | None, typer.Option(help="Column of lists of numbers to learn from.")] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="For --text: model of sentence-transformers, by name or folder. Default: TF-IDF of the words."
+        ),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="For images: pretrained model of timm, or none. Default: tf_efficientnet_lite0 above 64 pixels, where "
+            "elr[images] is installed."
+        ),
+    ] = None,
+    weights: Weights = None,
+    fine_tune: Annotated[
+        bool | None,
+        typer.Option(
+            "--fine-tune/--frozen",
+            help="Train the whole backbone, or a perceptron on its features. Default: the former on an accelerator.",
+            show_default=False,
+        ),
+    ] = None,
+    skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Leave unreadable images out.")] = False,
+    image_size: Annotated[
+        int | None, typer.Option(help="Side of the images in pixels. Default: theirs, up to 64.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="elr, elr_plus, cross_entropy or kl_penalty.")] = "elr",
+    lam: Annotated[float | None, typer.Option(help="Weight of the regularizer. Default: 3.")] = None,
+    beta: Annotated[float | None, typer.Option(help="Momentum of the targets. Default: 0.7.")] = None,
+    network: Annotated[
+        str | None, typer.Option(help="linear, mlp, fast, resnet18, resnet34 or preactresnet18. Default: by the data.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data. Default: by the size of the data.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Default: 64; 128 for convolutional networks.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate. Default: by the network.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Default: by the network.")] = None,
+    augment: Annotated[str, typer.Option(help="For images: auto (crops and mirror images), crop or none.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of weights, order of the rows and augmentation.")] = 0,
+    noise: Annotated[
+        str | None, typer.Option(help="For experiments: corrupt the labels first, as NAME:RATE (symmetric:0.4).")
+    ] = None,
+    compare: Annotated[
+        bool | None, typer.Option("--compare/--no-compare", help="Also train plain cross entropy.", show_default=False)
+    ] = None,
+    tune: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="First search lam, beta, learning rate and epochs, those of them that are not given, in N trials on "
+            "held-out given labels. Needs elr[tune].",
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a robust model, list the suspect labels and write a report.
+
+    Example:
+        elr fit flowers.csv --label species --out flowers-elr
+    """
+    folder, command = destination(out, free_folder("elr-out"))
+    with errors(as_json, resume_with=command):
+        from elr.data.records import ReadOptions
+        from elr.runs.fit import fit as fit_data
+        from elr.runs.plan import FitConfig
+        from elr.training.engine import leave_process_group
+
+        if out is None and resume:
+            raise ArgumentError("--resume needs the --out of the run to go on with")
+        options = ReadOptions(
+            label=label,
+            annotators=tuple(annotators or ()),
+            annotations=None if annotations is None else str(annotations),
+            clean_label=clean_label,
+            id=id_column,
+            ignore=tuple(ignore or ()),
+            text=text,
+            embedding=embedding,
+            encoder=encoder,
+            backbone=backbone,
+            weights=None if weights is None else str(weights),
+            fine_tune=fine_tune,
+            image_size=image_size,
+            skip_unreadable=skip_unreadable,
+        )
+        config = FitConfig(
+            method=method,
+            lam=lam,
+            beta=beta,
+            network=network,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            augment=augment,
+            precision=precision,
+            device=device,
+            seed=seed,
+        )
+        say(f"Results go to {folder}")
+        with progress_bar() as show:
+            outcome = fit_data(
+                data,
+                out=folder,
+                options=options,
+                config=config,
+                test=test,
+                test_label=test_label,
+                noise=_noise(noise),
+                compare=compare,
+                tune=tune,
+                resume=resume,
+                command=command,
+                on_progress=show,
+            )
+        leave_process_group()
+        if as_json:
+            print_json(outcome.results)
+        summarize(outcome, command)
+
+
+def run(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            help="Name of a recipe: [fast-]DATA-NOISE-METHOD, or DATA-METHOD. Without it: the list of them.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of its data set; `elr data check` looks at it.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: ./RECIPE-SEED.")] = None,
+    seed: Annotated[int, typer.Option(help="Of noise, split, weights, order and augmentation.")] = 0,
+    labels: HumanLabels = None,
+    weights: Weights = None,
+    ilsvrc12: Annotated[
+        Path | None, typer.Option(help="Folder of ImageNet's validation images, to test mini-WebVision on as well.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    num_examples: Annotated[int | None, typer.Option(help="Only the first rows, to try a recipe.")] = None,
+    holdout: Annotated[float | None, typer.Option(help="Share of rows kept apart with their noisy labels.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16. Default: the recipe's.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto or cpu. Default: the recipe's.")] = None,
+    cuda_graphs: Annotated[
+        bool, typer.Option("--cuda-graphs", help="Replay the network's passes on a GPU; pays for small batches.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a published experiment, or go on with one where --out holds a part of it.
+
+    Example:
+        elr run cifar10-sym40-elr --data cifar-10 --seed 1
+    """
+    with errors(as_json):
+        from elr.runs.recipes import RECIPES
+
+        if recipe is None:
+            _list_recipes(as_json)
+            return
+        if recipe not in RECIPES:
+            near = difflib.get_close_matches(recipe, RECIPES, n=3, cutoff=0.3)
+            guess = f"did you mean {', '.join(near)}? " if near else ""
+            raise ArgumentError(f"no recipe {recipe!r}: {guess}`elr run` lists all of them")
+        if data is None:
+            raise ArgumentError(
+                f"recipe {recipe} needs --data: the folder of {RECIPES[recipe].data}; `elr data about "
+                f"{RECIPES[recipe].data}` says its layout"
+            )
+    folder, command = destination(out, Path(f"{recipe}-{seed}"))
+    with errors(as_json, resume_with=command, by_itself=True):
+        from elr.runs.experiment import Changes, run_recipe
+        from elr.training.engine import leave_process_group
+
+        changes = Changes(
+            seed=seed,
+            epochs=epochs,
+            num_examples=num_examples,
+            holdout=holdout,
+            precision=precision,
+            device=device,
+            cuda_graphs=cuda_graphs or None,
+        )
+        say(f"Results go to {folder}")
+        with progress_bar() as show:
+            fitted = run_recipe(
+                RECIPES[recipe],
+                data=data,
+                out=folder,
+                changes=changes,
+                labels=labels,
+                weights=weights,
+                ilsvrc12=ilsvrc12,
+                command=command,
+                on_progress=lambda progress: show(recipe, progress),
+            )
+        leave_process_group()
+        if as_json:
+            print_json(fitted.results)
+        summarize_run(fitted, command)
+
+
+def _list_recipes(as_json: bool) -> None:
+    from elr.runs.recipes import RECIPES
+
+    if as_json:
+        print_json({"recipes": {name: recipe.source for name, recipe in RECIPES.items()}})
+        return
+    width = max(map(len, RECIPES))
+    for name, recipe in RECIPES.items():
+        print(f"{name:<{width}}  {recipe.source}")
+
+
+def _noise(text: str | None) -> tuple[str, float] | None:
+    if text is None:
+        return None
+    name, _, rate = text.partition(":")
+    try:
+        return name, float(rate)
+    except ValueError:
+        raise ArgumentError(f"--noise is {text!r}: expected NAME:RATE, such as symmetric:0.4") from None

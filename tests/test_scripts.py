@@ -1,0 +1,66 @@
+"""scripts/ in a copy of their folder, with stubs in place of Python and elr: nothing is installed."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from scripts import ROOT
+
+STUB = '#!/usr/bin/env bash\necho "{name} in $PWD:" "$@" >> "{log}"\n'
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder with the scripts, and what they call written down in its `log`."""
+    root = tmp_path / "a checkout"
+    shutil.copytree(ROOT / "scripts", root / "scripts")
+    (root / "pyproject.toml").touch()
+    for folder, names in {".venv/bin": ("python", "elr"), "path": ("chromium",)}.items():
+        (root / folder).mkdir(parents=True)
+        for name in names:
+            stub = root / folder / name
+            stub.write_text(STUB.format(name=name, log=root / "log"))
+            stub.chmod(0o755)
+    return root
+
+
+def called(root, script, *arguments, cwd):
+    """What a script calls, a line each, without the look for pip."""
+    environment = os.environ | {"PATH": f"{root / 'path'}:{os.environ['PATH']}"}
+    subprocess.run([root / "scripts" / script, *arguments], check=True, cwd=cwd, env=environment)
+    lines = (root / "log").read_text().splitlines()
+    (root / "log").unlink()
+    return [line for line in lines if not line.endswith(": -m pip --version")]
+
+
+def installs(root, what):
+    return f"python in {root}: -m pip install --quiet --constraint scripts/constraints.txt --editable {what}"
+
+
+def test_the_demo_hands_its_arguments_to_fit_and_installs_no_extra_of_that_name(checkout):
+    assert called(checkout, "demo", "--out", "X Y", cwd=checkout) == [
+        installs(checkout, "."),
+        f"elr in {checkout}: fit --out X Y",
+    ]
+    assert called(checkout, "demo", cwd=checkout) == [f"elr in {checkout}: fit"]
+
+
+def test_paths_of_the_demo_are_relative_to_where_it_is_called(checkout, tmp_path):
+    assert called(checkout, "demo", "--out", "X", cwd=tmp_path)[-1] == f"elr in {tmp_path}: fit --out X"
+
+
+def test_the_tests_take_arguments_and_have_the_development_extras(checkout, tmp_path):
+    assert called(checkout, "test", "-k", "audit", cwd=tmp_path) == [
+        installs(checkout, ".[dev]"),
+        f"python in {checkout}: -m pytest -k audit",
+    ]
+    assert called(checkout, "test", cwd=tmp_path) == [f"python in {checkout}: -m pytest"]
+
+
+def test_it_is_installed_again_where_the_metadata_have_changed(checkout):
+    called(checkout, "demo", cwd=checkout)
+    stamp = checkout / ".venv" / ".elr-installed-plain"
+    os.utime(checkout / "pyproject.toml", (stamp.stat().st_mtime + 5,) * 2)
+    assert called(checkout, "demo", cwd=checkout)[0] == installs(checkout, ".")
