@@ -19,7 +19,7 @@ from elr.methods.method import Batch, Inputs, Method, Step, View, gradient_of
 from elr.methods.mixup import Mixing, draw_mixing
 from elr.methods.switches import SWITCHES, check_switches
 from elr.targets.dense import DenseTargets
-from elr.targets.posterior import TransitionCounts, label_posterior
+from elr.methods.posterior import TransitionCounts, label_posterior
 from elr.targets.store import Targets, whole_probs
 
 _TINY = 1e-12
@@ -77,7 +77,7 @@ class ELR(Method):
         hold: share of a later generation (see `elr.training.config.TrainingConfig`) through which the targets stay as
             the generation before it left them, in [0, 1]; new weights would spoil them at first.
         posterior: whether each generation ends by setting the targets to what all networks that predict say of each
-            example in eval mode, weighed with its given label by Bayes' rule (`elr.targets.posterior.label_posterior`):
+            example in eval mode, weighed with its given label by Bayes' rule (`elr.methods.posterior.label_posterior`):
             where the networks hesitate between the given label and another, the label decides. Needs no noise rate.
         relabel: whether held targets stand in for the given labels: as long as `hold` lasts, cross entropy is with the
             targets. After `posterior`, what the networks and the labels say together is what the next ones learn.

@@ -14,7 +14,7 @@ from elr.errors import ArgumentError
 from elr.methods.elr import ELR
 from elr.networks.spec import NetworkSpec
 from elr.runs.plan import Augmentation, MethodConfig, Plan
-from elr.targets.posterior import TransitionCounts, label_posterior
+from elr.methods.posterior import TransitionCounts, label_posterior
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
 
