@@ -18,7 +18,7 @@ from elr.methods.fused import elr_loss
 from elr.methods.method import Batch, Method, MethodConfig, ParameterGroup, Step, View, gradient_of
 from elr.methods.mixup import Mixing, draw_mixing, mixed_batch, refined
 from elr.methods.posterior import weigh_targets
-from elr.targets.config import TargetsConfig
+from elr.targets.config import DENSE, TargetsConfig
 from elr.targets.store import Targets, whole_probs
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class ELRConfig(MethodConfig):
         *,
         num_examples: int,
         num_classes: int,
-        targets: TargetsConfig = TargetsConfig(),  # noqa: B008 - frozen
+        targets: TargetsConfig = DENSE,
     ) -> ELR:
         """See `MethodConfig.build`; a second network is a peer also where `networks` is 1."""
         config = replace(self, networks=2) if len(networks) == 2 else self

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from elr.methods.elr_loss import check_weights
 from elr.methods.formulas import cross_entropy
 from elr.methods.method import Batch, Method, MethodConfig, Step, gradient_of
-from elr.targets.config import TargetsConfig
+from elr.targets.config import DENSE, TargetsConfig
 from elr.targets.store import Targets, whole_probs
 
 
@@ -46,7 +46,7 @@ class KLPenaltyConfig(MethodConfig):
         *,
         num_examples: int,
         num_classes: int,
-        targets: TargetsConfig = TargetsConfig(),  # noqa: B008 - frozen
+        targets: TargetsConfig = DENSE,
     ) -> KLPenalty:
         self.check_networks(networks)
         return KLPenalty(networks[0], self, targets=targets.build(num_examples, num_classes))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from elr.errors import ArgumentError
-from elr.targets.config import TargetsConfig
+from elr.targets.config import DENSE, TargetsConfig
 from elr.targets.store import Targets, stores_in
 
 if TYPE_CHECKING:
@@ -135,8 +135,7 @@ class Method(nn.Module, ABC):
     `first_state()`; to start again it calls `end_generation(view)`, loads that copy with strict=False, makes its
     optimizers anew and calls `begin_generation(steps)`; when all is done, `end_training(view)`.
 
-    What else it needs of the loop it says in `parameter_groups`, `views`,
-    `epoch_rows` and `stores`.
+    What else a method needs of the loop it says in `parameter_groups`, `views`, `epoch_rows` and `stores`.
 
     Example:
         >>> class Hinge(Method):
@@ -286,7 +285,7 @@ class MethodConfig(ABC):
         *,
         num_examples: int,
         num_classes: int,
-        targets: TargetsConfig = TargetsConfig(),  # noqa: B008 - frozen
+        targets: TargetsConfig = DENSE,
     ) -> Method:
         """The method over these networks.
 

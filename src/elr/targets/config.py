@@ -61,3 +61,7 @@ class TargetsConfig:
     def to_json(self) -> dict[str, Any]:
         """Plain values, as run.json holds them."""
         return asdict(self)
+
+
+DENSE = TargetsConfig()
+"""What methods take where nothing else is said."""
