@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 import tiny_cifar
 from elr.cli.main import app
 from elr.datasets.as_data import CIFAR10_CLASSES
-from elr.runs.plan import MethodConfig
+from elr.methods.elr import ELRConfig
 from elr.runs.recipes import RECIPES
 
 ELR = [sys.executable, "-m", "elr"]
@@ -513,7 +513,7 @@ def small(monkeypatch):
         replace(
             recipe,
             training=training,
-            method=MethodConfig(hold=0.5, snapshots=1),
+            method=ELRConfig(hold=0.5, snapshots=1),
             probe_period=1,
             network="linear",
             widths=None,

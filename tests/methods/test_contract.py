@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,7 +106,7 @@ def test_logit_gradients_are_those_of_the_step(make):
     gradients = method.logit_gradients(index, step.logits, labels)
     if gradients is None:
         assert isinstance(method, ELR)
-        assert not method.ensembling
+        assert not method.config.ensembling
         return
     assert gradients.shape == (4, C)
     torch.testing.assert_close(gradients.sum(dim=1), torch.zeros(4), atol=1e-5, rtol=0)
@@ -127,7 +128,7 @@ def test_repeated_and_permuted_rows_are_one_step(make):
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
             elif isinstance(module, ELR):
-                module.mixup = 0.0
+                module.config = replace(module.config, mixup=0.0)
         index = rows[order]
         step = method(Batch(index, examples().fetch(index), examples().labels[index]))
         results.append((step.loss, method.pred_probs(torch.arange(N))))

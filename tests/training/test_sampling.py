@@ -11,7 +11,7 @@ from elr.data.examples import Examples
 from elr.data.image_store import FileImages, Geometry
 from elr.data.transforms import ImageTransform
 from elr.errors import ArgumentError, DataError
-from elr.methods.elr import ELR
+from elr.methods.elr import ELRConfig
 from elr.networks.spec import NetworkSpec
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
@@ -26,7 +26,7 @@ def order(**settings):
 
 
 def rows_of(rows, epoch):
-    return torch.cat(rows.batches(epoch)[0]).tolist()
+    return torch.cat(rows.begin(epoch).batches).tolist()
 
 
 def test_all_rows_once_in_an_order_of_its_own_each_epoch():
@@ -46,7 +46,7 @@ def test_a_balanced_subset_has_as_many_of_each_given_label(sampling):
         chosen = rows_of(rows, epoch)
         assert len(set(chosen)) == len(chosen) == rows.per_epoch
         assert np.bincount(np.array(LABELS)[chosen]).tolist() == [8, 8, 6]
-        assert {len(batch) for batch in rows.batches(epoch)[0]} <= {7, 8}
+        assert {len(batch) for batch in rows.begin(epoch).batches} <= {7, 8}
 
 
 def test_the_paper_draws_anew_and_the_authors_once():
@@ -85,7 +85,7 @@ def balanced_training(folder=None, epochs=2):
         epochs=epochs, batch_size=8, device="cpu", sampling="balanced", num_batches=2, schedule="constant"
     )
     network = NetworkSpec("mlp", 3, num_features=4, hidden=(8,)).build(generator_seed=0)
-    return Training(ELR(network, num_examples=86, num_classes=3), UNEVEN, config=config, folder=folder)
+    return Training(ELRConfig().build([network], num_examples=86, num_classes=3), UNEVEN, config=config, folder=folder)
 
 
 def test_rows_keep_their_numbers_and_those_never_drawn_are_judged_by_the_network():
@@ -141,7 +141,7 @@ def on_disk(store, *, window=True, folder=None, epochs=2):
     config = TrainingConfig(epochs=epochs, batch_size=6, device="cpu", precision="float32", learning_rate=0.05)
     network = NetworkSpec("fast", 2, widths=(4, 8, 8)).build(generator_seed=0)
     transform = ImageTransform([0.5] * 3, [0.25] * 3, flip=True, window=window)
-    method = ELR(network, num_examples=24, num_classes=2)
+    method = ELRConfig().build([network], num_examples=24, num_classes=2)
     return Training(method, Examples(store, [0, 1] * 12), config=config, transform=transform, folder=folder)
 
 
