@@ -3,6 +3,7 @@
 import numpy as np
 from torch import nn
 
+from demanding import DemandingConfig
 from elr.data.examples import Examples
 from elr.methods.cross_entropy import CrossEntropyConfig, LossMethod
 from elr.methods.elr import ELRConfig
@@ -63,5 +64,6 @@ METHODS = {
     "elr with mixup": lambda: built(ELRConfig(mixup=1.0)),
     "elr stateless": lambda: built(ELRConfig(gamma=0.9, lam_ramp=40, ensembling=False)),
     "cross entropy": lambda: built(CrossEntropyConfig()),
+    "everything asked for": lambda: built(DemandingConfig()),
     "another loss": lambda: LossMethod(network(), nn.CrossEntropyLoss(reduction="none", label_smoothing=0.1)),
 }
