@@ -15,7 +15,7 @@ from elr.methods.elr import ELRConfig
 from elr.networks.spec import NetworkSpec
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
-from elr.training.sampling import RowOrder, ahead
+from elr.training.sampling import Pass, RowOrder, ahead
 
 LABELS = [0] * 50 + [1] * 30 + [2] * 6
 UNEVEN = Examples(np.random.default_rng(0).normal(size=(86, 4)).astype("float32"), LABELS)
@@ -56,6 +56,29 @@ def test_the_paper_draws_anew_and_the_authors_once():
     assert rows_of(once, 0) != rows_of(once, 1)
     assert set(rows_of(once, 0)) != set(rows_of(order(sampling="balanced_once", seed=1), 0))
     assert rows_of(anew, 5) == rows_of(order(), 5)
+
+
+def test_a_method_may_choose_the_rows_of_a_pass():
+    for rows in (order(), order(sampling="all", num_batches=None)):
+        chosen = rows.begin(0, 0, chosen=torch.arange(10, 40))
+        assert [len(batch) for batch in chosen.batches] == [8, 8, 7, 7]
+        assert sorted(torch.cat(chosen.batches).tolist()) == list(range(10, 40))
+        again, other = (rows.begin(epoch, 0, chosen=torch.arange(10, 40)) for epoch in (0, 1))
+        assert torch.equal(torch.cat(chosen.batches), torch.cat(again.batches))
+        assert not torch.equal(torch.cat(chosen.batches), torch.cat(other.batches))
+    every = rows.begin(0, 0, chosen=torch.arange(86))
+    assert torch.equal(torch.cat(every.batches), torch.cat(rows.begin(0, 0).batches))
+
+
+@pytest.mark.parametrize(("count", "nominal"), [(1, 5), (5, 5), (4, 5), (7, 5), (3, 100)])
+def test_batches_stand_for_all_steps_of_a_pass_and_no_more(count, nominal):
+    one = Pass((torch.zeros(2),) * count, torch.Generator(), nominal)
+    steps = [one.steps(done) for done in range(count + 1)]
+    assert (steps[0], steps[-1], one.num_rows) == (0, nominal, 2 * count)
+    assert steps == sorted(steps)
+    assert all(abs(step - nominal * done / count) < 1 for done, step in enumerate(steps))
+    if count == nominal:
+        assert steps == list(range(count + 1))
 
 
 def test_settings_that_do_not_fit_are_refused():
