@@ -28,9 +28,9 @@ def method_named(name: str) -> type[MethodConfig]:
     Example:
         >>> method_named("elr").__name__
         'ELRConfig'
-        >>> method_named("sop")
+        >>> method_named("sop")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        elr.errors.ArgumentError: method is 'sop': expected one of elr, elr_plus, cross_entropy, kl_penalty
+        elr.errors.ArgumentError: method is 'sop': expected one of elr, elr_plus, ...
     """
     if name not in METHODS:
         raise ArgumentError(f"method is {name!r}: expected one of {', '.join(METHODS)}")
