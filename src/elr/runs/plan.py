@@ -47,6 +47,10 @@ class Augmentation:
         flip: whether to mirror half of the images.
         cutout: side in pixels of a square that is blanked in each image; 0: none.
         mirror: whether predictions are averaged over each image and its mirror image.
+
+    Example:
+        >>> Augmentation(crop=True, flip=True)
+        Augmentation(crop=True, flip=True, cutout=0, mirror=False)
     """
 
     crop: bool = False
@@ -82,6 +86,13 @@ class Plan:
         targets: where the method's targets are kept, if it has any, and how precisely.
         whiten: whether the first layer of the fast network is set to whiten patches of the images, and frozen.
         probe_period: epochs between looks at the test data.
+
+    Example:
+        >>> network = NetworkSpec("mlp", 3, num_features=5)
+        >>> training = TrainingConfig(epochs=10)
+        >>> plan = Plan(method=ELRConfig(), network=network, training=training, augmentation=Augmentation())
+        >>> plan.to_json()["targets"], Plan.from_json(plan.to_json()) == plan
+        ({'placement': 'dense', 'dtype': 'float32'}, True)
     """
 
     method: MethodConfig
@@ -189,6 +200,14 @@ class FitConfig:
 
     Raises:
         ArgumentError: an unknown method or augmentation; other values are checked where they are used.
+
+    Example:
+        >>> from elr.data.prepared import read_task
+        >>> from elr.data.records import ReadOptions
+        >>> task = read_task((np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3), ReadOptions())
+        >>> plan = FitConfig(lam=5.0).plan(task)
+        >>> plan.method.described(), plan.network.name, plan.training.epochs, plan.training.batch_size
+        ({'name': 'elr', 'lam': 5.0, 'beta': 0.7}, 'mlp', 100, 30)
 
     Source: docs/benchmarks.md says how the defaults were chosen, on noisy validation labels.
     """

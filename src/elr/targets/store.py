@@ -33,6 +33,27 @@ class Targets(nn.Module, ABC):
 
     Raises:
         ArgumentError: N or C out of range.
+
+    Example:
+        >>> class Sparse(Targets):
+        ...     def __init__(self, num_examples, num_classes):
+        ...         super().__init__(num_examples, num_classes)
+        ...         self.rows = {}
+        ...
+        ...     def read(self, index):
+        ...         self.check(index)
+        ...         zero = torch.zeros(self.num_classes)
+        ...         return torch.stack([self.rows.get(row, zero) for row in index.tolist()])
+        ...
+        ...     def update(self, index, probs, *, beta):
+        ...         self.check(index, probs, beta=beta)
+        ...         self.rows |= dict(zip(index.tolist(), torch.lerp(probs, self.read(index), beta)))
+        ...         return self.read(index)
+        >>> targets = Sparse(1_000_000, 2)
+        >>> targets.update(torch.tensor([999_999]), torch.tensor([[0.5, 0.5]]), beta=0.5)
+        tensor([[0.2500, 0.2500]])
+        >>> len(targets.rows)
+        1
     """
 
     trusts_rows = False

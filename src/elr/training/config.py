@@ -67,6 +67,13 @@ class TrainingConfig:
 
     Raises:
         ArgumentError: a value out of range.
+
+    Example:
+        >>> TrainingConfig(epochs=36, generations=3).generation_epochs
+        12
+        >>> TrainingConfig(epochs=36, generations=5)
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: generations is 5: expected at least 1, and a divisor of the 36 epochs
     """
 
     epochs: int = 100
