@@ -31,7 +31,7 @@ from elr.data.records import RawData, ReadOptions
 from elr.data.tables import read_table
 from elr.data.text import fit_text, one_scale
 from elr.data.transforms import ImageTransform, Transform, image_statistics
-from elr.methods.elr import ELR
+from elr.methods.elr import ELRConfig
 from elr.networks.architectures import FastConvNet
 from elr.networks.backbones import DEFAULT_BACKBONE
 from elr.networks.sentence_encoders import embed_texts
@@ -57,7 +57,8 @@ def noisy_validation_accuracy(
     if whiten:
         FastConvNet.whiten(network, transform(training.inputs[:5000]))  # type: ignore[arg-type]
     steps = config.epochs * math.ceil(len(training) / config.batch_size)
-    method = ELR(network, num_examples=len(training), num_classes=spec.num_classes, lam_ramp=steps if ramped else 0)
+    settings = ELRConfig(lam_ramp=steps if ramped else 0)
+    method = settings.build([network], num_examples=len(training), num_classes=spec.num_classes)
     run = Training(method, training, config=config, transform=transform, probe=validation)
     run.run()
     assert validation.labels is not None

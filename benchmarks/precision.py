@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from elr.devices import computes_bfloat16, keep_freed_memory
+from elr.methods.method import ParameterGroup
 from elr.networks.spec import NetworkSpec
 from elr.training.config import TrainingConfig
 
@@ -36,7 +37,7 @@ class Bench:
         generator = torch.Generator().manual_seed(0)
         self.images = torch.randn(batch_size, 3, 32, 32, generator=generator).contiguous(memory_format=layout)
         self.labels = torch.randint(10, (batch_size,), generator=generator)
-        self.optimizer = TrainingConfig().make_optimizer(list(self.network.parameters()))
+        self.optimizer = TrainingConfig().make_optimizer([ParameterGroup(list(self.network.parameters()))])
 
     def per_second(self, steps: int) -> float:
         """Images per second of so many steps."""

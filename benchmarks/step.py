@@ -21,7 +21,7 @@ from elr.data.examples import Examples
 from elr.data.transforms import ImageTransform
 from elr.devices import keep_freed_memory
 from elr.methods.cross_entropy import LossMethod
-from elr.methods.elr import ELR
+from elr.methods.elr import ELRConfig
 from elr.methods.method import Method
 from elr.networks.spec import NetworkSpec
 from elr.targets.store import trusted_rows
@@ -38,7 +38,7 @@ def make_trainings(network: str, batch_size: int, steps: int) -> dict[str, Train
     spec = NetworkSpec(network, 10)
     methods: dict[str, Method] = {
         "cross_entropy": LossMethod(spec.build(generator_seed=0)),
-        "elr": ELR(spec.build(generator_seed=0), num_examples=count, num_classes=10),
+        "elr": ELRConfig().build([spec.build(generator_seed=0)], num_examples=count, num_classes=10),
     }
     transform = ImageTransform([0.5] * 3, [0.25] * 3)
     config = TrainingConfig(batch_size=batch_size)
@@ -50,7 +50,7 @@ def step_seconds(training: Training, batch) -> float:
     finish = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     finish()
     started = time.perf_counter()
-    with torch.autocast(device.type, torch.bfloat16, enabled=training.bfloat16), trusted_rows(training.method):
+    with torch.autocast(device.type, torch.bfloat16, enabled=training.bfloat16), trusted_rows(training.method.stores):
         step = training.method(batch)
     step.loss.backward()
     training.optimizers[0].step()

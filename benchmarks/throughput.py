@@ -17,7 +17,7 @@ import torch
 
 from elr.data.examples import Examples
 from elr.data.transforms import ImageTransform, Transform
-from elr.methods.elr import ELR
+from elr.methods.elr import ELRConfig
 from elr.networks.spec import NetworkSpec
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
@@ -35,7 +35,7 @@ def make_training(network: str, batch_size: int, steps: int) -> Training:
         inputs = rng.integers(256, size=(count, 3, 32, 32), dtype=np.uint8)
         transform = ImageTransform([0.5] * 3, [0.25] * 3, padding=4, flip=True)
         spec = NetworkSpec(network, 10)
-    method = ELR(spec.build(generator_seed=0), num_examples=count, num_classes=10)
+    method = ELRConfig().build([spec.build(generator_seed=0)], num_examples=count, num_classes=10)
     config = TrainingConfig(epochs=1000, batch_size=batch_size)
     return Training(method, Examples(inputs, labels), config=config, transform=transform)
 

@@ -11,11 +11,12 @@ import torch
 from elr.data.prepared import make_task
 from elr.data.records import ReadOptions
 from elr.datasets.as_data import load_digits
-from elr.methods.method import Method
-from elr.runs.plan import FitConfig, MethodConfig
+from elr.methods.cross_entropy import CrossEntropyConfig
+from elr.methods.method import Method, MethodConfig
+from elr.runs.plan import FitConfig
 from elr.training.loop import Progress, Training
 
-CROSS_ENTROPY = MethodConfig(name="cross_entropy")
+CROSS_ENTROPY = CrossEntropyConfig()
 
 
 def arguments(description: str | None, *, epochs: int = 100, seeds: int = 1, **more: Any) -> argparse.Namespace:

@@ -12,7 +12,8 @@ from pathlib import Path
 from digits_runs import CROSS_ENTROPY, train
 
 from elr.files import METRICS_FILE, read_lines, read_run
-from elr.runs.plan import MethodConfig, Plan
+from elr.methods.elr import ELRConfig
+from elr.runs.plan import Plan
 from elr.theory.figures import memorization_figure, save
 
 
@@ -21,7 +22,7 @@ def main(folders: list[Path], out: str, *, epochs: int = 100) -> dict[str, list[
     if folders:
         histories = {Plan.from_json(read_run(each)).method.label: read_lines(each / METRICS_FILE) for each in folders}
     else:
-        methods = {"cross entropy": CROSS_ENTROPY, "ELR": MethodConfig()}
+        methods = {"cross entropy": CROSS_ENTROPY, "ELR": ELRConfig()}
         histories = {name: train(method, epochs=epochs).history for name, method in methods.items()}
     print(f"Figure: {save(memorization_figure(histories), out)}")
     return histories

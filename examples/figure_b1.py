@@ -8,13 +8,13 @@ harder as the network learns, until the label is memorized. ELR's part cancels t
 
 from digits_runs import CROSS_ENTROPY, arguments, train
 
-from elr.runs.plan import MethodConfig
+from elr.methods.elr import ELRConfig
 from elr.theory.figures import coefficients_figure, save
 
 
 def main(out: str, *, epochs: int = 100) -> dict[str, list[dict]]:
     """Draw, and return the histories drawn."""
-    methods = {"cross entropy": CROSS_ENTROPY, "ELR": MethodConfig()}
+    methods = {"cross entropy": CROSS_ENTROPY, "ELR": ELRConfig()}
     histories = {name: train(method, epochs=epochs).history for name, method in methods.items()}
     print(f"Figure: {save(coefficients_figure(histories), out)}")
     return histories

@@ -9,15 +9,16 @@ penalty's curves go on rising.
 import numpy as np
 from digits_runs import CROSS_ENTROPY, arguments, train
 
-from elr.runs.plan import MethodConfig
+from elr.methods.elr import ELRConfig
+from elr.methods.kl_penalty import KLPenaltyConfig
 from elr.theory.figures import curves_figure, save
 
 METHODS = {
     "cross entropy": CROSS_ENTROPY,
-    "KL penalty, lam 1": MethodConfig(name="kl_penalty", lam=1.0),
-    "KL penalty, lam 5": MethodConfig(name="kl_penalty", lam=5.0),
-    "KL penalty, lam 10": MethodConfig(name="kl_penalty", lam=10.0),
-    "ELR, lam 3": MethodConfig(),
+    "KL penalty, lam 1": KLPenaltyConfig(lam=1.0),
+    "KL penalty, lam 5": KLPenaltyConfig(lam=5.0),
+    "KL penalty, lam 10": KLPenaltyConfig(lam=10.0),
+    "ELR, lam 3": ELRConfig(),
 }
 
 

@@ -8,10 +8,10 @@ Digits, 40 % wrong labels: accuracy of the targets, epoch by epoch, with ELR and
 
 from digits_runs import arguments, train
 
-from elr.runs.plan import MethodConfig
+from elr.methods.elr import ELRConfig
 from elr.theory.figures import curves_figure, save
 
-METHODS = {"ELR, lam 3": MethodConfig(lam=3.0), "cross entropy (lam 0)": MethodConfig(lam=0.0)}
+METHODS = {"ELR, lam 3": ELRConfig(lam=3.0), "cross entropy (lam 0)": ELRConfig(lam=0.0)}
 
 
 def main(out: str, *, epochs: int = 100) -> dict[str, list[dict]]:

@@ -9,7 +9,7 @@ was chosen by them.
 import numpy as np
 from digits_runs import arguments, train
 
-from elr.runs.plan import MethodConfig
+from elr.methods.elr import ELRConfig
 from elr.theory.figures import curves_figure, save
 
 PLACES = {
@@ -21,7 +21,7 @@ PLACES = {
 
 def accuracy(seed: int, epochs: int, **switch: float) -> float:
     """On the test scans at the end."""
-    return train(MethodConfig(**switch), noise_rate=0.6, seed=seed, epochs=epochs).test_accuracy
+    return train(ELRConfig(**switch), noise_rate=0.6, seed=seed, epochs=epochs).test_accuracy
 
 
 def main(out: str, *, seeds: int = 3, epochs: int = 100) -> dict[str, np.ndarray]:

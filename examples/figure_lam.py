@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from digits_runs import arguments, train
 
-from elr.runs.plan import MethodConfig
+from elr.methods.elr import ELRConfig
 from elr.theory.clusters import make_clusters
 from elr.theory.descent import SPHERE, descend
 from elr.theory.figures import curves_figure, save
@@ -30,7 +30,7 @@ def memorized(seed: int, *, lam: float, steps: int, beta: float = 0.7, lean: flo
 
 def memorized_by_network(lam: float, *, seed: int, epochs: int) -> float:
     """The same for the perceptron on digits."""
-    return train(MethodConfig(lam=lam), seed=seed, epochs=epochs).last("fraction_memorized_on_wrong")
+    return train(ELRConfig(lam=lam), seed=seed, epochs=epochs).last("fraction_memorized_on_wrong")
 
 
 def over(seeds: int, values: Sequence[float], measure: Callable[[int, float], float]) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from digits_runs import CROSS_ENTROPY, arguments, train
 
-from elr.runs.plan import MethodConfig
+from elr.methods.elr import ELRConfig
 from elr.theory.figures import save, simplex_figure
 
 DIGITS, CLEAN, GIVEN = (3, 5, 8), 0, 1  # a three that was called a five
@@ -19,7 +19,7 @@ DIGITS, CLEAN, GIVEN = (3, 5, 8), 0, 1  # a three that was called a five
 def main(out: str, *, epochs: int = 200) -> dict[str, np.ndarray]:
     """Draw, and return the probabilities drawn, (epochs, M, 3)."""
     ways = {}
-    for name, method in (("cross entropy", CROSS_ENTROPY), ("ELR", MethodConfig())):
+    for name, method in (("cross entropy", CROSS_ENTROPY), ("ELR", ELRConfig())):
         seen: list[torch.Tensor] = []
         run = train(
             method,

@@ -1,15 +1,16 @@
 """A small problem that every method must learn: separable blobs with some wrong labels."""
 
 import numpy as np
-import torch
 from torch import nn
 
+from demanding import DemandingConfig
 from elr.data.examples import Examples
-from elr.methods.cross_entropy import LossMethod
-from elr.methods.elr import ELR
-from elr.methods.kl_penalty import KLPenalty
+from elr.methods.cross_entropy import CrossEntropyConfig, LossMethod
+from elr.methods.elr import ELRConfig
+from elr.methods.elr_plus import ELRPlusConfig
+from elr.methods.kl_penalty import KLPenaltyConfig
 from elr.networks.spec import NetworkSpec
-from elr.targets.dense import DenseTargets
+from elr.targets.config import TargetsConfig
 
 N, C, D = 120, 3, 8
 
@@ -30,8 +31,8 @@ def examples(**settings):
     return Examples(features, given)
 
 
-def network():
-    return NetworkSpec("mlp", C, num_features=D, hidden=(32,)).build(generator_seed=0)
+def network(seed=0):
+    return NetworkSpec("mlp", C, num_features=D, hidden=(32,)).build(generator_seed=seed)
 
 
 class Dropped(nn.Module):
@@ -46,34 +47,23 @@ class Dropped(nn.Module):
         return self.body(self.drop(inputs))
 
 
+def built(config, *networks, **settings):
+    """The method over these networks, by default as many of `network()` as it wants."""
+    networks = networks or [network(seed) for seed in range(config.num_networks)]
+    return config.build(networks, num_examples=N, num_classes=C, **settings)
+
+
 METHODS = {
-    "elr": lambda: ELR(network(), num_examples=N, num_classes=C),
-    "elr in bfloat16": lambda: ELR(
-        network(), num_examples=N, num_classes=C, targets=DenseTargets(N, C, dtype=torch.bfloat16)
-    ),
-    "elr between generations": lambda: ELR(
-        network(), num_examples=N, num_classes=C, hold=0.5, posterior=True, snapshots=1
-    ),
-    "kl penalty": lambda: KLPenalty(network(), num_examples=N, num_classes=C),
-    "elr with dropout": lambda: ELR(Dropped(), num_examples=N, num_classes=C),
-    "elr+": lambda: ELR(
-        network(),
-        peer=NetworkSpec("mlp", C, num_features=D, hidden=(32,)).build(generator_seed=1),
-        num_examples=N,
-        num_classes=C,
-        gamma=0.9,
-        gamma_ramp=10,
-        mixup=1.0,
-    ),
-    "two networks": lambda: ELR(
-        network(),
-        peer=NetworkSpec("mlp", C, num_features=D, hidden=(32,)).build(generator_seed=1),
-        num_examples=N,
-        num_classes=C,
-        gamma=0.9,
-    ),
-    "elr with mixup": lambda: ELR(network(), num_examples=N, num_classes=C, mixup=1.0),
-    "elr stateless": lambda: ELR(network(), num_examples=N, num_classes=C, gamma=0.9, lam_ramp=40, ensembling=False),
-    "cross entropy": lambda: LossMethod(network()),
+    "elr": lambda: built(ELRConfig()),
+    "elr in bfloat16": lambda: built(ELRConfig(), targets=TargetsConfig(dtype="bfloat16")),
+    "elr between generations": lambda: built(ELRConfig(hold=0.5, posterior=True, snapshots=1)),
+    "kl penalty": lambda: built(KLPenaltyConfig()),
+    "elr with dropout": lambda: built(ELRConfig(), Dropped()),
+    "elr+": lambda: built(ELRPlusConfig(gamma=0.9, gamma_ramp=10)),
+    "two networks": lambda: built(ELRConfig(networks=2, gamma=0.9)),
+    "elr with mixup": lambda: built(ELRConfig(mixup=1.0)),
+    "elr stateless": lambda: built(ELRConfig(gamma=0.9, lam_ramp=40, ensembling=False)),
+    "cross entropy": lambda: built(CrossEntropyConfig()),
+    "everything asked for": lambda: built(DemandingConfig()),
     "another loss": lambda: LossMethod(network(), nn.CrossEntropyLoss(reduction="none", label_smoothing=0.1)),
 }

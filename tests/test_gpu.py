@@ -12,7 +12,8 @@ from accelerate.state import AcceleratorState
 from blobs import METHODS, examples
 from elr.data.examples import Examples
 from elr.data.transforms import ImageTransform
-from elr.methods.elr import ELR, ELRLoss
+from elr.methods.elr import ELRConfig
+from elr.methods.elr_loss import ELRLoss
 from elr.methods.fused import elr_loss
 from elr.networks.spec import NetworkSpec
 from elr.targets.store import trusted_rows
@@ -101,7 +102,7 @@ def test_a_step_of_the_loss_does_not_wait():
     loss(logits, labels, on_device).backward()  # whatever is made ready once
     with no_waiting():
         loss(logits, labels, on_device).backward()
-        with trusted_rows(loss):
+        with trusted_rows([loss.targets]):
             loss(logits, labels, on_device).backward()
 
 
@@ -109,12 +110,12 @@ def test_a_step_of_the_loss_does_not_wait():
 def test_a_step_of_training_on_images_does_not_wait(precision):
     rng = np.random.default_rng(0)
     images = Examples(rng.integers(256, size=(96, 3, 32, 32), dtype=np.uint8), rng.integers(10, size=96))
-    method = ELR(NetworkSpec("fast", 10).build(generator_seed=0), num_examples=96, num_classes=10)
+    method = ELRConfig().build([NetworkSpec("fast", 10).build(generator_seed=0)], num_examples=96, num_classes=10)
     transform = ImageTransform([0.5] * 3, [0.25] * 3, padding=4, flip=True, cutout=8)
     training = Training(method, images, config=TrainingConfig(batch_size=32, precision=precision), transform=transform)
     assert training.accelerator.device.type == "cuda"
     assert method.losses[0].targets.table.is_cuda
-    with trusted_rows(method):
+    with trusted_rows(method.stores):
         for batch, share in training._batches():  # makes ready what is made once
             training._step(batch, share)
         with no_waiting():
@@ -133,7 +134,8 @@ def test_replayed_passes_train_as_launched_ones(precision, generations, monkeypa
     monkeypatch.setattr(graphs, "record", lambda network, inputs: shapes.append(len(inputs)) or record(network, inputs))
     for cuda_graphs in (False, True):
         network = NetworkSpec("resnet18", 10).build(generator_seed=0)
-        method = ELR(network, num_examples=91, num_classes=10, hold=0.5, posterior=True, snapshots=int(generations > 1))
+        settings = ELRConfig(hold=0.5, posterior=True, snapshots=int(generations > 1))
+        method = settings.build([network], num_examples=91, num_classes=10)
         config = TrainingConfig(
             epochs=4, batch_size=32, precision=precision, cuda_graphs=cuda_graphs, generations=generations
         )

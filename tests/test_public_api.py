@@ -1,8 +1,12 @@
 """The face of the package, pinned."""
 
+import re
 import subprocess
 import sys
+from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -14,11 +18,13 @@ NAMES = [
     "DenseTargets",
     "ELR",
     "ELRClassifier",
+    "ELRConfig",
     "ELRError",
     "ELRLoss",
     "FitConfig",
     "LossMethod",
     "Method",
+    "ReadOptions",
     "Step",
     "Targets",
     "audit_labels",
@@ -30,6 +36,23 @@ NAMES = [
 def test_names():
     assert elr.__all__ == NAMES
     assert all(getattr(elr, name).__name__ == name for name in NAMES)
+
+
+def test_the_face_is_short_and_says_the_same_to_type_checkers():
+    text = Path(elr.__file__).read_text()
+    assert len(text.splitlines()) <= 40
+    imported = re.findall(r"^    from elr\.([\w.]+) import (.+)$", text, flags=re.MULTILINE)
+    assert {module: tuple(names.split(", ")) for module, names in imported} == elr._NAMES
+
+
+@pytest.mark.parametrize("package", ["methods", "targets"])
+def test_packages_hand_on_names_and_no_name_of_a_module(package):
+    found = import_module(f"elr.{package}")
+    text = Path(found.__file__).read_text()
+    names = re.findall(r"^from elr\.[\w.]+ import (\w+) as \1$", text, flags=re.MULTILINE)
+    assert len(names) == len(text.splitlines()) - 2  # a docstring, an empty line, and nothing else
+    for name in names:
+        assert not isinstance(getattr(found, name), ModuleType), name
 
 
 def test_version():

@@ -1,14 +1,16 @@
 """Train ELR on however many processes there are, and write what came out; see test_contract.py."""
 
+import gc
 import math
 import sys
 from pathlib import Path
 
 import torch
 
-from blobs import METHODS, blobs, examples
+from blobs import METHODS, N, blobs, examples
 from elr.training import checkpoints
 from elr.training.config import TrainingConfig
+from elr.training.engine import leave_process_group
 from elr.training.loop import Training
 from elr.training.monitor import Monitor
 
@@ -53,6 +55,12 @@ if __name__ == "__main__":
     twice = TrainingConfig(epochs=4, generations=2, batch_size=17, device="cpu", precision="float32")
     weighed = Training(METHODS["elr between generations"](), examples(), config=twice)
     weighed.run()
+    demanding = Training(METHODS["everything asked for"](), examples(), config=config)
+    seen = []
+    demanding.method.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].index))
+    demanding.run()
+    padded = torch.nn.functional.pad(torch.cat(seen), (0, 3 * N - sum(map(len, seen))), value=-1)  # alike on each rank
+    rows = demanding.accelerator.gather(padded)
     if training.accelerator.is_main_process:
         torch.save(
             {
@@ -66,9 +74,14 @@ if __name__ == "__main__":
                 "pair": torch.stack([store.table for store in pair.method.stores]),
                 "weighed": weighed.method.stores[0].table,
                 "weighed probs": weighed.predict(examples()),
+                "demanding": demanding.method.targets.table,
+                "shifts": demanding.method.shifts.detach(),
+                "rows": rows,
+                "visited": demanding.state.visited,
                 "resumed": resumed.method.stores[0].table,
             },
             sys.argv[1],
         )
-    training.accelerator.wait_for_everyone()  # who leaves while the other still works may be torn down by it
-    training.accelerator.end_training()
+    del training, first, resumed, pair, weighed, demanding
+    gc.collect()  # what outlives the group of processes has been seen to end in an abort, here and there
+    leave_process_group()

@@ -1,17 +1,15 @@
-"""Early-Learning Regularization: learn from partly wrong labels and find the wrong ones.
-
-The names below load their modules when they are first used, so that `import elr` costs nothing by itself.
-"""
+"""Early-Learning Regularization: learn from partly wrong labels and find the wrong ones."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from elr.audit.labels import Audit, audit_labels
+    from elr.data.records import ReadOptions
     from elr.errors import ELRError
     from elr.estimator import ELRClassifier
     from elr.methods.cross_entropy import LossMethod
-    from elr.methods.elr import ELR
+    from elr.methods.elr import ELR, ELRConfig
     from elr.methods.elr_loss import ELRLoss
     from elr.methods.method import Batch, Method, Step
     from elr.runs.fit import fit
@@ -20,28 +18,20 @@ if TYPE_CHECKING:
     from elr.targets.dense import DenseTargets
     from elr.targets.store import Targets
 
-_HOME = {
-    "audit.labels": ("Audit", "audit_labels"),
-    "data.records": ("ReadOptions",),
-    "errors": ("ELRError",),
-    "estimator": ("ELRClassifier",),
-    "methods.cross_entropy": ("LossMethod",),
-    "methods.elr": ("ELR", "ELRConfig"),
-    "methods.elr_loss": ("ELRLoss",),
-    "methods.method": ("Batch", "Method", "Step"),
-    "runs.fit": ("fit",),
-    "runs.plan": ("FitConfig",),
-    "runs.predict": ("predict",),
-    "targets.dense": ("DenseTargets",),
+_NAMES = {  # by the module that is loaded when one of them is first used: `import elr` costs nothing by itself
+    "audit.labels": ("Audit", "audit_labels"), "data.records": ("ReadOptions",), "errors": ("ELRError",),
+    "estimator": ("ELRClassifier",), "methods.cross_entropy": ("LossMethod",), "methods.elr": ("ELR", "ELRConfig"),
+    "methods.elr_loss": ("ELRLoss",), "methods.method": ("Batch", "Method", "Step"), "runs.fit": ("fit",),
+    "runs.plan": ("FitConfig",), "runs.predict": ("predict",), "targets.dense": ("DenseTargets",),
     "targets.store": ("Targets",),
-}
-__all__ = sorted(name for names in _HOME.values() for name in names)  # pyright: ignore[reportUnsupportedDunderAll]
+}  # fmt: skip
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return import_module("importlib.metadata").version("elr")
-    home = next((module for module, names in _HOME.items() if name in names), None)
-    if home is None:
+    if name not in _HOME:
         raise AttributeError(f"module 'elr' has no attribute {name!r}")
-    return getattr(import_module(f"elr.{home}"), name)
+    return getattr(import_module(f"elr.{_HOME[name]}"), name)

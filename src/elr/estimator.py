@@ -21,7 +21,7 @@ from elr.audit.labels import Audit, audit_labels
 from elr.data.examples import Examples
 from elr.data.tables import column_kinds, plain_columns, table_preprocessing
 from elr.errors import DataError
-from elr.methods.elr import ELR
+from elr.methods.elr import ELRConfig
 from elr.networks.spec import NetworkSpec
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
@@ -108,7 +108,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         classes, count = len(self.classes_), rows.shape[0]
         spec = NetworkSpec("mlp", classes, num_features=rows.shape[1], hidden=tuple(self.hidden_layer_sizes))
         network = spec.build(generator_seed=seed)
-        method = ELR(network, num_examples=count, num_classes=classes, lam=self.lam, beta=self.beta)
+        method = ELRConfig(lam=self.lam, beta=self.beta).build([network], num_examples=count, num_classes=classes)
         config = TrainingConfig(
             epochs=self.epochs,
             batch_size=min(self.batch_size, count),

@@ -21,7 +21,7 @@ from safetensors.numpy import load_file
 import tiny_cifar
 from command_line import ELR, FIT, done, elr, flowers, inside
 from elr.datasets.as_data import CIFAR10_CLASSES
-from elr.runs.plan import MethodConfig
+from elr.methods.elr import ELRConfig
 from elr.runs.recipes import RECIPES
 
 
@@ -401,7 +401,7 @@ def small(monkeypatch):
         replace(
             recipe,
             training=training,
-            method=MethodConfig(hold=0.5, snapshots=1),
+            method=ELRConfig(hold=0.5, snapshots=1),
             probe_period=1,
             network="linear",
             widths=None,

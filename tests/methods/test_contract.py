@@ -1,16 +1,24 @@
 """Every method through one battery."""
 
+import copy
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from blobs import METHODS, C, N, blobs, examples
+from blobs import METHODS, C, N, blobs, built, examples
+from demanding import Demanding, DemandingConfig
+from elr.data.examples import Examples
+from elr.data.transforms import ImageTransform
+from elr.errors import ArgumentError, CheckpointError
 from elr.methods.elr import ELR
-from elr.methods.method import Batch
+from elr.methods.method import Batch, ParameterGroup
+from elr.networks.spec import NetworkSpec
+from elr.targets.config import TargetsConfig
 from elr.training import checkpoints
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
@@ -105,7 +113,7 @@ def test_logit_gradients_are_those_of_the_step(make):
     gradients = method.logit_gradients(index, step.logits, labels)
     if gradients is None:
         assert isinstance(method, ELR)
-        assert not method.ensembling
+        assert not method.config.ensembling
         return
     assert gradients.shape == (4, C)
     torch.testing.assert_close(gradients.sum(dim=1), torch.zeros(4), atol=1e-5, rtol=0)
@@ -127,7 +135,7 @@ def test_repeated_and_permuted_rows_are_one_step(make):
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
             elif isinstance(module, ELR):
-                module.mixup = 0.0
+                module.config = replace(module.config, mixup=0.0)
         index = rows[order]
         step = method(Batch(index, examples().fetch(index), examples().labels[index]))
         results.append((step.loss, method.pred_probs(torch.arange(N))))
@@ -171,3 +179,165 @@ def test_two_ranks_give_the_targets_of_one(tmp_path):
     torch.testing.assert_close(two["weighed"], one["weighed"], atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(two["weighed probs"], one["weighed probs"], atol=1e-4, rtol=1e-3)
     assert not torch.allclose(one["weighed"], one["targets"], atol=1e-2)
+    torch.testing.assert_close(two["demanding"], one["demanding"], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(two["shifts"], one["shifts"], atol=1e-5, rtol=1e-4)
+    assert one["shifts"].abs().max() > 0.01
+    for found in (one, two):
+        rows = found["rows"][found["rows"] >= 0]
+        assert sorted(rows.tolist()) == sorted(row for epoch in range(3) for row in chosen_rows(epoch))
+        assert torch.equal(found["visited"].nonzero().flatten(), rows.unique())
+
+
+# What a method asks of the loop
+
+
+def chosen_rows(epoch):
+    """Those of the method in demanding.py, by its rule: 80 %, from 31 rows further on in each epoch."""
+    return [(row + 31 * (epoch + 1)) % N for row in range(96)]
+
+
+def demanding_training(settings=None, **changes):
+    config = TrainingConfig(**{"epochs": 3, "batch_size": 20, "device": "cpu", "precision": "float32"} | changes)
+    return Training(built(DemandingConfig(**settings or {})), examples(), config=config)
+
+
+def watched(training):
+    """The batches of a run, as the method sees them."""
+    seen = []
+    training.method.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    training.run()
+    return seen
+
+
+def test_exactly_the_chosen_rows_are_trained_on():
+    training = demanding_training()
+    batches = watched(training)
+    assert [len(batch.index) for batch in batches] == [20, 19, 19, 19, 19] * 3
+    for epoch in range(3):
+        rows = torch.cat([batch.index for batch in batches[5 * epoch : 5 * epoch + 5]]).tolist()
+        assert sorted(rows) == sorted(chosen_rows(epoch))
+        assert rows != sorted(rows)
+    probs, whole = training.pred_probs(), training.predict(examples())
+    missed = ~training.state.visited
+    assert not missed.any()  # in three epochs all have had their turn
+    assert not torch.allclose(probs, whole, atol=1e-3)
+
+
+def test_rows_that_no_epoch_chose_are_judged_by_the_network():
+    training = demanding_training(epochs=1)
+    training.run()
+    missed = ~training.state.visited
+    assert missed.nonzero().flatten().tolist() == sorted(set(range(N)) - set(chosen_rows(0)))
+    assert torch.equal(training.pred_probs()[missed], training.predict(examples())[missed])
+
+
+def test_learning_rates_go_on_by_the_share_of_the_pass_that_is_done():
+    steps, rates = [], []
+
+    def note(progress):
+        steps.append(progress.step)
+        rates.append(training.optimizers[0].param_groups[0]["lr"])
+
+    training = demanding_training(epochs=2)
+    training.run(on_progress=note)
+    assert training.steps_per_epoch == 6
+    assert steps == [1, 2, 3, 4, 6, 6, 7, 8, 9, 10, 12, 12]  # five batches stand for six steps; once more at the end
+    assert rates == pytest.approx([0.01 * (1 + math.cos(math.pi * step / 12)) for step in steps])
+
+
+@pytest.mark.parametrize("views", [1, 2, 3])
+def test_views_are_augmentations_of_the_same_rows(views, monkeypatch):
+    images = torch.randint(256, (40, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    network = NetworkSpec("mlp", C, num_features=3 * 8 * 8, hidden=(8,)).build(generator_seed=0)
+    method = DemandingConfig().build([network], num_examples=40, num_classes=C)
+    monkeypatch.setattr(type(method), "views", views)
+    config = TrainingConfig(epochs=1, batch_size=20, device="cpu", precision="float32")
+    transform = ImageTransform([0.5] * 3, [0.2] * 3, flip=True, flatten=True)
+    for batch in watched(Training(method, Examples(images, torch.arange(40) % C), config=config, transform=transform)):
+        assert len(batch.views) == views - 1
+        plain, mirrored = transform(images[batch.index]), transform(images[batch.index].flip(3))
+        flips = []
+        for inputs in (batch.inputs, *batch.views):
+            flips.append((inputs == mirrored).all(dim=1))
+            assert torch.equal((inputs == plain).all(dim=1), ~flips[-1])
+        assert len({tuple(flip.tolist()) for flip in flips}) == views
+
+
+def test_a_group_has_the_rate_and_the_decay_that_it_asks_for():
+    """One step over all rows, by hand: the run decays its weights, the shifts go their own way."""
+    changes = {"epochs": 1, "batch_size": N, "schedule": "constant", "learning_rate": 0.1, "weight_decay": 0.2}
+    training = demanding_training({"rate": 7.0, "share": 1.0, "shown": 0.0}, **changes)
+    with torch.no_grad():
+        training.method.shifts += 1.0  # what a decay would be seen by
+    method = copy.deepcopy(training.method)
+    loss = torch.nn.functional.cross_entropy(method.network(examples().inputs) + method.shifts, examples().labels)
+    loss.backward()
+    training.run()
+    torch.testing.assert_close(training.method.shifts, method.shifts - 7.0 * method.shifts.grad)
+    for weight, before in zip(training.method.network.parameters(), method.network.parameters(), strict=True):
+        torch.testing.assert_close(weight, before - 0.1 * (before.grad + 0.2 * before))
+    assert training.history[0]["learning_rate"] == 0.1
+
+
+@pytest.mark.parametrize(("dtype", "expected"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_the_store_is_the_one_of_the_config(dtype, expected):
+    method = built(DemandingConfig(), targets=TargetsConfig(dtype=dtype))
+    [store] = method.stores
+    assert store.table.dtype == expected
+    training = Training(method, examples(), config=CONFIG)
+    training.run()
+    assert method.stores[0] is store
+    assert store.table.sum() > 0.5 * N
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (torch.tensor([3, N]), f"chose row {N} of {N} examples: expected rows in"),
+        (torch.tensor([-1, 3]), "chose row -1 of"),
+        (torch.tensor([3, 5, 3]), "chose row 3 more than once"),
+        (torch.tensor([], dtype=torch.int64), "chose no rows to train on"),
+        (torch.tensor([True] * N), "of shape .* and type torch.bool: expected .M,. int64"),
+    ],
+)
+def test_rows_that_cannot_be_are_refused(rows, message, monkeypatch):
+    monkeypatch.setattr(Demanding, "epoch_rows", lambda *_: rows)
+    with pytest.raises(ArgumentError, match=message):
+        demanding_training().run()
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (lambda method: [], "Demanding has no parameters for pass 0"),
+        (
+            lambda method: [ParameterGroup([torch.nn.Parameter(torch.zeros(5, 2))])],
+            r"of shape \(5, 2\) that is",
+        ),
+        (lambda method: 2 * [ParameterGroup([method.shifts])], "shifts comes twice in the groups"),
+        (lambda method: [ParameterGroup([])], "has no weights"),
+        (lambda method: [ParameterGroup([method.shifts], learning_rate=-1.0)], "learning_rate of a group .* is -1.0"),
+        (lambda method: [ParameterGroup([method.shifts], weight_decay=math.nan)], "weight_decay of a group .* is nan"),
+    ],
+)
+def test_groups_that_cannot_be_are_refused(groups, message, monkeypatch):
+    monkeypatch.setattr(Demanding, "parameter_groups", lambda method, number: groups(method))
+    with pytest.raises(ArgumentError, match=message):
+        demanding_training()
+
+
+@pytest.mark.parametrize("views", [0, 1.5, True])
+def test_views_that_cannot_be_are_refused(views, monkeypatch):
+    monkeypatch.setattr(Demanding, "views", views)
+    with pytest.raises(ArgumentError, match=f"views={views}: expected how many a batch has"):
+        demanding_training()
+
+
+def test_a_checkpoint_of_other_groups_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    config = TrainingConfig(epochs=1, batch_size=20, device="cpu")
+    Training(built(DemandingConfig()), examples(), config=config, folder=tmp_path / "run").run()
+    monkeypatch.setattr(Demanding, "parameter_groups", lambda method, number: [ParameterGroup([method.shifts])])
+    other = Training(built(DemandingConfig()), examples(), config=config, folder=tmp_path / "run")
+    with pytest.raises(CheckpointError, match=r"groups was .*, now"):
+        other.run(resume=True)

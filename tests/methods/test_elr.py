@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from elr.errors import ArgumentError, ELRError, RowIndexError
-from elr.methods.elr import ELR, ELRLoss
+from elr.methods.elr import ELRConfig
+from elr.methods.elr_loss import ELRLoss
 from elr.methods.method import Batch
 from elr.targets.dense import DenseTargets
 from elr.targets.store import Targets
@@ -179,7 +180,7 @@ def test_another_store_gives_the_same_loss():
 
 def test_method_gives_loss_logits_and_terms():
     torch.manual_seed(0)
-    method = ELR(nn.Linear(2, 3), num_examples=8, num_classes=3, lam=2.0)
+    method = ELRConfig(lam=2.0).build([nn.Linear(2, 3)], num_examples=8, num_classes=3)
     batch = Batch(torch.tensor([5, 0]), torch.randn(2, 2), torch.tensor([1, 2]))
     step = method(batch)
     assert step.logits.shape == (2, 3)

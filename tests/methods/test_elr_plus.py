@@ -8,11 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from blobs import C as BLOB_CLASSES
 from blobs import N as BLOB_EXAMPLES
-from blobs import examples, network
+from blobs import built, examples, network
 from elr.errors import ArgumentError
-from elr.methods.elr import ELR
+from elr.methods.elr import ELRConfig
 from elr.methods.method import Batch
 from elr.methods.mixup import Mixing, draw_mixing
 from elr.targets.store import Targets
@@ -67,9 +66,10 @@ def torch_network(kind, seed):
 
 
 def method_of(settings, kind="mlp"):
-    peer = torch_network(kind, seed=1) if settings.get("peer") else None
-    settings = {"clamp": 0.0, **settings, "peer": peer}
-    return ELR(torch_network(kind, seed=0), num_examples=N, num_classes=C, **settings)
+    settings = {"clamp": 0.0, **settings}
+    networks = [torch_network(kind, seed=seed) for seed in range(2 if settings.pop("peer", False) else 1)]
+    config = ELRConfig(**settings, networks=len(networks))
+    return config.build(networks, num_examples=N, num_classes=C)
 
 
 def arrays(module):
@@ -124,7 +124,7 @@ def mixing_of(method_settings, batch):
 
 
 def optimizers_of(method):
-    return [torch.optim.SGD(method.trained(k), **SGD) for k in range(method.passes)]
+    return [torch.optim.SGD(method.parameter_groups(k)[0].weights, **SGD) for k in range(method.passes)]
 
 
 def take_step(method, optimizers, k, batch, settings):
@@ -251,14 +251,14 @@ def test_a_pass_trains_its_network_and_nothing_else(name):
         method.begin_pass(k)
         method(torch_batch(batch), mixing=mixing_of(settings, batch)).loss.backward()
         own = {id(weight) for weight in method.networks[k].parameters()}
-        assert {id(weight) for weight in method.trained(k)} == own
+        assert {id(weight) for group in method.parameter_groups(k) for weight in group.weights} == own
         assert {id(weight) for weight in method.parameters() if weight.grad is not None} == own
         method.zero_grad()
 
 
 def test_labels_of_both_networks_are_the_same_ones():
     """Every row reaches each network once per epoch, with the label of the data (the authors' loaders: two of them)."""
-    method = ELR(network(), peer=network(), num_examples=BLOB_EXAMPLES, num_classes=BLOB_CLASSES, gamma=0.9, mixup=1.0)
+    method = built(ELRConfig(gamma=0.9, mixup=1.0), network(), network())
     data, seen, entered = examples(), [], []
     inner = method.begin_pass
 
@@ -423,7 +423,7 @@ def test_wrong_settings_are_refused_with_what_was_found_and_what_expected(settin
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"target_from": "peer"}, "target_from is .peer.*pass peer="),
+        ({"target_from": "peer"}, "target_from is .peer.*pass a second one"),
         ({"predict_with": "averaged"}, "predict_with is .averaged.*gamma is 0.*set gamma"),
         ({"ensembling": False}, "expected ensembling, gamma > 0, or"),
         ({"ensembling": False, "mixup": 1.0}, "expected ensembling, gamma > 0, or"),
@@ -438,4 +438,4 @@ def test_settings_that_contradict_each_other_are_refused_with_the_way_out(settin
 def test_a_network_is_not_its_own_peer():
     one = torch_network("mlp", seed=0)
     with pytest.raises(ArgumentError, match="peer"):
-        ELR(one, peer=one, num_examples=N, num_classes=C)
+        ELRConfig().build([one, one], num_examples=N, num_classes=C)

@@ -3,9 +3,9 @@ import pytest
 import torch
 from torch import nn
 
-from blobs import C, N, network
+from blobs import C, built
 from elr.errors import ArgumentError
-from elr.methods.kl_penalty import KLPenalty
+from elr.methods.kl_penalty import KLPenaltyConfig
 from elr.methods.method import Batch
 
 
@@ -17,7 +17,7 @@ def batch():
 
 
 def test_loss_is_that_of_the_appendix():
-    method, examples = KLPenalty(network(), num_examples=N, num_classes=C, lam=5.0, beta=0.7), batch()
+    method, examples = built(KLPenaltyConfig(lam=5.0, beta=0.7)), batch()
     targets = np.zeros((3, C))
     for _ in range(3):  # the same step on weights that stay: only the targets move
         logits = method.network(examples.inputs).detach().double().numpy()
@@ -35,7 +35,7 @@ def test_loss_is_that_of_the_appendix():
 
 def test_gradient_has_nothing_but_cross_entropy_where_outputs_and_targets_agree():
     """p - y + lam (p - t): why it fails."""
-    method, examples = KLPenalty(network(), num_examples=N, num_classes=C, lam=10.0), batch()
+    method, examples = built(KLPenaltyConfig(lam=10.0)), batch()
     logits = method(examples).logits.detach()  # after one step t = 0.3 p, the same distribution
     probs = torch.softmax(logits, dim=1)
     one_hot = nn.functional.one_hot(examples.labels, C)
@@ -49,7 +49,7 @@ def test_gradient_has_nothing_but_cross_entropy_where_outputs_and_targets_agree(
 
 
 def test_eval_mode_changes_no_target():
-    method, examples = KLPenalty(network(), num_examples=N, num_classes=C).eval(), batch()
+    method, examples = built(KLPenaltyConfig()).eval(), batch()
     method(examples)
     assert not method.targets.read(examples.index).any()
 
@@ -57,4 +57,4 @@ def test_eval_mode_changes_no_target():
 @pytest.mark.parametrize(("settings", "message"), [({"lam": -1.0}, "lam is -1.0"), ({"beta": 1.0}, "beta is 1.0")])
 def test_settings_out_of_range_are_refused(settings, message):
     with pytest.raises(ArgumentError, match=message):
-        KLPenalty(network(), num_examples=N, num_classes=C, **settings)
+        KLPenaltyConfig(**settings)

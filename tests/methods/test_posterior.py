@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from blobs import C, D, N, examples, network
+from blobs import C, built, examples
 from elr.data.examples import Examples
 from elr.data.transforms import ImageTransform
 from elr.errors import ArgumentError
-from elr.methods.elr import ELR
+from elr.methods.catalog import method_from_json
+from elr.methods.elr import ELRConfig
 from elr.methods.posterior import TransitionCounts, label_posterior
 from elr.networks.spec import NetworkSpec
 from elr.noise.transitions import count_transitions, transition_matrix
-from elr.runs.plan import Augmentation, MethodConfig, Plan
+from elr.runs.plan import Augmentation, Plan
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
 
@@ -120,17 +121,14 @@ def test_hesitant_errors_do_not_pass_for_noise():
 
 def training_of(epochs=4, generations=2, **settings):
     torch.manual_seed(0)
-    peer = (
-        NetworkSpec("mlp", C, num_features=D, hidden=(32,)).build(generator_seed=1) if settings.pop("two", 0) else None
-    )
-    method = ELR(network(), peer=peer, num_examples=N, num_classes=C, posterior=True, hold=1.0, **settings)
+    method = built(ELRConfig(posterior=True, hold=1.0, **settings))
     config = TrainingConfig(
         epochs=epochs, generations=generations, batch_size=20, device="cpu", momentum=0.9, learning_rate=0.01
     )
     return Training(method, examples(), config=config)
 
 
-@pytest.mark.parametrize("settings", [{}, {"two": True, "gamma": 0.9, "mixup": 1.0}, {"snapshots": 1}])
+@pytest.mark.parametrize("settings", [{}, {"networks": 2, "gamma": 0.9, "mixup": 1.0}, {"snapshots": 1}])
 def test_a_generation_ends_with_the_posterior_as_targets(settings, monkeypatch):
     training = training_of(epochs=6, generations=3, **settings)
     expected = []
@@ -169,7 +167,7 @@ def test_targets_are_weighed_over_mirror_images_where_predictions_are():
     for mirror in (True, False):
         torch.manual_seed(0)
         net = NetworkSpec("fast", C, widths=(4, 4, 4)).build(generator_seed=0)
-        method = ELR(net, num_examples=60, num_classes=C, posterior=True, hold=1.0)
+        method = ELRConfig(posterior=True, hold=1.0).build([net], num_examples=60, num_classes=C)
         config = TrainingConfig(epochs=2, generations=2, batch_size=20, device="cpu", precision="float32")
         training = Training(method, data, config=config, transform=ImageTransform([0.5] * 3, [0.2] * 3, mirror=mirror))
         training.run()
@@ -183,13 +181,13 @@ def test_targets_are_weighed_over_mirror_images_where_predictions_are():
 
 def test_posterior_without_anything_to_weigh_is_refused():
     with pytest.raises(ArgumentError, match="posterior sets the targets anew, and without ensembling there are none"):
-        ELR(network(), num_examples=N, num_classes=C, posterior=True, ensembling=False, gamma=0.9)
+        ELRConfig(posterior=True, ensembling=False, gamma=0.9)
     with pytest.raises(ArgumentError, match="relabel is for later generations, and there is one"):
         Plan(
-            method=MethodConfig(posterior=True, relabel=True, hold=1.0),
+            method=ELRConfig(posterior=True, relabel=True, hold=1.0),
             network=NetworkSpec("linear", 3, num_features=2),
             training=TrainingConfig(epochs=2),
             augmentation=Augmentation(),
         )
-    with pytest.raises(ArgumentError, match="'cross_entropy' has posterior=True"):
-        MethodConfig(name="cross_entropy", posterior=True)
+    with pytest.raises(ArgumentError, match="'cross_entropy' has no settings posterior"):
+        method_from_json({"name": "cross_entropy", "posterior": True})

@@ -18,9 +18,11 @@ from elr.data.records import ReadOptions
 from elr.datasets.as_data import CIFAR10_CLASSES
 from elr.errors import ArgumentError, CheckpointError, DataError, OutputError
 from elr.files import read_json, read_lines
+from elr.methods.cross_entropy import CrossEntropyConfig
+from elr.methods.elr import ELRConfig
 from elr.noise.named import corrupt
-from elr.runs.experiment import CROSS_ENTROPY, Changes, Recipe, run_recipe
-from elr.runs.plan import Augmentation, MethodConfig, Plan
+from elr.runs.experiment import Changes, Recipe, run_recipe
+from elr.runs.plan import Augmentation, Plan
 from elr.runs.predict import predict
 from elr.runs.recipes import RECIPES
 from elr.training import checkpoints
@@ -35,7 +37,7 @@ SMALL = Recipe(
     source="nowhere",
     noise=("symmetric-authors", 0.4),
     network="fast",
-    method=MethodConfig(networks=2, gamma=0.9, mixup=1.0),
+    method=ELRConfig(networks=2, gamma=0.9, mixup=1.0),
     training=TrainingConfig(epochs=EPOCHS, batch_size=16, learning_rate=0.1, schedule="triangle"),
     augmentation=Augmentation(crop=True, flip=True, cutout=6, mirror=True),
     whiten=True,
@@ -322,7 +324,7 @@ def test_a_lost_report_is_written_again(finished, data, tmp_path):
         (SMALL, replace(HERE, precision="bfloat16"), r"config\.precision was 'float32', now 'bfloat16'"),
         (replace(SMALL, name="other"), HERE, r"config\.recipe was 'small', now 'other'"),
         (replace(SMALL, method=replace(SMALL.method, lam=7.0)), HERE, r"method\.lam was 3\.0, now 7\.0"),
-        (replace(SMALL, method=CROSS_ENTROPY), HERE, r"method\.name was 'elr', now 'cross_entropy'"),
+        (replace(SMALL, method=CrossEntropyConfig()), HERE, r"method\.name was 'elr', now 'cross_entropy'"),
         (replace(SMALL, noise=("symmetric", 0.4)), HERE, r"data\.noise was 'symmetric-authors:0\.4', now 'symm"),
         (
             replace(SMALL, training=replace(SMALL.training, weight_decay=0.0)),
@@ -404,7 +406,7 @@ def test_an_epoch_of_every_kind(name, few, tmp_path):
 
 
 def test_human_labels_are_trained_on_and_the_others_measured_against(data, tmp_path):
-    recipe = replace(SMALL, noise=("human", "random_label1"), method=CROSS_ENTROPY, holdout=0.0)
+    recipe = replace(SMALL, noise=("human", "random_label1"), method=CrossEntropyConfig(), holdout=0.0)
     fitted = run_recipe(recipe, data=data, out=tmp_path / "out", changes=replace(HERE, epochs=1))
     assert fitted.results["noise_rate_realized"] == pytest.approx(0.2)
     clean = np.array(tiny_cifar.labels_of(TRAIN))
@@ -415,14 +417,14 @@ def test_human_labels_are_trained_on_and_the_others_measured_against(data, tmp_p
 
 def test_human_labels_of_the_first_rows(data, tmp_path):
     """The file is of all rows; a trial takes the first of both."""
-    recipe = replace(SMALL, noise=("human", "random_label1"), method=CROSS_ENTROPY, holdout=0.0)
+    recipe = replace(SMALL, noise=("human", "random_label1"), method=CrossEntropyConfig(), holdout=0.0)
     changes = replace(HERE, epochs=1, num_examples=30)
     results = run_recipe(recipe, data=data, out=tmp_path / "out", changes=changes).results
     assert (results["num_examples"], results["noise_rate_realized"]) == (30, pytest.approx(0.2))
 
 
 def test_human_labels_may_lie_elsewhere(data, tmp_path):
-    recipe = replace(SMALL, noise=("human", "worse_label"), method=CROSS_ENTROPY)
+    recipe = replace(SMALL, noise=("human", "worse_label"), method=CrossEntropyConfig())
     with pytest.raises(DataError, match="has no label set 'worse_label': it has clean_label, random_label1"):
         run_recipe(recipe, data=data, out=tmp_path / "out", changes=HERE)
     labels = np.roll(tiny_cifar.labels_of(TRAIN), 1)
@@ -436,7 +438,7 @@ def test_human_labels_may_lie_elsewhere(data, tmp_path):
 
 
 def test_a_trial_takes_the_first_rows_of_both_parts(data, tmp_path):
-    recipe = replace(SMALL, holdout=0.0, method=CROSS_ENTROPY)
+    recipe = replace(SMALL, holdout=0.0, method=CrossEntropyConfig())
     fitted = run_recipe(recipe, data=data, out=tmp_path / "out", changes=replace(HERE, epochs=1, num_examples=30))
     issues = pd.read_csv(fitted.out / "issues.csv")
     assert sorted(issues["row"]) == list(range(30))
@@ -464,7 +466,7 @@ def test_the_data_are_not_there(tmp_path):
 
 def test_torchvisions_layout_runs_as_well(tmp_path, monkeypatch):
     tiny_cifar.write_archive(tmp_path / "cifar", monkeypatch)
-    recipe = replace(SMALL, method=CROSS_ENTROPY)
+    recipe = replace(SMALL, method=CrossEntropyConfig())
     fitted = run_recipe(recipe, data=tmp_path / "cifar", out=tmp_path / "out", changes=replace(HERE, epochs=1))
     assert fitted.results["num_examples"] == 40
     assert json.loads((fitted.out / "run.json").read_text())["encoder"]["class_names"] == list(CIFAR10_CLASSES)

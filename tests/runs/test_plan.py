@@ -14,17 +14,19 @@ from elr.data.prepared import read_task
 from elr.data.records import ReadOptions
 from elr.data.transforms import ImageTransform, Transform
 from elr.errors import ArgumentError
-from elr.methods.cross_entropy import LossMethod
-from elr.methods.elr import ELR
+from elr.methods.catalog import method_from_json
+from elr.methods.cross_entropy import CrossEntropyConfig, LossMethod
+from elr.methods.elr import ELR, ELRConfig
 from elr.networks.architectures import FastConvNet
 from elr.networks.spec import NetworkSpec
 from elr.runs import defaults as loops
-from elr.runs.plan import PEER_SEED, Augmentation, FitConfig, MethodConfig, Plan, network_for
+from elr.runs.plan import PEER_SEED, Augmentation, FitConfig, Plan, network_for
+from elr.targets.dense import DenseTargets
 from elr.training.config import TrainingConfig
 
 N, C = 24, 3
 LABELS = np.arange(N) % C
-EVERY_SWITCH = MethodConfig(
+EVERY_SWITCH = ELRConfig(
     networks=2,
     lam=7.0,
     beta=0.9,
@@ -63,10 +65,10 @@ def feature_task(count=N, width=5):
 
 
 def plan_of(network, method=None, **settings):
-    generations = 1 + (method.snapshots if method else 0)
+    generations = 1 + (method.snapshots if isinstance(method, ELRConfig) else 0)
     loop = TrainingConfig(epochs=3, generations=generations, batch_size=12, device="cpu", precision="float32", seed=4)
     settings = {"augmentation": Augmentation()} | settings
-    return Plan(method=method or MethodConfig(), network=network, training=loop, **settings)
+    return Plan(method=method or ELRConfig(), network=network, training=loop, **settings)
 
 
 FAST = NetworkSpec("fast", C)
@@ -79,43 +81,41 @@ MLP = NetworkSpec("mlp", C, num_features=5, hidden=(8,))
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "sop"}, "method is 'sop': expected one of elr, cross_entropy"),
-        ({"networks": 3}, "'elr' has 3 networks: expected 1, or 2 for elr"),
-        ({"networks": 0}, "'elr' has 0 networks: expected 1, or 2 for elr"),
-        ({"name": "cross_entropy", "networks": 2}, "'cross_entropy' has 2 networks: expected 1, or 2 for elr"),
+        ({"name": "sop"}, "method is 'sop': expected one of elr, elr_plus, cross_entropy, kl_penalty"),
+        ({"name": "elr", "networks": 3}, "networks is 3: expected 1 or 2"),
+        ({"name": "elr", "networks": 0}, "networks is 0: expected 1 or 2"),
+        ({"name": "cross_entropy", "networks": 2}, "'cross_entropy' has no settings networks"),
     ],
 )
 def test_methods_that_there_are_not(settings, message):
     with pytest.raises(ArgumentError, match=message):
-        MethodConfig(**settings)
+        method_from_json(settings)
 
 
 def test_every_switch_reaches_the_method():
     networks = [nn.Linear(5, C), nn.Linear(5, C)]
     built = EVERY_SWITCH.build(networks, num_examples=N, num_classes=C)
     assert isinstance(built, ELR)
-    for switch in dataclasses.fields(MethodConfig):
-        if switch.name not in ("name", "networks"):
-            assert getattr(built, switch.name) == getattr(EVERY_SWITCH, switch.name), switch.name
+    assert built.config == EVERY_SWITCH
     assert built.networks == tuple(networks)
     assert [tuple(store.table.shape) for store in built.stores] == [(N, C), (N, C)]
 
 
 def test_every_switch_differs_from_rest_and_is_described():
-    assert EVERY_SWITCH.described().keys() == {
-        switch.name for switch in dataclasses.fields(MethodConfig) if switch.name != "ensembling"
+    assert EVERY_SWITCH.described().keys() == {"name"} | {
+        switch.name for switch in dataclasses.fields(ELRConfig) if switch.name != "ensembling"
     }
-    assert MethodConfig(networks=2, gamma=0.9, ensembling=False).described()["ensembling"] is False
-    assert MethodConfig().described() == {"name": "elr", "lam": 3.0, "beta": 0.7}
-    assert MethodConfig(name="cross_entropy", lam=9.0).described() == {"name": "cross_entropy"}
+    assert ELRConfig(networks=2, gamma=0.9, ensembling=False).described()["ensembling"] is False
+    assert ELRConfig().described() == {"name": "elr", "lam": 3.0, "beta": 0.7}
+    assert CrossEntropyConfig().described() == {"name": "cross_entropy"}
 
 
 def test_the_defaults_are_those_of_the_method():
     built, plain = (
         make(nn.Linear(5, C))
         for make in (
-            lambda network: MethodConfig().build([network], num_examples=N, num_classes=C),
-            lambda network: ELR(network, num_examples=N, num_classes=C),
+            lambda network: ELRConfig().build([network], num_examples=N, num_classes=C),
+            lambda network: ELR([network], ELRConfig(), stores=[DenseTargets(N, C)]),
         )
     )
     assert repr(built) == repr(plain)
@@ -124,7 +124,7 @@ def test_the_defaults_are_those_of_the_method():
 
 def test_cross_entropy_is_a_loss_over_one_network():
     network = nn.Linear(5, C)
-    built = MethodConfig(name="cross_entropy").build([network], num_examples=N, num_classes=C)
+    built = CrossEntropyConfig().build([network], num_examples=N, num_classes=C)
     assert isinstance(built, LossMethod)
     assert list(built.predictors) == [network]
 
@@ -157,7 +157,7 @@ def test_features_are_not_augmented():
     "plan",
     [
         plan_of(MLP),
-        plan_of(MLP, MethodConfig(name="cross_entropy")),
+        plan_of(MLP, CrossEntropyConfig()),
         plan_of(
             FAST, EVERY_SWITCH, augmentation=Augmentation(crop=True, flip=True, cutout=5, mirror=True), whiten=True
         ),
@@ -170,7 +170,7 @@ def test_a_plan_survives_json_among_other_things(plan):
     assert Plan.from_json(json.loads(text)) == plan
 
 
-@pytest.mark.parametrize("lost", ["method", "network", "training", "augmentation", "whiten", "probe_period"])
+@pytest.mark.parametrize("lost", ["method", "network", "training", "augmentation", "targets", "whiten", "probe_period"])
 def test_a_plan_needs_all_of_itself(lost):
     content = plan_of(MLP).to_json()
     del content[lost]
@@ -191,7 +191,7 @@ def test_networks_are_a_function_of_the_seed_and_the_peer_is_another():
 def test_a_peer_never_begins_as_the_first_network(seed):
     """Of a seed torch's generator on a processor takes 32 bits: one that differs above them gives the same weights."""
     first, peer = dataclasses.replace(
-        plan_of(MLP, MethodConfig(networks=2)), training=TrainingConfig(seed=seed)
+        plan_of(MLP, ELRConfig(networks=2)), training=TrainingConfig(seed=seed)
     ).networks()
     assert not torch.equal(first.head.weight, peer.head.weight)
     assert (seed + PEER_SEED) % 2**32 not in range(2**31)  # nor as the first network of another run
@@ -217,7 +217,7 @@ def test_clean_labels_go_to_the_monitor_alone():
 
 def test_whitening_freezes_the_stem_of_both_networks_by_the_images_as_the_network_sees_them():
     task = image_task()
-    two = MethodConfig(networks=2, gamma=0.9)
+    two = ELRConfig(networks=2, gamma=0.9)
     training = plan_of(FAST, two, augmentation=Augmentation(crop=True, flip=True), whiten=True).build(
         task, probe=None, folder=None
     )
@@ -229,7 +229,7 @@ def test_whitening_freezes_the_stem_of_both_networks_by_the_images_as_the_networ
         assert not network.stem.weight.requires_grad
         assert not network.stem.bias.requires_grad
     before = training.method.networks[0].stem.weight.clone()
-    trained = training.method.trained(0)
+    trained = training.method.parameter_groups(0)[0].weights
     assert all(weight is not training.method.networks[0].stem.weight for weight in trained)
     training.run()
     for network in training.method.networks:
@@ -303,7 +303,7 @@ def test_augmentation_by_the_network(augment, network, expected):
 
 def test_a_plan_of_fit_takes_its_method():
     plan = FitConfig(method="elr", lam=5.0, beta=0.6).plan(feature_task())
-    assert plan.method == MethodConfig(lam=5.0, beta=0.6)
+    assert plan.method == ELRConfig(lam=5.0, beta=0.6)
     assert (plan.whiten, plan.probe_period) == (False, 1)
     assert FitConfig(method="cross_entropy").plan(feature_task()).method.name == "cross_entropy"
 
@@ -370,10 +370,10 @@ def test_many_images_are_learned_as_in_the_first_generation_of_the_recipe(count,
     plan = FitConfig().plan(task)
     steps = plan.training.epochs * math.ceil(count / plan.training.batch_size)
     assert (plan.training.optimizer, plan.whiten) == ("muon", True)
-    assert plan.method == MethodConfig(lam_ramp=steps)
+    assert plan.method == ELRConfig(lam_ramp=steps)
     assert plan.augmentation == Augmentation(crop=True, flip=True, mirror=True)
     assert FitConfig(augment="crop").plan(task).augmentation == Augmentation(crop=True)
-    assert FitConfig(method="cross_entropy").plan(task).method == MethodConfig(name="cross_entropy")
+    assert FitConfig(method="cross_entropy").plan(task).method == CrossEntropyConfig()
 
 
 def test_the_fast_loop_of_fit_trains_and_predicts(monkeypatch):
@@ -394,7 +394,7 @@ def test_the_fast_loop_of_fit_trains_and_predicts(monkeypatch):
 )
 def test_fewer_images_and_other_networks_are_learned_by_sgd(count, side, network):
     plan = FitConfig(network=network).plan(many(image_task(), count, side))
-    assert (plan.method, plan.whiten, plan.training.optimizer) == (MethodConfig(), False, "sgd")
+    assert (plan.method, plan.whiten, plan.training.optimizer) == (ELRConfig(), False, "sgd")
     assert plan.augmentation == Augmentation(crop=True, flip=True)
 
 

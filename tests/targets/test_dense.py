@@ -11,7 +11,7 @@ from torch import nn
 from elr.errors import ArgumentError, RowIndexError
 from elr.targets import dense as targets
 from elr.targets.dense import STORAGE_DTYPES, DenseTargets
-from elr.targets.store import trusted_rows
+from elr.targets.store import stores_in, trusted_rows
 from reference.losses_reference import running_average
 
 
@@ -147,7 +147,7 @@ def test_rows_that_are_trusted_are_not_looked_at(monkeypatch):
     monkeypatch.setattr(targets, "check_rows", lambda index, count: looked.append(index))
     method = nn.ModuleList([DenseTargets(5, 2), DenseTargets(5, 2)])
     index, probs = torch.tensor([3, 0]), outputs(0, 2, 2)
-    with trusted_rows(method):
+    with trusted_rows(stores_in(method)):
         trusted = [store.update(index, probs, beta=0.7) for store in method]
         method[0].piecewise(index, beta=0.7)
         method[0].read(index)
@@ -159,7 +159,7 @@ def test_rows_that_are_trusted_are_not_looked_at(monkeypatch):
 
 def test_trust_in_rows_ends_with_an_error():
     store = DenseTargets(5, 2)
-    with pytest.raises(ArgumentError, match="int64"), trusted_rows(store):
+    with pytest.raises(ArgumentError, match="int64"), trusted_rows([store]):
         store.update(torch.tensor([0.0]), torch.ones(1, 2), beta=0.7)
     with pytest.raises(RowIndexError, match="index 5"):
         store.read(torch.tensor([5]))

@@ -9,6 +9,7 @@ from torch import nn
 from blobs import METHODS, examples
 from elr.errors import ArgumentError, TrainingError
 from elr.training import cuda_graphs as graphs
+from elr.training.checkpoints import identity_of
 from elr.training.config import TrainingConfig
 from elr.training.cuda_graphs import replayed
 from elr.training.loop import Training
@@ -142,8 +143,9 @@ def test_without_a_gpu_graphs_are_refused():
 
 def test_a_checkpoint_does_not_ask_how_passes_were_launched():
     training = Training(METHODS["elr"](), examples(), config=TrainingConfig(batch_size=20, device="cpu"))
-    assert "cuda_graphs" not in training._identity()["config"]
-    assert training._identity()["config"]["batch_size"] == 20
+    identity = identity_of(training.method, training.groups, training.config)
+    assert "cuda_graphs" not in identity["config"]
+    assert identity["config"]["batch_size"] == 20
 
 
 @pytest.mark.parametrize("name", ["elr", "elr between generations", "elr+", "cross entropy"])

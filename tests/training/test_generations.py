@@ -10,21 +10,22 @@ import pytest
 import torch
 
 import tiny_cifar
-from blobs import C, N, examples, network
+from blobs import C, N, built, examples, network
 from elr import files
 from elr.data.preprocessing import Encoder
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions
 from elr.datasets.as_data import CIFAR10_CLASSES
 from elr.errors import ArgumentError, CheckpointError
+from elr.methods.catalog import method_from_json
 from elr.methods.cross_entropy import LossMethod
-from elr.methods.elr import ELR
+from elr.methods.elr import ELRConfig
 from elr.methods.fused import elr_loss
 from elr.methods.method import Batch
 from elr.methods.mixup import Mixing
 from elr.networks.spec import NetworkSpec
 from elr.runs.experiment import Changes, run_recipe
-from elr.runs.plan import Augmentation, MethodConfig, Plan
+from elr.runs.plan import Augmentation, Plan
 from elr.runs.predict import predict
 from elr.runs.recipes import RECIPES
 from elr.training import checkpoints
@@ -44,8 +45,8 @@ SETTINGS = {
 
 def method_of(name="elr", **changes):
     torch.manual_seed(0)
-    peer = network() if name in ("elr_plus", "all") else None
-    return ELR(network(), peer=peer, num_examples=N, num_classes=C, **SETTINGS[name] | changes)
+    networks = [network() for _ in range(2 if name in ("elr_plus", "all") else 1)]
+    return built(ELRConfig(**SETTINGS[name] | changes), *networks)
 
 
 def training_of(method, folder=None, **settings):
@@ -91,7 +92,7 @@ def test_all_but_the_targets_begins_anew(name, around):
     kept = {key for key in first if key.startswith("losses.")}
     assert len(kept) == len(training.method.stores)
     for key in kept:
-        assert torch.equal(before[key], after[key]) != training.method.posterior
+        assert torch.equal(before[key], after[key]) != training.method.config.posterior
         assert before[key].abs().sum() > 0
     for key in first.keys() - kept - {"_extra_state"} - {key for key in first if key.startswith("earlier.")}:
         assert torch.equal(after[key], first[key]), key
@@ -169,14 +170,14 @@ def test_held_targets_stand_in_for_the_given_labels(peer, mixup):
         inputs, soft, mixed = batch.inputs, labels, targets
         if mixing is not None:
             inputs, soft, mixed = mixing.mix_inputs(inputs), mixing.mix(labels), mixing.mix(targets)
-        return elr_loss(method.network(inputs), soft, mixed, lam=method.lam, clamp=method.clamp)[0]
+        return elr_loss(method.network(inputs), soft, mixed, lam=method.config.lam, clamp=method.config.clamp)[0]
 
     one_hot = torch.nn.functional.one_hot(batch.labels, C).float()
     torch.testing.assert_close(method.eval()(batch, mixing).loss, expected(one_hot))
     method.begin_generation(20)  # held for ten steps
     torch.testing.assert_close(method(batch, mixing).loss, expected(targets))
     logits = method.network(batch.inputs).detach().requires_grad_()
-    loss = elr_loss(logits, targets, targets, lam=method.lam, clamp=method.clamp)[0] * 12
+    loss = elr_loss(logits, targets, targets, lam=method.config.lam, clamp=method.config.clamp)[0] * 12
     (gradient,) = torch.autograd.grad(loss, logits)
     torch.testing.assert_close(method.logit_gradients(index, logits, batch.labels), gradient)
     method.steps[0] = 10
@@ -271,7 +272,7 @@ def test_a_folder_holds_every_network_that_predicts(tmp_path):
         widths=(8, 8, 8),
         training=training,
         augmentation=Augmentation(),
-        method=MethodConfig(hold=0.5, snapshots=2),
+        method=ELRConfig(hold=0.5, snapshots=2),
     )
     images = tiny_cifar.write_parquet(tmp_path / "cifar")
     fitted = run_recipe(recipe, data=images, out=tmp_path / "run")
@@ -340,29 +341,27 @@ def test_hold_out_of_range_is_refused(hold):
 def test_snapshots_are_a_number_of_generations(snapshots):
     with pytest.raises(ArgumentError, match=f"snapshots is {snapshots}: expected a number of generations"):
         method_of(snapshots=snapshots)
-    with pytest.raises(ArgumentError, match=f"snapshots={snapshots}: expected a number of generations"):
-        MethodConfig(snapshots=snapshots)
 
 
 def test_settings_that_would_do_nothing_are_refused():
     with pytest.raises(ArgumentError, match="relabel learns held targets in place of labels, and hold is 0"):
         method_of(hold=0.0, relabel=True)
-    with pytest.raises(ArgumentError, match="'kl_penalty' has relabel=True"):
-        MethodConfig(name="kl_penalty", hold=1.0, relabel=True)
+    with pytest.raises(ArgumentError, match="'kl_penalty' has no settings hold, relabel: expected some of lam, beta"):
+        method_from_json({"name": "kl_penalty", "hold": 1.0, "relabel": True})
     with pytest.raises(ArgumentError, match="relabel is for later generations, and there is one generation"):
         Plan(
-            method=MethodConfig(hold=1.0, relabel=True),
+            method=ELRConfig(hold=1.0, relabel=True),
             network=NetworkSpec("linear", 3, num_features=2),
             training=TrainingConfig(epochs=2),
             augmentation=Augmentation(),
         )
     with pytest.raises(ArgumentError, match="hold keeps targets for a while"):
         method_of(hold=0.5, ensembling=False, gamma=0.9)
-    with pytest.raises(ArgumentError, match="'cross_entropy' has snapshots=1"):
-        MethodConfig(name="cross_entropy", snapshots=1)
+    with pytest.raises(ArgumentError, match="'cross_entropy' has no settings snapshots"):
+        method_from_json({"name": "cross_entropy", "snapshots": 1})
     with pytest.raises(ArgumentError, match="snapshots is 2, generations 2: expected fewer snapshots"):
         Plan(
-            method=MethodConfig(snapshots=2),
+            method=ELRConfig(snapshots=2),
             network=NetworkSpec("linear", 3, num_features=2),
             training=TrainingConfig(epochs=2, generations=2),
             augmentation=Augmentation(),

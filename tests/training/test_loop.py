@@ -14,7 +14,7 @@ from elr.devices import computes_bfloat16
 from elr.errors import ArgumentError, CheckpointError, TrainingError
 from elr.files import read_lines
 from elr.methods.cross_entropy import LossMethod
-from elr.methods.elr import ELR
+from elr.methods.elr import ELRConfig
 from elr.networks.spec import NetworkSpec
 from elr.training import checkpoints
 from elr.training.config import TrainingConfig
@@ -205,7 +205,7 @@ def test_a_checkpoint_that_would_execute_code_is_refused(stopped, capsys):
 
 
 def test_another_lam_is_another_configuration(stopped):
-    other = ELR(network(), num_examples=N, num_classes=C, lam=7.0)
+    other = ELRConfig(lam=7.0).build([network()], num_examples=N, num_classes=C)
     config = TrainingConfig(epochs=3, batch_size=20, device="cpu")
     with pytest.raises(CheckpointError, match=r"lam=3\.0.*lam=7\.0"):
         Training(other, examples(), config=config, folder=stopped).run(resume=True)
@@ -272,7 +272,7 @@ def test_a_convolutional_run_in_bfloat16_resumes_bit_identical(tmp_path, monkeyp
             raise Stopped
 
     def make(folder):
-        method = ELR(NetworkSpec("fast", 2).build(generator_seed=0), num_examples=40, num_classes=2)
+        method = ELRConfig().build([NetworkSpec("fast", 2).build(generator_seed=0)], num_examples=40, num_classes=2)
         transform = ImageTransform([0.5] * 3, [0.25] * 3, padding=2, flip=True)
         config = TrainingConfig(epochs=3, batch_size=10, precision="bfloat16", schedule="onecycle", device="cpu")
         return Training(method, images(), config=config, transform=transform, folder=folder)
@@ -377,6 +377,6 @@ def test_a_frozen_weight_is_left_alone_by_weight_decay():
 
 
 def test_targets_for_too_few_examples_are_refused():
-    method = ELR(network(), num_examples=N - 1, num_classes=C)
+    method = ELRConfig().build([network()], num_examples=N - 1, num_classes=C)
     with pytest.raises(ArgumentError, match=f"targets for {N - 1} examples, and there are {N}"):
         Training(method, examples(), config=TrainingConfig(batch_size=20, device="cpu"))

@@ -11,11 +11,11 @@ from elr.data.examples import Examples
 from elr.data.image_store import FileImages, Geometry
 from elr.data.transforms import ImageTransform
 from elr.errors import ArgumentError, DataError
-from elr.methods.elr import ELR
+from elr.methods.elr import ELRConfig
 from elr.networks.spec import NetworkSpec
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
-from elr.training.sampling import RowOrder, ahead
+from elr.training.sampling import Pass, RowOrder, ahead
 
 LABELS = [0] * 50 + [1] * 30 + [2] * 6
 UNEVEN = Examples(np.random.default_rng(0).normal(size=(86, 4)).astype("float32"), LABELS)
@@ -26,7 +26,7 @@ def order(**settings):
 
 
 def rows_of(rows, epoch):
-    return torch.cat(rows.batches(epoch)[0]).tolist()
+    return torch.cat(rows.begin(epoch).batches).tolist()
 
 
 def test_all_rows_once_in_an_order_of_its_own_each_epoch():
@@ -46,7 +46,7 @@ def test_a_balanced_subset_has_as_many_of_each_given_label(sampling):
         chosen = rows_of(rows, epoch)
         assert len(set(chosen)) == len(chosen) == rows.per_epoch
         assert np.bincount(np.array(LABELS)[chosen]).tolist() == [8, 8, 6]
-        assert {len(batch) for batch in rows.batches(epoch)[0]} <= {7, 8}
+        assert {len(batch) for batch in rows.begin(epoch).batches} <= {7, 8}
 
 
 def test_the_paper_draws_anew_and_the_authors_once():
@@ -56,6 +56,29 @@ def test_the_paper_draws_anew_and_the_authors_once():
     assert rows_of(once, 0) != rows_of(once, 1)
     assert set(rows_of(once, 0)) != set(rows_of(order(sampling="balanced_once", seed=1), 0))
     assert rows_of(anew, 5) == rows_of(order(), 5)
+
+
+def test_a_method_may_choose_the_rows_of_a_pass():
+    for rows in (order(), order(sampling="all", num_batches=None)):
+        chosen = rows.begin(0, 0, chosen=torch.arange(10, 40))
+        assert [len(batch) for batch in chosen.batches] == [8, 8, 7, 7]
+        assert sorted(torch.cat(chosen.batches).tolist()) == list(range(10, 40))
+        again, other = (rows.begin(epoch, 0, chosen=torch.arange(10, 40)) for epoch in (0, 1))
+        assert torch.equal(torch.cat(chosen.batches), torch.cat(again.batches))
+        assert not torch.equal(torch.cat(chosen.batches), torch.cat(other.batches))
+    every = rows.begin(0, 0, chosen=torch.arange(86))
+    assert torch.equal(torch.cat(every.batches), torch.cat(rows.begin(0, 0).batches))
+
+
+@pytest.mark.parametrize(("count", "nominal"), [(1, 5), (5, 5), (4, 5), (7, 5), (3, 100)])
+def test_batches_stand_for_all_steps_of_a_pass_and_no_more(count, nominal):
+    one = Pass((torch.zeros(2),) * count, torch.Generator(), nominal)
+    steps = [one.steps(done) for done in range(count + 1)]
+    assert (steps[0], steps[-1], one.num_rows) == (0, nominal, 2 * count)
+    assert steps == sorted(steps)
+    assert all(abs(step - nominal * done / count) < 1 for done, step in enumerate(steps))
+    if count == nominal:
+        assert steps == list(range(count + 1))
 
 
 def test_settings_that_do_not_fit_are_refused():
@@ -85,7 +108,7 @@ def balanced_training(folder=None, epochs=2):
         epochs=epochs, batch_size=8, device="cpu", sampling="balanced", num_batches=2, schedule="constant"
     )
     network = NetworkSpec("mlp", 3, num_features=4, hidden=(8,)).build(generator_seed=0)
-    return Training(ELR(network, num_examples=86, num_classes=3), UNEVEN, config=config, folder=folder)
+    return Training(ELRConfig().build([network], num_examples=86, num_classes=3), UNEVEN, config=config, folder=folder)
 
 
 def test_rows_keep_their_numbers_and_those_never_drawn_are_judged_by_the_network():
@@ -141,7 +164,7 @@ def on_disk(store, *, window=True, folder=None, epochs=2):
     config = TrainingConfig(epochs=epochs, batch_size=6, device="cpu", precision="float32", learning_rate=0.05)
     network = NetworkSpec("fast", 2, widths=(4, 8, 8)).build(generator_seed=0)
     transform = ImageTransform([0.5] * 3, [0.25] * 3, flip=True, window=window)
-    method = ELR(network, num_examples=24, num_classes=2)
+    method = ELRConfig().build([network], num_examples=24, num_classes=2)
     return Training(method, Examples(store, [0, 1] * 12), config=config, transform=transform, folder=folder)
 
 

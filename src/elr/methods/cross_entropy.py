@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from elr.errors import ArgumentError
 from elr.methods.formulas import cross_entropy
-from elr.methods.method import Batch, Inputs, Method, Step, gradient_of
+from elr.methods.method import Batch, Method, MethodConfig, Step, gradient_of
+from elr.targets.config import DENSE, TargetsConfig
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossEntropyConfig(MethodConfig):
+    """Cross entropy with the given labels, to compare with; there is nothing to set.
+
+    Example:
+        >>> CrossEntropyConfig().build([nn.Linear(2, 3)], num_examples=8, num_classes=3).network
+        Linear(in_features=2, out_features=3, bias=True)
+    """
+
+    name: ClassVar[str] = "cross_entropy"
+
+    def build(
+        self,
+        networks: Sequence[nn.Module],
+        *,
+        num_examples: int,
+        num_classes: int,
+        targets: TargetsConfig = DENSE,
+    ) -> LossMethod:
+        del num_examples, num_classes, targets
+        self.check_networks(networks)
+        return LossMethod(networks[0])
 
 
 class LossMethod(Method):
@@ -26,6 +52,7 @@ class LossMethod(Method):
         ArgumentError: at the first step, if the loss does not give one value per example.
 
     Example:
+        >>> import torch
         >>> method = LossMethod(nn.Linear(2, 3))
         >>> method(Batch(torch.arange(4), torch.zeros(4, 2), torch.tensor([0, 1, 2, 0]))).logits.shape
         torch.Size([4, 3])
@@ -50,9 +77,6 @@ class LossMethod(Method):
     def logit_gradients(self, index: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         del index
         return gradient_of(lambda outputs: self.loss(outputs, labels).sum(), logits)
-
-    def predict(self, inputs: Inputs) -> Tensor:
-        return torch.softmax(self.network(inputs).float(), dim=1)
 
     @property
     def predictors(self) -> list[nn.Module]:

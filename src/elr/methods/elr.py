@@ -1,71 +1,39 @@
-"""Early-Learning Regularization as a method, from ELR to ELR+."""
+"""Early-Learning Regularization as a method, from ELR to ELR+: its settings, and the training step."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn, softmax
-from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel
 
 from elr.errors import ArgumentError
+from elr.methods.averaging import averaged_weights, ramp
 from elr.methods.elr_loss import ELRLoss, check_weights
 from elr.methods.fused import elr_loss
-from elr.methods.method import Batch, Inputs, Method, Step, View, gradient_of
-from elr.methods.mixup import Mixing, draw_mixing
-from elr.methods.posterior import TransitionCounts, label_posterior
-from elr.methods.switches import SWITCHES, check_switches
-from elr.targets.dense import DenseTargets
+from elr.methods.method import Batch, Method, MethodConfig, ParameterGroup, Step, View, gradient_of
+from elr.methods.mixup import Mixing, draw_mixing, mixed_batch, refined
+from elr.methods.posterior import weigh_targets
+from elr.targets.config import DENSE, TargetsConfig
 from elr.targets.store import Targets, whole_probs
 
-_TINY = 1e-12
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
-class ELR(Method):
-    """ELR and ELR+: one or two networks regularized by running averages of what was said of each example before.
-
-        loss = mean_i( CE(p_i, y_i) + lam * log(1 - <p_i, t_i>) )
-
-    Every ingredient is a switch; the paper's ablation is a set of settings:
-
-    | setting | what it does |
-    |---|---|
-    | (none) | ELR: the targets average the network's own outputs |
-    | gamma=0.997 | weight averaging: the targets come from the averaged weights |
-    | mixup=1.0 | inputs, labels and targets are mixed with those of another example |
-    | peer=network | a second network; each takes its targets from the other |
-    | all three | ELR+ |
-    | ensembling=False | stateless: the targets are the averaged network's present outputs; no table of N x C at all |
-
-    A step of network k: its averaged weights move (gamma); the source of the targets (the network itself or its peer,
-    the averaged weights if there are any) sees the inputs un-mixed, in train mode and without gradient; the targets of
-    these rows move toward its outputs (beta); inputs, labels and targets are mixed; then the loss. Where the source
-    is the very network that is trained on un-mixed inputs, or targets are held, one pass serves both. With a peer an
-    epoch has two passes over the data, one for each network, in different orders. Both networks see the same given
-    labels and the same rows.
-
-    Eval mode changes no state. Beside the networks this stores 4 bytes for each of their parameters again if gamma > 0,
-    4 N C bytes for each network if `ensembling`, and a copy of all that predicts for each of the `snapshots`.
-
-    Generations (`hold`, `posterior`, `relabel`, `snapshots`) are made by the training loop, ours if
-    `TrainingConfig.generations` > 1. Another loop keeps a copy of `first_state()`; to start again it calls
-    `end_generation(view)`, loads that copy with strict=False, makes its optimizers anew and calls
-    `begin_generation(steps)`; when all is done, `end_training(view)`. The ramp of gamma starts again with each
-    generation; that of lam only where there is no table, for a table begins with what it holds.
+@dataclass(frozen=True, kw_only=True)
+class ELRConfig(MethodConfig):
+    """Settings of `ELR`: every ingredient is a switch, and the paper's ablation is a set of settings (docs/methods.md).
 
     Args:
-        network: gives logits (B, C).
-        num_examples: N, rows of the training set.
-        num_classes: C >= 2.
+        networks: 1, or 2 that supply each other's targets; `build` takes a second one also where this is 1.
         lam: weight of the regularizer, >= 0; see `ELRLoss`.
         beta: momentum of the targets in [0, 1); see `ELRLoss`.
         clamp: see `ELRLoss`.
-        targets: other stores than dense ones in float32: one, or with a peer two.
-        peer: second network, of its own weights.
         target_from: "own" or "peer": whose outputs make the targets. Default: the peer's, if there is one.
         ensembling: whether targets are averaged over time (temporal ensembling); without it beta is unused. A table
             begins at zero and so regularizes little in the first epochs; without one a poor start confirms itself and
@@ -91,13 +59,157 @@ class ELR(Method):
         ArgumentError: a setting out of range, or settings that do not belong together.
 
     Example:
-        >>> method = ELR(nn.Linear(2, 3), num_examples=8, num_classes=3, lam=3.0, beta=0.7)
+        >>> ELRConfig(lam=7.0, gamma=0.997).described()
+        {'name': 'elr', 'lam': 7.0, 'beta': 0.7, 'gamma': 0.997}
+        >>> ELRConfig(gamma=1.0)
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: gamma is 1.0: expected a decay in [0, 1); the paper has 0.997 and 0.9999, 0 is none
+    """
+
+    name: ClassVar[str] = "elr"
+    networks: int = 1
+    lam: float = 3.0
+    beta: float = 0.7
+    clamp: float = 1e-4
+    target_from: str | None = None
+    ensembling: bool = True
+    gamma: float = 0.0
+    gamma_ramp: int = 0
+    lam_ramp: int = 0
+    mixup: float = 0.0
+    hold: float = 0.0
+    posterior: bool = False
+    relabel: bool = False
+    snapshots: int = 0
+    refine_labels: bool = False
+    predict_with: str = "networks"
+
+    def __post_init__(self) -> None:
+        check_weights(self.lam, self.beta)
+        ranges = {
+            "networks": (self.networks in (1, 2), "1 or 2"),
+            "clamp": (0.0 <= self.clamp < 0.5, "a probability in [0, 0.5); the authors have 1e-4, 0 is none"),
+            "gamma": (0.0 <= self.gamma < 1.0, "a decay in [0, 1); the paper has 0.997 and 0.9999, 0 is none"),
+            "mixup": (0.0 <= self.mixup < math.inf, "0 (none) or mixup's alpha > 0; the paper has 1"),
+            "gamma_ramp": (self.gamma_ramp >= 0, "a number of steps >= 0; the paper has 40,000"),
+            "lam_ramp": (self.lam_ramp >= 0, "a number of steps >= 0; the paper has 40,000"),
+            "hold": (0.0 <= self.hold <= 1.0, "a share of a generation in [0, 1]"),
+            "snapshots": (type(self.snapshots) is int and self.snapshots >= 0, "a number of generations >= 0"),
+            "target_from": (self.target_from in (None, "own", "peer"), '"own" or "peer"'),
+            "predict_with": (self.predict_with in ("networks", "averaged"), '"networks" or "averaged"'),
+        }
+        for name, (holds, expected) in ranges.items():
+            if not holds:
+                raise ArgumentError(f"{name} is {getattr(self, name)!r}: expected {expected}")
+        if message := next((message for message, refused in self._contradictions() if refused), None):
+            raise ArgumentError(message)
+
+    def _contradictions(self) -> Iterator[tuple[str, object]]:
+        """What is wrong with settings that do not belong together, and whether these are such."""
+        own, table = self.own_targets, self.ensembling
+        one = 'target_from is "peer", but there is one network only: pass a second one, or take "own"'
+        yield one, self.networks == 1 and not own
+        unaveraged = 'predict_with is "averaged", but gamma is 0: set gamma, or take "networks"'
+        yield unaveraged, self.predict_with == "averaged" and not self.gamma
+        for name, what in (("hold keeps targets for a while", " to keep"), ("posterior sets the targets anew", "")):
+            message = f"{name}, and without ensembling there are none{what}: leave one of them out"
+            yield message, getattr(self, name.split()[0]) and not table
+        useless = "relabel learns held targets in place of labels, and hold is 0: set hold, or leave relabel out"
+        yield useless, self.relabel and not self.hold
+        present = "without ensembling and averaging, a network's own targets would be its present outputs: expected "
+        yield present + 'ensembling, gamma > 0, or target_from="peer"', not table and not self.gamma and own
+
+    def build(
+        self,
+        networks: Sequence[nn.Module],
+        *,
+        num_examples: int,
+        num_classes: int,
+        targets: TargetsConfig = DENSE,
+    ) -> ELR:
+        """See `MethodConfig.build`; a second network is a peer also where `networks` is 1."""
+        config = replace(self, networks=2) if len(networks) == 2 else self
+        count = config.networks if config.ensembling else 0
+        return ELR(networks, config, stores=[targets.build(num_examples, num_classes) for _ in range(count)])
+
+    @classmethod
+    def for_run(cls, asked: Mapping[str, Any], *, steps: int, fast: bool) -> Self:
+        """In the fast loop lam rises through the run, as in the first generation of the CIFAR-10 recipe."""
+        config = super().for_run(asked, steps=steps, fast=fast)
+        return replace(config, lam_ramp=steps) if fast else config
+
+    def resized(self, share: float, *, generations: int) -> Self:
+        """The ramp of lam belongs to the first generation, and is as long; what is for later ones goes with them."""
+        kept = self if generations > 1 else replace(self, hold=0.0, snapshots=0, posterior=False, relabel=False)
+        return replace(kept, lam_ramp=round(share * kept.lam_ramp))
+
+    def check_generations(self, generations: int) -> None:
+        if self.snapshots >= generations:
+            found = f"snapshots is {self.snapshots}, generations {generations}"
+            raise ArgumentError(f"{found}: expected fewer snapshots, which are of earlier generations")
+        if self.relabel and generations == 1:
+            raise ArgumentError(
+                "relabel is for later generations, and there is one generation: set training's generations to 2 or "
+                "more, or leave relabel out"
+            )
+
+    @property
+    def own_targets(self) -> bool:
+        """Whether a network's targets come from itself."""
+        return (self.target_from or ("own" if self.networks == 1 else "peer")) == "own"
+
+    @property
+    def num_networks(self) -> int:
+        return self.networks
+
+    @property
+    def num_predictors(self) -> int:
+        return self.networks * (1 + self.snapshots)
+
+    @property
+    def label(self) -> str:
+        """ELR+ is ELR with all of its ingredients."""
+        plus = self.networks == 2 and self.gamma > 0 and self.mixup > 0
+        return "elr_plus" if plus else "elr"
+
+    def described(self) -> dict[str, Any]:
+        """The label, lam and beta, and the switches that are not at rest."""
+        at_rest, kept = asdict(ELRConfig()), ("lam", "beta")
+        switched = {name: value for name, value in asdict(self).items() if name in kept or value != at_rest[name]}
+        return {"name": self.label} | switched
+
+
+class ELR(Method):
+    """ELR and ELR+: one or two networks regularized by running averages of what was said of each example before.
+
+        loss = mean_i( CE(p_i, y_i) + lam * log(1 - <p_i, t_i>) )
+
+    A step of network k: its averaged weights move (gamma); the source of the targets (the network itself or its peer,
+    the averaged weights if there are any) sees the inputs un-mixed, in train mode and without gradient; the targets of
+    these rows move towards its outputs (beta); inputs, labels and targets are mixed; then the loss. Where the source
+    is the very network that is trained on un-mixed inputs, or targets are held, one pass serves both. With a peer an
+    epoch has two passes over the data, one for each network, in different orders. Both networks see the same given
+    labels and the same rows.
+
+    Eval mode changes no state. Beside the networks this stores 4 bytes for each of their parameters again if gamma > 0,
+    a store of targets for each network if `ensembling`, and a copy of all that predicts for each of the `snapshots`.
+
+    In a later generation the ramp of gamma starts again; that of lam only where there is no table, for a table begins
+    with what it holds.
+
+    Args:
+        networks: one, or two of weights of their own; each gives logits (B, C).
+        config: the switches. `ELRConfig.build` makes the stores as well.
+        stores: of targets, one for each network; none without `ensembling`.
+
+    Raises:
+        ArgumentError: another number of networks or stores than `config` says.
+
+    Example:
+        >>> method = ELRConfig(lam=3.0, beta=0.7).build([nn.Linear(2, 3)], num_examples=8, num_classes=3)
         >>> step = method(Batch(torch.tensor([5, 0]), torch.zeros(2, 2), torch.tensor([1, 2])))
         >>> sorted(step.terms)
         ['cross_entropy', 'elr', 'loss']
-        >>> plus = ELR(nn.Linear(2, 3), peer=nn.Linear(2, 3), gamma=0.997, mixup=1.0, num_examples=8, num_classes=3)
-        >>> plus.passes
-        2
 
     Source: Algorithms 1 and 2, equations 7 and 9, Table 5 and appendices F and G of Liu et al., NeurIPS 2020. Differs
     from the authors' code: one draw of labels and one split for both networks (theirs leak labels, docs/paper.md);
@@ -105,60 +217,25 @@ class ELR(Method):
     probabilities, not logits; refinement cannot divide by zero.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        *,
-        num_examples: int,
-        num_classes: int,
-        lam: float = 3.0,
-        beta: float = 0.7,
-        clamp: float = 1e-4,
-        targets: Targets | Sequence[Targets] | None = None,
-        peer: nn.Module | None = None,
-        target_from: str | None = None,
-        ensembling: bool = True,
-        gamma: float = 0.0,
-        gamma_ramp: int = 0,
-        lam_ramp: int = 0,
-        mixup: float = 0.0,
-        hold: float = 0.0,
-        posterior: bool = False,
-        relabel: bool = False,
-        snapshots: int = 0,
-        refine_labels: bool = False,
-        predict_with: str = "networks",
-    ) -> None:
+    def __init__(self, networks: Sequence[nn.Module], config: ELRConfig, *, stores: Sequence[Targets] = ()) -> None:
         super().__init__()
-        self.network = network
-        self.peer = peer
-        self.lam = float(lam)
-        self.beta = float(beta)
-        self.clamp = float(clamp)
-        self.target_from = target_from or ("own" if peer is None else "peer")
-        self.ensembling = ensembling
-        self.gamma = gamma
-        self.gamma_ramp = gamma_ramp
-        self.lam_ramp = lam_ramp
-        self.mixup = mixup
-        self.hold = hold
-        self.posterior = posterior
-        self.relabel = relabel
-        self.snapshots = snapshots
-        self.refine_labels = refine_labels
-        self.predict_with = predict_with
-        check_weights(self.lam, self.beta)
-        check_switches(self._switches(), peer=peer is not None)
-        if peer is network:
-            raise ArgumentError("the peer is the network itself: expected a second one, with weights of its own")
+        config.check_networks(networks)
+        expected = len(networks) if config.ensembling else 0
+        if len(set(map(id, stores))) != expected or len(stores) != expected:
+            found = f"{len(stores)} stores of targets for {len(networks)} network(s)"
+            raise ArgumentError(f"{found}: expected {expected}, one for each network, or none without ensembling")
+        self.config = config
+        self.network = networks[0]
+        self.peer = networks[1] if len(networks) == 2 else None
+        lam, beta, clamp = config.lam, config.beta, config.clamp
         self.losses = nn.ModuleList(
-            ELRLoss(num_examples, num_classes, lam=lam, beta=beta, clamp=clamp, targets=store)
-            for store in self._stores(targets, (num_examples, num_classes))
+            ELRLoss(store.num_examples, store.num_classes, lam=lam, beta=beta, clamp=clamp, targets=store)
+            for store in stores
         )
         self.steps = [0] * self.passes
         self.held_until, self.ended = 0, 0
-        self.averaged = nn.ModuleList(self._average(number) for number in range(self.passes) if gamma)
-        self.earlier = nn.ModuleList(self._copies() for _ in range(snapshots))
+        self.averaged = nn.ModuleList(self._average(number) for number in range(self.passes) if config.gamma)
+        self.earlier = nn.ModuleList(self._copies() for _ in range(config.snapshots))
         self.current = 0
         self.begun = self.passes == 1
 
@@ -187,49 +264,42 @@ class ELR(Method):
         return {name: value for name, value in self.state_dict().items() if not name.startswith(outlives)}
 
     def end_generation(self, view: View) -> None:
-        if self.posterior:
-            self._weigh_targets(view)
-        if self.snapshots:  # the oldest one gives way
-            self.earlier[self.ended % self.snapshots].load_state_dict(self._copies().state_dict())
+        self.end_training(view)
+        if self.config.snapshots:  # the oldest one gives way
+            self.earlier[self.ended % self.config.snapshots].load_state_dict(self._copies().state_dict())
         self.ended += 1
 
     def end_training(self, view: View) -> None:
-        if self.posterior:
-            self._weigh_targets(view)
+        if self.config.posterior:
+            was_training = self.training
+            weigh_targets(self.eval().stores, view, self.predict)
+            self.train(was_training)
 
     def begin_generation(self, steps: int) -> None:
-        self.steps, self.held_until = [0] * self.passes, round(self.hold * steps)
+        self.steps, self.held_until = [0] * self.passes, round(self.config.hold * steps)
 
-    def trained(self, number: int) -> list[nn.Parameter]:
-        return [weight for weight in self.networks[number].parameters() if weight.requires_grad]
+    def parameter_groups(self, number: int) -> list[ParameterGroup]:
+        return [ParameterGroup([weight for weight in self.networks[number].parameters() if weight.requires_grad])]
 
     def forward(self, batch: Batch, mixing: Mixing | None = None) -> Step:
-        """One step of the present pass's network, up to the loss.
-
-        Args:
-            batch: rows, inputs, labels.
-            mixing: instead of what mixup would draw.
-
-        Raises:
-            ArgumentError: a mixing without mixup.
-        """
-        if mixing is not None and not self.mixup:
+        """One step of the present pass's network, up to the loss; a `mixing` stands for what mixup would draw."""
+        if mixing is not None and not self.config.mixup:
             raise ArgumentError("a mixing was given, but mixup is 0: set mixup to its alpha, or leave the mixing out")
         if self.training and not self.begun:
             raise ArgumentError(
                 "a method of two networks trains one in each pass over the data: call begin_pass(0), later "
-                "begin_pass(1), and give trained(0) and trained(1) an optimizer each"
+                "begin_pass(1), and give the parameter_groups of 0 and 1 an optimizer each"
             )
         network, lam, held = self.networks[self.current], self._present_lam, self._held
         update = self.training and not held
-        if self.relabel and held:
+        if self.config.relabel and held:
             batch = batch._replace(labels=self._kept(batch.index, batch.labels.device))
         if self.training:
             self.steps[self.current] += 1
             if self.averaged:
                 self.averaged[self.current].update_parameters(network)  # type: ignore[operator]
         source = network if held else self._source()  # held targets need no source
-        if source is network and not self.mixup and not (self.refine_labels and batch.labels.ndim == 2):
+        if source is network and not self.config.mixup and not (self.config.refine_labels and batch.labels.ndim == 2):
             logits = seen = network(batch.inputs)
             loss, entropy, term = self.losses[self.current].parts(  # type: ignore[operator]
                 logits, batch.labels, batch.index, lam=lam, update=update
@@ -239,16 +309,19 @@ class ELR(Method):
                 seen = source(batch.inputs)
             torch.clear_autocast_cache()  # torch before 2.10 would reuse these casts, which carry no gradient
             targets = self._targets(batch.index, softmax(seen.float(), dim=1), update=update)
-            inputs, labels, targets = self._mixed(batch, targets, mixing)
-            loss, entropy, term = elr_loss(network(inputs), labels, targets, lam=lam, clamp=self.clamp)
+            if self.config.mixup and self.training and mixing is None:
+                mixing = draw_mixing(len(batch.index), alpha=self.config.mixup, device=targets.device)
+            inputs, labels, targets = (
+                mixed_batch(batch, targets, mixing) if self.config.mixup else (*batch[1:3], targets)
+            )
+            if self.config.refine_labels and labels.ndim == 2:  # a class number alone would stay what it is
+                labels = refined(labels, targets)
+            loss, entropy, term = elr_loss(network(inputs), labels, targets, lam=lam, clamp=self.config.clamp)
         return Step(loss, seen, {"loss": loss.detach(), "cross_entropy": entropy, "elr": term})
-
-    def predict(self, inputs: Inputs) -> Tensor:
-        return torch.stack([softmax(network(inputs).float(), dim=1) for network in self.predictors]).mean(dim=0)
 
     @property
     def predictors(self) -> list[nn.Module]:
-        earlier = self.earlier[: min(self.ended, self.snapshots)]
+        earlier = self.earlier[: min(self.ended, self.config.snapshots)]
         return [*self._present(), *(network for copies in earlier for network in copies)]  # type: ignore[attr-defined]
 
     @property
@@ -256,17 +329,17 @@ class ELR(Method):
         return list(self.networks)
 
     def pred_probs(self, index: Tensor) -> Tensor | None:
-        if not self.ensembling:
+        if not self.config.ensembling:
             return None
         return torch.stack([whole_probs(store.read(index)) for store in self.stores]).mean(dim=0)
 
     def logit_gradients(self, index: Tensor, logits: Tensor, labels: Tensor) -> Tensor | None:
-        if not self.ensembling:
+        if not self.config.ensembling:
             return None  # the targets are what the averaged network would say now
         targets, lam = self._kept(index, logits.device), self._present_lam
-        labels = targets if self.relabel and self._held else labels
+        labels = targets if self.config.relabel and self._held else labels
         return gradient_of(
-            lambda outputs: elr_loss(outputs, labels, targets, lam=lam, clamp=self.clamp)[0] * len(index), logits
+            lambda outputs: elr_loss(outputs, labels, targets, lam=lam, clamp=self.config.clamp)[0] * len(index), logits
         )
 
     def get_extra_state(self) -> Tensor:
@@ -282,14 +355,11 @@ class ELR(Method):
         *self.steps, self.held_until, self.ended = values
 
     def extra_repr(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in self._switches().items())
-
-    def _switches(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in SWITCHES}
+        return ", ".join(f"{name}={value}" for name, value in asdict(self.config).items())
 
     def _present(self) -> list[nn.Module]:
         """The networks of this generation that predict."""
-        if self.predict_with == "networks":
+        if self.config.predict_with == "networks":
             return list(self.networks)
         return [averaged.module for averaged in self.averaged]  # type: ignore[misc]
 
@@ -303,8 +373,8 @@ class ELR(Method):
 
     @property
     def _present_lam(self) -> float:
-        begun = self.ensembling and self.ended > 0  # the table is full
-        return self.lam if begun else self.lam * _ramp(self.steps[self.current], self.lam_ramp)
+        begun = self.config.ensembling and self.ended > 0  # the table is full
+        return self.config.lam if begun else self.config.lam * ramp(self.steps[self.current], self.config.lam_ramp)
 
     def _kept(self, index: Tensor, device: torch.device) -> Tensor:
         """(B, C) targets of the present pass's network as they are."""
@@ -312,83 +382,18 @@ class ELR(Method):
 
     def _source(self) -> nn.Module:
         """Whose outputs make the targets of the present pass's network."""
-        number = self.current if self.target_from == "own" else 1 - self.current
+        number = self.current if self.config.own_targets else 1 - self.current
         return self.averaged[number] if self.averaged else self.networks[number]
 
     def _targets(self, index: Tensor, probs: Tensor, *, update: bool) -> Tensor:
         """(B, C) targets of the present pass's network, moved toward these outputs if `update`."""
-        if not self.ensembling:
+        if not self.config.ensembling:
             return probs
         store = self.stores[self.current]
-        targets = store.update(index, probs, beta=self.beta) if update else store.read(index)
+        targets = store.update(index, probs, beta=self.config.beta) if update else store.read(index)
         return targets.to(probs.device)
 
-    @torch.no_grad()
-    def _weigh_targets(self, view: View) -> None:
-        """Set the targets to the posterior of the true class, given what the networks and the labels say."""
-        was_training = self.training
-        self.eval()
-        counts = TransitionCounts(self.losses[0].targets.num_classes)  # type: ignore[union-attr, arg-type]
-        seen: list[tuple[Tensor, Tensor]] = []
-        for views in view.views():
-            probs = torch.stack([self.predict(batch.inputs) for batch in views]).mean(dim=0)
-            batch = views[0]
-            seen.append((batch.index, batch.labels))
-            for store in self.stores:
-                store.update(batch.index, probs, beta=0.0)
-        for index, _ in seen:
-            counts.look(self.stores[0].read(index))
-        for index, labels in seen:
-            counts.add(self.stores[0].read(index), labels)
-        transitions = counts.transitions
-        for index, labels in seen:
-            for store in self.stores:
-                store.update(index, label_posterior(store.read(index), labels, transitions), beta=0.0)
-        self.train(was_training)
-
-    def _mixed(self, batch: Batch, targets: Tensor, mixing: Mixing | None) -> tuple[Inputs, Tensor, Tensor]:
-        """Inputs, labels (B, C) and targets after mixup and refinement, as far as they are switched on."""
-        inputs, labels = batch.inputs, batch.labels
-        if labels.ndim == 1 and self.mixup:
-            labels = F.one_hot(labels, targets.shape[1]).to(targets.dtype)
-        if self.mixup and (self.training or mixing is not None):
-            mixing = mixing or draw_mixing(len(batch.index), alpha=self.mixup, device=targets.device)
-            inputs, labels, targets = mixing.mix_inputs(inputs), mixing.mix(labels), mixing.mix(targets)
-        if self.refine_labels and labels.ndim == 2:  # a class number alone would stay what it is
-            refined = labels * targets
-            total = refined.sum(dim=1, keepdim=True)
-            labels = (refined / total.clamp(min=_TINY)).where(total > _TINY, labels)
-        return inputs, labels, targets
-
-    def _stores(self, given: Targets | Sequence[Targets] | None, shape: tuple[int, int]) -> list[Targets]:
-        """One store of targets for each network, or none."""
-        if not self.ensembling:
-            if given is not None:
-                raise ArgumentError("targets were given, but ensembling is False: leave one of them out")
-            return []
-        if given is None:
-            return [DenseTargets(*shape) for _ in self.networks]
-        stores = [given] if isinstance(given, Targets) else list(given)
-        if len(stores) != self.passes or len(set(map(id, stores))) != self.passes:
-            raise ArgumentError(f"{len(stores)} stores of targets for {self.passes} networks: expected one for each")
-        return stores
-
-    def _average(self, number: int) -> AveragedModel:
-        """Averaged weights (and batch-norm statistics) of a network, by the schedule of gamma."""
-
-        def move(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
-            del count  # it is on the device; the step of the host is the same, and waits for nothing
-            if not averaged[0].is_floating_point():  # counters
-                for old, new in zip(averaged, current, strict=True):
-                    old.copy_(new)
-                return
-            decay = self.gamma * _ramp(self.steps[number] - 1, self.gamma_ramp)
-            torch._foreach_lerp_(averaged, current, 1.0 - decay)  # pyright: ignore[reportPrivateImportUsage]
-
-        # torch's own class: it copies the network, begins with its weights and counts its updates.
-        return AveragedModel(self.networks[number], multi_avg_fn=move, use_buffers=True).requires_grad_(False)  # type: ignore[arg-type]
-
-
-def _ramp(step: int, length: int) -> float:
-    """exp(-5 (1 - step / length)^2) up to `length`, then 1; 1 throughout if there is no ramp."""
-    return math.exp(-5.0 * (1.0 - min(step / length, 1.0)) ** 2) if length else 1.0
+    def _average(self, number: int) -> nn.Module:
+        """Averaged weights of a network, by the schedule of gamma."""
+        gamma, length = self.config.gamma, self.config.gamma_ramp
+        return averaged_weights(self.networks[number], lambda: gamma * ramp(self.steps[number] - 1, length))

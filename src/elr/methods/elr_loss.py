@@ -11,7 +11,7 @@ from elr.errors import ArgumentError
 from elr.methods.compiled import traced_elr_loss
 from elr.methods.formulas import in_blocks
 from elr.methods.fused import check_batch, elr_loss, is_swept, swept_elr_loss
-from elr.targets.dense import DenseTargets
+from elr.targets.config import DENSE
 from elr.targets.store import Targets
 
 
@@ -36,7 +36,7 @@ class ELRLoss(nn.Module):
         beta: momentum of the targets in [0, 1). Default 0.7 (as lam); 0.9 for CIFAR-100 and asymmetric noise.
         clamp: see `elr.methods.formulas.elr_term`. Default 1e-4, the authors' code; 0 is the paper's formula without a
             floor.
-        targets: another store than a dense one in float32.
+        targets: another store than `elr.targets.config.DENSE`, in float32.
 
     Returns:
         From `forward`: a scalar in nats.
@@ -75,7 +75,7 @@ class ELRLoss(nn.Module):
         self.lam = float(lam)
         self.beta = float(beta)
         self.clamp = float(clamp)
-        self.targets = DenseTargets(num_examples, num_classes) if targets is None else targets
+        self.targets = DENSE.build(num_examples, num_classes) if targets is None else targets
 
     def forward(self, logits: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         return self.parts(logits, labels, index)[0]

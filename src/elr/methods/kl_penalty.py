@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elr.methods.elr_loss import check_weights
 from elr.methods.formulas import cross_entropy
-from elr.methods.method import Batch, Inputs, Method, Step, gradient_of
-from elr.targets.dense import DenseTargets
+from elr.methods.method import Batch, Method, MethodConfig, Step, gradient_of
+from elr.targets.config import DENSE, TargetsConfig
 from elr.targets.store import Targets, whole_probs
+
+
+@dataclass(frozen=True, kw_only=True)
+class KLPenaltyConfig(MethodConfig):
+    """Settings of `KLPenalty`.
+
+    Args:
+        lam: weight of the penalty, >= 0; the paper tries 1, 5 and 10.
+        beta: momentum of the targets in [0, 1); the paper's is 0.7.
+
+    Raises:
+        ArgumentError: lam or beta out of range.
+
+    Example:
+        >>> KLPenaltyConfig(lam=5.0).described()
+        {'name': 'kl_penalty', 'lam': 5.0, 'beta': 0.7}
+    """
+
+    name: ClassVar[str] = "kl_penalty"
+    lam: float = 1.0
+    beta: float = 0.7
+
+    def __post_init__(self) -> None:
+        check_weights(self.lam, self.beta)
+
+    def build(
+        self,
+        networks: Sequence[nn.Module],
+        *,
+        num_examples: int,
+        num_classes: int,
+        targets: TargetsConfig = DENSE,
+    ) -> KLPenalty:
+        self.check_networks(networks)
+        return KLPenalty(networks[0], self, targets=targets.build(num_examples, num_classes))
 
 
 class KLPenalty(Method):
@@ -24,56 +63,45 @@ class KLPenalty(Method):
     ELR's pulls on where p = t.
 
     Targets sum to less than 1 at first, as ELR's do; they are scaled to sum 1 in the penalty. Eval mode changes no
-    state. Stores 4 N C bytes of targets beside the network.
+    state. Stores N C targets beside the network.
 
     Args:
         network: gives logits (B, C).
-        num_examples: N, rows of the training set.
-        num_classes: C >= 2.
-        lam: weight of the penalty, >= 0; the paper tries 1, 5 and 10.
-        beta: momentum of the targets in [0, 1); the paper's is 0.7.
-
-    Raises:
-        ArgumentError: lam or beta out of range.
+        config: lam and beta.
+        targets: the store of t.
 
     Example:
-        >>> method = KLPenalty(nn.Linear(2, 3), num_examples=8, num_classes=3, lam=5.0)
+        >>> method = KLPenaltyConfig(lam=5.0).build([nn.Linear(2, 3)], num_examples=8, num_classes=3)
         >>> sorted(method(Batch(torch.tensor([5, 0]), torch.zeros(2, 2), torch.tensor([1, 2]))).terms)
         ['cross_entropy', 'kl', 'loss']
 
     Source: appendix C and Figure C.1 of Liu et al., NeurIPS 2020.
     """
 
-    def __init__(
-        self, network: nn.Module, *, num_examples: int, num_classes: int, lam: float = 1.0, beta: float = 0.7
-    ) -> None:
+    def __init__(self, network: nn.Module, config: KLPenaltyConfig, *, targets: Targets) -> None:
         super().__init__()
-        check_weights(lam, beta)
         self.network = network
-        self.lam = float(lam)
-        self.beta = float(beta)
-        self.targets: Targets = DenseTargets(num_examples, num_classes)
+        self.config = config
+        self.targets = targets
 
     def forward(self, batch: Batch) -> Step:
         logits = self.network(batch.inputs)
         probs = torch.softmax(logits.detach().float(), dim=1)
         if self.training:
-            targets = self.targets.update(batch.index, probs, beta=self.beta).to(logits.device)
+            targets = self.targets.update(batch.index, probs, beta=self.config.beta).to(logits.device)
         else:
             targets = self.targets.read(batch.index).to(logits.device)
         entropy, penalty = cross_entropy(logits, batch.labels).mean(), _divergence(logits, targets).mean()
-        loss = entropy + self.lam * penalty
+        loss = entropy + self.config.lam * penalty
         terms = {"loss": loss, "cross_entropy": entropy, "kl": penalty}
         return Step(loss, logits, {name: value.detach() for name, value in terms.items()})
 
     def logit_gradients(self, index: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         targets = self.targets.read(index).to(logits.device)
         return gradient_of(
-            lambda outputs: (cross_entropy(outputs, labels) + self.lam * _divergence(outputs, targets)).sum(), logits
+            lambda outputs: (cross_entropy(outputs, labels) + self.config.lam * _divergence(outputs, targets)).sum(),
+            logits,
         )
-
-    def predict(self, inputs: Inputs) -> Tensor:
-        return torch.softmax(self.network(inputs).float(), dim=1)
 
     @property
     def predictors(self) -> list[nn.Module]:
@@ -83,7 +111,7 @@ class KLPenalty(Method):
         return whole_probs(self.targets.read(index))
 
     def extra_repr(self) -> str:
-        return f"lam={self.lam}, beta={self.beta}"
+        return ", ".join(f"{name}={value}" for name, value in asdict(self.config).items())
 
 
 def _divergence(logits: Tensor, targets: Tensor) -> Tensor:

@@ -1,13 +1,22 @@
-"""What a training step is: the batch that goes in, the interface that the training loop calls."""
+"""What a training step is: the batch that goes in, the interface that the training loop calls, its settings."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from elr.errors import ArgumentError
+from elr.targets.config import DENSE, TargetsConfig
+from elr.targets.store import Targets, stores_in
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Inputs = Tensor | Mapping[str, Tensor]
 
@@ -21,11 +30,18 @@ class Batch(NamedTuple):
         index: (B,) int64, row of each example in the training set: the key of all per-example state.
         inputs: tensor with leading axis B, or a mapping of such tensors.
         labels: (B,) int64 given labels in [0, C), or (B, C) float rows that sum to 1.
+        views: further augmentations of the same rows, as `inputs` each, where a method asks for them (`Method.views`).
+
+    Example:
+        >>> batch = Batch(torch.tensor([7, 3]), torch.zeros(2, 5), torch.tensor([0, 1]))
+        >>> len(batch.inputs), batch.views
+        (2, ())
     """
 
     index: Tensor  # pyright: ignore[reportIncompatibleMethodOverride] - the design's word, over tuple.index
     inputs: Inputs
     labels: Tensor
+    views: tuple[Inputs, ...] = ()
 
 
 class Step(NamedTuple):
@@ -35,6 +51,12 @@ class Step(NamedTuple):
         loss: scalar to differentiate, mean over the batch, in nats.
         logits: (B, C) what was said of these rows, un-mixed, detached or not.
         terms: named parts of the loss, detached scalars, for the history.
+
+    Example:
+        >>> logits = torch.zeros(2, 4, requires_grad=True)
+        >>> loss = nn.functional.cross_entropy(logits, torch.tensor([3, 1]))
+        >>> Step(loss, logits, {"loss": loss.detach()}).terms
+        {'loss': tensor(1.3863)}
     """
 
     loss: Tensor
@@ -42,8 +64,51 @@ class Step(NamedTuple):
     terms: Mapping[str, Tensor]
 
 
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Some of the parameters that a pass trains, and how.
+
+    Args:
+        weights: the parameters.
+        learning_rate: their peak learning rate, >= 0, scheduled as the run's; None: the run's.
+        weight_decay: >= 0; None: the run's.
+
+    Raises:
+        ArgumentError: a rate or decay out of range, or no weights.
+
+    Example:
+        >>> shifts = nn.Parameter(torch.zeros(100, 3))
+        >>> ParameterGroup([shifts], learning_rate=1.0, weight_decay=0.0).weight_decay
+        0.0
+    """
+
+    weights: Sequence[nn.Parameter]
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.weights:
+            raise ArgumentError("a group of parameters has no weights: leave it out")
+        for name in ("learning_rate", "weight_decay"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 <= value < math.inf:
+                raise ArgumentError(
+                    f"{name} of a group of parameters is {value}: expected 0 or more, or None for the run's"
+                )
+
+
 class View(ABC):
-    """What a method may see of the training set between epochs: its examples, in order, without augmentation."""
+    """What a method may see of the training set between epochs: its examples, in order, without augmentation.
+
+    Example:
+        >>> class Two(View):
+        ...     num_examples = 2
+        ...
+        ...     def batches(self):
+        ...         yield Batch(torch.arange(2), torch.zeros(2, 5), torch.tensor([0, 1]))
+        >>> [batch.index.tolist() for views in Two().views() for batch in views]
+        [[0, 1]]
+    """
 
     num_examples: int
 
@@ -65,6 +130,30 @@ class Method(nn.Module, ABC):
 
     A method of several networks may ask for several passes over the data in an epoch, each of which trains some of the
     parameters with an optimizer of its own.
+
+    Generations are made by the training loop, ours if `TrainingConfig.generations` > 1. Another loop keeps a copy of
+    `first_state()`; to start again it calls `end_generation(view)`, loads that copy with strict=False, makes its
+    optimizers anew and calls `begin_generation(steps)`; when all is done, `end_training(view)`.
+
+    What else a method needs of the loop it says in `parameter_groups`, `views`, `epoch_rows` and `stores`.
+
+    Example:
+        >>> class Hinge(Method):
+        ...     def __init__(self, network):
+        ...         super().__init__()
+        ...         self.network = network
+        ...
+        ...     def forward(self, batch):
+        ...         logits = self.network(batch.inputs)
+        ...         loss = nn.functional.multi_margin_loss(logits, batch.labels)
+        ...         return Step(loss, logits, {"loss": loss.detach()})
+        ...
+        ...     @property
+        ...     def predictors(self):
+        ...         return [self.network]
+        >>> method = Hinge(nn.Linear(5, 3))
+        >>> method.passes, method.views, len(method.parameter_groups(0)), method.epoch_rows(0, 0), method.stores
+        (1, 1, 1, None, [])
     """
 
     @property
@@ -72,13 +161,44 @@ class Method(nn.Module, ABC):
         """How many times an epoch goes over the data."""
         return 1
 
+    @property
+    def views(self) -> int:
+        """How many independent augmentations of its rows a batch carries: `inputs`, and the others in `views`."""
+        return 1
+
+    @property
+    def stores(self) -> list[Targets]:
+        """Its stores of targets, from a `TargetsConfig`: the loop checks them and shares them between ranks."""
+        return stores_in(self)
+
     def begin_pass(self, number: int) -> None:
         """Prepare a pass, `number` in [0, passes); called at the start of each."""
 
-    def trained(self, number: int) -> list[nn.Parameter]:
-        """The parameters that a pass trains."""
+    def epoch_rows(self, epoch: int, number: int) -> Tensor | None:
+        """The rows that a pass trains on, asked for after `begin_pass`; their order is drawn by the loop.
+
+        What decides on them must be in the state, so that a resumed run has the same. Under several ranks the rows
+        that the first one gives hold for all.
+
+        Args:
+            epoch: from 0.
+            number: of the pass.
+
+        Returns:
+            (M,) int64 rows of the training set, different from one another, M >= 1; then there are as many batches as M
+            rows fill, and learning rates go on by the share of the pass that is done. None (default): the rows that
+            `TrainingConfig.sampling` says.
+        """
+        del epoch, number
+        return None
+
+    def parameter_groups(self, number: int) -> list[ParameterGroup]:
+        """What a pass trains, each parameter in one group only. The history has the learning rate of the first group.
+
+        Default: every parameter that requires a gradient, as the run's settings have it.
+        """
         del number
-        return [weight for weight in self.parameters() if weight.requires_grad]
+        return [ParameterGroup([weight for weight in self.parameters() if weight.requires_grad])]
 
     def first_state(self) -> dict[str, Any]:
         """The part of `state_dict()` that a new generation sets back: all but what outlives one."""
@@ -106,14 +226,14 @@ class Method(nn.Module, ABC):
     def forward(self, batch: Batch) -> Step:
         """The training step on one batch, up to the loss."""
 
-    @abstractmethod
     def predict(self, inputs: Inputs) -> Tensor:
         """(B, C) float32 class probabilities for un-mixed inputs; the caller sets eval mode and no_grad."""
+        return torch.stack([network(inputs).float().softmax(dim=1) for network in self.predictors]).mean(dim=0)
 
     @property
     @abstractmethod
     def predictors(self) -> list[nn.Module]:
-        """The networks that `predict` uses, each giving logits; it averages their probabilities."""
+        """The networks that predict, each giving logits: predictions are the mean of their probabilities."""
 
     @property
     def trained_networks(self) -> list[nn.Module]:
@@ -137,8 +257,118 @@ class Method(nn.Module, ABC):
         return None
 
 
+@dataclass(frozen=True, kw_only=True)
+class MethodConfig(ABC):
+    """The settings of a method in plain values, and how it is built; each method has its own, in its file.
+
+    A subclass is a frozen keyword-only dataclass that says its `name`, checks its values in `__post_init__` and builds
+    its method. Everything else here has a default that suits a method of one network.
+
+    Attributes:
+        name: what the command line and run.json call the method; its key in `elr.methods.catalog.METHODS`.
+
+    Example:
+        >>> from elr.methods.kl_penalty import KLPenaltyConfig
+        >>> config = KLPenaltyConfig(lam=5.0)
+        >>> config.to_json()
+        {'name': 'kl_penalty', 'lam': 5.0, 'beta': 0.7}
+        >>> config.build([nn.Linear(2, 3)], num_examples=8, num_classes=3).stores
+        [DenseTargets(8, 3, dtype=torch.float32)]
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def build(
+        self,
+        networks: Sequence[nn.Module],
+        *,
+        num_examples: int,
+        num_classes: int,
+        targets: TargetsConfig = DENSE,
+    ) -> Method:
+        """The method over these networks.
+
+        Args:
+            networks: `num_networks` of them, each giving logits (B, C).
+            num_examples: N, rows of the training set.
+            num_classes: C >= 2.
+            targets: how its targets are stored, if it has any.
+
+        Raises:
+            ArgumentError: another number of networks.
+        """
+
+    @classmethod
+    def for_run(cls, asked: Mapping[str, Any], *, steps: int, fast: bool) -> Self:
+        """The settings for a run.
+
+        Args:
+            asked: settings that someone asked for, by name; those that this method does not have are left out.
+            steps: of each pass in the whole run.
+            fast: whether it is the fast loop, see `elr.runs.defaults`.
+        """
+        del steps, fast
+        own = {each.name for each in fields(cls)}
+        return cls(**{name: value for name, value in asked.items() if name in own})
+
+    def resized(self, share: float, *, generations: int) -> Self:
+        """The same for generations of `share` of the length, of which there are so many now."""
+        del share, generations
+        return self
+
+    def check_generations(self, generations: int) -> None:  # noqa: B027 - most methods go with any number
+        """Refuse a number of generations that the settings do not go with.
+
+        Raises:
+            ArgumentError: as it says.
+        """
+
+    @property
+    def num_networks(self) -> int:
+        """How many networks it trains."""
+        return 1
+
+    @property
+    def num_predictors(self) -> int:
+        """How many networks predict when training has ended."""
+        return self.num_networks
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return self.name
+
+    def described(self) -> dict[str, Any]:
+        """What there is to say about it to people: the label, and the settings that matter."""
+        return {"name": self.label, **asdict(self)}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as run.json holds them; `elr.methods.catalog.method_from_json` reads them."""
+        return {"name": self.name, **asdict(self)}
+
+    def check_networks(self, networks: Sequence[nn.Module]) -> None:
+        """Raise what `build` promises to raise."""
+        if len(networks) != self.num_networks:
+            raise ArgumentError(
+                f"{self.name!r} with these settings has {self.num_networks} network(s), and {len(networks)} were "
+                "passed: pass as many"
+            )
+        if len(set(map(id, networks))) != len(networks):
+            raise ArgumentError("the peer is the network itself: expected a second one, with weights of its own")
+
+
 def gradient_of(loss: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
-    """(B, C) gradient of a sum of losses with respect to logits that belong to no graph."""
+    """(B, C) gradient of a sum of losses with respect to logits that belong to no graph.
+
+    Args:
+        loss: of logits (B, C), a scalar.
+        logits: (B, C) where to take the gradient.
+
+    Example:
+        >>> gradient_of(lambda logits: (logits**2).sum(), torch.tensor([[1.0, -3.0]]))
+        tensor([[ 2., -6.]])
+    """
     with torch.enable_grad():
         outputs = logits.detach().float().requires_grad_()
         return torch.autograd.grad(loss(outputs), outputs)[0]

@@ -6,10 +6,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from elr.devices import sent
 from elr.errors import ArgumentError
-from elr.methods.method import Inputs
+from elr.methods.method import Batch, Inputs
+
+_TINY = 1e-12
 
 
 class Mixing(NamedTuple):
@@ -18,6 +21,11 @@ class Mixing(NamedTuple):
     Args:
         weight: share of the example itself, in [0.5, 1] when drawn by `draw_mixing`; its partner has the rest.
         partner: (B,) int64, position in the batch of each example's partner.
+
+    Example:
+        >>> Mixing(0.75, torch.tensor([1, 0])).mix(torch.tensor([[0.0], [4.0]]))
+        tensor([[1.],
+                [3.]])
     """
 
     weight: float
@@ -59,3 +67,42 @@ def draw_mixing(count: int, *, alpha: float, device: torch.device) -> Mixing:
     """
     share = torch.distributions.Beta(alpha, alpha).sample().item()
     return Mixing(max(share, 1.0 - share), sent(torch.randperm(count), device))
+
+
+def mixed_batch(batch: Batch, targets: Tensor, mixing: Mixing | None) -> tuple[Inputs, Tensor, Tensor]:
+    """Inputs, labels (B, C) and targets (B, C) of a batch, mixed alike; None: as they are, labels as rows all the same.
+
+    Example:
+        >>> batch = Batch(torch.tensor([4, 2]), torch.tensor([[0.0], [4.0]]), torch.tensor([0, 1]))
+        >>> inputs, labels, _ = mixed_batch(batch, torch.full((2, 2), 0.5), Mixing(0.75, torch.tensor([1, 0])))
+        >>> inputs.flatten(), labels
+        (tensor([1., 3.]), tensor([[0.7500, 0.2500],
+                [0.2500, 0.7500]]))
+    """
+    inputs, labels = batch.inputs, batch.labels
+    if labels.ndim == 1:
+        labels = F.one_hot(labels, targets.shape[1]).to(targets.dtype)
+    if mixing is None:
+        return inputs, labels, targets
+    return mixing.mix_inputs(inputs), mixing.mix(labels), mixing.mix(targets)
+
+
+def refined(labels: Tensor, targets: Tensor) -> Tensor:
+    """Mixed labels y weighed with targets t: y t / sum(y t), so that the class that targets agree with prevails.
+
+    Args:
+        labels: (B, C) rows that sum to 1.
+        targets: (B, C) of the same mixture.
+
+    Returns:
+        (B, C) rows that sum to 1; those of `labels` where the targets say nothing of their classes.
+
+    Example:
+        >>> refined(torch.tensor([[0.5, 0.5, 0.0]]), torch.tensor([[0.6, 0.2, 0.2]]))
+        tensor([[0.7500, 0.2500, 0.0000]])
+
+    Source: the authors' code, for data sets of 100 classes.
+    """
+    weighed = labels * targets
+    total = weighed.sum(dim=1, keepdim=True)
+    return (weighed / total.clamp(min=_TINY)).where(total > _TINY, labels)

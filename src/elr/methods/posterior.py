@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
 from elr.errors import ArgumentError
+from elr.methods.method import Inputs, View
 from elr.noise.transitions import transition_matrix
+from elr.targets.store import Targets
 
 _ROUNDING = 1e-6  # equal confidences reach their own mean
 
@@ -98,3 +102,48 @@ def label_posterior(probs: Tensor, labels: Tensor, transitions: Tensor) -> Tenso
     joint = probs * likelihood
     total = joint.sum(dim=1, keepdim=True)
     return (joint / total.clamp(min=1e-30)).where(total > 1e-30, probs)
+
+
+@torch.no_grad()
+def weigh_targets(stores: Sequence[Targets], view: View, predict: Callable[[Inputs], Tensor]) -> None:
+    """Set the targets to the posterior of the true class, given what the networks and the labels say.
+
+    Goes over the training set once; the rest is read from the stores. Predictions are averaged over the views of each
+    example.
+
+    Args:
+        stores: of targets, all of which become the same; at least one.
+        view: the training set.
+        predict: (B, C) probabilities of the networks for inputs.
+
+    Example:
+        >>> from elr.methods.method import Batch
+        >>> from elr.targets.dense import DenseTargets
+        >>> class Three(View):
+        ...     num_examples = 3
+        ...
+        ...     def batches(self):
+        ...         yield Batch(torch.arange(3), torch.tensor([[2.0], [2.0], [-0.1]]), torch.tensor([0, 0, 1]))
+        >>> targets = DenseTargets(3, 2)
+        >>> weigh_targets([targets], Three(), lambda inputs: torch.cat([inputs, -inputs], dim=1).softmax(dim=1))
+        >>> targets.read(torch.arange(3)).round(decimals=2)
+        tensor([[1., 0.],
+                [1., 0.],
+                [0., 1.]])
+    """
+    counts = TransitionCounts(stores[0].num_classes)
+    seen: list[tuple[Tensor, Tensor]] = []
+    for views in view.views():
+        probs = torch.stack([predict(batch.inputs) for batch in views]).mean(dim=0)
+        batch = views[0]
+        seen.append((batch.index, batch.labels))
+        for store in stores:
+            store.update(batch.index, probs, beta=0.0)
+    for index, _ in seen:
+        counts.look(stores[0].read(index))
+    for index, labels in seen:
+        counts.add(stores[0].read(index), labels)
+    transitions = counts.transitions
+    for index, labels in seen:
+        for store in stores:
+            store.update(index, label_posterior(store.read(index), labels, transitions), beta=0.0)

@@ -20,17 +20,16 @@ from elr.datasets.sets.cifar import CIFAR
 from elr.datasets.sets.ilsvrc12 import ILSVRC12
 from elr.errors import ArgumentError, DataError
 from elr.files import RUN_FILE, printable, write_json
+from elr.methods.method import MethodConfig
 from elr.networks.backbones import Backbone, load_backbone
 from elr.networks.spec import NetworkSpec
-from elr.runs.plan import Augmentation, MethodConfig, Plan, network_for
+from elr.runs.plan import Augmentation, Plan, network_for
 from elr.runs.predict import predict_probs
 from elr.runs.reporting import write_report
 from elr.runs.run import Fitted, run_task
 from elr.training.config import TrainingConfig
 from elr.training.engine import is_main_process
 from elr.training.loop import Progress
-
-CROSS_ENTROPY = MethodConfig(name="cross_entropy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,10 +127,10 @@ class Changes:
         epochs = changed.get("epochs", recipe.training.epochs)
         generations, method = recipe.training.generations, recipe.method
         if epochs % generations:
-            generations, method = 1, replace(method, hold=0.0, snapshots=0, posterior=False, relabel=False)
-        if recipe.training.generations > 1:  # the ramp belongs to the first generation, and is as long
+            generations = 1
+        if recipe.training.generations > 1:
             share = epochs // generations / recipe.training.generation_epochs
-            method = replace(method, lam_ramp=round(share * method.lam_ramp))
+            method = method.resized(share, generations=generations)
         milestones = tuple(epoch for epoch in recipe.training.milestones if epoch < epochs // generations)
         training = replace(recipe.training, seed=self.seed, milestones=milestones, generations=generations, **changed)
         holdout = recipe.holdout if self.holdout is None else self.holdout

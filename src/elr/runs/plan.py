@@ -20,94 +20,22 @@ from elr.data.preprocessing import Encoder
 from elr.data.records import IMAGES, TEXT
 from elr.data.transforms import Transform
 from elr.errors import ArgumentError
-from elr.methods.cross_entropy import LossMethod
-from elr.methods.elr import ELR
-from elr.methods.kl_penalty import KLPenalty
-from elr.methods.method import Method
+from elr.methods.catalog import method_from_json, method_named
+from elr.methods.elr import ELRConfig
+from elr.methods.method import MethodConfig
 from elr.networks.architectures import FastConvNet
 from elr.networks.backbones import load_body
 from elr.networks.spec import NetworkSpec
 from elr.runs.defaults import FAST, default_loop, loop_kind, rate_of_features
+from elr.targets.config import DENSE, TargetsConfig
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
 from elr.training.monitor import Monitor
 
-METHODS = ("elr", "elr_plus", "cross_entropy", "kl_penalty")
-_KINDS = ("elr", "cross_entropy", "kl_penalty")
 AUGMENTATIONS = ("auto", "crop", "none")
-PAPER_GAMMA, PAPER_RAMP = 0.997, 40_000  # appendix F and G
 PEER_SEED = 2**31  # the first that no run has; of more than 32 bits, torch's generator on a processor takes the last 32
 """Added to the seed of the first network's weights for those of its peer."""
-LAM, BETA = 3.0, 0.7  # the paper's for CIFAR-10 and Clothing1M
 _WHITENED_IMAGES = 5000  # as the speed runs take
-
-
-@dataclass(frozen=True, kw_only=True)
-class MethodConfig:
-    """A method in plain values; see `elr.methods.elr.ELR` for each switch.
-
-    Args:
-        name: "elr"; "cross_entropy", which has no switches; or "kl_penalty" (`elr.methods.kl_penalty`), which has lam
-            and beta.
-        networks: 1, or 2 that supply each other's targets.
-    """
-
-    name: str = "elr"
-    networks: int = 1
-    lam: float = LAM
-    beta: float = BETA
-    clamp: float = 1e-4
-    target_from: str | None = None
-    ensembling: bool = True
-    gamma: float = 0.0
-    gamma_ramp: int = 0
-    lam_ramp: int = 0
-    mixup: float = 0.0
-    hold: float = 0.0
-    posterior: bool = False
-    relabel: bool = False
-    snapshots: int = 0
-    refine_labels: bool = False
-    predict_with: str = "networks"
-
-    def __post_init__(self) -> None:
-        if self.name not in _KINDS:
-            raise ArgumentError(f"method is {self.name!r}: expected one of {', '.join(_KINDS)}")
-        if self.networks not in (1, 2) or (self.networks == 2 and self.name != "elr"):
-            raise ArgumentError(f"{self.name!r} has {self.networks!r} networks: expected 1, or 2 for elr")
-        if type(self.snapshots) is not int or self.snapshots < 0 or (self.snapshots and self.name != "elr"):
-            raise ArgumentError(
-                f"{self.name!r} has snapshots={self.snapshots!r}: expected a number of generations, 0 or more, for elr"
-            )
-        for switch in ("posterior", "relabel"):
-            if getattr(self, switch) and self.name != "elr":
-                raise ArgumentError(f"{self.name!r} has {switch}=True: expected False, it is for elr")
-
-    def build(self, networks: Sequence[nn.Module], *, num_examples: int, num_classes: int) -> Method:
-        """The method over these networks."""
-        if self.name == "cross_entropy":
-            return LossMethod(networks[0])
-        sizes = {"num_examples": num_examples, "num_classes": num_classes}
-        if self.name == "kl_penalty":
-            return KLPenalty(networks[0], lam=self.lam, beta=self.beta, **sizes)
-        switches = {name: value for name, value in asdict(self).items() if name not in ("name", "networks")}
-        peer = networks[1] if self.networks == 2 else None
-        return ELR(networks[0], peer=peer, **sizes, **switches)
-
-    @property
-    def label(self) -> str:
-        """What people call it: ELR+ is ELR with all of its ingredients."""
-        plus = self.networks == 2 and self.gamma > 0 and self.mixup > 0
-        return "elr_plus" if plus else self.name
-
-    def described(self) -> dict[str, Any]:
-        """What there is to say about it: the name, and the switches that are not at rest."""
-        if self.name == "cross_entropy":
-            return {"name": self.label}
-        at_rest = asdict(MethodConfig())
-        kept = ("name", "lam", "beta")
-        switched = {name: value for name, value in asdict(self).items() if name in kept or value != at_rest[name]}
-        return switched | {"name": self.label}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +48,10 @@ class Augmentation:
         flip: whether to mirror half of the images.
         cutout: side in pixels of a square that is blanked in each image; 0: none.
         mirror: whether predictions are averaged over each image and its mirror image.
+
+    Example:
+        >>> Augmentation(crop=True, flip=True)
+        Augmentation(crop=True, flip=True, cutout=0, mirror=False)
     """
 
     crop: bool = False
@@ -152,43 +84,44 @@ class Plan:
         network: of one network.
         training: the loop.
         augmentation: of images.
+        targets: where the method's targets are kept, if it has any, and how precisely.
         whiten: whether the first layer of the fast network is set to whiten patches of the images, and frozen.
         probe_period: epochs between looks at the test data.
+
+    Example:
+        >>> network = NetworkSpec("mlp", 3, num_features=5)
+        >>> training = TrainingConfig(epochs=10)
+        >>> plan = Plan(method=ELRConfig(), network=network, training=training, augmentation=Augmentation())
+        >>> plan.to_json()["targets"], Plan.from_json(plan.to_json()) == plan
+        ({'placement': 'dense', 'dtype': 'float32'}, True)
     """
 
     method: MethodConfig
     network: NetworkSpec
     training: TrainingConfig
     augmentation: Augmentation
+    targets: TargetsConfig = DENSE
     whiten: bool = False
     probe_period: int = 1
 
     def __post_init__(self) -> None:
         if self.probe_period < 1:
             raise ArgumentError(f"probe_period is {self.probe_period}: expected at least 1 epoch")
-        if self.method.snapshots >= self.training.generations:
-            raise ArgumentError(
-                f"snapshots is {self.method.snapshots}, generations {self.training.generations}: expected fewer "
-                "snapshots, which are of earlier generations"
-            )
-        if self.method.relabel and self.training.generations == 1:
-            raise ArgumentError(
-                "relabel is for later generations, and there is one generation: set training's generations to 2 or "
-                "more, or leave relabel out"
-            )
+        self.method.check_generations(self.training.generations)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as run.json holds them."""
-        return asdict(self) | {"network": self.network.to_json()}
+        return asdict(self) | {"method": self.method.to_json(), "network": self.network.to_json()}
 
     @classmethod
     def from_json(cls, run: Mapping[str, Any]) -> Plan:
         """The plan in run.json, which may hold more than that."""
         return cls(
-            method=MethodConfig(**run["method"]),
+            method=method_from_json(run["method"]),
             network=NetworkSpec.from_json(run["network"]),
             training=TrainingConfig(**run["training"]),
             augmentation=Augmentation(**run["augmentation"]),
+            targets=TargetsConfig(**run["targets"]),
             whiten=run["whiten"],
             probe_period=run["probe_period"],
         )
@@ -208,8 +141,11 @@ class Plan:
                 load_body(network, task.raw.pretrained)
         if self.whiten:
             _whiten(networks, transform(task.examples.fetch(torch.arange(min(len(task.examples), _WHITENED_IMAGES)))))
+        method = self.method.build(
+            networks, num_examples=len(task.examples), num_classes=task.encoder.num_classes, targets=self.targets
+        )
         return Training(
-            self.method.build(networks, num_examples=len(task.examples), num_classes=task.encoder.num_classes),
+            method,
             task.examples,
             config=self.training,
             transform=transform,
@@ -221,13 +157,12 @@ class Plan:
 
     def predictors(self) -> list[nn.Module]:
         """As many networks as predict at the end of the run, to load their weights into."""
-        count = self.method.networks * (1 + self.method.snapshots)
-        return [self.network.build(generator_seed=0) for _ in range(count)]
+        return [self.network.build(generator_seed=0) for _ in range(self.method.num_predictors)]
 
     def networks(self) -> list[nn.Module]:
         """The networks with their first weights."""
         seeds = (self.training.seed, self.training.seed + PEER_SEED)
-        return [self.network.build(generator_seed=seed) for seed in seeds[: self.method.networks]]
+        return [self.network.build(generator_seed=seed) for seed in seeds[: self.method.num_networks]]
 
 
 def _whiten(networks: Sequence[nn.Module], images: Tensor) -> None:
@@ -242,8 +177,8 @@ class FitConfig:
     """How `fit` trains. Plain values only; None leaves a choice to the data, and run.json says what it came to.
 
     Args:
-        method: "elr"; "elr_plus": two networks, averaged weights and mixup, in three times the time or more; or
-            "cross_entropy" for comparison; or "kl_penalty", to see it fail (the paper's appendix C).
+        method: one of `elr.methods.catalog.METHODS` (docs/methods.md): "elr"; "elr_plus": two networks, averaged
+            weights and mixup, in three times the time or more; "cross_entropy" for comparison; and others.
         lam: weight of the regularizer. Default 3, the paper's for CIFAR-10 and Clothing1M.
         beta: momentum of the targets. Default 0.7 (as lam).
         network: a name in `elr.networks.spec.NETWORKS`; default "fast" for images of at least 16 pixels, "mlp"
@@ -267,6 +202,14 @@ class FitConfig:
     Raises:
         ArgumentError: an unknown method or augmentation; other values are checked where they are used.
 
+    Example:
+        >>> from elr.data.prepared import read_task
+        >>> from elr.data.records import ReadOptions
+        >>> task = read_task((np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3), ReadOptions())
+        >>> plan = FitConfig(lam=5.0).plan(task)
+        >>> plan.method.described(), plan.network.name, plan.training.epochs, plan.training.batch_size
+        ({'name': 'elr', 'lam': 5.0, 'beta': 0.7}, 'mlp', 100, 30)
+
     Source: docs/benchmarks/defaults.md says how the defaults were chosen, on noisy validation labels.
     """
 
@@ -284,8 +227,7 @@ class FitConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ArgumentError(f"method is {self.method!r}: expected one of {', '.join(METHODS)}")
+        method_named(self.method)
         if self.augment not in AUGMENTATIONS:
             raise ArgumentError(f"augment is {self.augment!r}: expected one of {', '.join(AUGMENTATIONS)}")
 
@@ -294,7 +236,10 @@ class FitConfig:
         return asdict(self) | self._regularizer()
 
     def _regularizer(self) -> dict[str, Any]:
-        return {"lam": LAM if self.lam is None else self.lam, "beta": BETA if self.beta is None else self.beta}
+        return {
+            "lam": ELRConfig.lam if self.lam is None else self.lam,
+            "beta": ELRConfig.beta if self.beta is None else self.beta,
+        }
 
     def plan(self, task: Task) -> Plan:
         """The same with every choice made for some data.
@@ -309,27 +254,14 @@ class FitConfig:
         if self.learning_rate is None and (rate := rate_of_features(task)) and not network.takes_images:
             training = replace(training, learning_rate=rate)
         flip, fast = augmented and self.augment != "crop", kind == FAST
+        steps = training.epochs * math.ceil(len(task.examples) / training.batch_size)
         return Plan(
-            method=self._method(training.epochs * math.ceil(len(task.examples) / training.batch_size), fast=fast),
+            method=method_named(self.method).for_run(self._regularizer(), steps=steps, fast=fast),
             network=network,
             training=training,
             augmentation=Augmentation(crop=augmented, flip=flip, mirror=flip and fast),
             whiten=fast,
         )
-
-    def _method(self, steps: int, *, fast: bool) -> MethodConfig:
-        """The method for a run of so many steps; ELR+ as published, its ramp at most half of the run.
-
-        In the fast loop lam rises through the run, as in the first generation of the CIFAR-10 recipe.
-        """
-        if self.method == "cross_entropy":
-            return MethodConfig(name=self.method)
-        if self.method == "kl_penalty":
-            return MethodConfig(name=self.method, **self._regularizer())
-        elr = MethodConfig(**self._regularizer())
-        if self.method == "elr":
-            return replace(elr, lam_ramp=steps) if fast else elr
-        return replace(elr, networks=2, gamma=PAPER_GAMMA, gamma_ramp=min(PAPER_RAMP, steps // 2), mixup=1.0)
 
     def loop(self, examples: Examples, *, kind: str) -> TrainingConfig:
         """The settings of the training loop, with every choice made; `kind` is one of those in `elr.runs.defaults`."""

@@ -7,8 +7,11 @@ from dataclasses import replace
 
 from elr.data.image_store import Geometry
 from elr.datasets.base import TEST, VALIDATION
-from elr.runs.experiment import CROSS_ENTROPY, Recipe
-from elr.runs.plan import PAPER_GAMMA, Augmentation, MethodConfig
+from elr.methods.cross_entropy import CrossEntropyConfig
+from elr.methods.elr import ELRConfig
+from elr.methods.elr_plus import PAPER_GAMMA, ELRPlusConfig
+from elr.runs.experiment import Recipe
+from elr.runs.plan import Augmentation
 from elr.training.config import ANEW, ONCE, TrainingConfig
 
 _PAPER = "Liu et al., NeurIPS 2020"
@@ -30,7 +33,7 @@ def clothing1m_elr() -> Recipe:
         backbone="resnet50.tv_in1k",
         pretrained=True,
         geometry=Geometry(resize=256, crop=224),
-        method=MethodConfig(beta=0.7, lam=3.0),
+        method=ELRConfig(beta=0.7, lam=3.0),
         training=TrainingConfig(
             epochs=10,
             batch_size=64,
@@ -53,7 +56,7 @@ def clothing1m_elr_plus() -> Recipe:
         recipe,
         name="clothing1m-elr-plus",
         source=f"{_PAPER}, Table 3, ELR+ (74.81)",
-        method=replace(recipe.method, networks=2, gamma=0.9999, mixup=1.0),
+        method=ELRPlusConfig(beta=0.7, lam=3.0, gamma=0.9999, gamma_ramp=0),
         training=replace(recipe.training, epochs=15, learning_rate=0.002, milestones=(7,), decay=0.1),
     )
 
@@ -75,7 +78,7 @@ def clothing1m_cross_entropy() -> Recipe:
         clothing1m_elr(),
         name="clothing1m-cross-entropy",
         source=f"{_PAPER}, appendix G, without the regularizer",
-        method=CROSS_ENTROPY,
+        method=CrossEntropyConfig(),
     )
 
 
@@ -89,7 +92,7 @@ def mini_webvision_elr() -> Recipe:
         network="timm",
         backbone="inception_resnet_v2",
         geometry=Geometry(resize=256, crop=227),
-        method=MethodConfig(beta=0.7, lam=3.0),
+        method=ELRConfig(beta=0.7, lam=3.0),
         training=TrainingConfig(
             epochs=120, batch_size=32, weight_decay=5e-4, schedule="multistep", milestones=(40, 80)
         ),
@@ -108,7 +111,7 @@ def mini_webvision_elr_plus() -> Recipe:
         recipe,
         name="mini-webvision-elr-plus",
         source=f"{_PAPER}, Table 4, ELR+ (77.78 top-1, 91.68 top-5; ILSVRC12 70.29, 89.76)",
-        method=replace(recipe.method, networks=2, gamma=PAPER_GAMMA, mixup=1.0),
+        method=ELRPlusConfig(beta=0.7, lam=3.0, gamma_ramp=0),
         training=replace(recipe.training, epochs=100, milestones=(50,), decay=0.1),
     )
 
@@ -117,7 +120,7 @@ def _own(like: Recipe, data: str, **changes: object) -> Iterator[Recipe]:
     """ELR and cross entropy on another data set, with the settings of a recipe of the paper."""
     recipe = replace(like, name=f"{data}-elr", source=_OWN.format(like=like.data), data=data, **changes)  # type: ignore[arg-type]
     yield recipe
-    yield replace(recipe, name=f"{data}-cross-entropy", method=CROSS_ENTROPY)
+    yield replace(recipe, name=f"{data}-cross-entropy", method=CrossEntropyConfig())
 
 
 def real_recipes() -> Iterator[Recipe]:
@@ -129,7 +132,7 @@ def real_recipes() -> Iterator[Recipe]:
         webvision,
         name="mini-webvision-cross-entropy",
         source=f"{_PAPER}, appendix G, without the regularizer",
-        method=CROSS_ENTROPY,
+        method=CrossEntropyConfig(),
     )
     everything = replace(clothing.training, sampling="all", num_batches=None)
     yield from _own(clothing, "food101n", training=everything)
@@ -139,5 +142,5 @@ def real_recipes() -> Iterator[Recipe]:
     words = replace(small, network="mlp", augmentation=Augmentation(), geometry=None)
     shorter = replace(words.training, epochs=20, batch_size=256, schedule="cosine", milestones=(), learning_rate=0.005)
     # A table of targets for 5,692 classes would take 11 GB: targets come from the averaged network instead.
-    stateless = MethodConfig(ensembling=False, gamma=PAPER_GAMMA, lam_ramp=5_000)
+    stateless = ELRConfig(ensembling=False, gamma=PAPER_GAMMA, lam_ramp=5_000)
     yield from _own(words, "allenoise", training=shorter, method=stateless, test_part=None, holdout=0.1)

@@ -9,9 +9,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from elr.datasets.as_data import HUMAN
+from elr.methods.cross_entropy import CrossEntropyConfig
+from elr.methods.elr import ELRConfig
+from elr.methods.elr_plus import PAPER_RAMP, ELRPlusConfig
+from elr.methods.method import MethodConfig
 from elr.runs.defaults import FAST_SETTINGS
-from elr.runs.experiment import CROSS_ENTROPY, Recipe
-from elr.runs.plan import PAPER_GAMMA, PAPER_RAMP, Augmentation, MethodConfig
+from elr.runs.experiment import Recipe
+from elr.runs.plan import Augmentation
 from elr.runs.real_recipes import real_recipes
 from elr.training.config import TrainingConfig
 
@@ -27,12 +31,13 @@ _PAPER = "Liu et al., NeurIPS 2020"
 
 def cifar10_elr(noise: Noise, name: str) -> Recipe:
     """ELR on CIFAR-10 as published: ResNet-34, 120 epochs, steps down at 40 and 80. Table 1, row ELR; appendix G."""
+    beta, lam = _weights(noise)
     return Recipe(
         name=name,
         source=_source(name, "Table 1, ELR", _TABLE_1),
         noise=noise,
         network="resnet34",
-        method=_published(noise),
+        method=ELRConfig(beta=beta, lam=lam),
         training=TrainingConfig(
             epochs=120, batch_size=128, schedule="multistep", milestones=(40, 80), precision="float32"
         ),
@@ -53,12 +58,12 @@ def cifar10_elr_plus(noise: Noise, name: str) -> Recipe:
 
     Differs from the authors' code in what leaks labels there: both networks see the same given labels and split.
     """
-    recipe = cifar10_elr(noise, name)
+    recipe, (beta, lam) = cifar10_elr(noise, name), _weights(noise)
     return replace(
         recipe,
         source=_source(name, "Table 2, ELR+", _TABLE_2),
         network="preactresnet18_authors",
-        method=replace(recipe.method, networks=2, gamma=PAPER_GAMMA, gamma_ramp=PAPER_RAMP, mixup=1.0),
+        method=ELRPlusConfig(beta=beta, lam=lam),
         training=replace(recipe.training, epochs=200, weight_decay=5e-4, milestones=(150,), decay=0.1),
     )
 
@@ -66,7 +71,7 @@ def cifar10_elr_plus(noise: Noise, name: str) -> Recipe:
 def cifar10_cross_entropy(noise: Noise, name: str) -> Recipe:
     """Cross entropy with the network and the loop of `cifar10_elr`. (The paper copied its row from the GCE paper.)"""
     return replace(
-        cifar10_elr(noise, name), source=f"{_PAPER}, appendix G, without the regularizer", method=CROSS_ENTROPY
+        cifar10_elr(noise, name), source=f"{_PAPER}, appendix G, without the regularizer", method=CrossEntropyConfig()
     )
 
 
@@ -85,7 +90,7 @@ def cifar100_elr_cosine(noise: Noise, name: str) -> Recipe:
 def cifar100_elr_plus(noise: Noise, name: str) -> Recipe:
     """ELR+ on CIFAR-100: 250 epochs, lam ramped up, labels refined. Table 2, row ELR+; appendix F and G."""
     recipe = cifar10_elr_plus(noise, name)
-    method = replace(recipe.method, lam=_CIFAR100.lam, beta=_CIFAR100.beta, lam_ramp=PAPER_RAMP, refine_labels=True)
+    method = ELRPlusConfig(lam=_CIFAR100.lam, beta=_CIFAR100.beta, lam_ramp=PAPER_RAMP, refine_labels=True)
     training = replace(recipe.training, epochs=250, milestones=(200,))
     return replace(recipe, data="cifar100", method=method, training=training)
 
@@ -93,12 +98,12 @@ def cifar100_elr_plus(noise: Noise, name: str) -> Recipe:
 def cifar100_cross_entropy(noise: Noise, name: str) -> Recipe:
     """Cross entropy with the network and the loop of `cifar100_elr`."""
     return replace(
-        cifar100_elr(noise, name), source=f"{_PAPER}, appendix G, without the regularizer", method=CROSS_ENTROPY
+        cifar100_elr(noise, name), source=f"{_PAPER}, appendix G, without the regularizer", method=CrossEntropyConfig()
     )
 
 
 _FAST_GENERATION = 12 * 90  # steps: twelve epochs of 45,000 rows in batches of 500
-_CIFAR100 = MethodConfig(beta=0.9, lam=7.0)  # for symmetric and asymmetric noise alike
+_CIFAR100 = ELRConfig(beta=0.9, lam=7.0)  # for symmetric and asymmetric noise alike
 
 
 def _source(name: str, cell: str, noises: tuple[str, ...]) -> str:
@@ -106,10 +111,10 @@ def _source(name: str, cell: str, noises: tuple[str, ...]) -> str:
     return f"{_PAPER}, {cell}" if name.split("-")[1] in noises else f"{_PAPER}, appendix G; no published number"
 
 
-def _published(noise: Noise) -> MethodConfig:
+def _weights(noise: Noise) -> tuple[float, float]:
     """beta and lam of appendix G: one pair for symmetric noise, another for asymmetric."""
     asymmetric = noise is not None and noise[0].startswith("asymmetric")
-    return MethodConfig(beta=0.9, lam=1.0) if asymmetric else MethodConfig(beta=0.7, lam=3.0)
+    return (0.9, 1.0) if asymmetric else (0.7, 3.0)
 
 
 def _fast(noise: Noise, name: str, method: MethodConfig, *, generations: int = 1, epochs: int = 36) -> Recipe:
@@ -133,7 +138,7 @@ def fast_cifar10_elr(noise: Noise, name: str) -> Recipe:
 
     The regularizer rises through the first one; the later ones learn what predictions and labels say together.
     """
-    method = MethodConfig(lam_ramp=_FAST_GENERATION, hold=1.0, posterior=True, relabel=True, snapshots=1)
+    method = ELRConfig(lam_ramp=_FAST_GENERATION, hold=1.0, posterior=True, relabel=True, snapshots=1)
     return _fast(noise, name, method, generations=3)
 
 
@@ -148,7 +153,7 @@ def fast_cifar10_elr_plus(noise: Noise, name: str) -> Recipe:
 
 def fast_cifar10_cross_entropy(noise: Noise, name: str) -> Recipe:
     """Cross entropy, as many epochs of the same network; in one generation: it would keep nothing of the first."""
-    return _fast(noise, name, CROSS_ENTROPY)
+    return _fast(noise, name, CrossEntropyConfig())
 
 
 _METHODS: dict[str, dict[str, Callable[[Noise, str], Recipe]]] = {

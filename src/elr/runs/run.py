@@ -167,7 +167,7 @@ def _differences(found: dict[str, Any], description: dict[str, Any]) -> list[str
     found = _with_defaults(found)
     differences = [
         f"{part}.{key} was {old!r}, now {new!r}"
-        for part in ("config", "method", "training", "network", "augmentation", "data", "tuning")
+        for part in ("config", "method", "training", "network", "augmentation", "targets", "data", "tuning")
         for key, new in description.get(part, {}).items()
         if key != "cuda_graphs"  # how the same is computed
         if (old := found.get(part, {}).get(key)) != new

@@ -163,7 +163,7 @@ def tune(
 def _defaults(config: FitConfig, task: Task) -> dict[str, float | int]:
     """What would be trained with, of the settings that were not given."""
     plan = config.plan(task)
-    method = {"lam": plan.method.lam, "beta": plan.method.beta} if plan.method.name != "cross_entropy" else {}
+    method = {name: value for name, value in plan.method.to_json().items() if name in ("lam", "beta")}
     values = {**method, "learning_rate": plan.training.learning_rate, "epochs": plan.training.epochs}
     return {name: value for name, value in values.items() if getattr(config, name) is None}
 

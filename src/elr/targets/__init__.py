@@ -1,1 +1,5 @@
-"""Running averages of what was said of each example."""
+"""Where the running targets of each example are kept; one config chooses."""
+
+from elr.targets.config import TargetsConfig as TargetsConfig
+from elr.targets.dense import DenseTargets as DenseTargets
+from elr.targets.store import Targets as Targets

@@ -117,7 +117,16 @@ def _blend(table: Tensor, index: Tensor, probs: Tensor, beta: float, *, out: Ten
 
 @torch.library.custom_op("elr::update_rows", mutates_args={"table"})
 def update_rows(table: Tensor, index: Tensor, probs: Tensor, beta: float) -> Tensor:
-    """The whole update as one operation, so that compilers take its data-dependent steps as they are."""
+    """The whole update as one operation, so that compilers take its data-dependent steps as they are.
+
+    Example:
+        >>> table = torch.zeros(3, 2)
+        >>> update_rows(table, torch.tensor([2, 2]), torch.tensor([[1.0, 0.0], [0.0, 1.0]]), 0.5)
+        tensor([[0.2500, 0.2500],
+                [0.2500, 0.2500]])
+        >>> table[2]
+        tensor([0.2500, 0.2500])
+    """
     check_rows(index, len(table))
     return _blend(table, index, _mean_over_repeats(index, probs), beta)
 
@@ -128,7 +137,12 @@ def _(table: Tensor, index: Tensor, probs: Tensor, beta: float) -> Tensor:  # no
 
 
 def has_repeats(index: Tensor) -> bool:
-    """Whether a row comes more than once in (B,) rows; an accelerator is waited for."""
+    """Whether a row comes more than once in (B,) rows; an accelerator is waited for.
+
+    Example:
+        >>> has_repeats(torch.tensor([4, 2, 4])), has_repeats(torch.tensor([4, 2, 3]))
+        (True, False)
+    """
     ordered = index.sort().values
     return bool((ordered[1:] == ordered[:-1]).any())
 

@@ -7,7 +7,7 @@ memory-mapped or sparse elsewhere) is the class, in which precision is an argume
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -33,6 +33,27 @@ class Targets(nn.Module, ABC):
 
     Raises:
         ArgumentError: N or C out of range.
+
+    Example:
+        >>> class Sparse(Targets):
+        ...     def __init__(self, num_examples, num_classes):
+        ...         super().__init__(num_examples, num_classes)
+        ...         self.rows = {}
+        ...
+        ...     def read(self, index):
+        ...         self.check(index)
+        ...         zero = torch.zeros(self.num_classes)
+        ...         return torch.stack([self.rows.get(row, zero) for row in index.tolist()])
+        ...
+        ...     def update(self, index, probs, *, beta):
+        ...         self.check(index, probs, beta=beta)
+        ...         self.rows |= dict(zip(index.tolist(), torch.lerp(probs, self.read(index), beta)))
+        ...         return self.read(index)
+        >>> targets = Sparse(1_000_000, 2)
+        >>> targets.update(torch.tensor([999_999]), torch.tensor([[0.5, 0.5]]), beta=0.5)
+        tensor([[0.2500, 0.2500]])
+        >>> len(targets.rows)
+        1
     """
 
     trusts_rows = False
@@ -141,18 +162,32 @@ class Targets(nn.Module, ABC):
 
 
 def stores_in(module: nn.Module) -> list[Targets]:
-    """The stores of a method or loss."""
+    """The stores of a method or loss.
+
+    Example:
+        >>> from elr.targets.dense import DenseTargets
+        >>> stores_in(nn.Sequential(nn.Linear(5, 2), DenseTargets(9, 2)))
+        [DenseTargets(9, 2, dtype=torch.float32)]
+    """
     return [part for part in module.modules() if isinstance(part, Targets)]
 
 
 @contextmanager
-def trusted_rows(module: nn.Module) -> Iterator[None]:
-    """Within it, the stores of a module take it that rows are in range and that none comes twice in a batch.
+def trusted_rows(stores: Sequence[Targets]) -> Iterator[None]:
+    """Within it, stores take it that rows are in range and that none comes twice in a batch.
 
     For a loop that draws without replacement: on an accelerator, looking costs more than the loss itself. What `read`
     and `update` promise to raise for rows out of range is then up to the caller; under a process group they look.
+
+    Example:
+        >>> from elr.targets.dense import DenseTargets
+        >>> targets = DenseTargets(4, 2)
+        >>> with trusted_rows([targets]):
+        ...     print(targets.trusts_rows)
+        True
+        >>> targets.trusts_rows
+        False
     """
-    stores = stores_in(module)
     before = [store.trusts_rows for store in stores]
     for store in stores:
         store.trusts_rows = True
@@ -167,13 +202,25 @@ def whole_probs(targets: Tensor) -> Tensor:
     """Targets (B, C), which sum to less than 1 at first, scaled to rows that sum to 1.
 
     A row that training never saw says nothing: it comes out uniform.
+
+    Example:
+        >>> whole_probs(torch.tensor([[0.3, 0.1], [0.0, 0.0]]))
+        tensor([[0.7500, 0.2500],
+                [0.5000, 0.5000]])
     """
     totals = targets.sum(dim=1, keepdim=True)
     return (targets / totals.clamp(min=1e-12)).where(totals > 0, 1.0 / targets.shape[1])
 
 
 def check_rows(index: Tensor, num_examples: int) -> None:
-    """Raise RowIndexError for rows outside [0, num_examples); traced or on an accelerator the device stops instead."""
+    """Raise RowIndexError for rows outside [0, num_examples); traced or on an accelerator the device stops instead.
+
+    Example:
+        >>> check_rows(torch.tensor([0, 8]), 8)
+        Traceback (most recent call last):
+        elr.errors.RowIndexError: index 8 is out of range for 8 examples: expected rows in [0, 8); a Subset gives \
+positions, not rows, so number rows in the data set itself
+    """
     if torch.compiler.is_compiling() or index.device.type != "cpu":  # naming the value would stall the device each step
         torch._assert_async(  # pyright: ignore[reportPrivateImportUsage]
             ((index >= 0) & (index < num_examples)).all()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +16,8 @@ from torch import Tensor
 
 from elr.errors import ArtifactError, CheckpointError, OutputError
 from elr.files import read_json, write_json, writing
+from elr.methods.method import Method, ParameterGroup
+from elr.training.config import TrainingConfig
 from elr.training.engine import preserved_random_state
 from elr.training.monitor import Monitor
 
@@ -113,6 +115,31 @@ class Checkpoints:
                     part.load_state_dict(states[name])
             except Exception as error:  # a damaged file fails in many ways
                 raise CheckpointError(f"{found[-1]} cannot be read ({error}): {_ADVICE}") from error
+
+
+def identity_of(method: Method, groups: Sequence[Sequence[ParameterGroup]], config: TrainingConfig) -> dict[str, Any]:
+    """What of a method and a configuration a checkpoint must agree in with the run that resumes from it.
+
+    Args:
+        method: with its settings in its `repr`.
+        groups: of parameters, of each pass.
+        config: how it is trained.
+
+    Example:
+        >>> from elr.methods.cross_entropy import LossMethod
+        >>> method = LossMethod(torch.nn.Linear(2, 3))
+        >>> identity = identity_of(method, [method.parameter_groups(0)], TrainingConfig(epochs=7))
+        >>> identity["config"]["epochs"], identity["groups"], identity["state"]
+        (7, [[[None, None, 2]]], {'network.weight': [3, 2], 'network.bias': [3]})
+    """
+    settings = asdict(config) | {"milestones": list(config.milestones)}
+    del settings["cuda_graphs"]  # how the same is computed
+    return {
+        "config": settings,
+        "method": repr(method),
+        "groups": [[[each.learning_rate, each.weight_decay, len(each.weights)] for each in part] for part in groups],
+        "state": {name: list(each.shape) for name, each in method.state_dict().items() if isinstance(each, Tensor)},
+    }
 
 
 def checkpoint_folders(folder: Path) -> list[Path]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import (
     ConstantLR,
@@ -18,12 +19,15 @@ from torch.optim.lr_scheduler import (
 )
 
 from elr.errors import ArgumentError
-from elr.training.optimizers import ConvolutionalMuon
+from elr.methods.method import ParameterGroup
+from elr.training.optimizers import ConvolutionalMuon, as_settings
 
 OPTIMIZERS = ("sgd", "muon")
 SCHEDULES = ("cosine", "restarts", "multistep", "onecycle", "triangle", "constant")
 PEAK = 0.1
 """Share of a generation after which the triangle schedule is at its peak."""
+FLOOR = 20
+"""What the learning rate is divided by at the end of a period of restarts."""
 PRECISIONS = ("auto", "float32", "bfloat16")
 ALL, ANEW, ONCE = "all", "balanced", "balanced_once"
 
@@ -63,6 +67,13 @@ class TrainingConfig:
 
     Raises:
         ArgumentError: a value out of range.
+
+    Example:
+        >>> TrainingConfig(epochs=36, generations=3).generation_epochs
+        12
+        >>> TrainingConfig(epochs=36, generations=5)
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: generations is 5: expected at least 1, and a divisor of the 36 epochs
     """
 
     epochs: int = 100
@@ -126,14 +137,23 @@ class TrainingConfig:
         """Epochs of one generation."""
         return self.epochs // self.generations
 
-    def make_optimizer(self, weights: list[nn.Parameter]) -> Optimizer:
-        """The optimizer of these weights."""
+    def make_optimizer(self, groups: Sequence[ParameterGroup]) -> Optimizer:
+        """The optimizer of what a pass trains; what a group leaves open is as the run has it.
+
+        Example:
+            >>> import torch
+            >>> weights, shifts = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.zeros(9))
+            >>> groups = [ParameterGroup([weights]), ParameterGroup([shifts], learning_rate=1.0, weight_decay=0.0)]
+            >>> optimizer = TrainingConfig(learning_rate=0.1).make_optimizer(groups)
+            >>> [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups]
+            [(0.1, 0.001), (1.0, 0.0)]
+        """
         if self.optimizer == "muon":
             return ConvolutionalMuon(
-                weights, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
+                groups, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
             )
         return SGD(
-            weights,
+            [as_settings(group) for group in groups],
             lr=self.learning_rate,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
@@ -141,15 +161,16 @@ class TrainingConfig:
         )
 
     def scheduler(self, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
-        """The learning-rate schedule of a generation, from torch, to be stepped after every batch."""
+        """The learning-rate schedule of a generation, from torch, to be stepped `steps_per_epoch` times an epoch.
+
+        Each group of the optimizer is scheduled from its own learning rate.
+        """
         total = self.generation_epochs * steps_per_epoch
         match self.schedule:
             case "cosine":
                 return CosineAnnealingLR(optimizer, total)
             case "restarts":
-                return CosineAnnealingWarmRestarts(
-                    optimizer, self.period * steps_per_epoch, eta_min=self.learning_rate / 20
-                )
+                return _Restarts(optimizer, self.period * steps_per_epoch)
             case "multistep":
                 return MultiStepLR(optimizer, [epoch * steps_per_epoch for epoch in self.milestones], gamma=self.decay)
             case "onecycle":
@@ -159,6 +180,15 @@ class TrainingConfig:
                 return LambdaLR(optimizer, lambda step: _triangle(step / total))
             case _:
                 return ConstantLR(optimizer, factor=1.0)
+
+
+class _Restarts(CosineAnnealingWarmRestarts):
+    """Cosine restarts of which each group has a floor of its own, where torch has one for all."""
+
+    def get_lr(self) -> list[float | Tensor]:
+        swing = 1 + math.cos(math.pi * self.T_cur / self.T_i)
+        floors = [rate / FLOOR for rate in self.base_lrs]
+        return [floor + (rate - floor) * swing / 2 for rate, floor in zip(self.base_lrs, floors, strict=True)]
 
 
 def _triangle(share: float) -> float:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from torch import Tensor
 from torch import distributed as dist
 
 from elr.data.examples import Examples
-from elr.data.image_store import ImageStore
 from elr.data.transforms import Transform
 from elr.devices import (
     computes_bfloat16,
@@ -25,20 +24,21 @@ from elr.devices import (
     is_convolutional,
     keep_freed_memory,
     mixed_seed,
-    one_thread,
     prefers_channels_last,
     sent,
 )
 from elr.errors import ArgumentError, TrainingError
 from elr.files import METRICS_FILE, append_line, json_line, write_lines
 from elr.methods.method import Batch, Method, View
-from elr.targets.store import stores_in, trusted_rows
-from elr.training.checkpoints import Checkpoints, Measures, RunState
+from elr.targets.store import trusted_rows
+from elr.training.batches import AHEAD, BatchReader, agreed_rows
+from elr.training.checkpoints import Checkpoints, Measures, RunState, identity_of
 from elr.training.config import ALL, TrainingConfig
 from elr.training.cuda_graphs import replayed
 from elr.training.engine import make_accelerator, threads_for
 from elr.training.monitor import Monitor
-from elr.training.sampling import RowOrder, ahead
+from elr.training.optimizers import groups_of
+from elr.training.sampling import Pass, RowOrder, ahead
 
 _PLAIN = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 
@@ -60,9 +60,6 @@ class Progress:
     epoch: int
     epochs: int
     record: Measures
-
-
-_AHEAD = 2  # batches that are read while the network works
 
 
 class Training:
@@ -89,7 +86,7 @@ class Training:
         earlier_seconds: training time of the epochs that a resumed run found done.
 
     Raises:
-        ArgumentError: no labels, or fewer examples than a batch.
+        ArgumentError: no labels, fewer examples than a batch, or a method that asks for what cannot be.
     """
 
     def __init__(
@@ -137,7 +134,11 @@ class Training:
         if self.rows.per_epoch // self.steps_per_epoch < world:
             raise ArgumentError(f"a batch of {self.config.batch_size} cannot be shared by {world} processes")
         device = self.accelerator.device
-        for store in stores_in(self.method):
+        if type(self.method.views) is not int or self.method.views < 1:
+            raise ArgumentError(
+                f"the method has views={self.method.views!r}: expected how many a batch has, at least 1"
+            )
+        for store in self.method.stores:
             if store.num_examples < len(self.examples):
                 raise ArgumentError(
                     f"the method has targets for {store.num_examples} examples, and there are {len(self.examples)}: "
@@ -156,15 +157,19 @@ class Training:
         self.method.to(device)
         if self.channels_last:
             self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizers = [self.config.make_optimizer(self.method.trained(number)) for number in range(self.method.passes)]
+        self.groups = [groups_of(self.method, number) for number in range(self.method.passes)]
+        optimizers = [self.config.make_optimizer(groups) for groups in self.groups]
         self.schedulers = [self.config.scheduler(optimizer, self.steps_per_epoch) for optimizer in optimizers]
         self.step_module, *self.optimizers = self.accelerator.prepare(self.method, *optimizers)
         # Accelerate looks for optional packages at every backward; only engines other than torch's own need it to.
         plain = self.accelerator.distributed_type in _PLAIN
         self.backward: Callable[[Tensor], None] = torch.Tensor.backward if plain else self.accelerator.backward
         if world > 1:
-            for store in stores_in(self.method):
+            for store in self.method.stores:
                 store.distribute(dist.group.WORLD)
+        self.reader = BatchReader(
+            self.examples, self.given, transform=self.transform, accelerator=self.accelerator, layout=self._layout
+        )
         if self.config.generations > 1:
             self.state.first = deepcopy(self._states())
 
@@ -198,7 +203,11 @@ class Training:
         if self.folder:
             parts: dict[str, Any] = {"state": self.state}
             parts |= {f"scheduler {number}": scheduler for number, scheduler in enumerate(self.schedulers)}
-            checkpoints = Checkpoints(self.folder, self._identity(), self.accelerator, parts)
+            identity = identity_of(self.method, self.groups, self.config) | {
+                "num_examples": len(self.examples),
+                "num_processes": self.accelerator.num_processes,
+            }
+            checkpoints = Checkpoints(self.folder, identity, self.accelerator, parts)
         if checkpoints and resume:
             checkpoints.load()
         self.earlier_seconds = sum(record["seconds"] for record in self.history)
@@ -208,7 +217,7 @@ class Training:
             checkpoints.save(self.state.epoch)
         recorded = replayed(self.method.trained_networks) if self.config.cuda_graphs else nullcontext()
         device = self.accelerator.device
-        with forked_random_state(device), threads_for(self.method), trusted_rows(self.method), recorded:
+        with forked_random_state(device), threads_for(self.method), trusted_rows(self.method.stores), recorded:
             while self.state.epoch < self.config.epochs:
                 self._epoch(on_progress)
                 if checkpoints and (checkpoints.due() or self.state.epoch == self.config.epochs):
@@ -233,7 +242,6 @@ class Training:
     def _epoch(self, on_progress: Callable[[Progress], None] | None) -> None:
         """One pass over the data, its measures, and its line in metrics.jsonl."""
         started = time.perf_counter()
-        done = self.state.epoch * self.steps_per_epoch * self.method.passes
         torch.manual_seed(mixed_seed(self.config.seed, self.state.epoch, 1 + self.accelerator.process_index))
         if self.state.epoch // self.config.generation_epochs > self.state.generation:
             self._begin_generation()
@@ -241,14 +249,7 @@ class Training:
         self.method.begin_epoch(self.state.epoch, _TrainingView(self))
         self.step_module.train()
         rate = self.optimizers[0].param_groups[0]["lr"]
-        sums: dict[str, Tensor] = {}
-        for number, batch, share in self._all_batches():
-            for name, value in self._step(batch, share, number).items():
-                weighted = value * (len(batch.index) / self.rows.per_epoch / self.method.passes)
-                sums[name] = sums[name] + weighted if name in sums else weighted
-            if on_progress:
-                done += 1
-                on_progress(self._progress(done))
+        sums, num_rows = self._passes(on_progress)
         seconds = time.perf_counter() - started
         record: Measures = {"epoch": self.state.epoch + 1, "learning_rate": rate}
         record |= {name: float(self.accelerator.reduce(total)) for name, total in sums.items()}  # type: ignore[arg-type]
@@ -258,22 +259,58 @@ class Training:
                 f"(now {self.config.learning_rate})"
             )
         record |= self._measure()
-        record |= {"seconds": seconds, "examples_per_second": self.rows.per_epoch / seconds}
+        record |= {"seconds": seconds, "examples_per_second": num_rows / seconds}
         self.state.history.append(record)
         self.state.epoch += 1
         if self.folder and self.accelerator.is_main_process:
             append_line(self.folder / METRICS_FILE, json_line(record))
         if on_progress:
-            on_progress(self._progress(done))
+            on_progress(self._progress(self.state.epoch * self.method.passes * self.steps_per_epoch))
 
-    def _step(self, batch: Batch, share: float, number: int = 0) -> dict[str, Tensor]:
-        """Forward, backward, step; `share` makes the mean over ranks the mean over the whole batch."""
+    def _passes(self, on_progress: Callable[[Progress], None] | None) -> tuple[dict[str, Tensor], float]:
+        """Every pass of the epoch: the means of the terms over this rank's rows, and how many rows a pass had."""
+        passes, done = self.method.passes, self.state.epoch * self.method.passes * self.steps_per_epoch
+        sums: dict[str, Tensor] = {}
+        num_rows = 0
+        for number in range(passes):
+            self.method.begin_pass(number)
+            self.state.monitor.begin_pass()
+            this = self._begin_pass(number)
+            rows_of_pass = this.num_rows
+            for count, (batch, share) in enumerate(self._batches(this)):
+                steps = this.steps(count + 1) - this.steps(count)
+                for name, value in self._step(batch, share, number, steps=steps).items():
+                    weighted = value * (len(batch.index) / rows_of_pass / passes)
+                    sums[name] = sums[name] + weighted if name in sums else weighted
+                if on_progress:
+                    on_progress(self._progress(done + this.steps(count + 1)))
+            done, num_rows = done + this.nominal, num_rows + rows_of_pass
+        return sums, num_rows / passes
+
+    def _begin_pass(self, number: int) -> Pass:
+        """The rows of a pass in their batches: those that the method chooses, or else the usual ones."""
+        chosen = self.method.epoch_rows(self.state.epoch, number)
+        if chosen is not None:
+            chosen = agreed_rows(chosen, len(self.examples), self.accelerator)
+            if self.state.visited is None:  # so far every pass had all rows
+                self.state.visited = torch.full((len(self.examples),), self.state.epoch > 0 or number > 0)
+        this = self.rows.begin(self.state.epoch, number, chosen=chosen)
+        if self.state.visited is not None:
+            self.state.visited[torch.cat(this.batches)] = True
+        return this
+
+    def _step(self, batch: Batch, share: float, number: int = 0, *, steps: int = 1) -> dict[str, Tensor]:
+        """Forward, backward, step; `share` makes the mean over ranks the mean over the whole batch.
+
+        The learning rate moves on by `steps` of its schedule.
+        """
         with self._autocast():
             step = self.step_module(batch)
         self.backward(step.loss * share if share != 1.0 else step.loss)
         self.optimizers[number].step()
         self.optimizers[number].zero_grad()
-        self.schedulers[number].step()
+        for _ in range(steps):
+            self.schedulers[number].step()
         self.state.monitor.update(batch.index, step.logits)
         return dict(step.terms)
 
@@ -295,33 +332,9 @@ class Training:
         """(B, C) gradients of the losses of these rows, for the monitor."""
         return self.method.logit_gradients(index, logits, self.given[index.cpu()].to(logits.device))
 
-    def _all_batches(self) -> Iterator[tuple[int, Batch, float]]:
-        """The batches of every pass of the epoch, with the number of their pass."""
-        for number in range(self.method.passes):
-            self.method.begin_pass(number)
-            self.state.monitor.begin_pass()
-            for batch, share in self._batches(number):
-                yield number, batch, share
-
-    def _batches(self, number: int = 0) -> Iterator[tuple[Batch, float]]:
-        """This rank's batches of a pass, augmented, on the device, each with the weight of its loss."""
-        rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        decodes = isinstance(self.examples.inputs, ImageStore) and self.accelerator.device.type == "cpu"
-        batches, generator = self.rows.batches(self.state.epoch, number)
-
-        def begin(rows: Tensor) -> tuple[Tensor, Tensor | None, Callable[[], Tensor], float]:
-            draws = self.transform.draw(len(rows), generator)
-            mine, my_draws = rows[rank::world], None if draws is None else draws[rank::world]
-            fetched = self.examples.start(mine, self.transform.places(my_draws))
-            if self.state.visited is not None:
-                self.state.visited[rows] = True
-            return mine, my_draws, fetched, len(mine) * world / len(rows)
-
-        for mine, draws, fetched, share in ahead(map(begin, batches), _AHEAD):
-            stored, my_draws = self._sent(fetched()), None if draws is None else self._sent(draws)
-            with one_thread(decodes):
-                inputs = self.transform(stored, my_draws)
-            yield Batch(self._sent(mine), self._layout(inputs), self._sent(self.given[mine])), share
+    def _batches(self, this: Pass | None = None) -> Iterator[tuple[Batch, float]]:
+        """This rank's batches of a pass, by default the first of the epoch, each with the weight of its loss."""
+        return self.reader.batches(this or self._begin_pass(0), views=self.method.views)
 
     def _sent(self, tensor: Tensor) -> Tensor:
         return sent(tensor, self.accelerator.device)
@@ -349,7 +362,7 @@ class Training:
     def _in_order(self, examples: Examples) -> Iterator[tuple[Tensor, Tensor]]:
         """Rows (B,) and stored inputs (B, ...) of every example, in order, on the device."""
         chunks = torch.arange(len(examples)).split(examples.at_once)
-        for rows, fetched in ahead(((rows, examples.start(rows)) for rows in chunks), _AHEAD):
+        for rows, fetched in ahead(((rows, examples.start(rows)) for rows in chunks), AHEAD):
             yield rows, self._sent(fetched())
 
     @torch.no_grad()
@@ -385,19 +398,6 @@ class Training:
                 return None
             parts.append(gathered.cpu())
         return torch.cat(parts)
-
-    def _identity(self) -> dict[str, Any]:
-        """What a checkpoint must agree in with the run that resumes from it."""
-        state = self.method.state_dict()
-        config = asdict(self.config) | {"milestones": list(self.config.milestones)}
-        del config["cuda_graphs"]  # how the same is computed
-        return {
-            "config": config,
-            "method": repr(self.method),
-            "state": {name: list(value.shape) for name, value in state.items() if isinstance(value, Tensor)},
-            "num_examples": len(self.examples),
-            "num_processes": self.accelerator.num_processes,
-        }
 
 
 class _TrainingView(View):

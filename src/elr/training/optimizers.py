@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from elr.errors import ArgumentError
+from elr.methods.method import Method, ParameterGroup
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan's coefficients: they bring singular values into about [0.7, 1.2]
 _STEPS = 3
@@ -22,8 +23,11 @@ class ConvolutionalMuon(Optimizer):
     by lr times the nearest orthogonal matrix to its Nesterov momentum. It has no weight decay: the scaling bounds it.
     (Weights before a batch norm have no scale that matters.) Stores one momentum for each weight.
 
+    A group with a learning rate of its own is left to gradient descent at that rate, filters or not: Muon's rates are
+    not to be compared with others. A weight decay of its own holds for all weights of its group, filters too.
+
     Args:
-        weights: to be trained.
+        groups: the weights to be trained.
         lr: of the filters. Default 0.12: half of the speed run's 0.24, as the root of its batch over ours (2000, 500).
         head_lr: of other matrices.
         bias_lr: of biases, and of the scales of batch norms.
@@ -34,13 +38,19 @@ class ConvolutionalMuon(Optimizer):
     Raises:
         ArgumentError: a rate or momentum out of range, or no convolution among the weights.
 
+    Example:
+        >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8, 2))
+        >>> optimizer = ConvolutionalMuon([ParameterGroup(list(network.parameters()))])
+        >>> [(len(group["params"]), group["lr"]) for group in optimizer.param_groups]
+        [(1, 0.12), (1, 0.6), (4, 0.05)]
+
     Source: Jordan et al., "Muon", 2024 (kellerjordan.github.io/posts/muon), and airbench94_muon.py. torch.optim.Muon
     takes matrices only, and decays weights where the speed run keeps their norm.
     """
 
     def __init__(
         self,
-        weights: Iterable[nn.Parameter],
+        groups: Sequence[ParameterGroup],
         *,
         lr: float = 0.12,
         head_lr: float = 0.6,
@@ -55,18 +65,25 @@ class ConvolutionalMuon(Optimizer):
         for name, value in {"momentum": momentum, "other_momentum": other_momentum}.items():
             if not 0.0 <= value < 1.0:
                 raise ArgumentError(f"{name} is {value}: expected a momentum in [0, 1)")
-        kinds: dict[str, list[nn.Parameter]] = {"filters": [], "matrices": [], "vectors": []}
-        for weight in weights:
-            kinds["filters" if weight.ndim == 4 else "matrices" if weight.ndim > 1 else "vectors"].append(weight)
-        if not kinds["filters"]:
+        plain = {"momentum": other_momentum, "orthogonal": False}
+        filters, rest = {"lr": lr, "momentum": momentum, "orthogonal": True}, {"lr": head_lr, **plain}
+        found: list[dict[str, Any]] = []
+        for group in groups:
+            decay = weight_decay if group.weight_decay is None else group.weight_decay
+            if group.learning_rate is not None:
+                found.append({"params": list(group.weights), "lr": group.learning_rate, "weight_decay": decay, **plain})
+                continue
+            kinds: list[list[nn.Parameter]] = [[], [], []]
+            for weight in group.weights:
+                kinds[0 if weight.ndim == 4 else 1 if weight.ndim > 1 else 2].append(weight)
+            found += [
+                {"params": kinds[0], "weight_decay": group.weight_decay or 0.0, **filters},
+                {"params": kinds[1], "weight_decay": decay, **rest},
+                {"params": kinds[2], "weight_decay": decay, **rest, "lr": bias_lr},
+            ]
+        if not any(group["orthogonal"] and group["params"] for group in found):
             raise ArgumentError("muon is for convolutional networks, and this one has no convolution: take sgd")
-        rest = {"momentum": other_momentum, "weight_decay": weight_decay, "orthogonal": False}
-        groups: list[dict[str, Any]] = [
-            {"params": kinds["filters"], "lr": lr, "momentum": momentum, "weight_decay": 0.0, "orthogonal": True},
-            {"params": kinds["matrices"], "lr": head_lr, **rest},
-            {"params": kinds["vectors"], "lr": bias_lr, **rest},
-        ]
-        super().__init__([group for group in groups if group["params"]], {})
+        super().__init__([group for group in found if group["params"]], {})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -106,3 +123,48 @@ def _orthogonal(matrix: Tensor) -> Tensor:
         gram = wide @ wide.T
         wide = a * wide + (b * gram + c * gram @ gram) @ wide
     return (wide.T if tall else wide).to(matrix.dtype)
+
+
+def as_settings(group: ParameterGroup) -> dict[str, Any]:
+    """A group of parameters as torch's optimizers take it: without what is the run's.
+
+    Example:
+        >>> as_settings(ParameterGroup([nn.Parameter(torch.zeros(1))], weight_decay=0.0))["weight_decay"]
+        0.0
+    """
+    own = {"lr": group.learning_rate, "weight_decay": group.weight_decay}
+    return {"params": list(group.weights), **{name: value for name, value in own.items() if value is not None}}
+
+
+def groups_of(method: Method, number: int) -> list[ParameterGroup]:
+    """What a pass of a method trains, checked.
+
+    Args:
+        method: says it in `parameter_groups`.
+        number: of the pass.
+
+    Raises:
+        ArgumentError: no group, a weight that is no parameter of the method, or one that comes twice.
+
+    Example:
+        >>> from elr.methods.cross_entropy import LossMethod
+        >>> [len(group.weights) for group in groups_of(LossMethod(nn.Linear(2, 3)), 0)]
+        [2]
+    """
+    groups = method.parameter_groups(number)
+    name_of, seen = {id(weight): name for name, weight in method.named_parameters()}, set[int]()
+    if not groups:
+        raise ArgumentError(f"{type(method).__name__} has no parameters for pass {number}: expected at least one group")
+    for weight in (weight for group in groups for weight in group.weights):
+        if id(weight) not in name_of:
+            raise ArgumentError(
+                f"a group of parameters for pass {number} has a weight of shape {tuple(weight.shape)} that is no "
+                f"parameter of {type(method).__name__}: register its module or the parameter itself"
+            )
+        if id(weight) in seen:
+            raise ArgumentError(
+                f"{name_of[id(weight)]} comes twice in the groups of parameters for pass {number}: expected each "
+                "parameter in one group"
+            )
+        seen.add(id(weight))
+    return groups

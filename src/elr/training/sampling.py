@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
@@ -21,19 +22,55 @@ Started = TypeVar("Started")
 _ORDER, _SUBSET = 0, 2  # streams of random numbers; 1 + rank is that of the training step
 
 
+@dataclass(frozen=True)
+class Pass:
+    """One pass over the data: which rows, in which batches.
+
+    Args:
+        batches: rows of each batch, in order.
+        generator: to draw augmentation from, batch by batch.
+        nominal: steps of the schedule that the pass stands for, however many batches it has.
+
+    Example:
+        >>> short = Pass((torch.tensor([3, 1]), torch.tensor([2])), torch.Generator(), nominal=5)
+        >>> short.num_rows, [short.steps(done) for done in range(3)]
+        (3, [0, 2, 5])
+    """
+
+    batches: tuple[Tensor, ...]
+    generator: torch.Generator
+    nominal: int
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows are trained on."""
+        return sum(map(len, self.batches))
+
+    def steps(self, done: int) -> int:
+        """Steps of the schedule that so many batches stand for: one each, where their number is the nominal one."""
+        return self.nominal * done // len(self.batches)
+
+
 class RowOrder:
-    """The rows of each epoch: they depend on the labels, the configuration and the epoch only.
+    """The rows of each epoch: they depend on the labels, the configuration and the epoch, or on what a method chooses.
 
     Args:
         examples: the training set, with labels.
         config: how to train.
 
     Attributes:
-        per_epoch: rows that an epoch trains on.
+        per_epoch: rows that an epoch trains on, unless the method chooses them.
         steps: batches that they are cut into; their sizes differ by one at most.
 
     Raises:
         ArgumentError: a balanced subset of so few batches that a class has no row in it.
+
+    Example:
+        >>> rows = RowOrder(Examples(np.zeros((5, 2)), [0, 1, 1, 0, 1]), TrainingConfig(batch_size=2))
+        >>> [len(batch) for batch in rows.begin(epoch=0).batches]
+        [2, 2, 1]
+        >>> sorted(torch.cat(rows.begin(epoch=0, chosen=torch.tensor([4, 0])).batches).tolist())
+        [0, 4]
     """
 
     def __init__(self, examples: Examples, config: TrainingConfig) -> None:
@@ -59,17 +96,21 @@ class RowOrder:
             )
         self.per_epoch = sum(min(self.each, len(rows)) for rows in self.classes)
 
-    def batches(self, epoch: int, number: int = 0) -> tuple[tuple[Tensor, ...], torch.Generator]:
-        """The rows of each batch of a pass, and the generator to draw its augmentation from, in order.
+    def begin(self, epoch: int, number: int = 0, *, chosen: Tensor | None = None) -> Pass:
+        """A pass, in an order of its own.
 
         Args:
             epoch: from 0.
             number: of the pass within the epoch.
+            chosen: (M,) the rows, in rising order; None: those that the configuration says.
         """
         key = (self.config.seed, epoch, _ORDER, *([number] if number else []))
         generator = torch.Generator().manual_seed(mixed_seed(*key))
-        order = self.examples.order(generator, None if self.config.sampling == ALL else self._subset(epoch))
-        return order.tensor_split(self.steps), generator
+        if chosen is None and self.config.sampling != ALL:
+            chosen = self._subset(epoch)
+        order = self.examples.order(generator, chosen)
+        count = math.ceil(len(order) / self.config.batch_size)
+        return Pass(order.tensor_split(count), generator, self.steps)
 
     def _subset(self, epoch: int) -> Tensor:
         """As many rows of each given label, in their order; anew in each epoch, or the same in all."""
@@ -80,6 +121,37 @@ class RowOrder:
             for rows in self.classes
         ]
         return torch.from_numpy(np.sort(np.concatenate(chosen)))
+
+
+def checked_rows(rows: Tensor, num_examples: int) -> Tensor:
+    """Rows that a method chose for a pass (`Method.epoch_rows`), in rising order, on the CPU.
+
+    Raises:
+        ArgumentError: none at all, some out of range, or some that repeat.
+
+    Example:
+        >>> checked_rows(torch.tensor([4, 1]), 5)
+        tensor([1, 4])
+        >>> checked_rows(torch.tensor([4, 5]), 5)
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: the method chose row 5 of 5 examples: expected rows in [0, 5)
+    """
+    if rows.ndim != 1 or rows.dtype != torch.int64:
+        raise ArgumentError(
+            f"the method chose rows of shape {tuple(rows.shape)} and type {rows.dtype}: expected (M,) int64"
+        )
+    if not len(rows):
+        raise ArgumentError("the method chose no rows to train on: expected at least one, or None for the usual ones")
+    ordered = rows.cpu().sort().values
+    low, high = int(ordered[0]), int(ordered[-1])
+    if low < 0 or high >= num_examples:
+        found = low if low < 0 else high
+        raise ArgumentError(
+            f"the method chose row {found} of {num_examples} examples: expected rows in [0, {num_examples})"
+        )
+    if len(repeated := ordered[1:][ordered[1:] == ordered[:-1]]):
+        raise ArgumentError(f"the method chose row {int(repeated[0])} more than once: expected different rows")
+    return ordered
 
 
 def ahead(items: Iterable[Started], count: int) -> Iterator[Started]:

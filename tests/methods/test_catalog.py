@@ -1,0 +1,75 @@
+import dataclasses
+import json
+
+import pytest
+from torch import nn
+
+from elr.errors import ArgumentError
+from elr.methods.catalog import METHODS, method_from_json, method_named
+from elr.methods.elr import ELRConfig
+from elr.methods.elr_plus import ELRPlusConfig
+from elr.targets.config import TargetsConfig
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_a_frozen_dataclass_of_plain_values_that_survives_json(name):
+    config = METHODS[name]()
+    assert config.name == name
+    assert method_from_json(json.loads(json.dumps(config.to_json()))) == config
+    assert config.described()["name"] == config.label
+    if fields := dataclasses.fields(config):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(config, fields[0].name, 1)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_built_over_as_many_networks_as_it_wants(name):
+    config = METHODS[name]()
+    networks = [nn.Linear(2, 3) for _ in range(config.num_networks)]
+    method = config.build(networks, num_examples=8, num_classes=3, targets=TargetsConfig(dtype="bfloat16"))
+    assert list(method.predictors) == networks
+    assert len(method.predictors) == config.num_predictors
+    assert all(str(store.table.dtype) == "torch.bfloat16" for store in method.stores)
+    with pytest.raises(ArgumentError, match=f"has {config.num_networks} network.* and 0 were passed"):
+        config.build([], num_examples=8, num_classes=3)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_run_gives_every_method_the_settings_that_it_has(name):
+    config = method_named(name).for_run({"lam": 5.0, "beta": 0.6, "nothing": 1}, steps=100, fast=False)
+    assert type(config) is METHODS[name]
+    for setting, value in {"lam": 5.0, "beta": 0.6}.items():
+        assert config.to_json().get(setting, value) == value
+
+
+def test_what_a_run_means_for_elr():
+    assert ELRConfig.for_run({}, steps=100, fast=True) == ELRConfig(lam_ramp=100)
+    assert ELRConfig.for_run({}, steps=100, fast=False) == ELRConfig()
+    for fast in (True, False):
+        assert ELRPlusConfig.for_run({}, steps=100, fast=fast) == ELRPlusConfig(gamma_ramp=50)
+        assert ELRPlusConfig.for_run({}, steps=10**6, fast=fast) == ELRPlusConfig()
+
+
+def test_a_second_network_is_a_peer_and_one_is_too_few_for_two():
+    pair = [nn.Linear(2, 3), nn.Linear(2, 3)]
+    method = ELRConfig(gamma=0.9).build(pair, num_examples=8, num_classes=3)
+    assert method.networks == tuple(pair)
+    assert method.config == ELRConfig(gamma=0.9, networks=2)
+    with pytest.raises(ArgumentError, match=r"has 2 network.* and 1 were passed"):
+        ELRPlusConfig().build(pair[:1], num_examples=8, num_classes=3)
+    with pytest.raises(ArgumentError, match="and 3 were passed"):
+        ELRConfig().build([*pair, nn.Linear(2, 3)], num_examples=8, num_classes=3)
+
+
+def test_elr_plus_is_elr_with_other_defaults():
+    switched = {"networks": 2, "gamma": 0.997, "gamma_ramp": 40_000, "mixup": 1.0}
+    assert dataclasses.asdict(ELRPlusConfig()) == dataclasses.asdict(ELRConfig(**switched))
+    assert ELRConfig(**switched).label == ELRPlusConfig().label == "elr_plus"
+    assert ELRPlusConfig().described() == {"name": "elr_plus", "lam": 3.0, "beta": 0.7} | switched
+
+
+def test_unknown_names_and_settings_are_refused_with_those_that_there_are():
+    with pytest.raises(ArgumentError, match="method is 'sop': expected one of elr, elr_plus, cross_entropy, kl_pen"):
+        method_from_json({"name": "sop"})
+    with pytest.raises(ArgumentError, match="'kl_penalty' has no settings gamma, mixup: expected some of lam, beta"):
+        method_from_json({"name": "kl_penalty", "mixup": 1.0, "gamma": 0.9})
