@@ -13,8 +13,8 @@ from blobs import METHODS, examples
 from elr.data.examples import Examples
 from elr.data.transforms import ImageTransform
 from elr.methods.elr import ELRConfig
-from elr.methods.elr_loss import ELRLoss
-from elr.methods.fused import elr_loss
+from elr.methods.loss.elr_loss import ELRLoss
+from elr.methods.loss.fused import elr_loss
 from elr.networks.spec import NetworkSpec
 from elr.targets.store import trusted_rows
 from elr.training import cuda_graphs as graphs

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from elr.estimator import ELRClassifier
     from elr.methods.cross_entropy import LossMethod
     from elr.methods.elr import ELR, ELRConfig
-    from elr.methods.elr_loss import ELRLoss
+    from elr.methods.loss.elr_loss import ELRLoss
     from elr.methods.method import Batch, Method, Step
     from elr.runs.fit import fit
     from elr.runs.plan import FitConfig
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _NAMES = {  # by the module that is loaded when one of them is first used: `import elr` costs nothing by itself
     "audit.labels": ("Audit", "audit_labels"), "data.records": ("ReadOptions",), "errors": ("ELRError",),
     "estimator": ("ELRClassifier",), "methods.cross_entropy": ("LossMethod",), "methods.elr": ("ELR", "ELRConfig"),
-    "methods.elr_loss": ("ELRLoss",), "methods.method": ("Batch", "Method", "Step"), "runs.fit": ("fit",),
+    "methods.loss.elr_loss": ("ELRLoss",), "methods.method": ("Batch", "Method", "Step"), "runs.fit": ("fit",),
     "runs.plan": ("FitConfig",), "runs.predict": ("predict",), "targets.dense": ("DenseTargets",),
     "targets.store": ("Targets",),
 }  # fmt: skip

@@ -9,7 +9,7 @@ from torch import nn
 
 from elr.errors import ArgumentError, ELRError, RowIndexError
 from elr.methods.elr import ELRConfig
-from elr.methods.elr_loss import ELRLoss
+from elr.methods.loss.elr_loss import ELRLoss
 from elr.methods.method import Batch
 from elr.targets.dense import DenseTargets
 from elr.targets.store import Targets
@@ -69,7 +69,7 @@ def test_small_blocks_give_the_same_step(monkeypatch):
         logits, labels, index = torch.randn(10, 3, requires_grad=True), torch.arange(10) % 3, torch.randperm(20)[:10]
         results = []
         for loss, size in ((whole, 2**19), (blocks, 12)):
-            monkeypatch.setattr("elr.methods.fused.BLOCK", size)
+            monkeypatch.setattr("elr.methods.loss.fused.BLOCK", size)
             value = loss(logits, labels, index)
             results.append((value, *torch.autograd.grad(value, logits)))
         for first, second in zip(*results, strict=True):
@@ -87,8 +87,8 @@ def test_one_sweep_as_on_a_gpu_gives_the_same_steps(monkeypatch):
             with monkeypatch.context() as patched:
                 if number:
                     for module in ("formulas", "fused", "elr_loss"):
-                        patched.setattr(f"elr.methods.{module}.in_blocks", lambda _: False)
-                    patched.setattr("elr.methods.elr_loss.is_swept", lambda _: True)
+                        patched.setattr(f"elr.methods.loss.{module}.in_blocks", lambda _: False)
+                    patched.setattr("elr.methods.loss.elr_loss.is_swept", lambda _: True)
                 ours = logits.clone().requires_grad_()
                 value = loss(ours, labels, index)
                 (2.0 * value).backward()

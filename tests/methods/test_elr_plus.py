@@ -12,8 +12,8 @@ from blobs import N as BLOB_EXAMPLES
 from blobs import built, examples, network
 from elr.errors import ArgumentError
 from elr.methods.elr import ELRConfig
+from elr.methods.ingredients.mixup import Mixing, draw_mixing
 from elr.methods.method import Batch
-from elr.methods.mixup import Mixing, draw_mixing
 from elr.targets.store import Targets
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training

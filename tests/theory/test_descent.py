@@ -7,7 +7,7 @@ import torch
 from scipy.special import log_softmax
 
 from elr.errors import ArgumentError
-from elr.methods.fused import elr_loss
+from elr.methods.loss.fused import elr_loss
 from elr.theory.clusters import Clusters, make_clusters
 from elr.theory.descent import _Linear, _regularizer, descend
 

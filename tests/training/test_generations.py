@@ -20,9 +20,9 @@ from elr.errors import ArgumentError, CheckpointError
 from elr.methods.catalog import method_from_json
 from elr.methods.cross_entropy import LossMethod
 from elr.methods.elr import ELRConfig
-from elr.methods.fused import elr_loss
+from elr.methods.ingredients.mixup import Mixing
+from elr.methods.loss.fused import elr_loss
 from elr.methods.method import Batch
-from elr.methods.mixup import Mixing
 from elr.networks.spec import NetworkSpec
 from elr.runs.experiment import Changes, run_recipe
 from elr.runs.plan import Augmentation, Plan

@@ -6,10 +6,10 @@ from elr.methods.cross_entropy import CrossEntropyConfig as CrossEntropyConfig
 from elr.methods.cross_entropy import LossMethod as LossMethod
 from elr.methods.elr import ELR as ELR
 from elr.methods.elr import ELRConfig as ELRConfig
-from elr.methods.elr_loss import ELRLoss as ELRLoss
 from elr.methods.elr_plus import ELRPlusConfig as ELRPlusConfig
 from elr.methods.kl_penalty import KLPenalty as KLPenalty
 from elr.methods.kl_penalty import KLPenaltyConfig as KLPenaltyConfig
+from elr.methods.loss.elr_loss import ELRLoss as ELRLoss
 from elr.methods.method import Batch as Batch
 from elr.methods.method import Method as Method
 from elr.methods.method import MethodConfig as MethodConfig

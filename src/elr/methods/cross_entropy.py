@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from elr.errors import ArgumentError
-from elr.methods.formulas import cross_entropy
+from elr.methods.loss.formulas import cross_entropy
 from elr.methods.method import Batch, Method, MethodConfig, Step, gradient_of
 from elr.targets.config import DENSE, TargetsConfig
 

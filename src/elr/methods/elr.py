@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn, softmax
 
 from elr.errors import ArgumentError
-from elr.methods.averaging import averaged_weights, ramp
-from elr.methods.elr_loss import ELRLoss, check_weights
-from elr.methods.fused import elr_loss
+from elr.methods.ingredients.averaging import averaged_weights, ramp
+from elr.methods.ingredients.mixup import Mixing, draw_mixing, mixed_batch, refined
+from elr.methods.ingredients.posterior import weigh_targets
+from elr.methods.loss.elr_loss import ELRLoss, check_weights
+from elr.methods.loss.fused import elr_loss
 from elr.methods.method import Batch, Method, MethodConfig, ParameterGroup, Step, View, gradient_of
-from elr.methods.mixup import Mixing, draw_mixing, mixed_batch, refined
-from elr.methods.posterior import weigh_targets
 from elr.targets.config import DENSE, TargetsConfig
 from elr.targets.store import Targets, whole_probs
 
@@ -45,8 +45,9 @@ class ELRConfig(MethodConfig):
         hold: share of a later generation (see `elr.training.config.TrainingConfig`) through which the targets stay as
             the generation before it left them, in [0, 1]; new weights would spoil them at first.
         posterior: whether each generation ends by setting the targets to what all networks that predict say of each
-            example in eval mode, weighed with its given label by Bayes' rule (`elr.methods.posterior.label_posterior`):
-            where the networks hesitate between the given label and another, the label decides. Needs no noise rate.
+            example in eval mode, weighed with its given label by Bayes' rule
+            (`elr.methods.ingredients.posterior.label_posterior`): where the networks hesitate between the given label
+            and another, the label decides. Needs no noise rate.
         relabel: whether held targets stand in for the given labels: as long as `hold` lasts, cross entropy is with the
             targets. After `posterior`, what the networks and the labels say together is what the next ones learn.
         snapshots: of how many earlier generations the networks, as they ended, take part in predictions, >= 0 (snapshot

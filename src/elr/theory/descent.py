@@ -1,6 +1,6 @@
 """The linear model of the paper's first half: when early learning ends and memorization begins, with and without ELR.
 
-Arrays in, dataclasses out; of the trainer only the regularizer, `elr.methods.formulas.regularizer`.
+Arrays in, dataclasses out; of the trainer only the regularizer, `elr.methods.loss.formulas.regularizer`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax
 
 from elr.errors import ArgumentError
-from elr.methods.formulas import regularizer
+from elr.methods.loss.formulas import regularizer
 from elr.theory.clusters import Clusters, Floats
 
 SPHERE = 2.0  # radius of the sphere that the theorem's first weights are drawn from

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elr.errors import ArgumentError
-from elr.methods import formulas, fused
-from elr.methods.formulas import cross_entropy
-from elr.methods.fused import elr_loss
+from elr.methods.loss import formulas, fused
+from elr.methods.loss.formulas import cross_entropy
+from elr.methods.loss.fused import elr_loss
 from elr_batches import autograd_term, random_case, soft_labels
 from reference import losses_reference as reference
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from elr.methods.mixup import Mixing, draw_mixing
+from elr.methods.ingredients.mixup import Mixing, draw_mixing
 
 CPU = torch.device("cpu")
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from elr.errors import ArgumentError
-from elr.methods.formulas import KnownGradient, cross_entropy, elr_term, regularizer
+from elr.methods.loss.formulas import KnownGradient, cross_entropy, elr_term, regularizer
 from elr_batches import autograd_term, random_case
 from reference import losses_reference as reference
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from elr.methods.averaging import averaged_weights, ramp
+from elr.methods.ingredients.averaging import averaged_weights, ramp
 
 
 def test_averages_follow_by_the_decay_of_the_moment():

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn, softmax
 
 from elr.errors import ArgumentError
-from elr.methods.compiled import traced_elr_loss
-from elr.methods.formulas import in_blocks
-from elr.methods.fused import check_batch, elr_loss, is_swept, swept_elr_loss
+from elr.methods.loss.compiled import traced_elr_loss
+from elr.methods.loss.formulas import in_blocks
+from elr.methods.loss.fused import check_batch, elr_loss, is_swept, swept_elr_loss
 from elr.targets.config import DENSE
 from elr.targets.store import Targets
 
@@ -34,8 +34,8 @@ class ELRLoss(nn.Module):
         lam: weight of the regularizer, >= 0. Default 3 (CIFAR-10 symmetric noise, Clothing1M); 7 for CIFAR-100; lasting
             resistance to a wrong label needs lam > 2.
         beta: momentum of the targets in [0, 1). Default 0.7 (as lam); 0.9 for CIFAR-100 and asymmetric noise.
-        clamp: see `elr.methods.formulas.elr_term`. Default 1e-4, the authors' code; 0 is the paper's formula without a
-            floor.
+        clamp: see `elr.methods.loss.formulas.elr_term`. Default 1e-4, the authors' code; 0 is the paper's formula
+            without a floor.
         targets: another store than `elr.targets.config.DENSE`, in float32.
 
     Returns:

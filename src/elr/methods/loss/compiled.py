@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from elr.methods.formulas import KnownGradient, check_classes, full_precision
-from elr.methods.fused import closed_form, sweep
+from elr.methods.loss.formulas import KnownGradient, check_classes, full_precision
+from elr.methods.loss.fused import closed_form, sweep
 from elr.targets.dense import has_repeats, update_rows
 from elr.targets.store import check_rows
 
@@ -14,7 +14,7 @@ from elr.targets.store import check_rows
 def traced_elr_loss(
     logits: Tensor, labels: Tensor, index: Tensor, table: Tensor, *, beta: float, lam: float, clamp: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`elr.methods.fused.elr_loss` with the targets of these rows updated first; for `torch.compile` on a CPU.
+    """`elr.methods.loss.fused.elr_loss` with the targets of these rows updated first; for `torch.compile` on a CPU.
 
     Everything of a row is taken in one sweep over its numbers, the new targets and the gradient included, as if no row
     came twice. `settle_rows`, which the compiler cannot look into, then writes the targets back; where a row did

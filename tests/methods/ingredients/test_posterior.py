@@ -12,7 +12,7 @@ from elr.data.transforms import ImageTransform
 from elr.errors import ArgumentError
 from elr.methods.catalog import method_from_json
 from elr.methods.elr import ELRConfig
-from elr.methods.posterior import TransitionCounts, label_posterior
+from elr.methods.ingredients.posterior import TransitionCounts, label_posterior
 from elr.networks.spec import NetworkSpec
 from elr.noise.transitions import count_transitions, transition_matrix
 from elr.runs.plan import Augmentation, Plan

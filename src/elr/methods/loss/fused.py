@@ -1,6 +1,6 @@
 """The loss of ELR fused for training: value and gradient in one sweep over the batch.
 
-In nats and in float32 (float64 for float64 logits), as `elr.methods.formulas`, which has the formulas one by one.
+In nats and in float32 (float64 for float64 logits), as `elr.methods.loss.formulas`, which has the formulas one by one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elr.errors import ArgumentError
-from elr.methods.formulas import (
+from elr.methods.loss.formulas import (
     KnownGradient,
     check_clamp,
     check_classes,
