@@ -13,7 +13,8 @@ from elr.data.records import ReadOptions
 from elr.datasets.as_data import load_digits
 from elr.methods.method import Method
 from elr.runs.plan import FitConfig, MethodConfig
-from elr.training.loop import Progress, Training
+from elr.training.loop import Training
+from elr.training.progress import Progress
 
 CROSS_ENTROPY = MethodConfig(name="cross_entropy")
 
@@ -86,5 +87,5 @@ def train(
         test_accuracy=float((training.probe_labels[-1] == task.test.labels).double().mean()),
         given_labels=task.examples.labels,
         clean_labels=torch.as_tensor(clean),
-        inputs=torch.cat([inputs for _, inputs in training.inputs_in_order(task.examples)]),
+        inputs=torch.cat([inputs for _, inputs in training.plain_inputs.inputs(task.examples)]),
     )

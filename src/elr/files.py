@@ -132,6 +132,26 @@ def without_nan(value: Any) -> Any:
     return value
 
 
+def differences(stored: Mapping[str, Any], present: Mapping[str, Any], *, of: str = "") -> list[str]:
+    """In words, which settings are not what they were.
+
+    Args:
+        stored: the settings as they were.
+        present: the settings as they are.
+        of: what they belong to, set before each name with a point.
+
+    Example:
+        >>> differences({"lam": 3.0, "seed": 0}, {"lam": 1.0, "seed": 0}, of="method")
+        ['method.lam was 3.0, now 1.0']
+    """
+    prefix = f"{of}." if of else ""
+    return [
+        f"{prefix}{name} was {stored.get(name)!r}, now {present.get(name)!r}"
+        for name in {**stored, **present}
+        if stored.get(name) != present.get(name)
+    ]
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read an object.
 

@@ -102,7 +102,7 @@ def test_pred_probs_are_what_training_gathered_or_the_outputs():
         training.run()
     targets = elr.method.stores[0].table
     torch.testing.assert_close(elr.pred_probs(), targets / targets.sum(dim=1, keepdim=True))
-    assert plain._gathered() is None
+    assert plain._target_labels() is None
     torch.testing.assert_close(plain.pred_probs(), plain.predict(examples()))
 
 
@@ -256,7 +256,7 @@ def test_augmentation_reaches_the_batches_and_not_the_predictions():
     plain = transform(images().fetch(batch.index))
     assert not torch.equal(batch.inputs, plain)
     torch.testing.assert_close(batch.inputs.mean(), plain.mean(), atol=1.0, rtol=0.0)
-    rows, inputs = next(training.inputs_in_order(images()))
+    rows, inputs = next(training.plain_inputs.inputs(images()))
     assert torch.equal(inputs, transform(images().fetch(rows)))
 
 

@@ -154,7 +154,7 @@ def test_images_on_disk_are_cropped_at_random_in_training_and_in_the_middle_othe
         assert torch.equal(batch.index, still.index)
         assert batch.inputs.shape == (6, 3, 16, 16)
         assert not torch.equal(batch.inputs, still.inputs)
-    rows, inputs = next(training.inputs_in_order(training.examples))
+    rows, inputs = next(training.plain_inputs.inputs(training.examples))
     middle = photographs.fetch(rows)
     assert torch.allclose(inputs, (middle.float() / 255 - 0.5) / 0.25, atol=1e-5)
 

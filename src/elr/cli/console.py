@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from elr.audit.export import AuditedRun
     from elr.runs.fit import Outcome
     from elr.runs.run import Fitted
-    from elr.training.loop import Progress
+    from elr.training.progress import Progress
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from importlib import metadata
@@ -19,14 +19,15 @@ from elr import files
 from elr.audit.evidence import Evidence
 from elr.audit.labels import Audit, audit_labels, score_suspects
 from elr.data.prepared import Task
-from elr.data.records import ReadOptions
-from elr.errors import CheckpointError, ELRError, OutputError
+from elr.errors import CheckpointError, OutputError
 from elr.runs.plan import Plan
 from elr.training.checkpoints import remove_checkpoints
-from elr.training.loop import Progress, Training
+from elr.training.loop import Training
 from elr.training.monitor import fractions
+from elr.training.progress import Progress
 from elr.training.verdict import early_learning
 
+_ALONE = ("whiten", "probe_period")  # settings that belong to no part of a plan
 MANY_CLASSES = 20
 """From which on a top-5 accuracy is measured."""
 
@@ -152,11 +153,11 @@ def _open_folder(out: Path, description: dict[str, Any], *, resume: bool) -> dic
     if not resume:
         finish = "" if found.get("status") == "complete" else ", or --resume to finish that one"
         raise OutputError(f"{out} already holds a run: choose another --out{finish}")
-    differences = _differences(found, description)
-    if differences:
+    changed = _differences(found, description)
+    if changed:
         its_own = f" ({found['command']})" if found.get("command") else ""
         raise CheckpointError(
-            f"{out} holds a run of another configuration: {'; '.join(differences[:4])}; repeat its own command"
+            f"{out} holds a run of another configuration: {'; '.join(changed[:4])}; repeat its own command"
             f"{its_own}, or choose another --out"
         )
     return found
@@ -164,33 +165,21 @@ def _open_folder(out: Path, description: dict[str, Any], *, resume: bool) -> dic
 
 def _differences(found: dict[str, Any], description: dict[str, Any]) -> list[str]:
     """What is not as it was, in words. Where data come from may change, if they are the same."""
-    found = _with_defaults(found)
-    differences = [
-        f"{part}.{key} was {old!r}, now {new!r}"
-        for part in ("config", "method", "training", "network", "augmentation", "data", "tuning")
-        for key, new in description.get(part, {}).items()
-        if key != "cuda_graphs"  # how the same is computed
-        if (old := found.get(part, {}).get(key)) != new
-    ]
-    differences += [
-        f"{key} was {found.get(key)!r}, now {description[key]!r}"
-        for key in ("whiten", "probe_period")
-        if found.get(key) != description[key]
-    ]
-    if "tuning" in found and "tuning" not in description:
-        differences.append("settings were chosen by a search (--tune), now they were not")
     same_data = found.get("data", {}).get("sha256") == description["data"]["sha256"]
-    return [words for words in differences if not (same_data and words.startswith(("data.source", "data.test")))]
+    changed = []
+    for part in ("config", "method", "training", "network", "augmentation", "data", "tuning"):
+        present, stored = description.get(part, {}), found.get(part, {})
+        names = present.keys() - {"cuda_graphs"}  # how the same is computed
+        names -= {"source", "test"} if part == "data" and same_data else set()
+        changed += files.differences(_only(stored, names), _only(present, names), of=part)
+    changed += files.differences(_only(found, _ALONE), _only(description, _ALONE))
+    if "tuning" in found and "tuning" not in description:
+        changed.append("settings were chosen by a search (--tune), now they were not")
+    return changed
 
 
-def _with_defaults(run: dict[str, Any]) -> dict[str, Any]:
-    """A run.json as this version would have written it: with the settings that it did not know yet, at rest."""
-    try:
-        plan = Plan.from_json(run).to_json()
-    except (ELRError, KeyError, TypeError):
-        return run  # the comparison will say what is wrong with it
-    read = {**run.get("data", {}), "options": asdict(ReadOptions(**run.get("data", {}).get("options", {})))}
-    return run | json.loads(json.dumps({**plan, "data": read}))
+def _only(settings: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name in names}
 
 
 def _measures(training: Training, task: Task, audit: Audit) -> dict[str, float]:

@@ -24,7 +24,8 @@ from elr.data.prepared import Task, hold_out
 from elr.devices import mixed_seed
 from elr.errors import ArgumentError, CheckpointError, OutputError, TrainingError
 from elr.runs.plan import FitConfig, Plan
-from elr.training.loop import Progress, Training
+from elr.training.loop import Training
+from elr.training.progress import Progress
 
 if TYPE_CHECKING:
     import optuna
@@ -340,14 +341,10 @@ def _opened(path: Path, identity: dict[str, Any]) -> Iterator[optuna.Study]:
             if _IDENTITY not in study.user_attrs:
                 study.set_user_attr(_IDENTITY, json.dumps(identity))
         before = json.loads(study.user_attrs[_IDENTITY])
-        differences = [
-            f"{name} was {before.get(name)!r}, now {identity.get(name)!r}"
-            for name in {**before, **identity}
-            if before.get(name) != identity.get(name)
-        ]
-        if differences:
+        changed = files.differences(before, identity)
+        if changed:
             raise CheckpointError(
-                f"{path} is a search of other data or settings: {'; '.join(differences[:4])}; repeat its own command, "
+                f"{path} is a search of other data or settings: {'; '.join(changed[:4])}; repeat its own command, "
                 "or choose another --out"
             )
         with _writing():

@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from elr.errors import ArtifactError, CheckpointError, OutputError
-from elr.files import read_json, write_json, writing
+from elr.files import differences, read_json, write_json, writing
 from elr.training.engine import preserved_random_state
 from elr.training.monitor import Monitor
 
@@ -100,9 +100,10 @@ class Checkpoints:
         except ArtifactError as error:
             raise CheckpointError(f"{found[-1]} is not a whole checkpoint ({error}): {_ADVICE}") from error
         if identity != self.identity:
+            changed = differences(_flat(identity), _flat(self.identity))
             raise CheckpointError(
-                f"{found[-1]} is of another configuration: {_difference(identity, self.identity)}; resume with the "
-                "same settings and data, or choose another folder"
+                f"{found[-1]} is of another configuration: {'; '.join(changed[:5])}; resume with the same settings and "
+                "data, or choose another folder"
             )
         with preserved_random_state():
             try:
@@ -124,15 +125,6 @@ def remove_checkpoints(folder: Path) -> None:
     """Delete the checkpoints of a run that is complete."""
     for path in [*checkpoint_folders(folder), folder / PARTIAL]:
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    """The settings in which two identities differ, in words."""
-    old, new = _flat(theirs), _flat(ours)
-    changed = [
-        f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in {**old, **new} if old.get(key) != new.get(key)
-    ]
-    return "; ".join(changed[:5])
 
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:
