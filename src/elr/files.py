@@ -19,7 +19,7 @@ from elr.errors import ArtifactError, OutputError
 
 RUN_FILE = "run.json"
 MODEL_FILE = "model.safetensors"
-TARGETS_FILE = "targets.safetensors"
+EVIDENCE_FILE = "evidence.parquet"
 BACKBONE_FILE = "backbone.safetensors"
 PREPROCESSING_FILE = "preprocessing.skops"
 METRICS_FILE = "metrics.jsonl"
@@ -68,6 +68,29 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def check_new(path: Path, *suffixes: str, instead: str = "name") -> None:
+    """Refuse to write a file of another kind, or over one that is there.
+
+    Args:
+        path: to be written.
+        suffixes: what it may end in, such as ".csv".
+        instead: what to choose another one of, for the message.
+
+    Raises:
+        OutputError: such a path.
+
+    Example:
+        >>> check_new(Path("predictions.xlsx"), ".csv", ".parquet")
+        Traceback (most recent call last):
+        elr.errors.OutputError: predictions.xlsx ends in '.xlsx': expected .csv or .parquet
+    """
+    if path.suffix.lower() not in suffixes:
+        raise OutputError(f"{path} ends in {path.suffix!r}: expected {' or '.join(suffixes)}")
+    with writing(path):
+        if path.exists():
+            raise OutputError(f"{path} exists already: choose another {instead}, or remove it")
 
 
 def is_partial(name: str) -> bool:

@@ -9,7 +9,10 @@ import pytest
 from PIL import Image
 
 import elr
-from elr.audit.export import AuditedRun, export_cleanlab, export_label_studio, export_table
+from elr.audit.audited_run import AuditedRun
+from elr.audit.cleanlab import export_cleanlab
+from elr.audit.issues import export_table
+from elr.audit.label_studio import export_label_studio
 from elr.data.records import ReadOptions
 from elr.errors import ArgumentError, DataError, OutputError
 

@@ -210,7 +210,7 @@ def test_targets_are_keyed_by_the_position_among_the_rows_kept(finished):
     assert evidence["pred_probs"].shape == (TRAIN - HELD, 10)
     issues = pd.read_csv(fitted.out / "issues.csv").sort_values("row")
     assert evidence["given_labels"].tolist() == numbers(issues["given_label"])
-    assert fitted.audit.given_labels.tolist() == numbers(issues["given_label"])
+    assert fitted.audit.labels.tolist() == numbers(issues["given_label"])
     assert evidence["pred_probs"].argmax(axis=1).tolist() == numbers(issues["predicted_label"])
 
 

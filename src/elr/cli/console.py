@@ -19,7 +19,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 _TRIAL = "trial "  # how names of trials begin (elr.runs.tuning)
 
 if TYPE_CHECKING:
-    from elr.audit.export import AuditedRun
+    from elr.audit.audited_run import AuditedRun
     from elr.runs.fit import Outcome
     from elr.runs.run import Fitted
     from elr.training.progress import Progress

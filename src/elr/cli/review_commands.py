@@ -32,7 +32,10 @@ def audit(
 ) -> None:
     """List the most suspect labels of a run again, or hand them to other tools."""
     with errors(as_json):
-        from elr.audit.export import AuditedRun, export_cleanlab, export_label_studio, export_table
+        from elr.audit.audited_run import AuditedRun
+        from elr.audit.cleanlab import export_cleanlab
+        from elr.audit.issues import export_table
+        from elr.audit.label_studio import export_label_studio
 
         audited = AuditedRun.read(run, also=also or [], score=score)
         if export is not None:

@@ -17,8 +17,9 @@ from elr.data.prepared import data_name
 from elr.data.preprocessing import Encoder
 from elr.data.reading import Data, read_data
 from elr.data.records import NO_BACKBONE, RawData, ReadOptions
-from elr.errors import ArgumentError, ArtifactError, DataError, OutputError
+from elr.errors import ArgumentError, ArtifactError, DataError
 from elr.runs.plan import Plan
+from elr.training.inference import PlainInputs, predicted_probs, softmax_of
 
 
 def predict(folder: str | Path, data: Data, *, encoder: str | None = None) -> pd.DataFrame:
@@ -109,7 +110,6 @@ def _read_run(folder: Path) -> tuple[Encoder, Plan, ReadOptions]:
     return encoder, plan, stored
 
 
-@torch.no_grad()
 def _predict_probs(folder: Path, preprocessing: Encoder, plan: Plan, examples: Examples) -> np.ndarray:
     """(M, C) probabilities, averaged over networks and views."""
     networks = nn.ModuleList(plan.predictors())
@@ -118,12 +118,9 @@ def _predict_probs(folder: Path, preprocessing: Encoder, plan: Plan, examples: E
     except RuntimeError as error:
         raise ArtifactError(f"{folder / files.MODEL_FILE} does not fit run.json: {error}") from error
     transform = plan.augmentation.transform(preprocessing, flatten=not plan.network.takes_images)
-    networks.eval()
-    parts = []
-    for rows in torch.arange(len(examples)).split(examples.at_once):
-        views = transform.views(examples.fetch(rows))
-        parts.append(torch.stack([network(view).softmax(dim=1) for network in networks for view in views]).mean(dim=0))
-    return torch.cat(parts).numpy()
+    inputs = PlainInputs(transform=transform, device=torch.device("cpu"))
+    chunks = (views for _, views in inputs.views(examples))
+    return torch.cat(list(predicted_probs(networks, chunks, predictors=list(map(softmax_of, networks))))).numpy()
 
 
 def write_predictions(predictions: pd.DataFrame, path: Path) -> None:
@@ -145,8 +142,4 @@ def check_predictions_path(path: Path) -> None:
     Raises:
         OutputError: another suffix, or an existing file.
     """
-    if path.suffix.lower() not in (".csv", ".parquet"):
-        raise OutputError(f"{path} ends in {path.suffix!r}: expected .csv or .parquet")
-    with files.writing(path):
-        if path.exists():
-            raise OutputError(f"{path} exists already: choose another --out, or remove it")
+    files.check_new(path, ".csv", ".parquet", instead="--out")

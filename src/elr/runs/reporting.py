@@ -237,7 +237,7 @@ def _suspects(task: Task, fitted: Fitted, names: list[str]) -> list[Suspect]:
         Suspect(
             row=int(raw.rows[row]),
             id=None if raw.ids is None else raw.ids[row],
-            given_label=names[audit.given_labels[row]],
+            given_label=names[audit.labels[row]],
             predicted_label=names[audit.predicted_labels[row]],
             label_quality=float(audit.label_quality[row]),
             thumbnail=pictures[place] if place < len(pictures) else None,

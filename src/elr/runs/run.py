@@ -12,12 +12,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from elr import files
-from elr.audit.evidence import Evidence
-from elr.audit.labels import Audit, audit_labels, score_suspects
+from elr.audit.evidence import Evidence, read_evidence, write_evidence
+from elr.audit.issues import write_issues
+from elr.audit.labels import Audit, score_suspects
 from elr.data.prepared import Task
 from elr.errors import CheckpointError, OutputError
 from elr.runs.plan import Plan
@@ -98,8 +100,8 @@ def run_task(
             out.mkdir(parents=True, exist_ok=True)
         files.write_json(out / files.RUN_FILE, run)
     training.run(resume=resume, on_progress=on_progress)
-    pred_probs = training.pred_probs()
-    audit = audit_labels(training.labels, pred_probs)
+    evidence = _evidence(task, training)
+    audit = write_evidence(out / files.EVIDENCE_FILE, evidence) if main else evidence.audit()
     seconds = time.perf_counter() - started + training.earlier_seconds
     results = {"out": str(out), "num_examples": len(task.examples), "num_classes": task.encoder.num_classes}
     results |= {"noise_rate": audit.noise_rate, "noise_rate_interval": list(audit.noise_rate_interval)}
@@ -113,7 +115,7 @@ def run_task(
     run |= {"status": "complete", "results": results}
     training.accelerator.wait_for_everyone()  # no rank reads the checkpoint any more
     if main:
-        _write(out, task, training, audit, pred_probs, history)
+        _write(out, task, training, evidence, audit, history)
         files.write_json(out / files.RUN_FILE, run)
         remove_checkpoints(out)
     training.accelerator.wait_for_everyone()
@@ -189,9 +191,9 @@ def _measures(training: Training, task: Task, audit: Audit) -> dict[str, float]:
         measures |= {f"{name}_last": accuracies[-1], f"{name}_best": max(accuracies)}
     measures |= _ranked(training, task)
     if task.clean_labels is not None:
-        predicted = training.predict(task.examples).argmax(dim=1).numpy()
-        memorized = fractions(predicted, audit.given_labels, task.clean_labels)["fraction_memorized_on_wrong"]
-        realized = float((audit.given_labels != task.clean_labels).mean())
+        predicted = training.predict_labels(task.examples).numpy()
+        memorized = fractions(predicted, audit.labels, task.clean_labels)["fraction_memorized_on_wrong"]
+        realized = float((audit.labels != task.clean_labels).mean())
         measures |= {"fraction_memorized": memorized, "noise_rate_realized": realized}
         measures |= score_suspects(audit, task.clean_labels)
     return measures
@@ -201,7 +203,8 @@ def _ranked(training: Training, task: Task) -> dict[str, float]:
     """Top-5 accuracy on the test data, where there are enough classes for it to say something."""
     if task.test is None or task.test.labels is None or task.encoder.num_classes < MANY_CLASSES:
         return {}
-    found = training.predict(task.test).topk(5, dim=1).indices == task.test.labels[:, None]
+    best = torch.cat([probs.topk(5, dim=1).indices for probs in training.predict_chunks(task.test)])
+    found = best == task.test.labels[:, None]
     return {"test_top5_accuracy_last": float(found.any(dim=1).double().mean())}
 
 
@@ -227,46 +230,40 @@ def _with_accuracies(training: Training, task: Task) -> list[dict[str, Any]]:
     return history
 
 
+def _evidence(task: Task, training: Training) -> Evidence:
+    """What training has gathered about the rows of the task."""
+    return Evidence(
+        rows=task.raw.rows,
+        ids=task.raw.ids,
+        class_names=task.encoder.coding.class_names,
+        labels=training.labels.numpy(),
+        margins=training.state.monitor.margins.astype(np.float32),
+        chunks=lambda: (probs.numpy() for probs in training.pred_prob_chunks()),
+    )
+
+
 def _write(
-    out: Path, task: Task, training: Training, audit: Audit, pred_probs: torch.Tensor, history: list[dict[str, Any]]
+    out: Path, task: Task, training: Training, evidence: Evidence, audit: Audit, history: list[dict[str, Any]]
 ) -> None:
-    """Weights, preprocessing, evidence, suspects, and the history with what was measured at the end."""
+    """Weights, preprocessing, suspects, and the history with what was measured at the end."""
     files.write_tensors(out / files.MODEL_FILE, nn.ModuleList(training.method.predictors).state_dict())
     task.encoder.save(out)
     if task.raw.pretrained is not None and task.raw.features is not None:
         files.write_tensors(out / files.BACKBONE_FILE, task.raw.pretrained.network.state_dict())
-    files.write_tensors(
-        out / files.TARGETS_FILE,
-        {
-            "pred_probs": pred_probs,
-            "given_labels": torch.from_numpy(audit.given_labels),
-            "margins": torch.from_numpy(training.state.monitor.margins).float(),
-        },
-    )
     files.write_lines(out / files.METRICS_FILE, history)
-    evidence = Evidence(
-        rows=task.raw.rows,
-        ids=task.raw.ids,
-        class_names=task.encoder.coding.class_names,
-        given_labels=audit.given_labels,
-        pred_probs=pred_probs.numpy(),
-    )
     annotations = task.raw.annotations
     if annotations is not None:
         names = task.encoder.coding.class_names
         judged = annotations.judged([names[label] for label in audit.predicted_labels])
         files.write_file(out / files.ANNOTATORS_FILE, lambda partial: judged.to_csv(partial, index=False))
-    issues = evidence.table(audit)
-    files.write_file(out / files.ISSUES_FILE, lambda partial: issues.to_csv(partial, index=False))
+    write_issues(evidence, audit, out / files.ISSUES_FILE)
 
 
 def _finished(out: Path, run: dict[str, Any]) -> Fitted:
     """A run that is complete, as its folder has it."""
     remove_checkpoints(out)  # it may have been killed before it came to that
-    evidence = files.read_tensors(out / files.TARGETS_FILE)
-    audit = audit_labels(evidence["given_labels"].numpy(), evidence["pred_probs"].numpy())
     history = files.read_lines(out / files.METRICS_FILE)
-    return Fitted(out=out, results=run["results"], audit=audit, history=history, run=run)
+    return Fitted(out=out, results=run["results"], audit=read_evidence(out).audit(), history=history, run=run)
 
 
 def _now() -> str:

@@ -212,7 +212,6 @@ class Monitor:
         predicted = self.predicted.cpu()
         now, before = predicted.numpy(), self.previous.numpy()
         seen = now != _NEVER
-        count = np.count_nonzero(seen)
         longer = np.minimum(self.stood.numpy(), STANDING - 1) + 1
         self.stood = torch.from_numpy(np.where(now == before, longer, 1).astype(np.uint8, copy=False))
         stood = self.stood.numpy() >= STANDING
@@ -223,14 +222,14 @@ class Monitor:
         objected = seen & self.objected.numpy()
         both = seen & (before != _NEVER)
         measures = {
-            "agreement_with_given_labels": 1.0 - _part(seen & ~agrees, count),
+            "agreement_with_given_labels": 1.0 - _part(seen & ~agrees, seen),
             "agreement_by_chance": _by_chance(now, self.labels, seen),
-            "change": _part(both & (now != before), np.count_nonzero(both)),
-            "standing_disagreement": _part(objects, count) if stood.any() else float("nan"),
-            "objections_dropped": _part(objected & agrees, np.count_nonzero(objected)),
+            "change": _part(both & (now != before), both),
+            "standing_disagreement": _part(objects, seen) if stood.any() else float("nan"),
+            "objections_dropped": _part(objected & agrees, objected),
         }
         if target_labels is not None:
-            measures["agreement_with_targets"] = _part(seen & (now == target_labels.numpy()), count)
+            measures["agreement_with_targets"] = _part(seen & (now == target_labels.numpy()), seen)
         if self.clean_labels is not None:
             measures |= self._against_clean(now, seen, target_labels, gradients)
         self._keep(predicted, torch.from_numpy(seen))
@@ -324,9 +323,10 @@ def _by_chance(predicted: NDArray[np.int64], labels: NDArray[np.int64], seen: ND
     return float(shares[0] @ shares[1])
 
 
-def _part(hits: NDArray[np.bool_], count: int) -> float:
-    """The share of the hits among so many rows."""
-    return np.count_nonzero(hits) / count if count else float("nan")
+def _part(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:
+    """The share of the hits, all of which are among these rows."""
+    count = int(np.count_nonzero(among))
+    return int(np.count_nonzero(hits)) / count if count else float("nan")
 
 
 def _share(hits: NDArray) -> float:
