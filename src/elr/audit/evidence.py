@@ -67,10 +67,10 @@ class Evidence:
         Raises:
             ArgumentError: an unknown score.
         """
-        tally = Tally(self.labels, num_classes=len(self.class_names))
+        tally = Tally(self.labels, num_classes=len(self.class_names), score=score, margins=self.margins)
         for probs in self.chunks():
             tally.add(probs)
-        return tally.audit(score=score, margins=self.margins)
+        return tally.audit()
 
     def probs_of(self, classes: NDArray[np.int64]) -> NDArray[np.float32]:
         """(N,) the probability of one class for each row, in one pass."""

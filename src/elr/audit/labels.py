@@ -82,7 +82,8 @@ class Audit:
         The mean of `error_probs` along the ranking. It is as good as the probabilities are calibrated: targets of ELR
         are surer of themselves than they are right, on CIFAR-10 by 9 to 13 points (docs/benchmarks.md).
         """
-        sums = np.cumsum(self.error_probs[self.ranking])
+        sums = self.error_probs[self.ranking]
+        np.cumsum(sums, out=sums)
         sums /= np.arange(1, len(sums) + 1)
         return sums
 
@@ -153,10 +154,10 @@ def audit_labels(
         raise ArgumentError(
             f"labels have shape {given.shape}, pred_probs {probs.shape}: expected (N,) and (N, C), N >= 1, C >= 2"
         )
-    tally = Tally(given, num_classes=probs.shape[1])
+    tally = Tally(given, num_classes=probs.shape[1], score=score, margins=margins)
     for start in range(0, len(probs), rows_at_once(probs.shape[1])):
         tally.add(probs[start : start + rows_at_once(probs.shape[1])])
-    return tally.audit(score=score, margins=margins)
+    return tally.audit()
 
 
 def rows_at_once(num_classes: int) -> int:
@@ -170,14 +171,16 @@ def rows_at_once(num_classes: int) -> int:
 
 
 class Tally:
-    """An audit in the making: takes the evidence chunk by chunk, and keeps numbers per row of it only, 26 N bytes.
+    """An audit in the making: takes the evidence chunk by chunk, and keeps 25 N bytes of it.
 
     Args:
         labels: (N,) given labels, integers in [0, C).
         num_classes: C.
+        score: which label_quality, as in `audit_labels`.
+        margins: (N,) for "aum", as there.
 
     Raises:
-        ArgumentError: labels that are no integers, or out of range.
+        ArgumentError: labels that are no integers, or out of range, an unknown score, or "aum" without margins.
 
     Example:
         >>> tally = Tally([0, 0, 1], num_classes=2)
@@ -187,13 +190,20 @@ class Tally:
         [False, True, False]
     """
 
-    def __init__(self, labels: ArrayLike, *, num_classes: int) -> None:
+    def __init__(
+        self, labels: ArrayLike, *, num_classes: int, score: str = "margin", margins: ArrayLike | None = None
+    ) -> None:
+        if score not in SCORES:
+            raise ArgumentError(f"score is {score!r}: expected one of {', '.join(SCORES)}")
         self.labels = _checked_labels(labels, num_classes)
         self.num_classes = num_classes
+        self.score = score
+        self.margins = _checked_margins(margins, len(self.labels)) if score == "aum" else None
         self.num_added = 0
         self.predicted_labels = np.empty(len(self.labels), dtype=np.int64)
-        self.confidence = np.empty(len(self.labels))
-        self.margin = np.empty(len(self.labels))
+        self.label_quality = np.empty(len(self.labels))
+        self.error_probs = np.empty(len(self.labels))
+        self.is_label_issue = np.empty(len(self.labels), dtype=bool)
 
     def add(self, pred_probs: ArrayLike) -> None:
         """Take in the next rows of the evidence, (B, C).
@@ -215,33 +225,34 @@ class Tally:
         others[rows, given] = -1.0
         favorite = others.argmax(axis=1)
         margin = confidence - others[rows, favorite]
+        self.is_label_issue[part] = margin < 0
         self.predicted_labels[part] = np.where(margin < 0, favorite, given)
-        self.confidence[part], self.margin[part] = confidence, margin
+        self.error_probs[part] = 1.0 - confidence
+        self.label_quality[part] = confidence if self.score == "self_confidence" else (1.0 + margin) / 2.0
+        if self.margins is not None:
+            means = np.asarray(self.margins[part], dtype=np.float64)
+            self.label_quality[part] = np.where(np.isnan(means), self.label_quality[part], expit(means))
         self.num_added += len(probs)
 
-    def audit(self, *, score: str = "margin", margins: ArrayLike | None = None) -> Audit:
-        """What all of it says; `score` and `margins` as in `audit_labels`.
+    def audit(self) -> Audit:
+        """What all of it says.
 
         Raises:
-            ArgumentError: rows that are still to be added, an unknown score, or "aum" without margins.
+            ArgumentError: rows that are still to be added.
         """
-        if score not in SCORES:
-            raise ArgumentError(f"score is {score!r}: expected one of {', '.join(SCORES)}")
-        if self.num_added < len(self.labels):
-            raise ArgumentError(f"pred_probs of {self.num_added} rows for {len(self.labels)} labels: add the others")
-        is_issue = self.margin < 0
-        quality = self.confidence if score == "self_confidence" else (1.0 + self.margin) / 2.0
-        if score == "aum":
-            quality = _area_quality(margins, instead=quality)
+        count = len(self.labels)
+        if self.num_added < count:
+            raise ArgumentError(f"pred_probs of {self.num_added} rows for {count} labels: add the others")
+        transitions = estimate_transitions(self.labels, self.predicted_labels, num_classes=self.num_classes)
         return Audit(
             labels=self.labels,
             predicted_labels=self.predicted_labels,
-            label_quality=quality,
-            is_label_issue=is_issue,
-            transition_matrix=estimate_transitions(self.labels, self.predicted_labels, num_classes=self.num_classes),
-            noise_rate=float(is_issue.mean()),
-            noise_rate_interval=_share_interval(int(is_issue.sum()), len(self.labels)),
-            error_probs=1.0 - self.confidence,
+            label_quality=self.label_quality,
+            is_label_issue=self.is_label_issue,
+            transition_matrix=transitions,
+            noise_rate=float(self.is_label_issue.mean()),
+            noise_rate_interval=_share_interval(int(self.is_label_issue.sum()), count),
+            error_probs=self.error_probs,
         )
 
 
@@ -283,14 +294,13 @@ def score_suspects(audit: Audit, clean_labels: ArrayLike) -> dict[str, float]:
     }
 
 
-def _area_quality(margins: ArrayLike | None, *, instead: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean margins brought to [0, 1], in their order; `instead` where there are none."""
+def _checked_margins(margins: ArrayLike | None, count: int) -> NDArray:
     if margins is None:
         raise ArgumentError('score is "aum" and there are no margins: pass them, or take another score')
-    means = np.asarray(margins, dtype=np.float64)
-    if means.shape != instead.shape:
-        raise ArgumentError(f"margins have shape {means.shape}: expected {instead.shape}, one for each label")
-    return np.where(np.isnan(means), instead, expit(means))
+    means = np.asarray(margins)
+    if means.shape != (count,):
+        raise ArgumentError(f"margins have shape {means.shape}: expected {(count,)}, one for each label")
+    return means
 
 
 def _checked_labels(labels: ArrayLike, num_classes: int) -> NDArray[np.int64]:

@@ -280,8 +280,12 @@ class Training:
 
     def _target_labels(self) -> Tensor | None:
         """(N,) int32 classes that the targets favor; None where the method has none."""
-        favored = [probs.argmax(dim=1).int() for _, probs in gathered_probs(self.method, len(self.examples))]
-        return torch.cat(favored) if favored else None
+        favored: Tensor | None = None
+        for rows, probs in gathered_probs(self.method, len(self.examples)):
+            if favored is None:  # at once: small parts kept between large chunks would scatter these over the heap
+                favored = torch.empty(len(self.examples), dtype=torch.int32)
+            favored[rows] = probs.argmax(dim=1).int()
+        return favored
 
     def _gradients(self, index: Tensor, logits: Tensor) -> Tensor | None:
         """(B, C) gradients of the losses of these rows, for the monitor."""
