@@ -12,7 +12,6 @@ from elr.data.examples import Examples
 from elr.data.transforms import ImageTransform
 from elr.devices import computes_bfloat16
 from elr.errors import ArgumentError, CheckpointError, TrainingError
-from elr.files import read_lines
 from elr.methods.cross_entropy import LossMethod
 from elr.methods.elr import ELR
 from elr.networks.spec import NetworkSpec
@@ -20,6 +19,7 @@ from elr.training import checkpoints
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
 from elr.training.monitor import Monitor
+from elr.training.progress import read_lines
 
 
 def training_of(method="elr", folder=None, **settings):

@@ -66,7 +66,7 @@ def rewrite_report(folder: str | Path, out: str | Path | None = None) -> Path:
         Where the page is.
 
     Raises:
-        ArtifactError: no finished run, one of an earlier version of elr, or a damaged file.
+        ArtifactError: no finished run, one that was stopped before it had a report, or a damaged file.
         OutputError: `out` exists, or cannot be written.
     """
     folder = Path(folder)
@@ -78,8 +78,8 @@ def rewrite_report(folder: str | Path, out: str | Path | None = None) -> Path:
     source = folder / files.REPORT_DATA_FILE
     if not source.exists():
         raise ArtifactError(
-            f"{folder} has no {source.name}: an earlier version of elr wrote it without one; repeat its command with "
-            "--resume (the training is not repeated) where the data are"
+            f"{folder} has no {source.name}: the run was stopped before its report was written; repeat its command "
+            "with --resume (the training is not repeated) where the data are"
         )
     try:
         page = render(replace(_from_json(files.read_json(source)), out=str(folder)))
@@ -176,7 +176,7 @@ def _report(task: Task, fitted: Fitted, baseline: Fitted | None) -> Report:
         comparison_history={} if baseline is None else {_label(each.run): each.history for each in both},
         measured={key: results[key] for key in _MEASURED if key in results},
         notes=[*([results["tuning"]["text"]] if "tuning" in results else []), *run["data"]["remarks"]],
-        early_learning=results.get("early_learning", {}).get("text", ""),
+        early_learning=results["early_learning"]["text"],
         cleaned=_cleaned(task),
     )
 
@@ -209,7 +209,7 @@ def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
     hidden = run["network"].get("hidden")
     described = plan.method.described()
     done = [name for name, value in run["augmentation"].items() if value]
-    generations = training.get("generations", 1)
+    generations = training["generations"]
     return {
         "method": described.pop("name"),
         "network": run["network"]["name"] + (f" {'-'.join(map(str, hidden))}" if hidden else ""),

@@ -22,11 +22,12 @@ from elr.audit.issues import write_issues
 from elr.audit.labels import Audit, score_suspects
 from elr.data.prepared import Task
 from elr.errors import CheckpointError, OutputError
+from elr.runs.folder import contents, is_tuning, something_else
 from elr.runs.plan import Plan
 from elr.training.checkpoints import remove_checkpoints
 from elr.training.loop import Training
 from elr.training.monitor import fractions
-from elr.training.progress import Progress
+from elr.training.progress import Progress, read_lines, write_lines
 from elr.training.verdict import early_learning
 
 _ALONE = ("whiten", "probe_period")  # settings that belong to no part of a plan
@@ -146,11 +147,11 @@ def _describe(task: Task, plan: Plan, config: dict[str, Any]) -> dict[str, Any]:
 
 def _open_folder(out: Path, description: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
     """The run.json already in `out`, if any; refuses folders that hold anything but this very run."""
-    names = files.contents(out)
-    if not names or ("tuning" in description and all(map(files.is_tuning, names))):
+    names = contents(out)
+    if not names or ("tuning" in description and all(map(is_tuning, names))):
         return None
     if files.RUN_FILE not in names:
-        raise files.something_else(out, names)
+        raise something_else(out, names)
     found = files.read_json(out / files.RUN_FILE)
     if not resume:
         finish = "" if found.get("status") == "complete" else ", or --resume to finish that one"
@@ -250,7 +251,7 @@ def _write(
     task.encoder.save(out)
     if task.raw.pretrained is not None and task.raw.features is not None:
         files.write_tensors(out / files.BACKBONE_FILE, task.raw.pretrained.network.state_dict())
-    files.write_lines(out / files.METRICS_FILE, history)
+    write_lines(out / files.METRICS_FILE, history)
     annotations = task.raw.annotations
     if annotations is not None:
         names = task.encoder.coding.class_names
@@ -262,7 +263,7 @@ def _write(
 def _finished(out: Path, run: dict[str, Any]) -> Fitted:
     """A run that is complete, as its folder has it."""
     remove_checkpoints(out)  # it may have been killed before it came to that
-    history = files.read_lines(out / files.METRICS_FILE)
+    history = read_lines(out / files.METRICS_FILE)
     return Fitted(out=out, results=run["results"], audit=read_evidence(out).audit(), history=history, run=run)
 
 

@@ -23,6 +23,7 @@ from elr import files
 from elr.data.prepared import Task, hold_out
 from elr.devices import mixed_seed
 from elr.errors import ArgumentError, CheckpointError, OutputError, TrainingError
+from elr.runs.folder import contents, something_else
 from elr.runs.plan import FitConfig, Plan
 from elr.training.loop import Training
 from elr.training.progress import Progress
@@ -144,7 +145,7 @@ def tune(
     untrained = _training(_plan(config, defaults, part), part)
     untrained.predict(part.examples.first(2))  # a network that the examples do not fit fails before anything is written
     del untrained
-    names = files.contents(out)
+    names = contents(out)
     _check_folder(out, names, resume=resume)
     space = _space(defaults)
     identity = _identity(config, part, space, holdout)
@@ -302,7 +303,7 @@ def _check_folder(out: Path, names: list[str], *, resume: bool) -> None:
             "choose another --out"
         )
     else:
-        raise files.something_else(out, names)
+        raise something_else(out, names)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from elr.devices import (
     sent,
 )
 from elr.errors import ArgumentError, TrainingError
-from elr.files import METRICS_FILE, append_line, json_line, write_lines
+from elr.files import METRICS_FILE
 from elr.methods.method import Batch, Method
 from elr.targets.store import stores_in, trusted_rows
 from elr.training.checkpoints import Checkpoints, Measures, RunState
@@ -40,7 +40,7 @@ from elr.training.cuda_graphs import replayed
 from elr.training.engine import make_accelerator, threads_for
 from elr.training.inference import PlainInputs, gathered_probs, predicted_probs
 from elr.training.monitor import Monitor
-from elr.training.progress import Progress
+from elr.training.progress import Progress, append_line, json_line, write_lines
 from elr.training.sampling import RowOrder, ahead
 from elr.training.view import TrainingView
 
