@@ -22,6 +22,9 @@ def keep_freed_memory() -> None:
     The activations of a convolutional network are buffers of tens of megabytes, mapped and unmapped at every step by
     default, and filling in their pages takes up to a quarter of a step on a processor (benchmarks/step.py). Does
     nothing where the C library is another one. What a process holds at its peak it then holds to its end.
+
+    Example:
+        >>> keep_freed_memory()  # from here on, for the whole process
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     mallopt = getattr(library, "mallopt", None)
@@ -34,6 +37,10 @@ def keep_freed_memory() -> None:
 def free_memory() -> int:
     """Bytes that can still be taken: of the machine, or of the container where that has less.
 
+    Example:
+        >>> free_memory() <= psutil.virtual_memory().total
+        True
+
     Source: cgroup v2, memory.max and memory.current.
     """
     free = psutil.virtual_memory().available
@@ -45,7 +52,12 @@ def free_memory() -> int:
 
 
 def default_device() -> torch.device:
-    """The accelerator, where there is one, or the processor."""
+    """The accelerator, where there is one, or the processor.
+
+    Example:
+        >>> default_device().type in ("cpu", "cuda", "mps", "xpu")
+        True
+    """
     found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return found or torch.device("cpu")
 
@@ -55,6 +67,10 @@ def computes_bfloat16(device: torch.device) -> bool:
 
     Intel's processors without AMX have the instructions, but no more products in a second than in float32, and
     converting costs on top: the fast network trains at 0.6 of the speed of float32 there (docs/benchmarks.md).
+
+    Example:
+        >>> computes_bfloat16(torch.device("meta"))
+        False
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -69,6 +85,10 @@ def prefers_channels_last(device: torch.device) -> bool:
     """Whether convolutions in float32 run fastest on images whose channels lie together.
 
     On a GPU with TF32 (compute capability 8.0 and above) they do; otherwise cuDNN rearranges every layer's inputs.
+
+    Example:
+        >>> prefers_channels_last(torch.device("cpu")), prefers_channels_last(torch.device("meta"))
+        (True, False)
     """
     return device.type == "cpu" or (
         device.type == "cuda"
@@ -79,18 +99,42 @@ def prefers_channels_last(device: torch.device) -> bool:
 
 @contextmanager
 def forked_random_state(device: torch.device) -> Iterator[None]:
+    """Leave torch's generators as they were, those of the processor and of this device.
+
+    Example:
+        >>> before = torch.get_rng_state()
+        >>> with forked_random_state(torch.device("cpu")):
+        ...     _ = torch.rand(3)
+        >>> torch.equal(torch.get_rng_state(), before)
+        True
+    """
     devices = [device.index or 0] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         yield
 
 
 def is_convolutional(network: nn.Module) -> bool:
+    """Whether a network has convolutions over images.
+
+    Example:
+        >>> is_convolutional(nn.Sequential(nn.Conv2d(3, 8, 3))), is_convolutional(nn.Linear(2, 2))
+        (True, False)
+    """
     return any(isinstance(module, nn.Conv2d) for module in network.modules())
 
 
 @contextmanager
 def one_thread(wanted: bool = True) -> Iterator[None]:
-    """Compute in one thread, where others decode images meanwhile: torch's own would wait for a core by spinning."""
+    """Compute in one thread, where others decode images meanwhile: torch's own would wait for a core by spinning.
+
+    Example:
+        >>> before = torch.get_num_threads()
+        >>> with one_thread():
+        ...     torch.get_num_threads()
+        1
+        >>> torch.get_num_threads() == before
+        True
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if wanted else threads)
     try:
@@ -100,12 +144,22 @@ def one_thread(wanted: bool = True) -> Iterator[None]:
 
 
 def mixed_seed(*numbers: int) -> int:
-    """One seed from several numbers, without the coincidences that adding them would have."""
+    """One seed from several numbers, without the coincidences that adding them would have.
+
+    Example:
+        >>> mixed_seed(0, 1) == mixed_seed(1, 0), mixed_seed(0, 1) == mixed_seed(0, 1)
+        (False, True)
+    """
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor on a device; to a GPU from pinned memory, or the host would wait for all that was asked before."""
+    """A tensor on a device; to a GPU from pinned memory, or the host would wait for all that was asked before.
+
+    Example:
+        >>> sent(torch.ones(2), torch.device("meta")).device
+        device(type='meta')
+    """
     if device.type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)

@@ -10,7 +10,7 @@ from elr.data.transforms import ImageTransform, Transform
 from elr.methods.elr import ELR
 from elr.targets.dense import DenseTargets
 from elr.training import inference
-from elr.training.config import SUBSET, TrainingConfig
+from elr.training.config import ALL, ANEW, TrainingConfig
 from elr.training.inference import PlainInputs, gathered_probs, predicted_probs, softmax_of
 from elr.training.loop import Training
 
@@ -81,15 +81,15 @@ class Watched(DenseTargets):
         return super().read(index)
 
 
-@pytest.mark.parametrize("sampling", ["all", SUBSET])
+@pytest.mark.parametrize("sampling", [ALL, ANEW])
 def test_no_part_of_a_run_asks_a_store_for_more_rows_than_a_chunk(sampling, tmp_path, monkeypatch):
     """The end of an epoch, of training and of a run: of 120 rows, never more than a chunk or a batch at a time."""
     monkeypatch.setattr(inference, "_NUMBERS", 16 * C)
     store = Watched(N, C)
     method = ELR(network(), num_examples=N, num_classes=C, targets=store)
     config = TrainingConfig(epochs=2, batch_size=8, device="cpu")
-    if sampling == SUBSET:
-        config = TrainingConfig(epochs=2, batch_size=8, device="cpu", sampling=SUBSET, num_batches=6)
+    if sampling == ANEW:
+        config = TrainingConfig(epochs=2, batch_size=8, device="cpu", sampling=ANEW, num_batches=6)
     training = Training(method, examples(), config=config)
     training.run()
     assert store.most == 16

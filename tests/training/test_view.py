@@ -1,6 +1,7 @@
 import torch
 
 from blobs import C, N, examples
+from elr.data.examples import Examples
 from elr.data.transforms import ImageTransform, Transform
 from elr.training.inference import PlainInputs
 from elr.training.view import TrainingView
@@ -19,8 +20,6 @@ def test_every_row_comes_once_in_order_with_what_is_trained_on():
 
 
 def test_mirror_images_are_views_of_the_same_rows():
-    from elr.data.examples import Examples
-
     pixels = torch.arange(2 * 3 * 4 * 4, dtype=torch.uint8).reshape(2, 3, 4, 4)
     transform = ImageTransform([0.5] * 3, [0.25] * 3, mirror=True)
     inputs = PlainInputs(transform=transform, device=torch.device("cpu"))

@@ -25,6 +25,22 @@ class AuditedRun:
         run: its run.json.
         evidence: of the run, or the mean over several.
         audit: of that evidence.
+
+    Example:
+        >>> import tempfile
+        >>> from elr.audit.evidence import write_evidence
+        >>> import numpy as np
+        >>> evidence = Evidence(
+        ...     rows=np.arange(3), ids=None, class_names=("cat", "dog"), labels=np.array([0, 0, 1]),
+        ...     margins=np.zeros(3, "float32"),
+        ...     chunks=lambda: [np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]], "float32")])
+        >>> about = {"status": "complete", "encoder": {"class_names": ["cat", "dog"]}, "data": {"num_examples": 3}}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files.write_json(Path(folder) / files.RUN_FILE, about)
+        ...     _ = write_evidence(Path(folder) / files.EVIDENCE_FILE, evidence)
+        ...     found = AuditedRun.read(Path(folder))
+        >>> found.confusions()
+        [{'given': 'cat', 'clean': 'dog', 'num_rows': 1, 'rate': 0.5}]
     """
 
     folder: Path

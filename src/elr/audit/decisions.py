@@ -33,6 +33,11 @@ class Cleaned:
         out: the corrected copy.
         num_decisions: decisions read.
         num_changed: labels that are another one in the copy.
+
+    Example:
+        >>> done = Cleaned(out=Path("pets-cleaned.csv"), num_decisions=12, num_changed=9)
+        >>> f"{done.num_changed} of {done.num_decisions} decisions changed a label"
+        '9 of 12 decisions changed a label'
     """
 
     out: Path
@@ -51,6 +56,11 @@ class Decision:
         given_label: label in the data.
         decision: accept, keep or relabel.
         label: what it shall be.
+
+    Example:
+        >>> one = Decision(line=2, row=7, id="a.png", given_label="cat", decision="accept", label="dog")
+        >>> one.label != one.given_label
+        True
     """
 
     line: int
@@ -78,6 +88,11 @@ def clean(folder: str | Path, decisions: str | Path, out: str | Path, *, data: s
         ArtifactError: no finished run, or a damaged one.
         DataError: the data or decisions are not there, cannot be corrected, or do not belong to the run.
         OutputError: `out` exists, lies inside the data, has another suffix, or cannot be written.
+
+    Example:
+        >>> clean("no-such-run", "decisions.csv", "cleaned.csv")
+        Traceback (most recent call last):
+        elr.errors.ArtifactError: no-such-run is not a folder: expected the --out of a run of `elr fit`
     """
     folder, out = Path(folder), Path(out)
     run = files.read_run(folder)

@@ -49,6 +49,20 @@ def export_label_studio(
         OutputError: another suffix, an existing file, or no room.
         DataError: data that are not there any more, or have fewer rows.
         ArtifactError: a damaged run.json.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> evidence = Evidence(
+        ...     rows=np.arange(2), ids=None, class_names=("cat", "dog"), labels=np.array([0, 0]),
+        ...     margins=np.zeros(2, "float32"), chunks=lambda: [np.array([[0.9, 0.1], [0.2, 0.8]], "float32")])
+        >>> run = {"data": {"options": {}, "source": "arrays"}, "encoder": {"kind": "features"}}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "tasks.json"
+        ...     interface = export_label_studio(evidence, evidence.audit(), path, run=run)
+        ...     [task] = json.loads(path.read_text())
+        >>> task["data"]["text"], task["predictions"][0]["result"][0]["value"], interface.name
+        ('row 1', {'choices': ['dog']}, 'tasks.xml')
     """
     interface = path.with_suffix(".xml")
     files.check_new(path, ".json")

@@ -26,6 +26,11 @@ class Confusion(NamedTuple):
         clean: number of the class that the evidence favors.
         num_rows: how many rows.
         rate: their share among the rows that the evidence has in `clean`, an entry of the transition matrix.
+
+    Example:
+        >>> pair = Confusion(given=0, clean=1, num_rows=12, rate=0.25)
+        >>> f"{pair.rate:.0%} of class {pair.clean} were given as class {pair.given}"
+        '25% of class 1 were given as class 0'
     """
 
     given: int

@@ -61,6 +61,14 @@ class Report:
 
     Raises:
         ArgumentError: a count, a rate or a shape that does not fit the others.
+
+    Example:
+        >>> report = Report(
+        ...     title="Pets", out="run", command="elr fit a.csv", created="2026-01-31", num_examples=10, num_classes=2,
+        ...     class_names=["cat", "dog"], noise_rate=0.2, noise_rate_interval=(0.1, 0.4), num_label_issues=2,
+        ...     transition_matrix=[[0.8, 0.2], [0.2, 0.8]], suspects=[], settings={}, history=[])
+        >>> report.method
+        'elr'
     """
 
     title: str

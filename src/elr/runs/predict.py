@@ -37,6 +37,11 @@ def predict(folder: str | Path, data: Data, *, encoder: str | None = None) -> pd
         ArtifactError: not the folder of a finished run, or damaged.
         ArgumentError: `data` is nothing that can be read.
         DataError: data that do not fit the run, or a label column with labels that training did not have.
+
+    Example:
+        >>> predict("no-such-run", "new.csv")
+        Traceback (most recent call last):
+        elr.errors.ArtifactError: no-such-run is not a folder: expected the --out of a run of `elr fit`
     """
     folder = Path(folder)
     preprocessing, plan, options = _read_run(folder)
@@ -70,6 +75,12 @@ def predict_probs(folder: Path, raw: RawData, *, name: str) -> tuple[np.ndarray,
     Raises:
         ArtifactError: not the folder of a finished run, or damaged.
         DataError: data that do not fit the run.
+
+    Example:
+        >>> raw = RawData(kind="features", rows=np.arange(2), features=np.eye(2, dtype=np.float32))
+        >>> predict_probs(Path("no-such-run"), raw, name="new data")
+        Traceback (most recent call last):
+        elr.errors.ArtifactError: no-such-run is not a folder: expected the --out of a run of `elr fit`
     """
     preprocessing, plan, _ = _read_run(folder)
     examples = preprocessing.encode(raw, name=name)
@@ -128,6 +139,14 @@ def write_predictions(predictions: pd.DataFrame, path: Path) -> None:
 
     Raises:
         OutputError: another suffix, an existing file (nothing is overwritten), or no room.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_predictions(pd.DataFrame({"row": [0], "predicted_label": ["cat"]}), Path(folder) / "new.csv")
+        ...     print((Path(folder) / "new.csv").read_text(), end="")
+        row,predicted_label
+        0,cat
     """
     check_predictions_path(path)
     if path.suffix.lower() == ".csv":
@@ -141,5 +160,10 @@ def check_predictions_path(path: Path) -> None:
 
     Raises:
         OutputError: another suffix, or an existing file.
+
+    Example:
+        >>> check_predictions_path(Path("new.xlsx"))
+        Traceback (most recent call last):
+        elr.errors.OutputError: new.xlsx ends in '.xlsx': expected .csv or .parquet
     """
     files.check_new(path, ".csv", ".parquet", instead="--out")

@@ -47,6 +47,19 @@ def write_report(task: Task, fitted: Fitted, *, baseline: Fitted | None = None) 
 
     Returns:
         Where the page is.
+
+    Example:
+        >>> import tempfile
+        >>> from elr.data.prepared import read_task
+        >>> from elr.data.records import ReadOptions
+        >>> from elr.runs.plan import FitConfig
+        >>> from elr.runs.run import run_task
+        >>> task = read_task((np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20)), ReadOptions())
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     fitted = run_task(task, FitConfig(epochs=2).plan(task), config={}, out=Path(folder) / "run")
+        ...     page = write_report(task, fitted).read_text()
+        >>> "Labels of arrays" in page
+        True
     """
     path = fitted.out / files.REPORT_FILE
     report = _report(task, fitted, baseline)
@@ -68,6 +81,11 @@ def rewrite_report(folder: str | Path, out: str | Path | None = None) -> Path:
     Raises:
         ArtifactError: no finished run, one that was stopped before it had a report, or a damaged file.
         OutputError: `out` exists, or cannot be written.
+
+    Example:
+        >>> rewrite_report("no-such-run")
+        Traceback (most recent call last):
+        elr.errors.ArtifactError: no-such-run is not a folder: expected the --out of a run of `elr fit`
     """
     folder = Path(folder)
     files.read_run(folder)
@@ -195,7 +213,18 @@ def _cleaned(task: Task) -> str:
 
 
 def compared(fitted: Fitted) -> dict[str, Any]:
-    """The row of a run in a table of methods."""
+    """The row of a run in a table of methods.
+
+    Example:
+        >>> import tempfile
+        >>> from elr.runs.fit import fit
+        >>> from elr.runs.plan import FitConfig
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     data = (np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20))
+        ...     fitted = fit(data, out=Path(folder) / "run", config=FitConfig(epochs=2)).fitted
+        >>> compared(fitted)["method"]
+        'elr'
+    """
     return {"method": _label(fitted.run)} | {key: fitted.results[key] for key in COMPARED if key in fitted.results}
 
 

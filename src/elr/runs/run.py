@@ -45,6 +45,16 @@ class Fitted:
         audit: which labels are suspect, by position in the training examples.
         history: measures of each epoch.
         run: the content of run.json.
+
+    Example:
+        >>> import tempfile
+        >>> from elr.runs.fit import fit
+        >>> from elr.runs.plan import FitConfig
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     data = (np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20))
+        ...     fitted = fit(data, out=Path(folder) / "run", config=FitConfig(epochs=2)).fitted
+        >>> len(fitted.history), fitted.results["num_examples"], len(fitted.audit.labels)
+        (2, 40, 40)
     """
 
     out: Path
@@ -84,6 +94,18 @@ def run_task(
         OutputError: `out` holds something else, or cannot be written.
         CheckpointError: `out` holds a run of another configuration.
         TrainingError: training diverged.
+
+    Example:
+        >>> import tempfile
+        >>> from elr.data.prepared import read_task
+        >>> from elr.data.records import ReadOptions
+        >>> from elr.runs.plan import FitConfig
+        >>> task = read_task((np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20)), ReadOptions())
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     plan = FitConfig(epochs=2).plan(task)
+        ...     fitted = run_task(task, plan, config={}, out=Path(folder) / "run")
+        ...     sorted(path.name for path in fitted.out.iterdir())[:4]
+        ['evidence.parquet', 'issues.csv', 'metrics.jsonl', 'model.safetensors']
     """
     description = _describe(task, plan, config) | ({} if tuning is None else {"tuning": tuning})
     found = _open_folder(out, description, resume=resume)

@@ -57,6 +57,14 @@ class Found:
         num_held_out: how many that are.
         kept_defaults: whether `best` are the defaults.
         text: the same in a sentence.
+
+    Example:
+        >>> found = Found(
+        ...     trials=20, best={"lam": 5.0}, validation_accuracy=0.62, default_validation_accuracy=0.58,
+        ...     highest_validation_accuracy=0.62, standard_error=0.01, holdout=0.2, num_held_out=300, kept_defaults=False,
+        ...     text="")
+        >>> found.to_json()["best"]
+        {'lam': 5.0}
     """
 
     trials: int
@@ -83,6 +91,11 @@ def check_tuning(trials: int) -> None:
 
     Raises:
         ArgumentError: fewer than one trial, no Optuna, or several processes.
+
+    Example:
+        >>> check_tuning(0)
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: tune is 0: expected the number of settings to try, at least 1
     """
     if type(trials) is not int or trials < 1:
         raise ArgumentError(f"tune is {trials!r}: expected the number of settings to try, at least 1")
@@ -127,6 +140,16 @@ def tune(
         ArgumentError: nothing to search, too few rows, or settings out of range.
         OutputError: `out` holds something else, or cannot be written.
         CheckpointError: `out` holds a search of other data or settings, or a run without one.
+
+    Example:
+        >>> import tempfile
+        >>> from elr.data.prepared import read_task
+        >>> from elr.data.records import ReadOptions
+        >>> task = read_task((np.tile(np.eye(2), (40, 1)), np.tile([0, 1], 40)), ReadOptions())
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     config, found = tune(task, FitConfig(epochs=2, learning_rate=0.1), trials=1, out=Path(folder) / "run")
+        >>> found.kept_defaults, sorted(found.best)
+        (True, ['beta', 'lam'])
 
     Source: tree-structured Parzen estimator, Bergstra et al., NeurIPS 2011, as in Optuna. That the better network is
     also better on labels as noisy as these holds where the noise does not depend on the inputs.

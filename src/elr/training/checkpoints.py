@@ -33,7 +33,13 @@ _KEPT = ("epoch", "generation", "first", "probe_labels", "probe_epochs", "visite
 
 
 class Stateful(Protocol):
-    """Anything whose state is plain values and tensors."""
+    """Anything whose state is plain values and tensors.
+
+    Example:
+        >>> part: Stateful = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+        >>> sorted(part.state_dict())
+        ['param_groups', 'state']
+    """
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -41,7 +47,20 @@ class Stateful(Protocol):
 
 
 class Checkpoints:
-    """The newest complete checkpoint of a run, in folder/checkpoint-EPOCH; a half-written one never has that name."""
+    """The newest complete checkpoint of a run, in folder/checkpoint-EPOCH; a half-written one never has that name.
+
+    Example:
+        >>> import tempfile
+        >>> from elr.training.engine import make_accelerator
+        >>> state = RunState(Monitor([0, 1]), epoch=3)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     checkpoints = Checkpoints(Path(folder), {"lam": 3.0}, make_accelerator("cpu"), {"state": state})
+        ...     checkpoints.save(3)
+        ...     state.epoch = 9
+        ...     checkpoints.load()
+        >>> state.epoch
+        3
+    """
 
     def __init__(
         self, folder: Path, identity: dict[str, Any], accelerator: Accelerator, parts: Mapping[str, Stateful]
@@ -117,12 +136,30 @@ class Checkpoints:
 
 
 def checkpoint_folders(folder: Path) -> list[Path]:
-    """The complete checkpoints of a run, oldest first."""
+    """The complete checkpoints of a run, oldest first.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("checkpoint-000002", "checkpoint-000001", "checkpoint.partial"):
+        ...         (Path(folder) / name).mkdir()
+        ...     [path.name for path in checkpoint_folders(Path(folder))]
+        ['checkpoint-000001', 'checkpoint-000002']
+    """
     return sorted(path for path in folder.glob("checkpoint-*") if path.is_dir())
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Delete the checkpoints of a run that is complete."""
+    """Delete the checkpoints of a run that is complete.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     (Path(folder) / "checkpoint-000001").mkdir()
+        ...     remove_checkpoints(Path(folder))
+        ...     checkpoint_folders(Path(folder))
+        []
+    """
     for path in [*checkpoint_folders(folder), folder / PARTIAL]:
         shutil.rmtree(path, ignore_errors=True)
 
@@ -148,6 +185,13 @@ class RunState:
         probe_labels: (M,) classes predicted for the probe, after each epoch in `probe_epochs`.
         probe_epochs: counted from 1.
         visited: (N,) bool, which rows had a step, where an epoch does not have all of them.
+
+    Example:
+        >>> state = RunState(Monitor([0, 1]), epoch=3)
+        >>> again = RunState(Monitor([0, 1]))
+        >>> again.load_state_dict(state.state_dict())
+        >>> again.epoch
+        3
     """
 
     monitor: Monitor

@@ -75,6 +75,16 @@ class Training:
 
     Raises:
         ArgumentError: no labels, or fewer examples than a batch.
+
+    Example:
+        >>> from torch import nn
+        >>> from elr.methods.cross_entropy import LossMethod
+        >>> examples = Examples(torch.eye(4), [0, 1, 0, 1])
+        >>> config = TrainingConfig(epochs=3, batch_size=2, device="cpu")
+        >>> training = Training(LossMethod(nn.Linear(4, 2)), examples, config=config)
+        >>> training.run()
+        >>> [record["epoch"] for record in training.history], training.pred_probs().shape
+        ([1, 2, 3], torch.Size([4, 2]))
     """
 
     def __init__(
