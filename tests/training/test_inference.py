@@ -11,7 +11,7 @@ from elr.methods.elr import ELR
 from elr.targets.dense import DenseTargets
 from elr.training import inference
 from elr.training.config import ALL, ANEW, TrainingConfig
-from elr.training.inference import PlainInputs, gathered_probs, predicted_probs, softmax_of
+from elr.training.inference import PlainInputs, ahead, gathered_probs, predicted_probs, softmax_of
 from elr.training.loop import Training
 
 CPU = torch.device("cpu")
@@ -110,3 +110,12 @@ def test_no_part_of_a_run_asks_a_store_for_more_rows_than_a_chunk(sampling, tmp_
 def test_features_go_through_as_they_are():
     [(_, [view])] = PlainInputs(transform=Transform(), device=CPU).views(examples())
     assert torch.equal(view, examples().inputs)
+
+
+def test_ahead_keeps_order_and_begins_early():
+    begun = []
+    items = ahead((begun.append(item) or item for item in range(5)), 2)
+    assert next(items) == 0
+    assert begun == [0, 1, 2]
+    assert list(items) == [1, 2, 3, 4]
+    assert list(ahead([], 2)) == []

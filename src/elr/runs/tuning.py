@@ -61,8 +61,8 @@ class Found:
     Example:
         >>> found = Found(
         ...     trials=20, best={"lam": 5.0}, validation_accuracy=0.62, default_validation_accuracy=0.58,
-        ...     highest_validation_accuracy=0.62, standard_error=0.01, holdout=0.2, num_held_out=300, kept_defaults=False,
-        ...     text="")
+        ...     highest_validation_accuracy=0.62, standard_error=0.01, holdout=0.2, num_held_out=300,
+        ...     kept_defaults=False, text="")
         >>> found.to_json()["best"]
         {'lam': 5.0}
     """

@@ -18,6 +18,7 @@ from elr.errors import ArtifactError, CheckpointError, OutputError
 from elr.files import differences, read_json, write_json, writing
 from elr.training.engine import preserved_random_state
 from elr.training.monitor import Monitor
+from elr.training.progress import Measures
 
 COST_SHARE = 0.05
 """Checkpoints may take this share of the training time; they are written as often as that allows."""
@@ -27,8 +28,6 @@ IDENTITY = "identity.json"
 PARTS = "parts.pt"
 _ADVICE = "delete it and start anew"
 
-Measures = dict[str, float | int]
-"""Measures of an epoch."""
 _KEPT = ("epoch", "generation", "first", "probe_labels", "probe_epochs", "visited")
 
 
@@ -36,9 +35,9 @@ class Stateful(Protocol):
     """Anything whose state is plain values and tensors.
 
     Example:
-        >>> part: Stateful = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
-        >>> sorted(part.state_dict())
-        ['param_groups', 'state']
+        >>> part: Stateful = RunState(Monitor([0, 1]), epoch=3)
+        >>> part.state_dict()["epoch"]
+        3
     """
 
     def state_dict(self) -> dict[str, Any]: ...

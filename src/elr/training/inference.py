@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +16,8 @@ from elr.data.examples import Examples
 from elr.data.transforms import Transform
 from elr.devices import sent
 from elr.methods.method import Method
-from elr.training.sampling import ahead
 
+Started = TypeVar("Started")
 Predictor = Callable[[Tensor], Tensor]
 """From inputs (B, ...) to class probabilities (B, C)."""
 _AHEAD = 2  # chunks that are read while the network works
@@ -169,3 +171,21 @@ class _Rows:
             rest = chunk[len(parts[-1]) :]
             self.left = rest if len(rest) else None
         return torch.cat(parts)
+
+
+def ahead(items: Iterable[Started], count: int) -> Iterator[Started]:
+    """The items in order, of which `count` are made before they are asked for.
+
+    Example:
+        >>> made = (print("making", item) or item for item in range(3))
+        >>> next(ahead(made, 1))
+        making 0
+        making 1
+        0
+    """
+    iterator = iter(items)
+    waiting = deque(islice(iterator, count))
+    for item in iterator:
+        waiting.append(item)
+        yield waiting.popleft()
+    yield from waiting

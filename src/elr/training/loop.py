@@ -34,14 +34,14 @@ from elr.errors import ArgumentError, TrainingError
 from elr.files import METRICS_FILE
 from elr.methods.method import Batch, Method
 from elr.targets.store import stores_in, trusted_rows
-from elr.training.checkpoints import Checkpoints, Measures, RunState
+from elr.training.checkpoints import Checkpoints, RunState
 from elr.training.config import ALL, TrainingConfig
 from elr.training.cuda_graphs import replayed
 from elr.training.engine import make_accelerator, threads_for
-from elr.training.inference import PlainInputs, gathered_probs, predicted_probs
+from elr.training.inference import PlainInputs, ahead, gathered_probs, predicted_probs
 from elr.training.monitor import Monitor
-from elr.training.progress import Progress, append_line, json_line, write_lines
-from elr.training.sampling import RowOrder, ahead
+from elr.training.progress import Measures, Progress, append_line, json_line, write_lines
+from elr.training.sampling import RowOrder
 from elr.training.view import TrainingView
 
 _PLAIN = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)

@@ -10,7 +10,9 @@ from typing import Any
 
 from elr.errors import ArtifactError
 from elr.files import without_nan, write_text, writing
-from elr.training.checkpoints import Measures
+
+Measures = dict[str, float | int]
+"""Measures of an epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterable, Iterator
-from itertools import islice
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +13,6 @@ from elr.devices import mixed_seed
 from elr.errors import ArgumentError
 from elr.training.config import ALL, ANEW, TrainingConfig
 
-Started = TypeVar("Started")
 _ORDER, _SUBSET = 0, 2  # streams of random numbers; 1 + rank is that of the training step
 
 
@@ -80,21 +75,3 @@ class RowOrder:
             for rows in self.classes
         ]
         return torch.from_numpy(np.sort(np.concatenate(chosen)))
-
-
-def ahead(items: Iterable[Started], count: int) -> Iterator[Started]:
-    """The items in order, of which `count` are made before they are asked for.
-
-    Example:
-        >>> made = (print("making", item) or item for item in range(3))
-        >>> next(ahead(made, 1))
-        making 0
-        making 1
-        0
-    """
-    iterator = iter(items)
-    waiting = deque(islice(iterator, count))
-    for item in iterator:
-        waiting.append(item)
-        yield waiting.popleft()
-    yield from waiting
