@@ -41,7 +41,7 @@ from elr.data.image_store import FileImages, ImageStore
 from elr.data.transforms import ImageTransform
 from elr.datasets.readers.shards import open_shards
 from elr.devices import keep_freed_memory, one_thread
-from elr.training.sampling import ahead
+from elr.training.inference import ahead
 
 BATCH, AHEAD = 64, 2
 SETS = {

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elr.files import METRICS_FILE, RUN_FILE, read_json, read_lines
+from elr.files import METRICS_FILE, RUN_FILE, read_json
+from elr.training.progress import read_lines
 
 ELR, CROSS_ENTROPY, ELR_PLUS = "elr", "cross-entropy", "elr-plus"
 CELLS = (

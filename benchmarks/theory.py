@@ -65,6 +65,6 @@ if __name__ == "__main__":
     if options.separable:
         data = make_clusters(options.p, options.n, sigma=0.1, delta=0.8, seed=0)
         started = time.perf_counter()
-        found["separable"] = is_separable(data.inputs, data.given_labels)
+        found["separable"] = is_separable(data.inputs, data.labels)
         found["linear_program_seconds"] = time.perf_counter() - started
     print(json.dumps(found) if options.json else "\n".join(f"{name:<24}{value}" for name, value in found.items()))

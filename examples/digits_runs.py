@@ -14,7 +14,8 @@ from elr.datasets.as_data import load_digits
 from elr.methods.cross_entropy import CrossEntropyConfig
 from elr.methods.method import Method, MethodConfig
 from elr.runs.plan import FitConfig
-from elr.training.loop import Progress, Training
+from elr.training.loop import Training
+from elr.training.progress import Progress
 
 CROSS_ENTROPY = CrossEntropyConfig()
 
@@ -35,7 +36,7 @@ class Run:
     history: list[dict[str, Any]]
     method: Method
     test_accuracy: float
-    given_labels: torch.Tensor
+    labels: torch.Tensor
     clean_labels: torch.Tensor
     inputs: torch.Tensor
 
@@ -85,7 +86,7 @@ def train(
         history=training.history,
         method=training.method,
         test_accuracy=float((training.probe_labels[-1] == task.test.labels).double().mean()),
-        given_labels=task.examples.labels,
+        labels=task.examples.labels,
         clean_labels=torch.as_tensor(clean),
-        inputs=torch.cat([inputs for _, inputs in training.inputs_in_order(task.examples)]),
+        inputs=torch.cat([inputs for _, inputs in training.plain_inputs.inputs(task.examples)]),
     )

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from digits_runs import CROSS_ENTROPY, train
 
-from elr.files import METRICS_FILE, read_lines, read_run
+from elr.files import METRICS_FILE, read_run
 from elr.methods.elr import ELRConfig
 from elr.runs.plan import Plan
 from elr.theory.figures import memorization_figure, save
+from elr.training.progress import read_lines
 
 
 def main(folders: list[Path], out: str, *, epochs: int = 100) -> dict[str, list[dict]]:

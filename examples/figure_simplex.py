@@ -27,7 +27,7 @@ def main(out: str, *, epochs: int = 200) -> dict[str, np.ndarray]:
             epochs=epochs,
             on_epoch=lambda now, seen=seen: seen.append(now.predict(now.examples)),
         )
-        chosen = (run.clean_labels == CLEAN) & (run.given_labels == GIVEN)
+        chosen = (run.clean_labels == CLEAN) & (run.labels == GIVEN)
         ways[name] = torch.stack(seen)[:, chosen].numpy()
     names = [str(digit) for digit in DIGITS]
     print(f"Figure: {save(simplex_figure(ways, corners=names, given=GIVEN, clean=CLEAN), out)}")

@@ -42,7 +42,7 @@ def test_is_robust_and_finds_the_wrong_labels(fitted, data):
     wrong = given != clean
     assert audit.is_label_issue[wrong].mean() > 0.9
     assert audit.is_label_issue[~wrong].mean() < 0.05
-    assert (fitted.classes_[audit.given_labels] == given).all()
+    assert (fitted.classes_[audit.labels] == given).all()
     assert abs(audit.noise_rate - 0.3) < 0.05
     np.testing.assert_allclose(fitted.targets_.sum(axis=1), 1.0, atol=1e-5)
 

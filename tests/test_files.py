@@ -1,10 +1,7 @@
 import math
-import pickle
 
-import numpy as np
 import pytest
 import torch
-from sklearn.preprocessing import StandardScaler
 
 from elr import files
 from elr.errors import ArtifactError, OutputError
@@ -53,22 +50,6 @@ def test_new_files_have_the_mode_that_the_umask_says(tmp_path):
     assert (tmp_path / "t.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-class Foreign:
-    def __reduce__(self):
-        return print, ("code was executed",)
-
-
-def test_preprocessing_goes_round_and_executes_nothing(tmp_path, capsys):
-    path = tmp_path / "p.skops"
-    scaler = StandardScaler().fit(np.arange(6.0).reshape(3, 2))
-    files.write_preprocessing(path, scaler)
-    np.testing.assert_array_equal(files.read_preprocessing(path).mean_, scaler.mean_)
-    path.write_bytes(pickle.dumps(Foreign()))
-    with pytest.raises(ArtifactError, match="cannot be read"):
-        files.read_preprocessing(path)
-    assert "executed" not in capsys.readouterr().out
-
-
 def test_a_folder_that_is_no_run(tmp_path):
     with pytest.raises(ArtifactError, match="not a folder"):
         files.read_run(tmp_path / "absent")
@@ -83,3 +64,20 @@ def test_a_folder_that_is_no_run(tmp_path):
     files.write_json(tmp_path / "run.json", {"status": "running", "command": "elr fit x"})
     with pytest.raises(ArtifactError, match=r"not complete: finish it with --resume; its command was: elr fit x"):
         files.read_run(tmp_path)
+
+
+def test_differences_name_what_is_new_and_what_is_gone():
+    assert files.differences({"a": 1, "b": 2}, {"a": 1, "c": None, "d": [3]}) == [
+        "b was 2, now None",
+        "d was None, now [3]",
+    ]
+    assert files.differences({}, {}, of="data") == []
+
+
+def test_a_new_file_is_one_of_a_known_kind_that_is_not_there(tmp_path):
+    files.check_new(tmp_path / "a.CSV", ".csv", ".parquet")
+    (tmp_path / "a.csv").write_text("")
+    with pytest.raises(OutputError, match=r"a\.csv exists already: choose another --out, or remove it"):
+        files.check_new(tmp_path / "a.csv", ".csv", instead="--out")
+    with pytest.raises(OutputError, match=r"ends in '\.txt': expected \.csv or \.parquet"):
+        files.check_new(tmp_path / "a.txt", ".csv", ".parquet")

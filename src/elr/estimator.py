@@ -24,6 +24,7 @@ from elr.errors import DataError
 from elr.methods.elr import ELRConfig
 from elr.networks.spec import NetworkSpec
 from elr.training.config import TrainingConfig
+from elr.training.inference import predicted_probs, softmax_of
 from elr.training.loop import Training
 
 
@@ -101,14 +102,14 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
             ValueError: missing labels, fewer than two classes, NaN or infinity in an array.
         """
         rows, labels = self._learn_features(X, y)
-        self.classes_, given = np.unique(labels, return_inverse=True)
+        self.classes_, classes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise DataError(f"y has one class only, {self.classes_[0]!r}: a classifier needs at least two classes")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        classes, count = len(self.classes_), rows.shape[0]
-        spec = NetworkSpec("mlp", classes, num_features=rows.shape[1], hidden=tuple(self.hidden_layer_sizes))
+        num_classes, count = len(self.classes_), rows.shape[0]
+        spec = NetworkSpec("mlp", num_classes, num_features=rows.shape[1], hidden=tuple(self.hidden_layer_sizes))
         network = spec.build(generator_seed=seed)
-        method = ELRConfig(lam=self.lam, beta=self.beta).build([network], num_examples=count, num_classes=classes)
+        method = ELRConfig(lam=self.lam, beta=self.beta).build([network], num_examples=count, num_classes=num_classes)
         config = TrainingConfig(
             epochs=self.epochs,
             batch_size=min(self.batch_size, count),
@@ -117,13 +118,13 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
             device=self.device,
             seed=seed,
         )
-        training = Training(method, Examples(rows, given), config=config)
+        training = Training(method, Examples(rows, classes), config=config)
         training.run()
         self.network_ = network.cpu().eval()
         self.targets_ = training.pred_probs().numpy()
         self.margins_ = training.state.monitor.margins
         self.history_ = training.history
-        self._given = given
+        self._labels = classes
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
@@ -131,12 +132,9 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         rows = self._features(X)
         network = deepcopy(self.network_).double()  # so that a row's result does not depend on the rows beside it
-        with torch.no_grad():
-            parts = [
-                torch.softmax(network(_dense(rows, chunk)), dim=1)
-                for chunk in np.array_split(np.arange(rows.shape[0]), max(1, rows.shape[0] // 1000))
-            ]
-        return torch.cat(parts).numpy()
+        chunks = np.array_split(np.arange(rows.shape[0]), max(1, rows.shape[0] // 1000))
+        inputs = ([_dense(rows, chunk)] for chunk in chunks)
+        return torch.cat(list(predicted_probs(network, inputs, predictors=[softmax_of(network)]))).numpy()
 
     def predict(self, X: Any) -> NDArray:
         """(M,) classes."""
@@ -150,7 +148,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
             score: see `elr.audit.labels.audit_labels`.
         """
         check_is_fitted(self)
-        return audit_labels(self._given, self.targets_, score=score, margins=self.margins_)
+        return audit_labels(self._labels, self.targets_, score=score, margins=self.margins_)
 
     def _learn_features(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray]:
         """Check the training data and learn the preprocessing."""

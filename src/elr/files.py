@@ -6,7 +6,7 @@ import errno
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from elr.errors import ArtifactError, OutputError
 
 RUN_FILE = "run.json"
 MODEL_FILE = "model.safetensors"
-TARGETS_FILE = "targets.safetensors"
+EVIDENCE_FILE = "evidence.parquet"
 BACKBONE_FILE = "backbone.safetensors"
 PREPROCESSING_FILE = "preprocessing.skops"
 METRICS_FILE = "metrics.jsonl"
@@ -29,14 +29,20 @@ REPORT_FILE = "report.html"
 TUNING_FILE = "tuning.sqlite"
 REPORT_DATA_FILE = "report.json"  # all that the page shows
 
-_TRUSTED = ["numpy.dtype"]  # plain data, which older versions of skops do not list themselves
 _TORCH_WRITER = ("PytorchStreamWriter", "unexpected pos", "file write failed")
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EFBIG: "the file is too large"}
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn a failure to write below `path` into an OutputError that says what to do."""
+    """Turn a failure to write below `path` into an OutputError that says what to do.
+
+    Example:
+        >>> with writing(Path("a.csv")):  # doctest: +ELLIPSIS
+        ...     raise OSError(errno.ENOSPC, "No space left on device")
+        Traceback (most recent call last):
+        elr.errors.OutputError: cannot write a.csv: the disk is full; make room or choose another place, ...
+    """
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:  # the latter two are how safetensors and torch.save fail
@@ -56,6 +62,13 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
 
     Raises:
         OutputError: the disk is full, the folder is not writable, ...
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_file(Path(folder) / "a.txt", lambda partial: partial.write_text(partial.name))
+        ...     (Path(folder) / "a.txt").read_text()
+        '.a.txt.partial'
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -70,33 +83,37 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
             partial.unlink(missing_ok=True)
 
 
-def is_partial(name: str) -> bool:
-    """Whether a file or folder of this name is what a killed run of ours had not finished writing."""
-    return name == "checkpoint.partial" or (name.startswith(".") and name.endswith(".partial"))
+def check_new(path: Path, *suffixes: str, instead: str = "name") -> None:
+    """Refuse to write a file of another kind, or over one that is there.
 
-
-def contents(folder: Path) -> list[str]:
-    """The names in the folder of a run, but for what a killed run had not finished writing; [] where there is none.
+    Args:
+        path: to be written.
+        suffixes: what it may end in, such as ".csv".
+        instead: what to choose another one of, for the message.
 
     Raises:
-        OutputError: it is no folder, or cannot be looked at.
+        OutputError: such a path.
+
+    Example:
+        >>> check_new(Path("predictions.xlsx"), ".csv", ".parquet")
+        Traceback (most recent call last):
+        elr.errors.OutputError: predictions.xlsx ends in '.xlsx': expected .csv or .parquet
     """
-    with writing(folder):
-        if not folder.exists():
-            return []
-        if not folder.is_dir():
-            raise OutputError(f"{folder} exists and is not a folder: choose another --out")
-        return sorted(path.name for path in folder.iterdir() if not is_partial(path.name))
+    if path.suffix.lower() not in suffixes:
+        raise OutputError(f"{path} ends in {path.suffix!r}: expected {' or '.join(suffixes)}")
+    with writing(path):
+        if path.exists():
+            raise OutputError(f"{path} exists already: choose another {instead}, or remove it")
 
 
-def something_else(folder: Path, names: Sequence[str]) -> OutputError:
-    """The error of a folder that holds these names, and no run."""
-    return OutputError(f"{folder} exists and holds something else ({', '.join(names[:3])}): choose another --out")
+def is_partial(name: str) -> bool:
+    """Whether a file or folder of this name is what a killed run of ours had not finished writing.
 
-
-def is_tuning(name: str) -> bool:
-    """Whether it is the file of a search for settings, or what SQLite keeps beside it while it writes."""
-    return name.startswith(TUNING_FILE)
+    Example:
+        >>> is_partial(".model.safetensors.partial"), is_partial("model.safetensors")
+        (True, False)
+    """
+    return name == "checkpoint.partial" or (name.startswith(".") and name.endswith(".partial"))
 
 
 def _umask() -> int:
@@ -106,23 +123,36 @@ def _umask() -> int:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 file whole or not at all."""
+    """Write a UTF-8 file whole or not at all.
+
+    Example:
+        >>> write_text(Path("no-such-folder") / "a.txt", "text")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        elr.errors.OutputError: cannot write no-such-folder/a.txt: [Errno 2] No such file or directory: ...
+    """
     write_file(path, lambda partial: partial.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
-def append_line(path: Path, line: str) -> None:
-    """Add one line to a file, and hand it to the operating system before going on."""
-    with writing(path), path.open("a", encoding="utf-8") as handle:
-        handle.write(line + "\n")
-
-
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write an object as JSON; numbers that JSON does not have (NaN, infinity) become null."""
+    """Write an object as JSON; numbers that JSON does not have (NaN, infinity) become null.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_json(Path(folder) / "a.json", {"loss": math.nan})
+        ...     read_json(Path(folder) / "a.json")
+        {'loss': None}
+    """
     write_text(path, json.dumps(without_nan(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def without_nan(value: Any) -> Any:
-    """The same plain value with None for every number that is not finite."""
+    """The same plain value with None for every number that is not finite.
+
+    Example:
+        >>> without_nan({"loss": math.inf, "seen": (1, 2.5)})
+        {'loss': None, 'seen': [1, 2.5]}
+    """
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -132,11 +162,36 @@ def without_nan(value: Any) -> Any:
     return value
 
 
+def differences(stored: Mapping[str, Any], present: Mapping[str, Any], *, of: str = "") -> list[str]:
+    """In words, which settings are not what they were.
+
+    Args:
+        stored: the settings as they were.
+        present: the settings as they are.
+        of: what they belong to, set before each name with a point.
+
+    Example:
+        >>> differences({"lam": 3.0, "seed": 0}, {"lam": 1.0, "seed": 0}, of="method")
+        ['method.lam was 3.0, now 1.0']
+    """
+    prefix = f"{of}." if of else ""
+    return [
+        f"{prefix}{name} was {stored.get(name)!r}, now {present.get(name)!r}"
+        for name in {**stored, **present}
+        if stored.get(name) != present.get(name)
+    ]
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read an object.
 
     Raises:
         ArtifactError: no such file, or not a JSON object.
+
+    Example:
+        >>> read_json(Path("no-such-run") / "run.json")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        elr.errors.ArtifactError: no-such-run/run.json cannot be read (No such file or directory): expected the ...
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -149,33 +204,16 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def write_lines(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
-    """Write objects as JSON, one a line."""
-    write_text(path, "".join(json_line(record) + "\n" for record in records))
-
-
-def json_line(record: Mapping[str, Any]) -> str:
-    """An object as JSON in one line, numbers that are not finite as null."""
-    return json.dumps(without_nan(dict(record)), allow_nan=False)
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read objects, one a line.
-
-    Raises:
-        ArtifactError: no such file, or damaged.
-    """
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}): the run is incomplete or damaged") from error
-
-
 def read_run(folder: Path) -> dict[str, Any]:
     """The run.json of a finished run.
 
     Raises:
         ArtifactError: no run there, or one that did not finish.
+
+    Example:
+        >>> read_run(Path("no-such-run"))
+        Traceback (most recent call last):
+        elr.errors.ArtifactError: no-such-run is not a folder: expected the --out of a run of `elr fit`
     """
     try:
         is_folder = folder.is_dir()
@@ -192,7 +230,15 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write tensors as safetensors."""
+    """Write tensors as safetensors.
+
+    Example:
+        >>> import tempfile, torch
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_tensors(Path(folder) / "a.safetensors", {"weight": torch.ones(2, 2).T})
+        ...     read_tensors(Path(folder) / "a.safetensors")["weight"].shape
+        torch.Size([2, 2])
+    """
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_file(path, lambda partial: save_file(contiguous, partial))
 
@@ -202,34 +248,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     Raises:
         ArtifactError: no such file, or damaged.
+
+    Example:
+        >>> read_tensors(Path("no-such-run") / "model.safetensors")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        elr.errors.ArtifactError: no-such-run/model.safetensors cannot be read (...): the run is incomplete or damaged
     """
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}): the run is incomplete or damaged") from error
-
-
-def write_preprocessing(path: Path, preprocessing: object) -> None:
-    """Write a scikit-learn transformer in the skops format."""
-    from skops import io as skops_io  # half a second, which only some commands need to spend
-
-    write_file(path, lambda partial: skops_io.dump(preprocessing, partial))
-
-
-def read_preprocessing(path: Path) -> Any:
-    """Read a scikit-learn transformer; nothing but scikit-learn's and NumPy's own types is built.
-
-    Raises:
-        ArtifactError: no such file, damaged, or with types that could execute code.
-    """
-    from skops import io as skops_io
-    from skops.io.exceptions import UntrustedTypesFoundException
-
-    try:
-        return skops_io.load(path, trusted=_TRUSTED)
-    except UntrustedTypesFoundException as error:
-        raise ArtifactError(f"{path} holds types that elr never writes ({error}): do not load it") from error
-    except Exception as error:  # a damaged archive fails in many ways
         raise ArtifactError(f"{path} cannot be read ({error}): the run is incomplete or damaged") from error
 
 

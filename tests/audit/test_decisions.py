@@ -320,7 +320,7 @@ def test_a_report_without_or_with_damaged_data(done, tmp_path):
     (done / "report.json").unlink()
     result = CliRunner().invoke(app, ["report", str(done)])
     assert result.exit_code == 2
-    assert "an earlier version of elr wrote it without one; repeat its command with --resume" in result.output
+    assert "stopped before its report was written; repeat its command with --resume" in result.output
     damaged = ["", "[]", "{}", stored[:-30], stored.replace('"title": "', '"title": 7, "t": "')]
     damaged += [stored.replace('"suspects": [', '"suspects": [3, '), stored.replace('"settings": {', '"settings": [{')]
     for text in damaged:

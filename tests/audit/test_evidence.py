@@ -1,12 +1,16 @@
+import json
 import shutil
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 import elr
 from elr import files
-from elr.audit.evidence import Evidence, read_evidence
+from elr.audit import labels as auditing
+from elr.audit.evidence import Evidence, read_evidence, write_evidence
+from elr.audit.issues import issues_table
 from elr.audit.labels import audit_labels
 from elr.data.records import ReadOptions
 from elr.errors import ArgumentError, ArtifactError
@@ -16,17 +20,22 @@ PROBS = np.array([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.3, 0.3, 0.4], [0.1, 0.8, 
 
 def evidence(**changes):
     parts = {"rows": np.array([0, 1, 3, 4]), "ids": ["a", "b", "d", "e"], "class_names": ("x", "y", "z")}
-    return Evidence(**parts | {"given_labels": np.array([0, 0, 2, 0]), "pred_probs": PROBS} | changes)
+    parts |= {
+        "labels": np.array([0, 0, 2, 0]),
+        "margins": np.zeros(4, "float32"),
+        "chunks": lambda: [PROBS[:3], PROBS[3:]],
+    }
+    return Evidence(**parts | changes)
 
 
 def test_a_table_counted_by_hand():
     found = evidence()
-    table = found.table(found.audit())
+    table = issues_table(found, found.audit())
     assert table["row"].tolist() == [4, 1, 3, 0]
     assert table["id"].tolist() == ["e", "b", "d", "a"]
     assert table["predicted_label"].tolist() == ["y", "y", "z", "x"]
     np.testing.assert_allclose(table["expected_precision"], [0.9, 0.85, (0.9 + 0.8 + 0.6) / 3, 0.6], atol=1e-4)
-    assert "id" not in evidence(ids=None).table(found.audit())
+    assert "id" not in issues_table(evidence(ids=None), found.audit())
 
 
 def test_expected_precision_is_the_precision_of_probabilities_that_are_right():
@@ -35,7 +44,7 @@ def test_expected_precision_is_the_precision_of_probabilities_that_are_right():
     probs = rng.dirichlet([1.0, 1.0, 1.0], size=20_000)
     clean = (rng.random((20_000, 1)) > probs.cumsum(axis=1)).sum(axis=1)
     audit = audit_labels(rng.integers(3, size=20_000), probs, score="self_confidence")
-    wrong = (audit.given_labels != clean)[audit.ranking]
+    wrong = (audit.labels != clean)[audit.ranking]
     for cut in (500, 5000, 20_000):
         assert wrong[:cut].mean() == pytest.approx(audit.expected_precision[cut - 1], abs=0.02)
 
@@ -65,7 +74,7 @@ def runs(tmp_path_factory):
 def test_a_folder_says_what_the_run_said(runs):
     found = read_evidence(runs / "a")
     issues = pd.read_csv(runs / "a" / "issues.csv")
-    pd.testing.assert_frame_equal(found.table(found.audit()), issues, check_dtype=False, atol=1e-4)
+    pd.testing.assert_frame_equal(issues_table(found, found.audit()), issues, check_dtype=False, atol=1e-4)
     assert list(found.ids[:2]) == ["k0", "k1"]
 
 
@@ -85,23 +94,96 @@ def test_margins_are_read_averaged_and_ranked_by(runs):
     np.testing.assert_array_equal(audit.ranking, np.argsort(both.margins, kind="stable"))
 
 
-def test_a_run_without_margins_is_read_and_says_so(runs, tmp_path):
+def test_issues_csv_is_a_view_that_nothing_reads_back(runs, tmp_path):
     shutil.copytree(runs / "a", tmp_path / "run")
-    tensors = files.read_tensors(tmp_path / "run" / files.TARGETS_FILE)
-    del tensors["margins"]
-    files.write_tensors(tmp_path / "run" / files.TARGETS_FILE, tensors)
-    found = read_evidence(tmp_path / "run", runs / "b")
-    assert found.audit().num_label_issues >= 0
-    with pytest.raises(ArgumentError, match="has no margins, for it was trained by an earlier version"):
-        found.audit(score="aum")
+    before = read_evidence(tmp_path / "run").audit()
+    (tmp_path / "run" / "issues.csv").write_text("anything")
+    np.testing.assert_array_equal(read_evidence(tmp_path / "run").audit().label_quality, before.label_quality)
+
+
+def test_the_file_says_what_it_holds(runs):
+    lines = pq.read_table(runs / "a" / "evidence.parquet")
+    assert lines.schema.names == ["row", "id", "label", "margin", "pred_probs"]
+    assert json.loads(lines.schema.metadata[b"class_names"]) == [0, 1]
+    assert lines["id"].to_pylist() == [f"k{row}" for row in range(120)]
+    assert [sum(probs) for probs in lines["pred_probs"].to_pylist()] == pytest.approx([1.0] * 120)
+
+
+def test_chunks_of_any_size_are_written_as_they_are_and_never_held(tmp_path, monkeypatch):
+    """More rows than are read or written at a time, in chunks of odd sizes."""
+    monkeypatch.setattr(auditing, "_NUMBERS", 30)
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet(np.ones(3), size=57).astype("float32")
+    sizes = [0, 1, 25, 7, 24]
+
+    def chunks():
+        return np.split(probs, np.cumsum(sizes)[:-1])
+
+    written = evidence(
+        rows=np.arange(57),
+        ids=None,
+        labels=rng.integers(3, size=57),
+        margins=np.full(57, np.nan, "float32"),
+        chunks=chunks,
+    )
+    (tmp_path / "run").mkdir()
+    audit = write_evidence(tmp_path / "run" / "evidence.parquet", written)
+    about = {"status": "complete", "encoder": {"class_names": ["x", "y", "z"]}, "data": {"num_examples": 57}}
+    files.write_json(tmp_path / "run" / "run.json", about)
+    found = read_evidence(tmp_path / "run")
+    assert [len(chunk) for chunk in found.chunks()] == [10, 10, 10, 10, 10, 7]
+    np.testing.assert_array_equal(found.pred_probs, probs)
+    whole = audit_labels(written.labels, probs)
+    for each in (audit, found.audit(), written.audit()):
+        for name in ("predicted_labels", "label_quality", "is_label_issue", "error_probs", "transition_matrix"):
+            np.testing.assert_array_equal(getattr(each, name), getattr(whole, name))
+    np.testing.assert_array_equal(found.probs_of(found.labels), probs[np.arange(57), found.labels])
+    twice = read_evidence(tmp_path / "run", tmp_path / "run")
+    np.testing.assert_array_equal(twice.pred_probs, probs)
+
+
+@pytest.mark.parametrize("kept", [0, 100, 0.5, 0.99])
+def test_a_truncated_file_is_named(runs, tmp_path, kept):
+    shutil.copytree(runs / "a", tmp_path / "run")
+    path = tmp_path / "run" / "evidence.parquet"
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content)) if kept < 1 else kept])
+    with pytest.raises(ArtifactError, match=r"evidence\.parquet"):
+        read_evidence(tmp_path / "run")
+
+
+def test_every_damaged_byte_is_found_or_harmless(runs, tmp_path):
+    """A byte changed anywhere: an error that names the file, or the same evidence."""
+    shutil.copytree(runs / "a", tmp_path / "run")
+    path = tmp_path / "run" / "evidence.parquet"
+    content = path.read_bytes()
+    whole, errors = read_evidence(runs / "a").pred_probs, []
+    for place in range(4, len(content) - 8, max(1, len(content) // 60)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :])
+        try:
+            np.testing.assert_array_equal(read_evidence(tmp_path / "run").pred_probs, whole)
+        except ArtifactError as error:
+            errors.append(str(error))
+    assert len(errors) > 20
+    assert all("evidence.parquet" in error for error in errors)
+
+
+def test_a_foreign_file_is_refused(runs, tmp_path):
+    shutil.copytree(runs / "a", tmp_path / "run")
+    path = tmp_path / "run" / "evidence.parquet"
+    pd.DataFrame({"row": [0], "label": [1]}).to_parquet(path)
+    with pytest.raises(ArtifactError, match=r"evidence\.parquet is damaged, or no evidence of a run"):
+        read_evidence(tmp_path / "run")
+    path.unlink()
+    with pytest.raises(ArtifactError, match=r"evidence\.parquet cannot be read"):
+        read_evidence(tmp_path / "run")
 
 
 def test_a_mixed_up_folder_is_refused(runs, tmp_path):
-    (tmp_path / "run").mkdir()
-    for path in (runs / "a").iterdir():
-        (tmp_path / "run" / path.name).write_bytes(path.read_bytes())
-    lines = (tmp_path / "run" / "issues.csv").read_text().splitlines()
-    (tmp_path / "run" / "issues.csv").write_text("\n".join(lines[:-3]) + "\n")
+    shutil.copytree(runs / "a", tmp_path / "run")
+    run = files.read_json(tmp_path / "run" / "run.json")
+    run["data"]["num_examples"] = 117
+    files.write_json(tmp_path / "run" / "run.json", run)
     with pytest.raises(ArtifactError, match="do not belong together"):
         read_evidence(tmp_path / "run")
     with pytest.raises(ArtifactError, match="is not a folder"):

@@ -43,7 +43,7 @@ def test_properties(seed, classes, count):
     audit = audit_labels(rng.integers(classes, size=count), rng.dirichlet(np.ones(classes), size=count))
     np.testing.assert_allclose(audit.transition_matrix.sum(axis=1), 1.0)
     assert ((audit.label_quality < 0.5) == audit.is_label_issue).all()
-    assert ((audit.predicted_labels != audit.given_labels) == audit.is_label_issue).all()
+    assert ((audit.predicted_labels != audit.labels) == audit.is_label_issue).all()
     assert (np.diff(audit.label_quality[audit.ranking]) >= 0).all()
     low, high = audit.noise_rate_interval
     assert 0 <= low <= audit.noise_rate <= high <= 1

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from elr.audit import charts
 from elr.audit import report as module
 from elr.audit.report import Report, Suspect, render
 from elr.errors import ArgumentError
@@ -267,70 +268,12 @@ def test_notes_are_announced_at_the_top():
     assert text.index("2 notes") < text.index("What to do next") < text.index("Only 3 examples of bird.")
 
 
-# Numbers
-
-
-@pytest.mark.parametrize(
-    ("rate", "shown"),
-    [(0, "0.0 %"), (1, "100.0 %"), (0.3981, "39.8 %"), (0.0004, "< 0.1 %"), (0.99999, "> 99.9 %"), (0.05, "5.0 %")],
-)
-def test_percent(rate, shown):
-    assert module._percent(rate).replace(NBSP, " ") == shown
-
-
-@given(st.floats(0, 1))
-def test_percent_never_rounds_to_a_certainty(rate):
-    shown = module._percent(rate)
-    assert (shown == f"0.0{NBSP}%") == (rate == 0)
-    assert (shown == f"100.0{NBSP}%") == (rate == 1)
-
-
-@pytest.mark.parametrize(
-    ("value", "key", "shown"),
-    [
-        (None, "", DASH),
-        (math.nan, "test_accuracy", DASH),
-        (True, "", "yes"),
-        (1437, "num_examples", "1,437"),
-        (np.int64(1437), "", "1,437"),
-        (np.float32(0.5), "fraction_memorized", f"50.0{NBSP}%"),
-        (0.02, "learning_rate", "0.02"),
-        (12345.6, "seconds", "12,346"),
-        (12.3456, "seconds", "12.35"),
-        ("plain", "method", "plain"),
-    ],
-)
-def test_quantity(value, key, shown):
-    assert module._quantity(value, key) == shown
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "ticks"),
-    [
-        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
-        (0.83, 0.94, [0.8, 0.85, 0.9, 0.95]),
-        (0, 2.3, [0, 0.5, 1, 1.5, 2, 2.5]),
-        (1, 60, [0, 20, 40, 60]),
-    ],
-)
-def test_ticks_are_round(low, high, ticks):
-    assert module._ticks(low, high) == ticks
-
-
-@given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e4))
-def test_ticks_cover_the_data_and_are_few(low, extent):
-    ticks = module._ticks(low, low + extent)
-    assert ticks[0] <= low + 1e-6 * extent
-    assert ticks[-1] >= low + extent * (1 - 1e-6)
-    assert 2 <= len(ticks) <= 8
-
-
 # Curves
 
 
 def figures(**changes) -> dict[str, dict]:
     report = a_report(**changes)
-    return {figure["name"]: figure for figure in module._figures(module._runs(report), expected=0.6)}
+    return {figure["name"]: figure for figure in charts.figures(module._runs(report), expected=0.6)}
 
 
 def test_memorization_is_drawn_where_clean_labels_are_known_else_agreement():
@@ -347,7 +290,7 @@ def test_methods_are_drawn_on_one_scale_and_the_pages_own_only_once():
     (panel,) = compared["test_accuracy"]["panels"]
     assert [line["label"] for line in panel["lines"]] == ["elr", "cross_entropy"]
     ends = [panel["places"][-1][0] for panel in compared["memorization"]["panels"]]
-    assert ends[0] < ends[1] == module._BOX["right"]
+    assert ends[0] < ends[1] == charts.BOX["right"]
 
 
 def test_gaps_stay_gaps():
@@ -364,7 +307,7 @@ def test_gaps_stay_gaps():
 def test_curves_of_any_length_stay_inside_their_box_and_small(epochs):
     html = render(a_report(history=fractions(epochs)))
     assert len(html) < 400_000
-    box = module._BOX
+    box = charts.BOX
     for d in re.findall(r'class="line" d="M([\d. L-]+)"', html):
         for point in re.split("[ML]", d):
             x, y = (float(number) for number in point.split())
@@ -378,14 +321,8 @@ def test_labels_at_the_ends_do_not_overlap():
     (panel,) = figures(history=history, comparison_history=many)["test_accuracy"]["panels"]
     heights = sorted(line["y"] for line in panel["lines"])
     assert min(np.diff(heights)) >= 14 - 1e-9
-    assert module._BOX["top"] <= heights[0]
-    assert heights[-1] <= module._BOX["bottom"]
-
-
-def test_the_last_epoch_survives_thinning():
-    assert module._thin(range(1000), 120)[-1] == 999
-    assert len(module._thin(range(1000), 120)) <= 120
-    assert module._thin(range(5), 120) == list(range(5))
+    assert charts.BOX["top"] <= heights[0]
+    assert heights[-1] <= charts.BOX["bottom"]
 
 
 # Transition matrix

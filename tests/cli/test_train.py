@@ -47,7 +47,7 @@ def test_fit_writes_the_folder(run):
     out, printed = run
     names = sorted(path.name for path in out.iterdir())
     expected = ["issues.csv", "metrics.jsonl", "model.safetensors", "preprocessing.skops", "report.html", "run.json"]
-    assert names == sorted([*expected, "report.json", "targets.safetensors"])
+    assert names == sorted([*expected, "evidence.parquet", "report.json"])
     record = json.loads((out / "run.json").read_text())
     assert record["results"] == printed
     assert record["status"] == "complete"
@@ -279,15 +279,11 @@ def wait_for_epochs(out, count, process):
 
 
 def outcome(out: Path):
-    """All that a run is: weights, targets, suspects, history without its timings."""
+    """All that a run is: weights, evidence, suspects, history without its timings."""
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     history = [{k: v for k, v in line.items() if k not in ("seconds", "examples_per_second")} for line in lines]
-    tensors = {
-        f"{name}/{key}": value.tobytes()
-        for name in ("model", "targets")
-        for key, value in load_file(out / f"{name}.safetensors").items()
-    }
-    return tensors, (out / "issues.csv").read_bytes(), history
+    weights = {key: value.tobytes() for key, value in load_file(out / "model.safetensors").items()}
+    return weights, *((out / name).read_bytes() for name in ("evidence.parquet", "issues.csv")), history
 
 
 @pytest.mark.parametrize("epochs", [0, 60])

@@ -1,6 +1,7 @@
 """From data as read to what a network takes, and back from the folder of a run."""
 
 import json
+import pickle
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardSca
 
 from elr import files
 from elr.data.examples import LabelCoding
-from elr.data.preprocessing import Encoder
+from elr.data.preprocessing import Encoder, read_preprocessing, write_preprocessing
 from elr.data.reading import ReadOptions, read_data
 from elr.errors import ArtifactError, DataError
 
@@ -323,7 +324,7 @@ def test_a_transformer_of_another_run_is_refused(tmp_path):
         other.save(tmp_path)
         with pytest.raises(ArtifactError, match=r"preprocessing\.skops holds a .* that does not fit run\.json"):
             Encoder.load(tmp_path, settings_of(encoder))
-    files.write_preprocessing(tmp_path / files.PREPROCESSING_FILE, MinMaxScaler().fit(np.eye(3)))
+    write_preprocessing(tmp_path / files.PREPROCESSING_FILE, MinMaxScaler().fit(np.eye(3)))
     with pytest.raises(ArtifactError, match="holds a MinMaxScaler"):
         Encoder.load(tmp_path, settings_of(Encoder.fit(features(), ReadOptions())))
 
@@ -336,9 +337,9 @@ def shout(values):
 def test_foreign_types_are_refused_and_nothing_is_executed(tmp_path, capsys):
     encoder = Encoder.fit(features(), ReadOptions())
     path = tmp_path / files.PREPROCESSING_FILE
-    files.write_preprocessing(path, FunctionTransformer(shout).fit(np.eye(2)))
+    write_preprocessing(path, FunctionTransformer(shout).fit(np.eye(2)))
     with pytest.raises(ArtifactError, match=r"holds types that elr never writes \(.*shout.*\): do not load it"):
-        files.read_preprocessing(path)
+        read_preprocessing(path)
     with pytest.raises(ArtifactError, match="never writes"):
         Encoder.load(tmp_path, settings_of(encoder))
     path.unlink()
@@ -361,3 +362,19 @@ def test_classes_that_differ_only_by_case_or_space_are_remarked():
     assert len(encoder.coding.class_names) == 4
     assert any("' Basic', 'basic' differ only by case or space" in remark for remark in encoder.remarks)
     assert not any("'pro'" in remark for remark in encoder.remarks)
+
+
+class Foreign:
+    def __reduce__(self):
+        return print, ("code was executed",)
+
+
+def test_preprocessing_goes_round_and_executes_nothing(tmp_path, capsys):
+    path = tmp_path / "p.skops"
+    scaler = StandardScaler().fit(np.arange(6.0).reshape(3, 2))
+    write_preprocessing(path, scaler)
+    np.testing.assert_array_equal(read_preprocessing(path).mean_, scaler.mean_)
+    path.write_bytes(pickle.dumps(Foreign()))
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        read_preprocessing(path)
+    assert "executed" not in capsys.readouterr().out

@@ -12,12 +12,13 @@ import torch
 from safetensors.numpy import load_file
 
 import tiny_cifar
+from elr.audit.evidence import read_evidence
 from elr.data.preprocessing import Encoder
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions
 from elr.datasets.as_data import CIFAR10_CLASSES
 from elr.errors import ArgumentError, CheckpointError, DataError, OutputError
-from elr.files import read_json, read_lines
+from elr.files import read_json
 from elr.methods.cross_entropy import CrossEntropyConfig
 from elr.methods.elr import ELRConfig
 from elr.noise.named import corrupt
@@ -27,6 +28,7 @@ from elr.runs.predict import predict
 from elr.runs.recipes import RECIPES
 from elr.training import checkpoints
 from elr.training.config import TrainingConfig
+from elr.training.progress import read_lines
 
 TRAIN, TEST = 40, 12
 HELD = 8  # a fifth
@@ -65,16 +67,12 @@ def finished(data, tmp_path_factory):
 
 
 def outcome(out):
-    """All that a run is: weights, targets, suspects, history without its timings."""
+    """All that a run is: weights, evidence, suspects, history without its timings."""
     history = [
         {key: value for key, value in line.items() if "second" not in key} for line in read_lines(out / "metrics.jsonl")
     ]
-    tensors = {
-        f"{name}/{key}": value.tobytes()
-        for name in ("model", "targets")
-        for key, value in load_file(out / f"{name}.safetensors").items()
-    }
-    return tensors, (out / "issues.csv").read_bytes(), history
+    weights = {key: value.tobytes() for key, value in load_file(out / "model.safetensors").items()}
+    return weights, *((out / name).read_bytes() for name in ("evidence.parquet", "issues.csv")), history
 
 
 class Killed(Exception):
@@ -149,7 +147,7 @@ def test_a_recipe_keeps_its_own_precision_and_device():
 def test_the_folder_is_that_of_any_run(finished):
     fitted, _ = finished
     names = {"issues.csv", "metrics.jsonl", "model.safetensors", "report.html", "report.json", "run.json"}
-    names |= {"targets.safetensors"}
+    names |= {"evidence.parquet"}
     assert {path.name for path in fitted.out.iterdir()} == names
     assert read_json(fitted.out / "run.json") == fitted.run
     assert fitted.run["status"] == "complete"
@@ -208,12 +206,12 @@ def test_training_labels_are_those_of_the_whole_set_without_the_rows_held_out(fi
 
 def test_targets_are_keyed_by_the_position_among_the_rows_kept(finished):
     fitted, _ = finished
-    evidence = load_file(fitted.out / "targets.safetensors")
-    assert evidence["pred_probs"].shape == (TRAIN - HELD, 10)
+    evidence = read_evidence(fitted.out)
+    assert evidence.pred_probs.shape == (TRAIN - HELD, 10)
     issues = pd.read_csv(fitted.out / "issues.csv").sort_values("row")
-    assert evidence["given_labels"].tolist() == numbers(issues["given_label"])
-    assert fitted.audit.given_labels.tolist() == numbers(issues["given_label"])
-    assert evidence["pred_probs"].argmax(axis=1).tolist() == numbers(issues["predicted_label"])
+    assert evidence.labels.tolist() == numbers(issues["given_label"])
+    assert fitted.audit.labels.tolist() == numbers(issues["given_label"])
+    assert evidence.pred_probs.argmax(axis=1).tolist() == numbers(issues["predicted_label"])
 
 
 def test_results_measure_both_what_is_trusted_and_what_was_held_out(finished):

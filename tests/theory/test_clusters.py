@@ -20,7 +20,7 @@ def test_more_classes_have_orthogonal_means_and_uniform_noise():
     data = make_clusters(50, 30_000, sigma=0.1, delta=0.4, num_classes=4)
     np.testing.assert_allclose(data.means @ data.means.T, np.eye(4), atol=1e-12)
     assert data.noise_rate == pytest.approx(0.3, abs=0.01)
-    flips = np.bincount((data.given_labels - data.clean_labels)[data.wrong] % 4, minlength=4) / data.wrong.sum()
+    flips = np.bincount((data.labels - data.clean_labels)[data.wrong] % 4, minlength=4) / data.wrong.sum()
     np.testing.assert_allclose(flips[1:], 1 / 3, atol=0.02)
 
 
@@ -37,7 +37,7 @@ def test_separability_follows_the_ratio_of_features_to_examples():
     """Theorem 6: above p/n = 1 - Delta/2 the labels are separable in the limit; far below not (Cover)."""
     found = {
         ratio: [
-            is_separable(data.inputs, data.given_labels)
+            is_separable(data.inputs, data.labels)
             for seed in range(3)
             for data in [make_clusters(int(200 * ratio), 200, sigma=0.3, delta=0.8, seed=seed)]
         ]

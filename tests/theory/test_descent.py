@@ -34,7 +34,7 @@ def loss_of(data, weights, targets, lam):
     if len(data.means) == 2:
         logits = np.hstack([np.zeros_like(logits), logits])
     log_probs = log_softmax(logits, axis=1)
-    entropy = -log_probs[np.arange(len(logits)), data.given_labels]
+    entropy = -log_probs[np.arange(len(logits)), data.labels]
     return float(np.mean(entropy + lam * np.log(1.0 - (np.exp(log_probs) * targets).sum(axis=1))))
 
 
@@ -63,7 +63,7 @@ def test_logistic_gradient_has_the_tanh_of_half_the_product():
     data = small()
     model = _Linear(data)
     theta = model.start(2.0, seed=0)
-    signs = np.where(data.given_labels == 1, 1.0, -1.0)
+    signs = np.where(data.labels == 1, 1.0, -1.0)
     product = (data.inputs @ theta.T)[:, 0]
     expected, printed = (
         (data.inputs * (np.tanh(scale * product) - signs)[:, None]).mean(axis=0) / 2 for scale in (0.5, 1.0)
@@ -132,7 +132,7 @@ def test_a_trajectory_is_gradient_descent():
 def test_measures_of_a_case_counted_by_hand():
     data = Clusters(
         inputs=np.array([[1.0, 0.0], [-1.0, 0.0], [2.0, 0.0], [-3.0, 0.0]]),
-        given_labels=np.array([1, 0, 0, 1]),
+        labels=np.array([1, 0, 0, 1]),
         clean_labels=np.array([1, 0, 1, 0]),  # the last two are wrong
         means=np.array([[-1.0, 0.0], [1.0, 0.0]]),
     )

@@ -16,7 +16,7 @@ from elr.data.preprocessing import Encoder
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions
 from elr.datasets.as_data import CIFAR10_CLASSES
-from elr.errors import ArgumentError, CheckpointError
+from elr.errors import ArgumentError
 from elr.methods.catalog import method_from_json
 from elr.methods.cross_entropy import LossMethod
 from elr.methods.elr import ELRConfig
@@ -295,25 +295,6 @@ def test_a_folder_holds_every_network_that_predicts(tmp_path):
     np.testing.assert_allclose(predicted[columns].to_numpy(), torch.stack(probs).mean(dim=0).numpy(), atol=1e-5)
     right = [CIFAR10_CLASSES[label] for label in tiny_cifar.labels_of(20)]
     assert fitted.results["test_accuracy_last"] == pytest.approx((predicted["predicted_label"] == right).mean())
-
-
-def test_a_run_of_a_version_without_generations_is_given_back(tmp_path):
-    recipe = replace(
-        RECIPES["cifar10-sym40-elr"],
-        network="linear",
-        training=TrainingConfig(epochs=1, batch_size=10, device="cpu"),
-    )
-    images = tiny_cifar.write_parquet(tmp_path / "cifar")
-    run_recipe(recipe, data=images, out=tmp_path / "run")
-    file = tmp_path / "run" / files.RUN_FILE
-    found = files.read_json(file)
-    del found["training"]["generations"], found["method"]["hold"], found["method"]["snapshots"]
-    del found["method"]["posterior"]
-    files.write_json(file, found)
-    assert run_recipe(recipe, data=images, out=tmp_path / "run").results == found["results"]
-    changed = replace(recipe, training=replace(recipe.training, epochs=2, generations=2))
-    with pytest.raises(CheckpointError, match=r"training\.generations was 1, now 2"):
-        run_recipe(changed, data=images, out=tmp_path / "run")
 
 
 def test_a_method_without_memory_begins_anew_altogether(around):

@@ -1,4 +1,3 @@
-import json
 import math
 import random
 
@@ -11,8 +10,7 @@ from blobs import METHODS, C, N, blobs, examples, network
 from elr.data.examples import Examples
 from elr.data.transforms import ImageTransform
 from elr.devices import computes_bfloat16
-from elr.errors import ArgumentError, CheckpointError, TrainingError
-from elr.files import read_lines
+from elr.errors import ArgumentError, TrainingError
 from elr.methods.cross_entropy import LossMethod
 from elr.methods.elr import ELRConfig
 from elr.networks.spec import NetworkSpec
@@ -20,6 +18,7 @@ from elr.training import checkpoints
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
 from elr.training.monitor import Monitor
+from elr.training.progress import read_lines
 
 
 def training_of(method="elr", folder=None, **settings):
@@ -102,7 +101,7 @@ def test_pred_probs_are_what_training_gathered_or_the_outputs():
         training.run()
     targets = elr.method.stores[0].table
     torch.testing.assert_close(elr.pred_probs(), targets / targets.sum(dim=1, keepdim=True))
-    assert plain._gathered() is None
+    assert plain._target_labels() is None
     torch.testing.assert_close(plain.pred_probs(), plain.predict(examples()))
 
 
@@ -123,92 +122,6 @@ def test_too_few_examples_and_no_labels_are_refused():
         training_of(batch_size=121)
     with pytest.raises(ArgumentError, match="no labels"):
         Training(METHODS["elr"](), Examples(blobs()[0], None), config=TrainingConfig())
-
-
-@pytest.fixture
-def stopped(tmp_path, monkeypatch):
-    """A folder with the checkpoint of a run that was broken off after its first epoch."""
-
-    monkeypatch.setattr(checkpoints, "COST_SHARE", math.inf)
-
-    class Stopped(Exception):
-        pass
-
-    def stop(progress):
-        if progress.step == 10:
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        training_of(folder=tmp_path).run(on_progress=stop)
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"learning_rate": 0.5}, "learning_rate was 0.02, now 0.5"),
-        ({"seed": 7}, "seed was 0, now 7"),
-        ({"method": "cross entropy"}, "method was 'ELR"),
-    ],
-)
-def test_a_checkpoint_of_another_configuration_is_refused(stopped, settings, words):
-    with pytest.raises(CheckpointError, match=f"of another configuration.*{words}"):
-        training_of(folder=stopped, **settings).run(resume=True)
-
-
-@pytest.mark.parametrize("name", ["identity.json", "model.safetensors", "optimizer.bin", "parts.pt"])
-def test_a_damaged_checkpoint_is_named(stopped, name):
-    [checkpoint] = checkpoints.checkpoint_folders(stopped)
-    content = (checkpoint / name).read_bytes()
-    (checkpoint / name).write_bytes(content[: len(content) // 2])
-    with pytest.raises(CheckpointError, match=str(checkpoint)):
-        training_of(folder=stopped).run(resume=True)
-
-
-def test_a_half_written_checkpoint_is_not_taken_for_one(stopped):
-    (stopped / checkpoints.PARTIAL).mkdir()
-    (stopped / checkpoints.PARTIAL / "model.safetensors").write_bytes(b"half")
-    training = training_of(folder=stopped)
-    training.run(resume=True)
-    assert training.earlier_seconds > 0
-    assert len(training.history) == 3
-    assert not (stopped / checkpoints.PARTIAL).exists()
-
-
-def test_resume_without_a_checkpoint_begins_anew(tmp_path):
-    training = training_of(folder=tmp_path)
-    training.run(resume=True)
-    assert [record["epoch"] for record in training.history] == [1, 2, 3]
-    assert len(checkpoints.checkpoint_folders(tmp_path)) == 1
-
-
-def test_identity_says_what_it_was(stopped):
-    [checkpoint] = checkpoints.checkpoint_folders(stopped)
-    identity = json.loads((checkpoint / "identity.json").read_text())
-    assert identity["num_examples"] == N
-    assert identity["state"]["losses.0.targets._extra_state"] == [N, C]
-
-
-def test_a_checkpoint_that_would_execute_code_is_refused(stopped, capsys):
-    class Foreign:
-        def __reduce__(self):
-            return print, ("code was executed",)
-
-    [checkpoint] = checkpoints.checkpoint_folders(stopped)
-    for name in ("parts.pt", "optimizer.bin"):
-        good = (checkpoint / name).read_bytes()
-        torch.save({"state": Foreign()}, checkpoint / name)
-        with pytest.raises(CheckpointError, match="cannot be read"):
-            training_of(folder=stopped).run(resume=True)
-        (checkpoint / name).write_bytes(good)
-    assert "executed" not in capsys.readouterr().out
-
-
-def test_another_lam_is_another_configuration(stopped):
-    other = ELRConfig(lam=7.0).build([network()], num_examples=N, num_classes=C)
-    config = TrainingConfig(epochs=3, batch_size=20, device="cpu")
-    with pytest.raises(CheckpointError, match=r"lam=3\.0.*lam=7\.0"):
-        Training(other, examples(), config=config, folder=stopped).run(resume=True)
 
 
 def test_methods_see_every_row_in_order_between_epochs():
@@ -256,7 +169,7 @@ def test_augmentation_reaches_the_batches_and_not_the_predictions():
     plain = transform(images().fetch(batch.index))
     assert not torch.equal(batch.inputs, plain)
     torch.testing.assert_close(batch.inputs.mean(), plain.mean(), atol=1.0, rtol=0.0)
-    rows, inputs = next(training.inputs_in_order(images()))
+    rows, inputs = next(training.plain_inputs.inputs(images()))
     assert torch.equal(inputs, transform(images().fetch(rows)))
 
 

@@ -77,7 +77,7 @@ def test_lengths_that_differ_are_refused():
 def test_gradient_measures_of_a_case_counted_by_hand():
     gradients = [[-0.5, 0.4, 0.1], [0.3, -0.2, -0.1], [0.7, 0.0, -0.7]]
     probs = [[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.9, 0.05, 0.05]]
-    measured = gradient_measures(gradients, probs, given_labels=[0, 1, 2], clean_labels=[0, 1, 0])
+    measured = gradient_measures(gradients, probs, labels=[0, 1, 2], clean_labels=[0, 1, 0])
     assert measured["gradient_on_clean"] == pytest.approx((-0.5 - 0.2) / 2)
     assert measured["gradient_on_wrong"] == pytest.approx(0.7)
     assert measured["gradient_cross_entropy_on_clean"] == pytest.approx((0.6 - 1 + 0.5 - 1) / 2)
@@ -170,13 +170,6 @@ def test_state_remembers_opinions():
     seen(first, *epochs[:2])
     second.load_state_dict(first.state_dict())
     assert [str(record) for record in seen(second, *epochs[2:])] == [str(record) for record in expected[2:]]
-
-
-def test_a_checkpoint_of_an_earlier_version_goes_on():
-    monitor = Monitor([0, 1])
-    monitor.load_state_dict({"previous": torch.tensor([0, 0])})
-    (measured,) = seen(monitor, [0, 1])
-    assert measured["change"] == 1 / 2
 
 
 def test_margins_are_the_mean_over_the_epochs_counted_by_hand():

@@ -15,7 +15,7 @@ from elr.methods.elr import ELRConfig
 from elr.networks.spec import NetworkSpec
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
-from elr.training.sampling import Pass, RowOrder, ahead
+from elr.training.sampling import Pass, RowOrder
 
 LABELS = [0] * 50 + [1] * 30 + [2] * 6
 UNEVEN = Examples(np.random.default_rng(0).normal(size=(86, 4)).astype("float32"), LABELS)
@@ -90,15 +90,6 @@ def test_settings_that_do_not_fit_are_refused():
         TrainingConfig(num_batches=5)
     with pytest.raises(ArgumentError, match="sampling is 'some': expected one of all, balanced, balanced_once"):
         TrainingConfig(sampling="some")
-
-
-def test_ahead_keeps_order_and_begins_early():
-    begun = []
-    items = ahead((begun.append(item) or item for item in range(5)), 2)
-    assert next(items) == 0
-    assert begun == [0, 1, 2]
-    assert list(items) == [1, 2, 3, 4]
-    assert list(ahead([], 2)) == []
 
 
 def balanced_training(folder=None, epochs=2):
@@ -177,7 +168,7 @@ def test_images_on_disk_are_cropped_at_random_in_training_and_in_the_middle_othe
         assert torch.equal(batch.index, still.index)
         assert batch.inputs.shape == (6, 3, 16, 16)
         assert not torch.equal(batch.inputs, still.inputs)
-    rows, inputs = next(training.inputs_in_order(training.examples))
+    rows, inputs = next(training.plain_inputs.inputs(training.examples))
     middle = photographs.fetch(rows)
     assert torch.allclose(inputs, (middle.float() / 255 - 0.5) / 0.25, atol=1e-5)
 

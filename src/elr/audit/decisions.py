@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from elr import files
+from elr.audit.evidence import read_evidence
 from elr.audit.suspects import MAX_ID, clip
 from elr.data.corrected import copy_folder, file_labels, write_copy
 from elr.data.images import list_images
 from elr.data.records import IMAGES
-from elr.data.tables import read_table
 from elr.errors import ArtifactError, DataError, OutputError
 from elr.files import printable
 
@@ -31,6 +33,11 @@ class Cleaned:
         out: the corrected copy.
         num_decisions: decisions read.
         num_changed: labels that are another one in the copy.
+
+    Example:
+        >>> done = Cleaned(out=Path("pets-cleaned.csv"), num_decisions=12, num_changed=9)
+        >>> f"{done.num_changed} of {done.num_decisions} decisions changed a label"
+        '9 of 12 decisions changed a label'
     """
 
     out: Path
@@ -49,6 +56,11 @@ class Decision:
         given_label: label in the data.
         decision: accept, keep or relabel.
         label: what it shall be.
+
+    Example:
+        >>> one = Decision(line=2, row=7, id="a.png", given_label="cat", decision="accept", label="dog")
+        >>> one.label != one.given_label
+        True
     """
 
     line: int
@@ -76,6 +88,11 @@ def clean(folder: str | Path, decisions: str | Path, out: str | Path, *, data: s
         ArtifactError: no finished run, or a damaged one.
         DataError: the data or decisions are not there, cannot be corrected, or do not belong to the run.
         OutputError: `out` exists, lies inside the data, has another suffix, or cannot be written.
+
+    Example:
+        >>> clean("no-such-run", "decisions.csv", "cleaned.csv")
+        Traceback (most recent call last):
+        elr.errors.ArtifactError: no-such-run is not a folder: expected the --out of a run of `elr fit`
     """
     folder, out = Path(folder), Path(out)
     run = files.read_run(folder)
@@ -170,16 +187,7 @@ def _decision(cells: Sequence[str], line: int, name: str) -> Decision:
 
 def _check_decisions(taken: Sequence[Decision], folder: Path, class_names: Sequence[str], path: Path) -> None:
     """Refuse decisions that do not belong to the run, or contradict themselves."""
-    issues = read_table(folder / files.ISSUES_FILE, as_text=["id", "given_label", "predicted_label"])
-    if not {"row", "given_label", "predicted_label"} <= set(issues.columns):
-        raise ArtifactError(f"{folder / files.ISSUES_FILE} is damaged: it lacks columns; run `elr fit` again")
-    ids = issues["id"].fillna("") if "id" in issues.columns else [""] * len(issues)
-    known = {
-        row: (given, predicted, name)
-        for row, given, predicted, name in zip(
-            issues["row"].tolist(), issues["given_label"], issues["predicted_label"], ids, strict=True
-        )
-    }
+    known = _known(folder, [each.row for each in taken])
     seen: dict[int, int] = {}
     for each in taken:
         place = f"line {each.line} of {printable(path)}"
@@ -206,6 +214,21 @@ def _check_decisions(taken: Sequence[Decision], folder: Path, class_names: Seque
                 f"{place} says {each.decision}, but has label {each.label[:80]!r}: expected {expected[:80]!r}, or "
                 "relabel as its decision"
             )
+
+
+def _known(folder: Path, rows: Sequence[int]) -> dict[int, tuple[str, str, str]]:
+    """Of those rows that the run was trained on: the given label, the one that the evidence favors, and the name."""
+    evidence = read_evidence(folder)
+    names = [str(name) for name in evidence.class_names]
+    predicted = evidence.audit().predicted_labels
+    return {
+        int(evidence.rows[place]): (
+            names[evidence.labels[place]],
+            names[predicted[place]],
+            evidence.ids[place] if evidence.ids is not None else "",
+        )
+        for place in map(int, np.flatnonzero(np.isin(evidence.rows, rows)))
+    }
 
 
 def _clean_file(

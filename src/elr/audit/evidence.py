@@ -1,130 +1,270 @@
-"""What finished runs say of the labels that they were trained on: read from their folders, tabulated."""
+"""What training gathered about each row: the one table of it, evidence.parquet, with one writer and one reader."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from elr import files
-from elr.audit.labels import Audit, audit_labels
+from elr.audit.labels import Audit, Tally, rows_at_once
 from elr.data.examples import Label
-from elr.data.tables import read_table
 from elr.errors import ArgumentError, ArtifactError
 
-_TEXT_COLUMNS = ("id", "given_label", "predicted_label")
+Chunks = Callable[[], Iterable[NDArray[np.float32]]]
+"""Goes through the probabilities of all rows, (B, C) at a time, in order."""
+_CLASS_NAMES = b"class_names"
+_ADVICE = "run `elr fit` again"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
     """What training gathered about each row, and how people know the row.
 
+    The probabilities are not held: they are gone through in chunks, each time that they are needed.
+
     Args:
         rows: (N,) int64, row of each training example in the data as they lie (from 0; of a folder of images, in order
             of the file names).
         ids: names of the rows, or None.
         class_names: the C classes.
-        given_labels: (N,) int64.
-        pred_probs: (N, C) rows that sum to 1.
-        margins: (N,) mean margins of the given labels over the epochs (`elr.training.monitor.Monitor.margins`); None
-            for runs of versions that did not keep them.
+        labels: (N,) int64, the given ones.
+        margins: (N,) float32, mean margins of the given labels over the epochs
+            (`elr.training.monitor.Monitor.margins`), NaN for rows that had no step.
+        chunks: goes through the probabilities, rows that sum to 1.
+
+    Example:
+        >>> probs = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]], dtype=np.float32)
+        >>> evidence = Evidence(
+        ...     rows=np.arange(3), ids=None, class_names=("cat", "dog"), labels=np.array([0, 0, 1]),
+        ...     margins=np.zeros(3, dtype=np.float32), chunks=lambda: [probs[:2], probs[2:]])
+        >>> evidence.audit().is_label_issue.tolist()
+        [False, True, False]
     """
 
     rows: NDArray[np.int64]
     ids: Sequence[str] | None
     class_names: tuple[Label, ...]
-    given_labels: NDArray[np.int64]
-    pred_probs: NDArray[np.float32]
-    margins: NDArray[np.float32] | None = None
+    labels: NDArray[np.int64]
+    margins: NDArray[np.float32]
+    chunks: Chunks
+
+    @property
+    def pred_probs(self) -> NDArray[np.float32]:
+        """(N, C) the whole of `chunks`, for those who need it at once."""
+        return np.concatenate(list(self.chunks()))
 
     def audit(self, *, score: str = "margin") -> Audit:
-        """Which given labels it contradicts; see `elr.audit.labels.audit_labels`.
+        """Which given labels it contradicts, in one pass; see `elr.audit.labels.audit_labels`.
 
         Raises:
-            ArgumentError: an unknown score, or "aum" for a run without margins.
+            ArgumentError: an unknown score.
         """
-        if score == "aum" and self.margins is None:
-            raise ArgumentError(
-                "the run has no margins, for it was trained by an earlier version of elr: train it again, or take "
-                "another score"
-            )
-        return audit_labels(self.given_labels, self.pred_probs, score=score, margins=self.margins)
+        tally = Tally(self.labels, num_classes=len(self.class_names), score=score, margins=self.margins)
+        for probs in self.chunks():
+            tally.add(probs)
+        return tally.audit()
 
-    def table(self, audit: Audit) -> pd.DataFrame:
-        """One line per training example, the most suspect label first; columns as in issues.csv.
+    def probs_of(self, classes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(N,) the probability of one class for each row, in one pass."""
+        found, start = np.empty(len(self.labels), dtype=np.float32), 0
+        for probs in self.chunks():
+            part = slice(start, start + len(probs))
+            found[part] = probs[np.arange(len(probs)), classes[part]]
+            start += len(probs)
+        return found
 
-        row, id (where there is one), given_label, predicted_label, label_quality, is_label_issue, and
-        expected_precision: the share of wrong labels expected among this line and those above it.
-        """
-        names = np.array(self.class_names, dtype=object)
-        order = audit.ranking
-        columns: dict[str, Any] = {"row": self.rows[order]}
-        if self.ids is not None:
-            columns["id"] = [self.ids[position] for position in order]
-        return pd.DataFrame(
-            columns
-            | {
-                "given_label": names[audit.given_labels[order]],
-                "predicted_label": names[audit.predicted_labels[order]],
-                "label_quality": audit.label_quality[order].round(6),
-                "is_label_issue": audit.is_label_issue[order],
-                "expected_precision": audit.expected_precision.round(4),
-            }
-        )
+
+def write_evidence(path: Path, evidence: Evidence) -> Audit:
+    """Write the table, and audit the labels in the same pass.
+
+    One line for each training row: row, id (where there is one), label (the class number), margin, and pred_probs, a
+    list of C float32. The class names are in the metadata of the file. Written some rows at a time, whole or not at
+    all.
+
+    Args:
+        path: evidence.parquet in the folder of the run.
+        evidence: what there is to say.
+
+    Raises:
+        OutputError: it cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> probs = np.array([[0.9, 0.1], [0.2, 0.8]], dtype=np.float32)
+        >>> evidence = Evidence(
+        ...     rows=np.array([0, 7]), ids=["a", "b"], class_names=("cat", "dog"), labels=np.array([0, 0]),
+        ...     margins=np.zeros(2, dtype=np.float32), chunks=lambda: [probs])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     audit = write_evidence(Path(folder) / "evidence.parquet", evidence)
+        ...     pq.read_table(Path(folder) / "evidence.parquet").to_pylist()[1]
+        {'row': 7, 'id': 'b', 'label': 0, 'margin': 0.0, 'pred_probs': [0.20000000298023224, 0.800000011920929]}
+        >>> audit.num_label_issues
+        1
+    """
+    classes = len(evidence.class_names)
+    tally = Tally(evidence.labels, num_classes=classes)
+
+    def write(partial: Path) -> None:
+        schema = _schema(evidence)
+        options = {"write_page_checksum": True, "use_dictionary": False, "write_statistics": False}
+        with pq.ParquetWriter(partial, schema, compression="zstd", compression_level=1, **options) as writer:
+            start = 0
+            for probs in _in_steps(evidence.chunks(), rows_at_once(classes)):
+                tally.add(probs)
+                writer.write_table(_lines(evidence, start, probs, schema), row_group_size=len(probs))
+                start += len(probs)
+
+    files.write_file(path, write)
+    return tally.audit()
 
 
 def read_evidence(folder: Path, *others: Path) -> Evidence:
     """The evidence of a finished run, or the mean of several on the same labels (other seeds, other settings).
 
+    Args:
+        folder: of the run.
+        others: folders of more runs on the same data.
+
     Raises:
-        ArtifactError: not the folder of a finished run, or damaged.
+        ArtifactError: not the folder of a finished run, or damaged; also while the probabilities are gone through.
         ArgumentError: runs on different rows, labels or classes.
+
+    Example:
+        >>> read_evidence(Path("no-such-run"))
+        Traceback (most recent call last):
+        elr.errors.ArtifactError: no-such-run is not a folder: expected the --out of a run of `elr fit`
     """
     first = _read(Path(folder))
-    pred_probs, margins = [first.pred_probs], [first.margins]
+    if not others:
+        return first
+    found = [first]
     for path in map(Path, others):
         other = _read(path)
         for what, same in (
             ("classes", other.class_names == first.class_names),
             ("rows", np.array_equal(other.rows, first.rows)),
-            ("given labels", np.array_equal(other.given_labels, first.given_labels)),
+            ("given labels", np.array_equal(other.labels, first.labels)),
         ):
             if not same:
                 raise ArgumentError(
                     f"the runs in {folder} and {path} have different {what}: expected runs on the same data, such as "
                     "with another --seed"
                 )
-        pred_probs.append(other.pred_probs)
-        margins.append(other.margins)
-    mean = np.asarray(np.mean(pred_probs, axis=0, dtype=np.float64), dtype=np.float32)
+        found.append(other)
+
+    def chunks() -> Iterator[NDArray[np.float32]]:
+        step = rows_at_once(len(first.class_names))
+        for parts in zip(*(_in_steps(each.chunks(), step) for each in found), strict=True):
+            yield np.asarray(np.mean(parts, axis=0, dtype=np.float64), dtype=np.float32)
+
     return Evidence(
         rows=first.rows,
         ids=first.ids,
         class_names=first.class_names,
-        given_labels=first.given_labels,
-        pred_probs=mean,
-        margins=None if any(each is None for each in margins) else np.mean(margins, axis=0),  # type: ignore[arg-type]
+        labels=first.labels,
+        margins=np.mean([each.margins for each in found], axis=0),
+        chunks=chunks,
     )
 
 
+def _schema(evidence: Evidence) -> pa.Schema:
+    fields = [pa.field("row", pa.int64())]
+    fields += [] if evidence.ids is None else [pa.field("id", pa.string())]
+    fields += [pa.field("label", pa.int32()), pa.field("margin", pa.float32())]
+    probs = pa.list_(pa.field("element", pa.float32(), nullable=False), len(evidence.class_names))
+    fields.append(pa.field("pred_probs", probs, nullable=False))
+    return pa.schema(fields, metadata={_CLASS_NAMES: json.dumps(list(evidence.class_names))})
+
+
+def _lines(evidence: Evidence, start: int, probs: NDArray[np.float32], schema: pa.Schema) -> pa.Table:
+    """The lines of some rows."""
+    part = slice(start, start + len(probs))
+    numbers = pa.array(np.ascontiguousarray(probs, dtype=np.float32).ravel())
+    columns = {
+        "row": pa.array(evidence.rows[part]),
+        "label": pa.array(evidence.labels[part].astype(np.int32)),
+        "margin": pa.array(evidence.margins[part]),
+        "pred_probs": pa.FixedSizeListArray.from_arrays(numbers, type=schema.field("pred_probs").type),
+    }
+    if evidence.ids is not None:
+        columns["id"] = pa.array(evidence.ids[part], pa.string())
+    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
 def _read(folder: Path) -> Evidence:
-    run = files.read_run(folder)
-    tensors = files.read_tensors(folder / files.TARGETS_FILE)
-    issues = read_table(folder / files.ISSUES_FILE, as_text=_TEXT_COLUMNS)
+    """The evidence of one run: all but the probabilities is read, and those are looked up."""
+    run, path = files.read_run(folder), folder / files.EVIDENCE_FILE
+    with _damage_named(path), _opened(path) as file:
+        schema, count = file.schema_arrow, file.metadata.num_rows
+        names = tuple(json.loads((schema.metadata or {})[_CLASS_NAMES]))
+        kind = schema.field("pred_probs").type
+        if not pa.types.is_fixed_size_list(kind) or kind.list_size != len(names) or kind.value_type != pa.float32():
+            raise ValueError(f"pred_probs are {kind}, for {len(names)} classes")
+        columns = file.read([name for name in ("row", "id", "label", "margin") if name in schema.names])
+        ids = [name or "" for name in columns["id"].to_pylist()] if "id" in schema.names else None
+        rows, labels, margins = (columns[name].to_numpy() for name in ("row", "label", "margin"))
     try:
-        given, pred_probs = tensors["given_labels"].numpy(), tensors["pred_probs"].float().numpy()
-        names = tuple(run["encoder"]["class_names"])
-        margins = tensors["margins"].numpy() if "margins" in tensors else None
-        if not len(issues) == len(given) == len(pred_probs) or pred_probs.shape[1:] != (len(names),):
-            raise KeyError(f"{len(issues)} rows in {files.ISSUES_FILE}, {len(given)} in {files.TARGETS_FILE}")
-        in_order = issues.sort_values("row")
-        ids = [str(name) for name in in_order["id"].fillna("")] if "id" in in_order else None
-        rows = in_order["row"].to_numpy(dtype=np.int64)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"the files in {folder} do not belong together ({error}): run `elr fit` again") from error
-    return Evidence(rows=rows, ids=ids, class_names=names, given_labels=given, pred_probs=pred_probs, margins=margins)
+        told = (tuple(run["encoder"]["class_names"]), run["data"]["num_examples"])
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(f"run.json in {folder} is damaged ({error!r}): {_ADVICE}") from error
+    if told != (names, count):
+        raise ArtifactError(
+            f"the files in {folder} do not belong together ({path.name} has {count} rows and {len(names)} classes, "
+            f"{files.RUN_FILE} {told[1]} and {len(told[0])}, or they are others): {_ADVICE}"
+        )
+    return Evidence(
+        rows=rows,
+        ids=ids,
+        class_names=names,
+        labels=labels.astype(np.int64),
+        margins=margins,
+        chunks=lambda: _read_chunks(path, len(names)),
+    )
+
+
+def _read_chunks(path: Path, classes: int) -> Iterator[NDArray[np.float32]]:
+    with _damage_named(path), _opened(path) as file:
+        for number in range(file.num_row_groups):
+            column = file.read_row_group(number, columns=["pred_probs"])["pred_probs"]
+            for chunk in column.chunks:
+                yield chunk.flatten().to_numpy().reshape(-1, classes)
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    return pq.ParquetFile(path, page_checksum_verification=True)
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Turn a failure to read into an ArtifactError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read ({error}): the run is incomplete or damaged; {_ADVICE}") from error
+    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{path} is damaged, or no evidence of a run ({error}): {_ADVICE}") from error
+
+
+def _in_steps(chunks: Iterable[NDArray[np.float32]], step: int) -> Iterator[NDArray[np.float32]]:
+    """The rows of chunks of any size, `step` at a time."""
+    waiting: list[NDArray[np.float32]] = []
+    count = 0
+    for chunk in chunks:
+        start = 0
+        while start < len(chunk):
+            part = chunk[start : start + step - count]
+            waiting.append(part)
+            start, count = start + len(part), count + len(part)
+            if count == step:
+                yield np.concatenate(waiting) if len(waiting) > 1 else waiting[0]
+                waiting, count = [], 0
+    if waiting:
+        yield np.concatenate(waiting)

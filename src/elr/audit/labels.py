@@ -16,6 +16,7 @@ from elr.noise.transitions import count_transitions, transition_matrix
 
 SCORES = ("margin", "self_confidence", "aum")
 _CONFIDENCE = 0.95
+_NUMBERS = 2**20  # of probabilities that are looked at at a time
 
 
 class Confusion(NamedTuple):
@@ -26,6 +27,11 @@ class Confusion(NamedTuple):
         clean: number of the class that the evidence favors.
         num_rows: how many rows.
         rate: their share among the rows that the evidence has in `clean`, an entry of the transition matrix.
+
+    Example:
+        >>> pair = Confusion(given=0, clean=1, num_rows=12, rate=0.25)
+        >>> f"{pair.rate:.0%} of class {pair.clean} were given as class {pair.given}"
+        '25% of class 1 were given as class 0'
     """
 
     given: int
@@ -39,7 +45,7 @@ class Audit:
     """What the evidence says of each given label, and of the labels as a whole. Words as in cleanlab.
 
     Args:
-        given_labels: (N,) int64.
+        labels: (N,) int64, the given ones.
         predicted_labels: (N,) int64, the class that the evidence favors; the given one where it is as good as any.
         label_quality: (N,) in [0, 1], low = suspect.
         is_label_issue: (N,) bool, the evidence favors another class than the given one.
@@ -49,9 +55,14 @@ class Audit:
         noise_rate_interval: its 95 % interval (Wilson) over the rows. It says how much another sample of rows would
             change the estimate, not how often the model is wrong.
         error_probs: (N,) in [0, 1], the probability, by the evidence, that the given label is wrong: 1 - p[given].
+
+    Example:
+        >>> audit = audit_labels([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
+        >>> audit.num_label_issues, audit.predicted_labels.tolist(), audit.expected_precision.round(2).tolist()
+        (1, [0, 1, 1], [0.8, 0.6, 0.43])
     """
 
-    given_labels: NDArray[np.int64]
+    labels: NDArray[np.int64]
     predicted_labels: NDArray[np.int64]
     label_quality: NDArray[np.float64]
     is_label_issue: NDArray[np.bool_]
@@ -78,7 +89,10 @@ class Audit:
         are surer of themselves than they are right, on CIFAR-10 by 9 to 13 points (see
         docs/benchmarks/expected-precision.md).
         """
-        return np.cumsum(self.error_probs[self.ranking]) / np.arange(1, len(self.given_labels) + 1)
+        sums = self.error_probs[self.ranking]
+        np.cumsum(sums, out=sums)
+        sums /= np.arange(1, len(sums) + 1)
+        return sums
 
     def confusions(self, limit: int = 10) -> list[Confusion]:
         """The pairs of classes that are most often confused, the most frequent first; at most `limit`.
@@ -90,7 +104,7 @@ class Audit:
         """
         classes = len(self.transition_matrix)
         issues = self.is_label_issue
-        pairs = self.given_labels[issues] * classes + self.predicted_labels[issues]
+        pairs = self.labels[issues] * classes + self.predicted_labels[issues]
         counts = np.bincount(pairs, minlength=classes**2)
         order = np.argsort(-counts, kind="stable")[:limit]
         return [
@@ -103,8 +117,8 @@ class Audit:
     def class_noise_rates(self) -> NDArray[np.float64]:
         """(C,) share of label issues among the rows given each class; 0 for a class that is given to none."""
         classes = len(self.transition_matrix)
-        issues = np.bincount(self.given_labels[self.is_label_issue], minlength=classes)
-        return issues / np.maximum(np.bincount(self.given_labels, minlength=classes), 1)
+        issues = np.bincount(self.labels[self.is_label_issue], minlength=classes)
+        return issues / np.maximum(np.bincount(self.labels, minlength=classes), 1)
 
 
 def audit_labels(
@@ -142,31 +156,111 @@ def audit_labels(
     self-confidence as in Northcutt et al., "Confident Learning", JAIR 2021; AUM: Pleiss et al., NeurIPS 2020, without
     their threshold class.
     """
-    given, probs = _checked(labels, pred_probs)
-    if score not in SCORES:
-        raise ArgumentError(f"score is {score!r}: expected one of {', '.join(SCORES)}")
-    rows = np.arange(len(given))
-    confidence = probs[rows, given]
-    others = probs.copy()
-    others[rows, given] = -1.0
-    favorite = others.argmax(axis=1)
-    margin = confidence - others[rows, favorite]
-    is_issue = margin < 0
-    predicted = np.where(is_issue, favorite, given)
-    quality = confidence if score == "self_confidence" else (1.0 + margin) / 2.0
-    if score == "aum":
-        quality = _area_quality(margins, instead=quality)
-    rate = float(is_issue.mean())
-    return Audit(
-        given_labels=given,
-        predicted_labels=predicted,
-        label_quality=quality,
-        is_label_issue=is_issue,
-        transition_matrix=transition_matrix(count_transitions(given, predicted, num_classes=probs.shape[1])),
-        noise_rate=rate,
-        noise_rate_interval=_share_interval(int(is_issue.sum()), len(given)),
-        error_probs=1.0 - confidence,
-    )
+    given, probs = np.array(labels), np.asarray(pred_probs)
+    if probs.ndim != 2 or probs.shape[1] < 2 or given.shape != probs.shape[:1] or not len(given):
+        raise ArgumentError(
+            f"labels have shape {given.shape}, pred_probs {probs.shape}: expected (N,) and (N, C), N >= 1, C >= 2"
+        )
+    tally = Tally(given, num_classes=probs.shape[1], score=score, margins=margins)
+    for start in range(0, len(probs), rows_at_once(probs.shape[1])):
+        tally.add(probs[start : start + rows_at_once(probs.shape[1])])
+    return tally.audit()
+
+
+def rows_at_once(num_classes: int) -> int:
+    """How many rows of probabilities to look at, to write or to read at a time: 2^20 numbers, 4 MiB in float32.
+
+    Example:
+        >>> rows_at_once(10), rows_at_once(1000)
+        (104857, 1048)
+    """
+    return max(1, _NUMBERS // num_classes)
+
+
+class Tally:
+    """An audit in the making: takes the evidence chunk by chunk, and keeps 25 N bytes of it.
+
+    Args:
+        labels: (N,) given labels, integers in [0, C).
+        num_classes: C.
+        score: which label_quality, as in `audit_labels`.
+        margins: (N,) for "aum", as there.
+
+    Raises:
+        ArgumentError: labels that are no integers, or out of range, an unknown score, or "aum" without margins.
+
+    Example:
+        >>> tally = Tally([0, 0, 1], num_classes=2)
+        >>> tally.add([[0.9, 0.1], [0.2, 0.8]])
+        >>> tally.add([[0.4, 0.6]])
+        >>> tally.audit().is_label_issue.tolist()
+        [False, True, False]
+    """
+
+    def __init__(
+        self, labels: ArrayLike, *, num_classes: int, score: str = "margin", margins: ArrayLike | None = None
+    ) -> None:
+        if score not in SCORES:
+            raise ArgumentError(f"score is {score!r}: expected one of {', '.join(SCORES)}")
+        self.labels = _checked_labels(labels, num_classes)
+        self.num_classes = num_classes
+        self.score = score
+        self.margins = _checked_margins(margins, len(self.labels)) if score == "aum" else None
+        self.num_added = 0
+        self.predicted_labels = np.empty(len(self.labels), dtype=np.int64)
+        self.label_quality = np.empty(len(self.labels))
+        self.error_probs = np.empty(len(self.labels))
+        self.is_label_issue = np.empty(len(self.labels), dtype=bool)
+
+    def add(self, pred_probs: ArrayLike) -> None:
+        """Take in the next rows of the evidence, (B, C).
+
+        Raises:
+            ArgumentError: another number of classes, more rows than labels, or what is no probabilities.
+        """
+        probs, start = np.asarray(pred_probs, dtype=np.float64), self.num_added
+        if probs.ndim != 2 or probs.shape[1] != self.num_classes or start + len(probs) > len(self.labels):
+            raise ArgumentError(
+                f"pred_probs have shape {probs.shape} from row {start} on: expected {self.num_classes} classes and at "
+                f"most {len(self.labels) - start} rows"
+            )
+        _check_probs(probs, start)
+        part = slice(start, start + len(probs))
+        given, rows = self.labels[part], np.arange(len(probs))
+        confidence = probs[rows, given]
+        others = probs.copy()
+        others[rows, given] = -1.0
+        favorite = others.argmax(axis=1)
+        margin = confidence - others[rows, favorite]
+        self.is_label_issue[part] = margin < 0
+        self.predicted_labels[part] = np.where(margin < 0, favorite, given)
+        self.error_probs[part] = 1.0 - confidence
+        self.label_quality[part] = confidence if self.score == "self_confidence" else (1.0 + margin) / 2.0
+        if self.margins is not None:
+            means = np.asarray(self.margins[part], dtype=np.float64)
+            self.label_quality[part] = np.where(np.isnan(means), self.label_quality[part], expit(means))
+        self.num_added += len(probs)
+
+    def audit(self) -> Audit:
+        """What all of it says.
+
+        Raises:
+            ArgumentError: rows that are still to be added.
+        """
+        count = len(self.labels)
+        if self.num_added < count:
+            raise ArgumentError(f"pred_probs of {self.num_added} rows for {count} labels: add the others")
+        counts = count_transitions(self.labels, self.predicted_labels, num_classes=self.num_classes)
+        return Audit(
+            labels=self.labels,
+            predicted_labels=self.predicted_labels,
+            label_quality=self.label_quality,
+            is_label_issue=self.is_label_issue,
+            transition_matrix=transition_matrix(counts),
+            noise_rate=float(self.is_label_issue.mean()),
+            noise_rate_interval=_share_interval(int(self.is_label_issue.sum()), count),
+            error_probs=self.error_probs,
+        )
 
 
 def score_suspects(audit: Audit, clean_labels: ArrayLike) -> dict[str, float]:
@@ -186,9 +280,9 @@ def score_suspects(audit: Audit, clean_labels: ArrayLike) -> dict[str, float]:
         1.0
     """
     clean = np.asarray(clean_labels)
-    if clean.shape != audit.given_labels.shape:
-        raise ArgumentError(f"{clean.shape} clean labels for {audit.given_labels.shape} given ones: expected one each")
-    wrong = audit.given_labels != clean
+    if clean.shape != audit.labels.shape:
+        raise ArgumentError(f"{clean.shape} clean labels for {audit.labels.shape} given ones: expected one each")
+    wrong = audit.labels != clean
     hits = int((wrong & audit.is_label_issue).sum())
     missing = float("nan")
     return {
@@ -198,41 +292,39 @@ def score_suspects(audit: Audit, clean_labels: ArrayLike) -> dict[str, float]:
     }
 
 
-def _area_quality(margins: ArrayLike | None, *, instead: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean margins brought to [0, 1], in their order; `instead` where there are none."""
+def _checked_margins(margins: ArrayLike | None, count: int) -> NDArray:
     if margins is None:
         raise ArgumentError('score is "aum" and there are no margins: pass them, or take another score')
-    means = np.asarray(margins, dtype=np.float64)
-    if means.shape != instead.shape:
-        raise ArgumentError(f"margins have shape {means.shape}: expected {instead.shape}, one for each label")
-    return np.where(np.isnan(means), instead, expit(means))
+    means = np.asarray(margins)
+    if means.shape != (count,):
+        raise ArgumentError(f"margins have shape {means.shape}: expected {(count,)}, one for each label")
+    return means
 
 
-def _checked(labels: ArrayLike, pred_probs: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    probs = np.asarray(pred_probs, dtype=np.float64)
+def _checked_labels(labels: ArrayLike, num_classes: int) -> NDArray[np.int64]:
     given = np.asarray(labels)
-    if probs.ndim != 2 or probs.shape[1] < 2 or given.shape != probs.shape[:1] or not len(given):
-        raise ArgumentError(
-            f"labels have shape {given.shape}, pred_probs {probs.shape}: expected (N,) and (N, C), N >= 1, C >= 2"
-        )
     if not np.issubdtype(given.dtype, np.integer):
         raise ArgumentError(
-            f"labels are {given.dtype}, such as {given[0]!r}: expected integers in [0, {probs.shape[1]}), the columns "
+            f"labels are {given.dtype}, such as {given[0]!r}: expected integers in [0, {num_classes}), the columns "
             "of pred_probs"
         )
-    if given.min() < 0 or given.max() >= probs.shape[1]:
+    if given.min() < 0 or given.max() >= num_classes:
         raise ArgumentError(
-            f"labels go from {given.min()} to {given.max()}: expected integers in [0, {probs.shape[1]}), the columns "
+            f"labels go from {given.min()} to {given.max()}: expected integers in [0, {num_classes}), the columns "
             "of pred_probs"
         )
+    return given.astype(np.int64, copy=False)
+
+
+def _check_probs(probs: NDArray[np.float64], start: int) -> None:
+    """Refuse rows, of which the first is row `start`, that are no probabilities."""
     bad = ~np.isfinite(probs).all(axis=1) | (probs.min(axis=1) < 0) | (np.abs(probs.sum(axis=1) - 1) > 0.02)
     if bad.any():
         row = int(bad.argmax())
         raise ArgumentError(
-            f"pred_probs of row {row} are {probs[row][:5].round(4).tolist()}, sum {probs[row].sum():.4f}: expected "
-            "probabilities that sum to 1; pass softmax outputs, not logits"
+            f"pred_probs of row {start + row} are {probs[row][:5].round(4).tolist()}, sum {probs[row].sum():.4f}: "
+            "expected probabilities that sum to 1; pass softmax outputs, not logits"
         )
-    return given.astype(np.int64), probs
 
 
 def _share_interval(hits: int, count: int) -> tuple[float, float]:

@@ -8,36 +8,25 @@ suspects; with it, it is a tool to decide on all of them.
 import base64
 import hashlib
 import math
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import pairwise
-from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from elr.audit.charts import BOX, MAX_EPOCHS_LISTED, RATE, EpochRecord, figures, number_of, percent, quantity, thinned
 from elr.audit.suspects import FORMATS, UNPRINTABLE, Suspect, clip, embedded, require, require_rate
-
-EpochRecord: TypeAlias = Mapping[str, float | int | None]
-Points: TypeAlias = list[tuple[float, float | None]]
 
 MAX_PAGE_BYTES = 5_000_000 - 50_000  # decimal, and a margin
 MAX_SUSPECTS = 200  # listed without JavaScript; with it, all that fit into the page
 MAX_NUMBERED_CLASSES = 20  # above it the numbers of a heat map are too small to read
 MAX_GRID_CLASSES = 100  # above it a cell of the map is smaller than three pixels on a phone
-MAX_EPOCHS_LISTED = 120  # rows of a table of epochs, and places on a curve that answer to the pointer
 
-_NBSP = "\N{NO-BREAK SPACE}"
-_RATE = re.compile("accuracy|precision|recall|fraction|agreement|noise_rate")  # keys of numbers shown in percent
-_ON_WRONG = {f"fraction_{word}_on_wrong": word for word in ("correct", "memorized", "incorrect")}
-_AGREEMENT = {"agreement_with_given_labels": "given labels", "agreement_with_targets": "targets"}
 _DATA = '<script type="application/json" id="review-data">'  # cannot come from data, whose "<" are escaped
-_BOX = {"width": 424, "height": 250, "left": 46, "right": 284, "top": 12, "bottom": 206}  # of a panel, in SVG units
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,6 +61,14 @@ class Report:
 
     Raises:
         ArgumentError: a count, a rate or a shape that does not fit the others.
+
+    Example:
+        >>> report = Report(
+        ...     title="Pets", out="run", command="elr fit a.csv", created="2026-01-31", num_examples=10, num_classes=2,
+        ...     class_names=["cat", "dog"], noise_rate=0.2, noise_rate_interval=(0.1, 0.4), num_label_issues=2,
+        ...     transition_matrix=[[0.8, 0.2], [0.2, 0.8]], suspects=[], settings={}, history=[])
+        >>> report.method
+        'elr'
     """
 
     title: str
@@ -145,13 +142,15 @@ def render(report: Report) -> str:
             noisiest=_noisiest(matrix, limit=3),
             numbered=report.num_classes <= MAX_NUMBERED_CLASSES,
             gridded=MAX_NUMBERED_CLASSES < report.num_classes <= MAX_GRID_CLASSES,
-            figures=_figures(runs, expected=1 - report.noise_rate),
-            epoch_tables={name: _table(_thin(history, MAX_EPOCHS_LISTED)) for name, history in runs.items() if history},
+            figures=figures(runs, expected=1 - report.noise_rate),
+            epoch_tables={
+                name: _table(thinned(history, MAX_EPOCHS_LISTED)) for name, history in runs.items() if history
+            },
             comparison=_table(report.comparison),
             suspects=listed,
             columns=list(dict.fromkeys(name for suspect in listed if not suspect.thumbnail for name in suspect.fields)),
             pictured=any(suspect.thumbnail for suspect in suspects),
-            box=_BOX,
+            box=BOX,
             script=script,
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
             style=_source("report.css"),
@@ -174,7 +173,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "quantity": _quantity, "clip": clip, "number": _number}
+    environment.filters |= {"percent": percent, "quantity": quantity, "clip": clip, "number": number_of}
     environment.filters |= {"data_uri": _data_uri, "shell": shlex.quote}
     environment.tests |= {"pixel_art": _is_pixel_art}
     return environment
@@ -188,34 +187,8 @@ def _source(name: str) -> Markup:
     return Markup(environment.loader.get_source(environment, name)[0])
 
 
-def _number(value: object) -> float | None:
-    """The value as a finite float; None for all else."""
-    number = float(value) if isinstance(value, int | float | np.number) else math.nan
-    return number if math.isfinite(number) else None
-
-
 def _plain(value: object) -> object:
     return type(value)(UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", value)) if isinstance(value, str) else value
-
-
-def _percent(rate: float) -> str:
-    """A rate in [0, 1] as "39.8 %"; never 0 % or 100 % for a rate that is neither."""
-    if 0 < rate < 0.0005 or 0.9995 <= rate < 1:
-        return f"<{_NBSP}0.1{_NBSP}%" if rate < 0.5 else f">{_NBSP}99.9{_NBSP}%"
-    return f"{100 * rate:.1f}{_NBSP}%"
-
-
-def _quantity(value: object, key: str = "") -> str:
-    """A value as a person writes it: rates (known by their key) in percent, counts with thousands, a dash for none."""
-    number = _number(value)
-    if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
-    if number is None:
-        return value if isinstance(value, str) else "\N{EN DASH}"
-    if _RATE.search(key) and 0 <= number <= 1:
-        return _percent(number)
-    whole = isinstance(value, int | np.integer) or abs(number) >= 1000
-    return f"{number:,.0f}" if whole else f"{number:.4g}"
 
 
 def _data_uri(image: bytes) -> str:
@@ -237,10 +210,10 @@ def _table(rows: Sequence[Mapping[str, object]]) -> list[dict]:
     columns = []
     for key in dict.fromkeys(key for row in rows for key in row):
         values = [row.get(key) for row in rows]
-        numbers = [number for value in values if (number := _number(value)) is not None]
+        numbers = [number for value in values if (number := number_of(value)) is not None]
         choose = min if "memorized" in key or "incorrect" in key else max
-        best = _quantity(choose(numbers), key) if _RATE.search(key) and len(set(numbers)) > 1 else None
-        cells = [_quantity(value, key) for value in values]
+        best = quantity(choose(numbers), key) if RATE.search(key) and len(set(numbers)) > 1 else None
+        cells = [quantity(value, key) for value in values]
         columns.append({"key": key, "cells": cells, "best": best, "numeric": bool(numbers)})
     return columns
 
@@ -280,106 +253,4 @@ def _runs(report: Report) -> dict[str, list[EpochRecord]]:
     """Method -> its history, the page's own first; of a long one, 400 epochs are enough to draw."""
     runs = {report.method: report.history} | dict(report.comparison_history) | {report.method: report.history}
     numbered = {name: [{"epoch": place} | dict(row) for place, row in enumerate(runs[name], 1)] for name in runs}
-    return {name: _thin(history, 400) for name, history in numbered.items()}
-
-
-def _thin(items: Sequence, limit: int) -> list:
-    """At most `limit` items at equal distances, the last one always among them."""
-    stride = max(1, math.ceil(len(items) / limit))
-    return list(items[(len(items) - 1) % stride :: stride])
-
-
-def _figures(runs: Mapping[str, Sequence[EpochRecord]], *, expected: float) -> list[dict]:
-    """The figures that the histories can fill: memorization, else agreement; the accuracies; else at least the loss."""
-    found = {
-        name: {run: {label: _points(history, key) for key, label in keys.items()} for run, history in runs.items()}
-        for name, keys in {"memorization": _ON_WRONG, "agreement": _AGREEMENT}.items()
-    }
-    for key in ("fraction_correct_on_clean", "test_accuracy", "loss"):
-        found[key] = {"": {run: _points(history, key) for run, history in runs.items()}}
-    figures = {}
-    for name, panels in found.items():
-        known = {title: lines for title, lines in panels.items() if _values(lines)}
-        instead = {"agreement": {"memorization"}, "loss": set(figures)}.get(name, set()) & set(figures)
-        if known and not instead:
-            figures[name] = _figure(name, known, expected=expected)
-    return list(figures.values())
-
-
-def _points(history: Sequence[EpochRecord], key: str) -> Points:
-    """(epoch, value) of each epoch; None for a value that is not known."""
-    return [(epoch, _number(row.get(key))) for row in history if (epoch := _number(row["epoch"])) is not None]
-
-
-def _values(lines: Mapping[str, Points]) -> list[float]:
-    return [value for points in lines.values() for _, value in points if value is not None]
-
-
-def _ticks(low: float, high: float, *, least_step: float = 1e-9) -> list[float]:
-    """Round numbers, 1, 2 or 5 times a power of ten apart, from at or below `low` to at or above `high`."""
-    rough = max((high - low) / 5, least_step)
-    power = 10.0 ** math.floor(math.log10(rough) + 1e-9)
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * (1 - 1e-9))
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(number * step, 12) for number in range(first, last + 1)]
-
-
-class _Scale(NamedTuple):
-    """The straight line from data (low to high) to the page (start to end)."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
-
-
-def _figure(name: str, panels: Mapping[str, Mapping[str, Points]], *, expected: float) -> dict:
-    """Geometry of one figure, whose panels share both axes. Its words (title, caption) are the template's."""
-    epochs = [epoch for lines in panels.values() for points in lines.values() for epoch, _ in points]
-    values = [value for lines in panels.values() for value in _values(lines)]
-    kind = "loss" if name == "loss" else "fraction"  # written as a number, or in percent
-    values += {"loss": [0.0], "memorization": [0.0, 1.0], "agreement": [0.0, 1.0]}.get(name, [])
-    low, high = min(values), max(values)
-    if low == high:  # open the axis a little, but never beyond a rate's 0 and 1
-        low, high = max(low - 0.02, min(low, 0.0)), min(high + 0.02, max(high, 1.0))
-    yticks = _ticks(low, high)
-    first, last = (min(epochs), max(epochs)) if max(epochs) > min(epochs) else (epochs[0] - 0.5, epochs[0] + 0.5)
-    x = _Scale(first, last, _BOX["left"], _BOX["right"])
-    y = _Scale(yticks[0], yticks[-1], _BOX["bottom"], _BOX["top"])
-    digits = max(0, -math.floor(math.log10(100 * (yticks[1] - yticks[0])) + 1e-9))
-    labels = [f"{tick:g}" if name == "loss" else f"{100 * tick:.{digits}f}{_NBSP}%" for tick in yticks]
-    return {
-        "name": name,
-        "xticks": [(x(tick), f"{tick:g}") for tick in _ticks(first, last, least_step=1) if first <= tick <= last],
-        "yticks": [(y(tick), label) for tick, label in zip(yticks, labels, strict=True)],
-        "expected": {"y": y(expected), "rate": expected} if name == "agreement" else None,
-        "panels": [{"title": title} | _panel(lines, x, y, key=kind) for title, lines in panels.items()],
-    }
-
-
-def _panel(lines: Mapping[str, Points], x: _Scale, y: _Scale, *, key: str) -> dict:
-    """Lines (a path broken at gaps, dots for lone values, a label at the end) and, per epoch, what a pointer finds."""
-    drawn, places = [], {}
-    for slot, (label, points) in enumerate(lines.items()):
-        stretches, marks = [[]], []
-        for epoch, value in points:
-            if value is None:
-                stretches.append([])
-            else:
-                stretches[-1].append((x(epoch), y(value)))
-                marks.append({"slot": slot, "label": label, "value": _quantity(value, key), "y": y(value)})
-                places.setdefault(epoch, []).append(marks[-1])
-        if marks:
-            path = "".join("M" + "L".join(f"{a} {b}" for a, b in known) for known in stretches if len(known) > 1)
-            dots = [known[0] for known in stretches if len(known) == 1]
-            drawn.append(marks[-1] | {"path": path, "dots": dots})
-    ends = sorted(drawn, key=lambda line: (line["y"], line["slot"]))
-    for above, below in pairwise(ends):  # labels 14 units apart: first push down, then back up from the floor
-        below["y"] = max(below["y"], above["y"] + 14)
-    for below, above in pairwise([{"y": _BOX["bottom"] + 14}, *reversed(ends)]):
-        above["y"] = min(above["y"], below["y"] - 14)
-    marked = _thin(sorted(places.items()), MAX_EPOCHS_LISTED)
-    return {"lines": drawn, "places": [(x(epoch), f"{epoch:g}", marks) for epoch, marks in marked]}
+    return {name: thinned(history, 400) for name, history in numbered.items()}

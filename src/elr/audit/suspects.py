@@ -37,6 +37,11 @@ class Suspect:
 
     Raises:
         ArgumentError: a negative row, a label_quality outside [0, 1], a thumbnail that is no PNG or JPEG, or too large.
+
+    Example:
+        >>> Suspect(row=7, id="a.png", given_label="cat", predicted_label="dog", label_quality=1.5)
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: label_quality is 1.5; expected a number in [0, 1], so 0.4 for 40 %
     """
 
     row: int
@@ -59,18 +64,35 @@ class Suspect:
 
 
 def require(condition: bool, message: str) -> None:
-    """Raise an ArgumentError unless the condition holds."""
+    """Raise an ArgumentError unless the condition holds.
+
+    Example:
+        >>> require(2 > 3, "2 is not above 3; give a larger number")
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: 2 is not above 3; give a larger number
+    """
     if not condition:
         raise ArgumentError(message)
 
 
 def require_rate(name: str, value: float) -> None:
-    """Raise an ArgumentError unless the value is in [0, 1]."""
+    """Raise an ArgumentError unless the value is in [0, 1].
+
+    Example:
+        >>> require_rate("noise_rate", 40)
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: noise_rate is 40; expected a number in [0, 1], so 0.4 for 40 %
+    """
     require(0 <= value <= 1, f"{name} is {value}; expected a number in [0, 1], so 0.4 for 40 %")
 
 
 def clip(text: object, limit: int) -> str:
-    """First `limit` characters, the last of them an ellipsis where something was cut."""
+    """First `limit` characters, the last of them an ellipsis where something was cut.
+
+    Example:
+        >>> clip("a long name", 7), clip("short", 7)
+        ('a long…', 'short')
+    """
     whole = str(text)
     return whole if len(whole) <= limit else whole[: limit - 1] + "…"
 

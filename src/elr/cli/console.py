@@ -16,10 +16,10 @@ from elr.errors import ELRError
 _TRIAL = "trial "  # how names of trials begin (elr.runs.tuning)
 
 if TYPE_CHECKING:
-    from elr.audit.export import AuditedRun
+    from elr.audit.audited_run import AuditedRun
     from elr.runs.fit import Outcome
     from elr.runs.run import Fitted
-    from elr.training.loop import Progress
+    from elr.training.progress import Progress
 
 
 @contextmanager

@@ -37,7 +37,10 @@ def audit(
         elr audit flowers-elr --top 50 --export ranking.parquet
     """
     with errors(as_json):
-        from elr.audit.export import AuditedRun, export_cleanlab, export_label_studio, export_table
+        from elr.audit.audited_run import AuditedRun
+        from elr.audit.cleanlab import export_cleanlab
+        from elr.audit.issues import export_table
+        from elr.audit.label_studio import export_label_studio
 
         audited = AuditedRun.read(run, also=also or [], score=score)
         if export is not None:

@@ -22,7 +22,7 @@ from elr.data.tables import column_kinds, plain_columns, table_preprocessing
 from elr.data.text import fit_text, one_scale
 from elr.data.transforms import ImageTransform, Transform, image_statistics
 from elr.errors import ArtifactError, DataError
-from elr.files import PREPROCESSING_FILE, read_preprocessing, write_preprocessing
+from elr.files import PREPROCESSING_FILE, write_file
 from elr.networks.sentence_encoders import encoder_probe
 
 
@@ -268,3 +268,43 @@ def _lookalikes(class_names: tuple[Label, ...]) -> tuple[str, ...]:
         for group in spellings.values()
         if len(group) > 1
     )
+
+
+_TRUSTED = ["numpy.dtype"]  # plain data, which older versions of skops do not list themselves
+
+
+def write_preprocessing(path: Path, preprocessing: object) -> None:
+    """Write a scikit-learn transformer in the skops format.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_preprocessing(Path(folder) / "scaler.skops", StandardScaler().fit([[1.0], [3.0]]))
+        ...     read_preprocessing(Path(folder) / "scaler.skops").mean_
+        array([2.])
+    """
+    from skops import io as skops_io  # half a second, which only some commands need to spend
+
+    write_file(path, lambda partial: skops_io.dump(preprocessing, partial))
+
+
+def read_preprocessing(path: Path) -> Any:
+    """Read a scikit-learn transformer; nothing but scikit-learn's and NumPy's own types is built.
+
+    Raises:
+        ArtifactError: no such file, damaged, or with types that could execute code.
+
+    Example:
+        >>> read_preprocessing(Path("no-such-file"))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        elr.errors.ArtifactError: no-such-file cannot be read (...): the run is incomplete or damaged
+    """
+    from skops import io as skops_io
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    try:
+        return skops_io.load(path, trusted=_TRUSTED)
+    except UntrustedTypesFoundException as error:
+        raise ArtifactError(f"{path} holds types that elr never writes ({error}): do not load it") from error
+    except Exception as error:  # a damaged archive fails in many ways
+        raise ArtifactError(f"{path} cannot be read ({error}): the run is incomplete or damaged") from error

@@ -29,7 +29,7 @@ from elr.runs.reporting import write_report
 from elr.runs.run import Fitted, run_task
 from elr.training.config import TrainingConfig
 from elr.training.engine import is_main_process
-from elr.training.loop import Progress
+from elr.training.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)

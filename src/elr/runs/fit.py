@@ -19,7 +19,7 @@ from elr.runs.run import Fitted, run_task
 from elr.runs.tuning import check_tuning
 from elr.runs.tuning import tune as search
 from elr.training.engine import is_main_process
-from elr.training.loop import Progress
+from elr.training.progress import Progress
 
 BASELINE = "cross_entropy"
 DIGITS_NOISE = ("symmetric", 0.4)

@@ -17,8 +17,9 @@ from elr.data.prepared import data_name
 from elr.data.preprocessing import Encoder
 from elr.data.reading import Data, read_data
 from elr.data.records import NO_BACKBONE, RawData, ReadOptions
-from elr.errors import ArgumentError, ArtifactError, DataError, OutputError
+from elr.errors import ArgumentError, ArtifactError, DataError
 from elr.runs.plan import Plan
+from elr.training.inference import PlainInputs, predicted_probs, softmax_of
 
 
 def predict(folder: str | Path, data: Data, *, encoder: str | None = None) -> pd.DataFrame:
@@ -36,6 +37,11 @@ def predict(folder: str | Path, data: Data, *, encoder: str | None = None) -> pd
         ArtifactError: not the folder of a finished run, or damaged.
         ArgumentError: `data` is nothing that can be read.
         DataError: data that do not fit the run, or a label column with labels that training did not have.
+
+    Example:
+        >>> predict("no-such-run", "new.csv")
+        Traceback (most recent call last):
+        elr.errors.ArtifactError: no-such-run is not a folder: expected the --out of a run of `elr fit`
     """
     folder = Path(folder)
     preprocessing, plan, options = _read_run(folder)
@@ -69,6 +75,12 @@ def predict_probs(folder: Path, raw: RawData, *, name: str) -> tuple[np.ndarray,
     Raises:
         ArtifactError: not the folder of a finished run, or damaged.
         DataError: data that do not fit the run.
+
+    Example:
+        >>> raw = RawData(kind="features", rows=np.arange(2), features=np.eye(2, dtype=np.float32))
+        >>> predict_probs(Path("no-such-run"), raw, name="new data")
+        Traceback (most recent call last):
+        elr.errors.ArtifactError: no-such-run is not a folder: expected the --out of a run of `elr fit`
     """
     preprocessing, plan, _ = _read_run(folder)
     examples = preprocessing.encode(raw, name=name)
@@ -109,7 +121,6 @@ def _read_run(folder: Path) -> tuple[Encoder, Plan, ReadOptions]:
     return encoder, plan, stored
 
 
-@torch.no_grad()
 def _predict_probs(folder: Path, preprocessing: Encoder, plan: Plan, examples: Examples) -> np.ndarray:
     """(M, C) probabilities, averaged over networks and views."""
     networks = nn.ModuleList(plan.predictors())
@@ -118,12 +129,9 @@ def _predict_probs(folder: Path, preprocessing: Encoder, plan: Plan, examples: E
     except RuntimeError as error:
         raise ArtifactError(f"{folder / files.MODEL_FILE} does not fit run.json: {error}") from error
     transform = plan.augmentation.transform(preprocessing, flatten=not plan.network.takes_images)
-    networks.eval()
-    parts = []
-    for rows in torch.arange(len(examples)).split(examples.at_once):
-        views = transform.views(examples.fetch(rows))
-        parts.append(torch.stack([network(view).softmax(dim=1) for network in networks for view in views]).mean(dim=0))
-    return torch.cat(parts).numpy()
+    inputs = PlainInputs(transform=transform, device=torch.device("cpu"))
+    chunks = (views for _, views in inputs.views(examples))
+    return torch.cat(list(predicted_probs(networks, chunks, predictors=list(map(softmax_of, networks))))).numpy()
 
 
 def write_predictions(predictions: pd.DataFrame, path: Path) -> None:
@@ -131,6 +139,14 @@ def write_predictions(predictions: pd.DataFrame, path: Path) -> None:
 
     Raises:
         OutputError: another suffix, an existing file (nothing is overwritten), or no room.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_predictions(pd.DataFrame({"row": [0], "predicted_label": ["cat"]}), Path(folder) / "new.csv")
+        ...     print((Path(folder) / "new.csv").read_text(), end="")
+        row,predicted_label
+        0,cat
     """
     check_predictions_path(path)
     if path.suffix.lower() == ".csv":
@@ -144,9 +160,10 @@ def check_predictions_path(path: Path) -> None:
 
     Raises:
         OutputError: another suffix, or an existing file.
+
+    Example:
+        >>> check_predictions_path(Path("new.xlsx"))
+        Traceback (most recent call last):
+        elr.errors.OutputError: new.xlsx ends in '.xlsx': expected .csv or .parquet
     """
-    if path.suffix.lower() not in (".csv", ".parquet"):
-        raise OutputError(f"{path} ends in {path.suffix!r}: expected .csv or .parquet")
-    with files.writing(path):
-        if path.exists():
-            raise OutputError(f"{path} exists already: choose another --out, or remove it")
+    files.check_new(path, ".csv", ".parquet", instead="--out")

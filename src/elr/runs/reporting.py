@@ -47,6 +47,19 @@ def write_report(task: Task, fitted: Fitted, *, baseline: Fitted | None = None) 
 
     Returns:
         Where the page is.
+
+    Example:
+        >>> import tempfile
+        >>> from elr.data.prepared import read_task
+        >>> from elr.data.records import ReadOptions
+        >>> from elr.runs.plan import FitConfig
+        >>> from elr.runs.run import run_task
+        >>> task = read_task((np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20)), ReadOptions())
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     fitted = run_task(task, FitConfig(epochs=2).plan(task), config={}, out=Path(folder) / "run")
+        ...     page = write_report(task, fitted).read_text()
+        >>> "Labels of arrays" in page
+        True
     """
     path = fitted.out / files.REPORT_FILE
     report = _report(task, fitted, baseline)
@@ -66,8 +79,13 @@ def rewrite_report(folder: str | Path, out: str | Path | None = None) -> Path:
         Where the page is.
 
     Raises:
-        ArtifactError: no finished run, one of an earlier version of elr, or a damaged file.
+        ArtifactError: no finished run, one that was stopped before it had a report, or a damaged file.
         OutputError: `out` exists, or cannot be written.
+
+    Example:
+        >>> rewrite_report("no-such-run")
+        Traceback (most recent call last):
+        elr.errors.ArtifactError: no-such-run is not a folder: expected the --out of a run of `elr fit`
     """
     folder = Path(folder)
     files.read_run(folder)
@@ -78,8 +96,8 @@ def rewrite_report(folder: str | Path, out: str | Path | None = None) -> Path:
     source = folder / files.REPORT_DATA_FILE
     if not source.exists():
         raise ArtifactError(
-            f"{folder} has no {source.name}: an earlier version of elr wrote it without one; repeat its command with "
-            "--resume (the training is not repeated) where the data are"
+            f"{folder} has no {source.name}: the run was stopped before its report was written; repeat its command "
+            "with --resume (the training is not repeated) where the data are"
         )
     try:
         page = render(replace(_from_json(files.read_json(source)), out=str(folder)))
@@ -176,7 +194,7 @@ def _report(task: Task, fitted: Fitted, baseline: Fitted | None) -> Report:
         comparison_history={} if baseline is None else {_label(each.run): each.history for each in both},
         measured={key: results[key] for key in _MEASURED if key in results},
         notes=[*([results["tuning"]["text"]] if "tuning" in results else []), *run["data"]["remarks"]],
-        early_learning=results.get("early_learning", {}).get("text", ""),
+        early_learning=results["early_learning"]["text"],
         cleaned=_cleaned(task),
     )
 
@@ -195,7 +213,18 @@ def _cleaned(task: Task) -> str:
 
 
 def compared(fitted: Fitted) -> dict[str, Any]:
-    """The row of a run in a table of methods."""
+    """The row of a run in a table of methods.
+
+    Example:
+        >>> import tempfile
+        >>> from elr.runs.fit import fit
+        >>> from elr.runs.plan import FitConfig
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     data = (np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20))
+        ...     fitted = fit(data, out=Path(folder) / "run", config=FitConfig(epochs=2)).fitted
+        >>> compared(fitted)["method"]
+        'elr'
+    """
     return {"method": _label(fitted.run)} | {key: fitted.results[key] for key in COMPARED if key in fitted.results}
 
 
@@ -209,7 +238,7 @@ def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
     hidden = run["network"].get("hidden")
     described = plan.method.described()
     done = [name for name, value in run["augmentation"].items() if value]
-    generations = training.get("generations", 1)
+    generations = training["generations"]
     return {
         "method": described.pop("name"),
         "network": run["network"]["name"] + (f" {'-'.join(map(str, hidden))}" if hidden else ""),
@@ -237,7 +266,7 @@ def _suspects(task: Task, fitted: Fitted, names: list[str]) -> list[Suspect]:
         Suspect(
             row=int(raw.rows[row]),
             id=None if raw.ids is None else raw.ids[row],
-            given_label=names[audit.given_labels[row]],
+            given_label=names[audit.labels[row]],
             predicted_label=names[audit.predicted_labels[row]],
             label_quality=float(audit.label_quality[row]),
             thumbnail=pictures[place] if place < len(pictures) else None,

@@ -5,28 +5,32 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from elr import files
-from elr.audit.evidence import Evidence
-from elr.audit.labels import Audit, audit_labels, score_suspects
+from elr.audit.evidence import Evidence, read_evidence, write_evidence
+from elr.audit.issues import write_issues
+from elr.audit.labels import Audit, score_suspects
 from elr.data.prepared import Task
-from elr.data.records import ReadOptions
-from elr.errors import CheckpointError, ELRError, OutputError
+from elr.errors import CheckpointError, OutputError
+from elr.runs.folder import contents, is_tuning, something_else
 from elr.runs.plan import Plan
 from elr.training.checkpoints import remove_checkpoints
-from elr.training.loop import Progress, Training
+from elr.training.loop import Training
 from elr.training.monitor import fractions
+from elr.training.progress import Progress, read_lines, write_lines
 from elr.training.verdict import early_learning
 
+_ALONE = ("whiten", "probe_period")  # settings that belong to no part of a plan
 MANY_CLASSES = 20
 """From which on a top-5 accuracy is measured."""
 
@@ -41,6 +45,16 @@ class Fitted:
         audit: which labels are suspect, by position in the training examples.
         history: measures of each epoch.
         run: the content of run.json.
+
+    Example:
+        >>> import tempfile
+        >>> from elr.runs.fit import fit
+        >>> from elr.runs.plan import FitConfig
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     data = (np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20))
+        ...     fitted = fit(data, out=Path(folder) / "run", config=FitConfig(epochs=2)).fitted
+        >>> len(fitted.history), fitted.results["num_examples"], len(fitted.audit.labels)
+        (2, 40, 40)
     """
 
     out: Path
@@ -80,6 +94,18 @@ def run_task(
         OutputError: `out` holds something else, or cannot be written.
         CheckpointError: `out` holds a run of another configuration.
         TrainingError: training diverged.
+
+    Example:
+        >>> import tempfile
+        >>> from elr.data.prepared import read_task
+        >>> from elr.data.records import ReadOptions
+        >>> from elr.runs.plan import FitConfig
+        >>> task = read_task((np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20)), ReadOptions())
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     plan = FitConfig(epochs=2).plan(task)
+        ...     fitted = run_task(task, plan, config={}, out=Path(folder) / "run")
+        ...     sorted(path.name for path in fitted.out.iterdir())[:4]
+        ['evidence.parquet', 'issues.csv', 'metrics.jsonl', 'model.safetensors']
     """
     description = _describe(task, plan, config) | ({} if tuning is None else {"tuning": tuning})
     found = _open_folder(out, description, resume=resume)
@@ -97,8 +123,8 @@ def run_task(
             out.mkdir(parents=True, exist_ok=True)
         files.write_json(out / files.RUN_FILE, run)
     training.run(resume=resume, on_progress=on_progress)
-    pred_probs = training.pred_probs()
-    audit = audit_labels(training.labels, pred_probs)
+    evidence = _evidence(task, training)
+    audit = write_evidence(out / files.EVIDENCE_FILE, evidence) if main else evidence.audit()
     seconds = time.perf_counter() - started + training.earlier_seconds
     results = {"out": str(out), "num_examples": len(task.examples), "num_classes": task.encoder.num_classes}
     results |= {"noise_rate": audit.noise_rate, "noise_rate_interval": list(audit.noise_rate_interval)}
@@ -112,7 +138,7 @@ def run_task(
     run |= {"status": "complete", "results": results}
     training.accelerator.wait_for_everyone()  # no rank reads the checkpoint any more
     if main:
-        _write(out, task, training, audit, pred_probs, history)
+        _write(out, task, training, evidence, audit, history)
         files.write_json(out / files.RUN_FILE, run)
         remove_checkpoints(out)
     training.accelerator.wait_for_everyone()
@@ -143,20 +169,20 @@ def _describe(task: Task, plan: Plan, config: dict[str, Any]) -> dict[str, Any]:
 
 def _open_folder(out: Path, description: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
     """The run.json already in `out`, if any; refuses folders that hold anything but this very run."""
-    names = files.contents(out)
-    if not names or ("tuning" in description and all(map(files.is_tuning, names))):
+    names = contents(out)
+    if not names or ("tuning" in description and all(map(is_tuning, names))):
         return None
     if files.RUN_FILE not in names:
-        raise files.something_else(out, names)
+        raise something_else(out, names)
     found = files.read_json(out / files.RUN_FILE)
     if not resume:
         finish = "" if found.get("status") == "complete" else ", or --resume to finish that one"
         raise OutputError(f"{out} already holds a run: choose another --out{finish}")
-    differences = _differences(found, description)
-    if differences:
+    changed = _differences(found, description)
+    if changed:
         its_own = f" ({found['command']})" if found.get("command") else ""
         raise CheckpointError(
-            f"{out} holds a run of another configuration: {'; '.join(differences[:4])}; repeat its own command"
+            f"{out} holds a run of another configuration: {'; '.join(changed[:4])}; repeat its own command"
             f"{its_own}, or choose another --out"
         )
     return found
@@ -164,33 +190,21 @@ def _open_folder(out: Path, description: dict[str, Any], *, resume: bool) -> dic
 
 def _differences(found: dict[str, Any], description: dict[str, Any]) -> list[str]:
     """What is not as it was, in words. Where data come from may change, if they are the same."""
-    found = _with_defaults(found)
-    differences = [
-        f"{part}.{key} was {old!r}, now {new!r}"
-        for part in ("config", "method", "training", "network", "augmentation", "targets", "data", "tuning")
-        for key, new in description.get(part, {}).items()
-        if key != "cuda_graphs"  # how the same is computed
-        if (old := found.get(part, {}).get(key)) != new
-    ]
-    differences += [
-        f"{key} was {found.get(key)!r}, now {description[key]!r}"
-        for key in ("whiten", "probe_period")
-        if found.get(key) != description[key]
-    ]
-    if "tuning" in found and "tuning" not in description:
-        differences.append("settings were chosen by a search (--tune), now they were not")
     same_data = found.get("data", {}).get("sha256") == description["data"]["sha256"]
-    return [words for words in differences if not (same_data and words.startswith(("data.source", "data.test")))]
+    changed = []
+    for part in ("config", "method", "training", "network", "augmentation", "targets", "data", "tuning"):
+        present, stored = description.get(part, {}), found.get(part, {})
+        names = present.keys() - {"cuda_graphs"}  # how the same is computed
+        names -= {"source", "test"} if part == "data" and same_data else set()
+        changed += files.differences(_only(stored, names), _only(present, names), of=part)
+    changed += files.differences(_only(found, _ALONE), _only(description, _ALONE))
+    if "tuning" in found and "tuning" not in description:
+        changed.append("settings were chosen by a search (--tune), now they were not")
+    return changed
 
 
-def _with_defaults(run: dict[str, Any]) -> dict[str, Any]:
-    """A run.json as this version would have written it: with the settings that it did not know yet, at rest."""
-    try:
-        plan = Plan.from_json(run).to_json()
-    except (ELRError, KeyError, TypeError):
-        return run  # the comparison will say what is wrong with it
-    read = {**run.get("data", {}), "options": asdict(ReadOptions(**run.get("data", {}).get("options", {})))}
-    return run | json.loads(json.dumps({**plan, "data": read}))
+def _only(settings: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name in names}
 
 
 def _measures(training: Training, task: Task, audit: Audit) -> dict[str, float]:
@@ -200,9 +214,9 @@ def _measures(training: Training, task: Task, audit: Audit) -> dict[str, float]:
         measures |= {f"{name}_last": accuracies[-1], f"{name}_best": max(accuracies)}
     measures |= _ranked(training, task)
     if task.clean_labels is not None:
-        predicted = training.predict(task.examples).argmax(dim=1).numpy()
-        memorized = fractions(predicted, audit.given_labels, task.clean_labels)["fraction_memorized_on_wrong"]
-        realized = float((audit.given_labels != task.clean_labels).mean())
+        predicted = training.predict_labels(task.examples).numpy()
+        memorized = fractions(predicted, audit.labels, task.clean_labels)["fraction_memorized_on_wrong"]
+        realized = float((audit.labels != task.clean_labels).mean())
         measures |= {"fraction_memorized": memorized, "noise_rate_realized": realized}
         measures |= score_suspects(audit, task.clean_labels)
     return measures
@@ -212,7 +226,8 @@ def _ranked(training: Training, task: Task) -> dict[str, float]:
     """Top-5 accuracy on the test data, where there are enough classes for it to say something."""
     if task.test is None or task.test.labels is None or task.encoder.num_classes < MANY_CLASSES:
         return {}
-    found = training.predict(task.test).topk(5, dim=1).indices == task.test.labels[:, None]
+    best = torch.cat([probs.topk(5, dim=1).indices for probs in training.predict_chunks(task.test)])
+    found = best == task.test.labels[:, None]
     return {"test_top5_accuracy_last": float(found.any(dim=1).double().mean())}
 
 
@@ -238,46 +253,40 @@ def _with_accuracies(training: Training, task: Task) -> list[dict[str, Any]]:
     return history
 
 
+def _evidence(task: Task, training: Training) -> Evidence:
+    """What training has gathered about the rows of the task."""
+    return Evidence(
+        rows=task.raw.rows,
+        ids=task.raw.ids,
+        class_names=task.encoder.coding.class_names,
+        labels=training.labels.numpy(),
+        margins=training.state.monitor.margins.astype(np.float32),
+        chunks=lambda: (probs.numpy() for probs in training.pred_prob_chunks()),
+    )
+
+
 def _write(
-    out: Path, task: Task, training: Training, audit: Audit, pred_probs: torch.Tensor, history: list[dict[str, Any]]
+    out: Path, task: Task, training: Training, evidence: Evidence, audit: Audit, history: list[dict[str, Any]]
 ) -> None:
-    """Weights, preprocessing, evidence, suspects, and the history with what was measured at the end."""
+    """Weights, preprocessing, suspects, and the history with what was measured at the end."""
     files.write_tensors(out / files.MODEL_FILE, nn.ModuleList(training.method.predictors).state_dict())
     task.encoder.save(out)
     if task.raw.pretrained is not None and task.raw.features is not None:
         files.write_tensors(out / files.BACKBONE_FILE, task.raw.pretrained.network.state_dict())
-    files.write_tensors(
-        out / files.TARGETS_FILE,
-        {
-            "pred_probs": pred_probs,
-            "given_labels": torch.from_numpy(audit.given_labels),
-            "margins": torch.from_numpy(training.state.monitor.margins).float(),
-        },
-    )
-    files.write_lines(out / files.METRICS_FILE, history)
-    evidence = Evidence(
-        rows=task.raw.rows,
-        ids=task.raw.ids,
-        class_names=task.encoder.coding.class_names,
-        given_labels=audit.given_labels,
-        pred_probs=pred_probs.numpy(),
-    )
+    write_lines(out / files.METRICS_FILE, history)
     annotations = task.raw.annotations
     if annotations is not None:
         names = task.encoder.coding.class_names
         judged = annotations.judged([names[label] for label in audit.predicted_labels])
         files.write_file(out / files.ANNOTATORS_FILE, lambda partial: judged.to_csv(partial, index=False))
-    issues = evidence.table(audit)
-    files.write_file(out / files.ISSUES_FILE, lambda partial: issues.to_csv(partial, index=False))
+    write_issues(evidence, audit, out / files.ISSUES_FILE)
 
 
 def _finished(out: Path, run: dict[str, Any]) -> Fitted:
     """A run that is complete, as its folder has it."""
     remove_checkpoints(out)  # it may have been killed before it came to that
-    evidence = files.read_tensors(out / files.TARGETS_FILE)
-    audit = audit_labels(evidence["given_labels"].numpy(), evidence["pred_probs"].numpy())
-    history = files.read_lines(out / files.METRICS_FILE)
-    return Fitted(out=out, results=run["results"], audit=audit, history=history, run=run)
+    history = read_lines(out / files.METRICS_FILE)
+    return Fitted(out=out, results=run["results"], audit=read_evidence(out).audit(), history=history, run=run)
 
 
 def _now() -> str:

@@ -6,11 +6,8 @@ trial.
 
 from __future__ import annotations
 
-import json
 import os
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,8 +20,11 @@ from elr import files
 from elr.data.prepared import Task, hold_out
 from elr.devices import mixed_seed
 from elr.errors import ArgumentError, CheckpointError, OutputError, TrainingError
+from elr.runs.folder import contents, something_else
 from elr.runs.plan import FitConfig, Plan
-from elr.training.loop import Progress, Training
+from elr.runs.study import complete_trials, opened, quiet, writing_study
+from elr.training.loop import Training
+from elr.training.progress import Progress
 
 if TYPE_CHECKING:
     import optuna
@@ -35,7 +35,6 @@ LEAST = 10
 """Held-out rows below which a search is refused: their labels say next to nothing."""
 MOST_LAM, MOST_BETA = 10.0, 0.99
 RATE_FACTOR, EPOCHS_LESS, EPOCHS_MORE = 10.0, 4, 2  # around the default for that kind of network and data
-_STUDY, _IDENTITY = "elr", "identity"
 _CORRECT, _WINS, _LOSSES = "correct", "wins", "losses"
 
 
@@ -55,6 +54,14 @@ class Found:
         num_held_out: how many that are.
         kept_defaults: whether `best` are the defaults.
         text: the same in a sentence.
+
+    Example:
+        >>> found = Found(
+        ...     trials=20, best={"lam": 5.0}, validation_accuracy=0.62, default_validation_accuracy=0.58,
+        ...     highest_validation_accuracy=0.62, standard_error=0.01, holdout=0.2, num_held_out=300,
+        ...     kept_defaults=False, text="")
+        >>> found.to_json()["best"]
+        {'lam': 5.0}
     """
 
     trials: int
@@ -81,6 +88,11 @@ def check_tuning(trials: int) -> None:
 
     Raises:
         ArgumentError: fewer than one trial, no Optuna, or several processes.
+
+    Example:
+        >>> check_tuning(0)
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: tune is 0: expected the number of settings to try, at least 1
     """
     if type(trials) is not int or trials < 1:
         raise ArgumentError(f"tune is {trials!r}: expected the number of settings to try, at least 1")
@@ -126,6 +138,16 @@ def tune(
         OutputError: `out` holds something else, or cannot be written.
         CheckpointError: `out` holds a search of other data or settings, or a run without one.
 
+    Example:
+        >>> import tempfile
+        >>> from elr.data.prepared import read_task
+        >>> from elr.data.records import ReadOptions
+        >>> task = read_task((np.tile(np.eye(2), (40, 1)), np.tile([0, 1], 40)), ReadOptions())
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     config, found = tune(task, FitConfig(epochs=2, learning_rate=0.1), trials=1, out=Path(folder) / "run")
+        >>> found.kept_defaults, sorted(found.best)
+        (True, ['beta', 'lam'])
+
     Source: tree-structured Parzen estimator, Bergstra et al., NeurIPS 2011, as in Optuna. That the better network is
     also better on labels as noisy as these holds where the noise does not depend on the inputs.
     """
@@ -143,19 +165,19 @@ def tune(
     untrained = _training(_plan(config, defaults, part), part)
     untrained.predict(part.examples.first(2))  # a network that the examples do not fit fails before anything is written
     del untrained
-    names = files.contents(out)
+    names = contents(out)
     _check_folder(out, names, resume=resume)
     space = _space(defaults)
     identity = _identity(config, part, space, holdout)
     with files.writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    with _quiet(), _opened(out / files.TUNING_FILE, identity) as study:
-        done = _complete(study)
+    with quiet(), opened(out / files.TUNING_FILE, identity) as study:
+        done = complete_trials(study)
         while len(done) < trials:
             name = f"trial {len(done) + 1}/{trials}"
             show = partial(on_progress, name) if on_progress else None
             _try(study, space, defaults, lambda values, show=show: _correct(config, values, part, show), config.seed)
-            done = _complete(study)
+            done = complete_trials(study)
         found = _choose(done[:trials], count, holdout)
     return replace(config, **found.best), found  # type: ignore[arg-type]
 
@@ -224,15 +246,15 @@ def _try(
     """One trial: the defaults if it is the first, or else what the sampler proposes after those before."""
     import optuna
 
-    done = _complete(study)
+    done = complete_trials(study)
     study.sampler = optuna.samplers.TPESampler(seed=mixed_seed(seed, len(done)) % 2**32)
-    with _writing():
+    with writing_study():
         if not done:
             study.enqueue_trial(defaults)
         trial = study.ask(space)
     correct = evaluate(_tidy(trial.params))
     before = _unpacked(done[0].user_attrs[_CORRECT], len(correct)) if done else correct
-    with _writing():
+    with writing_study():
         if not done:
             trial.set_user_attr(_CORRECT, np.packbits(correct).tobytes().hex())
         trial.set_user_attr(_WINS, int((correct & ~before).sum()))
@@ -301,86 +323,4 @@ def _check_folder(out: Path, names: list[str], *, resume: bool) -> None:
             "choose another --out"
         )
     else:
-        raise files.something_else(out, names)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Optuna's own words on every study, which are for whoever calls it."""
-    import optuna
-
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)
-
-
-@contextmanager
-def _opened(path: Path, identity: dict[str, Any]) -> Iterator[optuna.Study]:
-    """The study in a file, new or to go on with; a trial that was interrupted counts as failed."""
-    import optuna
-    from sqlalchemy.exc import SQLAlchemyError
-    from sqlalchemy.pool import QueuePool
-
-    advice = "delete it to search anew, or choose another --out"
-    known = path.exists()
-    try:
-        # Not as a URL, which has its own reading of question marks, braces and percent in the names of folders.
-        connect = partial(sqlite3.connect, path, check_same_thread=False)
-        storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": QueuePool})
-    except (SQLAlchemyError, RuntimeError) as error:
-        if known:
-            raise CheckpointError(f"{path} cannot be read ({_first_line(error)}): {advice}") from error
-        raise OutputError(f"cannot write {path}: {_first_line(error)}; make room or choose another --out") from error
-    try:
-        with _writing():
-            study = optuna.create_study(storage=storage, study_name=_STUDY, direction="maximize", load_if_exists=True)
-            if _IDENTITY not in study.user_attrs:
-                study.set_user_attr(_IDENTITY, json.dumps(identity))
-        before = json.loads(study.user_attrs[_IDENTITY])
-        differences = [
-            f"{name} was {before.get(name)!r}, now {identity.get(name)!r}"
-            for name in {**before, **identity}
-            if before.get(name) != identity.get(name)
-        ]
-        if differences:
-            raise CheckpointError(
-                f"{path} is a search of other data or settings: {'; '.join(differences[:4])}; repeat its own command, "
-                "or choose another --out"
-            )
-        with _writing():
-            for trial in study.get_trials(deepcopy=False):
-                if not trial.state.is_finished():
-                    study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-        yield study
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
-
-
-@contextmanager
-def _writing() -> Iterator[None]:
-    """Turn a failure of the database into an OutputError."""
-    from optuna.exceptions import StorageInternalError
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except (SQLAlchemyError, StorageInternalError) as error:
-        raise OutputError(
-            f"cannot write {files.TUNING_FILE}: {_first_line(error)}; make room or choose another place, then run "
-            "again (with --resume to go on)"
-        ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error.__cause__ or error).splitlines()[0]
-
-
-def _complete(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """The finished trials, oldest first."""
-    from optuna.trial import TrialState
-
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        raise something_else(out, names)

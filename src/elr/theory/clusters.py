@@ -20,27 +20,27 @@ class Clusters:
 
     Args:
         inputs: (N, p) float64.
-        given_labels: (N,) labels to train on.
+        labels: (N,) labels to train on.
         clean_labels: (N,) the cluster of each example.
         means: (C, p) centers of the clusters, of length 1.
 
     Example:
         >>> ends = np.array([[-1.0, 0.0], [1.0, 0.0]])
-        >>> data = Clusters(inputs=ends[[0, 1, 1]], given_labels=np.array([0, 1, 0]), clean_labels=np.array([0, 1, 1]),
+        >>> data = Clusters(inputs=ends[[0, 1, 1]], labels=np.array([0, 1, 0]), clean_labels=np.array([0, 1, 1]),
         ...     means=ends)
         >>> data.wrong.tolist(), round(data.noise_rate, 2)
         ([False, False, True], 0.33)
     """
 
     inputs: Floats
-    given_labels: NDArray[np.int64]
+    labels: NDArray[np.int64]
     clean_labels: NDArray[np.int64]
     means: Floats
 
     @property
     def wrong(self) -> NDArray[np.bool_]:
         """(N,) whose given label is false."""
-        return self.given_labels != self.clean_labels
+        return self.labels != self.clean_labels
 
     @property
     def noise_rate(self) -> float:
@@ -105,7 +105,7 @@ def make_clusters(
     inputs += means[clean]
     redrawn = generator.random(num_examples) < delta
     given = np.where(redrawn, generator.integers(num_classes, size=num_examples), clean)
-    return Clusters(inputs=inputs, given_labels=given, clean_labels=clean, means=means)
+    return Clusters(inputs=inputs, labels=given, clean_labels=clean, means=means)
 
 
 def is_separable(inputs: ArrayLike, labels: ArrayLike) -> bool:

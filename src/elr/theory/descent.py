@@ -164,8 +164,8 @@ class _Linear:
     def __init__(self, data: Clusters) -> None:
         self.inputs = data.inputs
         self.num_classes = len(data.means)
-        self.one_hot = np.eye(self.num_classes)[data.given_labels]
-        self.given, self.clean, self.wrong = data.given_labels, data.clean_labels, data.wrong
+        self.one_hot = np.eye(self.num_classes)[data.labels]
+        self.given, self.clean, self.wrong = data.labels, data.clean_labels, data.wrong
         self.rows = np.arange(len(self.given))
         centered = data.means - data.means.mean(axis=0)
         self.free = slice(1, None) if self.num_classes == 2 else slice(None)  # the logit of class 0 stays 0

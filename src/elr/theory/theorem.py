@@ -154,7 +154,7 @@ def examine(
         stop_when_fitted=lam == 0,
     )
     # Weights that fit every label are a proof; only without them the linear program has to decide.
-    separable = bool(trajectory.fitted[-1] == 1.0) or is_separable(data.inputs, data.given_labels)
+    separable = bool(trajectory.fitted[-1] == 1.0) or is_separable(data.inputs, data.labels)
     return Examination(
         settings=settings,
         noise_rate=data.noise_rate,

@@ -14,10 +14,8 @@ from elr.data.transforms import Transform
 from elr.devices import one_thread, sent
 from elr.errors import ArgumentError
 from elr.methods.method import Batch
-from elr.training.sampling import Pass, ahead, checked_rows
-
-AHEAD = 2
-"""Batches that are read while the network works."""
+from elr.training.inference import AHEAD, ahead
+from elr.training.sampling import Pass, checked_rows
 
 Fetched = Callable[[], Tensor]
 
@@ -27,7 +25,7 @@ class BatchReader:
 
     Args:
         examples: the training set.
-        given: (N,) or (N, C) labels to train on.
+        labels: (N,) or (N, C) labels to train on.
         transform: from stored rows to network inputs.
         accelerator: knows the device and the ranks.
         layout: brings inputs into the order in memory that the network likes.
@@ -46,14 +44,14 @@ class BatchReader:
     def __init__(
         self,
         examples: Examples,
-        given: Tensor,
+        labels: Tensor,
         *,
         transform: Transform,
         accelerator: Accelerator,
         layout: Callable[[Tensor], Tensor],
     ) -> None:
         self.examples = examples
-        self.given = given
+        self.labels = labels
         self.transform = transform
         self.accelerator = accelerator
         self.layout = layout
@@ -81,7 +79,7 @@ class BatchReader:
 
         for mine, started, share in ahead(map(begin, of.batches), AHEAD):
             inputs, *others = [self._augmented(fetched(), draws) for fetched, draws in started]
-            yield Batch(self._sent(mine), inputs, self._sent(self.given[mine]), tuple(others)), share
+            yield Batch(self._sent(mine), inputs, self._sent(self.labels[mine]), tuple(others)), share
 
     def _started(self, rows: Tensor, draws: list[Tensor | None]) -> list[tuple[Fetched, Tensor | None]]:
         """What fetches the rows for each view; where they are not cropped as they are read, once for all."""

@@ -15,11 +15,12 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from elr.errors import ArtifactError, CheckpointError, OutputError
-from elr.files import read_json, write_json, writing
+from elr.files import differences, read_json, write_json, writing
 from elr.methods.method import Method, ParameterGroup
 from elr.training.config import TrainingConfig
 from elr.training.engine import preserved_random_state
 from elr.training.monitor import Monitor
+from elr.training.progress import Measures
 
 COST_SHARE = 0.05
 """Checkpoints may take this share of the training time; they are written as often as that allows."""
@@ -29,13 +30,17 @@ IDENTITY = "identity.json"
 PARTS = "parts.pt"
 _ADVICE = "delete it and start anew"
 
-Measures = dict[str, float | int]
-"""Measures of an epoch."""
 _KEPT = ("epoch", "generation", "first", "probe_labels", "probe_epochs", "visited")
 
 
 class Stateful(Protocol):
-    """Anything whose state is plain values and tensors."""
+    """Anything whose state is plain values and tensors.
+
+    Example:
+        >>> part: Stateful = RunState(Monitor([0, 1]), epoch=3)
+        >>> part.state_dict()["epoch"]
+        3
+    """
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -43,7 +48,20 @@ class Stateful(Protocol):
 
 
 class Checkpoints:
-    """The newest complete checkpoint of a run, in folder/checkpoint-EPOCH; a half-written one never has that name."""
+    """The newest complete checkpoint of a run, in folder/checkpoint-EPOCH; a half-written one never has that name.
+
+    Example:
+        >>> import tempfile
+        >>> from elr.training.engine import make_accelerator
+        >>> state = RunState(Monitor([0, 1]), epoch=3)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     checkpoints = Checkpoints(Path(folder), {"lam": 3.0}, make_accelerator("cpu"), {"state": state})
+        ...     checkpoints.save(3)
+        ...     state.epoch = 9
+        ...     checkpoints.load()
+        >>> state.epoch
+        3
+    """
 
     def __init__(
         self, folder: Path, identity: dict[str, Any], accelerator: Accelerator, parts: Mapping[str, Stateful]
@@ -102,9 +120,10 @@ class Checkpoints:
         except ArtifactError as error:
             raise CheckpointError(f"{found[-1]} is not a whole checkpoint ({error}): {_ADVICE}") from error
         if identity != self.identity:
+            changed = differences(_flat(identity), _flat(self.identity))
             raise CheckpointError(
-                f"{found[-1]} is of another configuration: {_difference(identity, self.identity)}; resume with the "
-                "same settings and data, or choose another folder"
+                f"{found[-1]} is of another configuration: {'; '.join(changed[:5])}; resume with the same settings and "
+                "data, or choose another folder"
             )
         with preserved_random_state():
             try:
@@ -143,23 +162,32 @@ def identity_of(method: Method, groups: Sequence[Sequence[ParameterGroup]], conf
 
 
 def checkpoint_folders(folder: Path) -> list[Path]:
-    """The complete checkpoints of a run, oldest first."""
+    """The complete checkpoints of a run, oldest first.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("checkpoint-000002", "checkpoint-000001", "checkpoint.partial"):
+        ...         (Path(folder) / name).mkdir()
+        ...     [path.name for path in checkpoint_folders(Path(folder))]
+        ['checkpoint-000001', 'checkpoint-000002']
+    """
     return sorted(path for path in folder.glob("checkpoint-*") if path.is_dir())
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Delete the checkpoints of a run that is complete."""
+    """Delete the checkpoints of a run that is complete.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     (Path(folder) / "checkpoint-000001").mkdir()
+        ...     remove_checkpoints(Path(folder))
+        ...     checkpoint_folders(Path(folder))
+        []
+    """
     for path in [*checkpoint_folders(folder), folder / PARTIAL]:
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    """The settings in which two identities differ, in words."""
-    old, new = _flat(theirs), _flat(ours)
-    changed = [
-        f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in {**old, **new} if old.get(key) != new.get(key)
-    ]
-    return "; ".join(changed[:5])
 
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:
@@ -183,6 +211,13 @@ class RunState:
         probe_labels: (M,) classes predicted for the probe, after each epoch in `probe_epochs`.
         probe_epochs: counted from 1.
         visited: (N,) bool, which rows had a step, where an epoch does not have all of them.
+
+    Example:
+        >>> state = RunState(Monitor([0, 1]), epoch=3)
+        >>> again = RunState(Monitor([0, 1]))
+        >>> again.load_state_dict(state.state_dict())
+        >>> again.epoch
+        3
     """
 
     monitor: Monitor

@@ -35,6 +35,12 @@ def replayed(networks: Sequence[nn.Module]) -> Iterator[None]:
         ArgumentError: a network whose `forward` is not that of its class (it is compiled, say).
         TrainingError: at a step whose passes cannot be recorded.
 
+    Example:
+        >>> network = nn.Linear(2, 2)
+        >>> with replayed([network]):  # on the processor the passes stay what they are
+        ...     network(torch.zeros(4, 2)).shape
+        torch.Size([4, 2])
+
     Source: torch.cuda.make_graphed_callables.
     """
     for network in networks:
@@ -88,6 +94,12 @@ class _Replay:
 
 
 def is_recordable(inputs: Any) -> bool:
+    """Whether a pass over such inputs can be recorded: a tensor on a GPU that needs no gradient.
+
+    Example:
+        >>> is_recordable(torch.zeros(2)), is_recordable([1, 2])
+        (False, False)
+    """
     return isinstance(inputs, Tensor) and inputs.is_cuda and not inputs.requires_grad
 
 
@@ -111,6 +123,11 @@ def record(network: nn.Module, inputs: Tensor) -> Callable[[Tensor], Tensor]:
 
     Raises:
         TrainingError: this network's passes cannot be recorded.
+
+    Example:
+        >>> if torch.cuda.is_available():
+        ...     network, inputs = nn.Linear(2, 2).cuda(), torch.zeros(4, 2, device="cuda")
+        ...     assert torch.equal(record(network, inputs)(inputs), network(inputs))
     """
     kept = [buffer.clone() for buffer in network.buffers()]
     device = inputs.device

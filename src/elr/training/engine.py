@@ -21,6 +21,19 @@ SMALL_NETWORK = 1_000_000
 
 
 def make_accelerator(device: str, *, every_weight_every_step: bool = True) -> Accelerator:
+    """Accelerate's object for this process, alone or one of several.
+
+    Args:
+        device: "auto" or "cpu".
+        every_weight_every_step: whether each step has a gradient for every weight.
+
+    Raises:
+        ArgumentError: another device than before in this process.
+
+    Example:
+        >>> make_accelerator("cpu").device
+        device(type='cpu')
+    """
     # Accelerate joins ranks on processors only if it is told to use them; without that every rank would train alone.
     cpu = device == "cpu" or ("LOCAL_RANK" in os.environ and not torch.accelerator.is_available())
     try:
@@ -35,7 +48,12 @@ def make_accelerator(device: str, *, every_weight_every_step: bool = True) -> Ac
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one of its group that writes and speaks."""
+    """Whether this process is the one of its group that writes and speaks.
+
+    Example:
+        >>> is_main_process()
+        True
+    """
     return PartialState().is_main_process
 
 
@@ -43,6 +61,9 @@ def leave_process_group() -> None:
     """Take leave of the other ranks, if there are any, before the process ends.
 
     All leave together: one that goes while another still writes has been seen to end in an abort.
+
+    Example:
+        >>> leave_process_group()  # alone, there is nobody to take leave of
     """
     if dist.is_initialized():
         dist.barrier()
@@ -51,7 +72,15 @@ def leave_process_group() -> None:
 
 @contextmanager
 def preserved_random_state() -> Iterator[None]:
-    """Undo what Accelerate's load_state does to the global generators of Python, NumPy and torch."""
+    """Undo what Accelerate's load_state does to the global generators of Python, NumPy and torch.
+
+    Example:
+        >>> before = torch.get_rng_state()
+        >>> with preserved_random_state():
+        ...     _ = torch.manual_seed(7)
+        >>> torch.equal(torch.get_rng_state(), before)
+        True
+    """
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     try:
         yield
@@ -63,7 +92,13 @@ def preserved_random_state() -> Iterator[None]:
 
 @contextmanager
 def threads_for(network: nn.Module) -> Iterator[None]:
-    """Compute small perceptrons in one thread: more only wait for one another, and crawl where a core is shared."""
+    """Compute small perceptrons in one thread: more only wait for one another, and crawl where a core is shared.
+
+    Example:
+        >>> with threads_for(nn.Linear(2, 2)):
+        ...     torch.get_num_threads()
+        1
+    """
     threads = torch.get_num_threads()
     trained = sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
     small = not is_convolutional(network) and trained < SMALL_NETWORK

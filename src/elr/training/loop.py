@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,41 +25,24 @@ from elr.devices import (
     keep_freed_memory,
     mixed_seed,
     prefers_channels_last,
-    sent,
 )
 from elr.errors import ArgumentError, TrainingError
-from elr.files import METRICS_FILE, append_line, json_line, write_lines
-from elr.methods.method import Batch, Method, View
+from elr.files import METRICS_FILE
+from elr.methods.method import Batch, Method
 from elr.targets.store import trusted_rows
-from elr.training.batches import AHEAD, BatchReader, agreed_rows
-from elr.training.checkpoints import Checkpoints, Measures, RunState, identity_of
+from elr.training.batches import BatchReader, agreed_rows
+from elr.training.checkpoints import Checkpoints, RunState, identity_of
 from elr.training.config import ALL, TrainingConfig
 from elr.training.cuda_graphs import replayed
 from elr.training.engine import make_accelerator, threads_for
+from elr.training.inference import PlainInputs, gathered_probs, predicted_probs
 from elr.training.monitor import Monitor
 from elr.training.optimizers import groups_of
-from elr.training.sampling import Pass, RowOrder, ahead
+from elr.training.progress import Measures, Progress, append_line, json_line, write_lines
+from elr.training.sampling import Pass, RowOrder
+from elr.training.view import TrainingView
 
 _PLAIN = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """Where a run stands, for whoever shows it.
-
-    Args:
-        step: batches done so far in the whole run.
-        total: batches of the whole run.
-        epoch: epochs finished.
-        epochs: epochs of the whole run.
-        record: measures of the last finished epoch, empty before the first.
-    """
-
-    step: int
-    total: int
-    epoch: int
-    epochs: int
-    record: Measures
 
 
 class Training:
@@ -87,6 +70,16 @@ class Training:
 
     Raises:
         ArgumentError: no labels, fewer examples than a batch, or a method that asks for what cannot be.
+
+    Example:
+        >>> from torch import nn
+        >>> from elr.methods.cross_entropy import LossMethod
+        >>> examples = Examples(torch.eye(4), [0, 1, 0, 1])
+        >>> config = TrainingConfig(epochs=3, batch_size=2, device="cpu")
+        >>> training = Training(LossMethod(nn.Linear(4, 2)), examples, config=config)
+        >>> training.run()
+        >>> [record["epoch"] for record in training.history], training.pred_probs().shape
+        ([1, 2, 3], torch.Size([4, 2]))
     """
 
     def __init__(
@@ -112,7 +105,7 @@ class Training:
             )
         self.examples = examples
         self.labels = examples.labels
-        self.given = examples.labels if examples.label_shares is None else examples.label_shares
+        self.loss_labels = examples.labels if examples.label_shares is None else examples.label_shares
         self.config = config
         self.transform = transform or Transform()
         self.probe = probe
@@ -167,8 +160,14 @@ class Training:
         if world > 1:
             for store in self.method.stores:
                 store.distribute(dist.group.WORLD)
+        self.plain_inputs = PlainInputs(transform=self.transform, device=device, channels_last=self.channels_last)
+        self.view = TrainingView(self.examples, self.loss_labels, inputs=self.plain_inputs)
         self.reader = BatchReader(
-            self.examples, self.given, transform=self.transform, accelerator=self.accelerator, layout=self._layout
+            self.examples,
+            self.loss_labels,
+            transform=self.transform,
+            accelerator=self.accelerator,
+            layout=self.plain_inputs.laid_out,
         )
         if self.config.generations > 1:
             self.state.first = deepcopy(self._states())
@@ -223,7 +222,7 @@ class Training:
                 if checkpoints and (checkpoints.due() or self.state.epoch == self.config.epochs):
                     checkpoints.save(self.state.epoch)
             with self._autocast():
-                self.method.end_training(_TrainingView(self))
+                self.method.end_training(self.view)
 
     def _states(self) -> list[dict[str, Any]]:
         """What a generation begins with: networks, optimizers, schedules."""
@@ -232,7 +231,7 @@ class Training:
     def _begin_generation(self) -> None:
         """Start again, but for what the method keeps."""
         with self._autocast():
-            self.method.end_generation(_TrainingView(self))
+            self.method.end_generation(self.view)
         weights, *others = deepcopy(self.state.first)  # a loaded state may be taken, not copied
         self.method.load_state_dict(weights, strict=False)
         for part, state in zip((*self.optimizers, *self.schedulers), others, strict=True):
@@ -246,7 +245,7 @@ class Training:
         if self.state.epoch // self.config.generation_epochs > self.state.generation:
             self._begin_generation()
             self.state.generation += 1
-        self.method.begin_epoch(self.state.epoch, _TrainingView(self))
+        self.method.begin_epoch(self.state.epoch, self.view)
         self.step_module.train()
         rate = self.optimizers[0].param_groups[0]["lr"]
         sums, num_rows = self._passes(on_progress)
@@ -319,28 +318,29 @@ class Training:
         if self.accelerator.num_processes > 1:
             for seen in self.state.monitor.shared(self.accelerator.device):
                 dist.all_reduce(seen, op=dist.ReduceOp.MAX)
-        gathered = self._gathered()
-        target_labels = None if gathered is None else gathered.argmax(dim=1)
-        measures: Measures = dict(self.state.monitor.end_epoch(target_labels, self._gradients))
+        measures: Measures = dict(self.state.monitor.end_epoch(self._target_labels(), self._gradients))
         epoch = self.state.epoch + 1
         if self.probe is not None and (epoch % self.probe_period == 0 or epoch == self.config.epochs):
-            self.state.probe_labels.append(self.predict(self.probe).argmax(dim=1))
+            self.state.probe_labels.append(self.predict_labels(self.probe))
             self.state.probe_epochs.append(epoch)
         return measures
 
+    def _target_labels(self) -> Tensor | None:
+        """(N,) int32 classes that the targets favor; None where the method has none."""
+        favored: Tensor | None = None
+        for rows, probs in gathered_probs(self.method, len(self.examples)):
+            if favored is None:  # at once: small parts kept between large chunks would scatter these over the heap
+                favored = torch.empty(len(self.examples), dtype=torch.int32)
+            favored[rows] = probs.argmax(dim=1).int()
+        return favored
+
     def _gradients(self, index: Tensor, logits: Tensor) -> Tensor | None:
         """(B, C) gradients of the losses of these rows, for the monitor."""
-        return self.method.logit_gradients(index, logits, self.given[index.cpu()].to(logits.device))
+        return self.method.logit_gradients(index, logits, self.loss_labels[index.cpu()].to(logits.device))
 
     def _batches(self, this: Pass | None = None) -> Iterator[tuple[Batch, float]]:
         """This rank's batches of a pass, by default the first of the epoch, each with the weight of its loss."""
         return self.reader.batches(this or self._begin_pass(0), views=self.method.views)
-
-    def _sent(self, tensor: Tensor) -> Tensor:
-        return sent(tensor, self.accelerator.device)
-
-    def _layout(self, inputs: Tensor) -> Tensor:
-        return inputs.contiguous(memory_format=torch.channels_last) if self.channels_last else inputs
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.bfloat16)
@@ -354,64 +354,41 @@ class Training:
             record=self.history[-1] if self.history else {},
         )
 
-    def inputs_in_order(self, examples: Examples) -> Iterator[tuple[Tensor, Tensor]]:
-        """Rows (B,) and network inputs (B, ...) of every example, in order, without augmentation."""
-        for rows, stored in self._in_order(examples):
-            yield rows, self._layout(self.transform(stored))
+    def predict_chunks(self, examples: Examples) -> Iterator[Tensor]:
+        """(B, C) class probabilities by the method in its present state, in order, float32 on the CPU."""
+        chunks = (views for _, views in self.plain_inputs.views(examples))
+        found = predicted_probs(self.method, chunks, predictors=[self.method.predict], autocast=self._autocast)
+        return (probs.float() for probs in found)
 
-    def _in_order(self, examples: Examples) -> Iterator[tuple[Tensor, Tensor]]:
-        """Rows (B,) and stored inputs (B, ...) of every example, in order, on the device."""
-        chunks = torch.arange(len(examples)).split(examples.at_once)
-        for rows, fetched in ahead(((rows, examples.start(rows)) for rows in chunks), AHEAD):
-            yield rows, self._sent(fetched())
-
-    @torch.no_grad()
     def predict(self, examples: Examples) -> Tensor:
         """(M, C) class probabilities by the method in its present state, float32 on the CPU."""
-        was_training = self.method.training
-        self.method.eval()
-        with self._autocast():
-            parts = [
-                torch.stack([self.method.predict(self._layout(view)) for view in self.transform.views(stored)])
-                for _, stored in self._in_order(examples)
-            ]
-        self.method.train(was_training)
-        return torch.cat([part.mean(dim=0).float().cpu() for part in parts])
+        return torch.cat(list(self.predict_chunks(examples)))
+
+    def predict_labels(self, examples: Examples) -> Tensor:
+        """(M,) the most probable classes by the method in its present state."""
+        return torch.cat([probs.argmax(dim=1) for probs in self.predict_chunks(examples)])
+
+    def pred_prob_chunks(self) -> Iterator[Tensor]:
+        """(B, C) of the training rows, chunk by chunk in order: what training gathered, or else the present outputs.
+
+        Where an epoch has not all rows, the outputs stand in for those that had no step yet.
+        """
+        visited = self.state.visited
+        unseen = None if visited is None else torch.nonzero(~visited).flatten()
+        instead = () if unseen is None else self.predict_chunks(self.examples.take(unseen))
+        gathered = gathered_probs(self.method, len(self.examples), unseen=unseen, instead=instead)
+        first = next(gathered, None)
+        if first is None:
+            yield from self.predict_chunks(self.examples)
+        else:
+            yield from (probs for _, probs in chain([first], gathered))
 
     def pred_probs(self) -> Tensor:
-        """(N, C) probabilities for the training rows: what training gathered, or else the network's present outputs."""
-        gathered = self._gathered()
-        if gathered is None:
-            return self.predict(self.examples)
-        if self.state.visited is not None and not self.state.visited.all():
-            unseen = torch.nonzero(~self.state.visited).flatten()  # of these nothing was gathered
-            gathered[unseen] = self.predict(self.examples.take(unseen))
-        return gathered
-
-    @torch.no_grad()
-    def _gathered(self) -> Tensor | None:
-        """(N, C) what the method has gathered about the training rows, on the CPU; None if nothing."""
-        parts = []
-        for rows in torch.arange(len(self.examples)).split(10_000):
-            gathered = self.method.pred_probs(rows)
-            if gathered is None:
-                return None
-            parts.append(gathered.cpu())
-        return torch.cat(parts)
-
-
-class _TrainingView(View):
-    def __init__(self, training: Training) -> None:
-        self.training = training
-        self.num_examples = len(training.examples)
-
-    def batches(self) -> Iterable[Batch]:
-        training = self.training
-        for rows, inputs in training.inputs_in_order(training.examples):
-            yield Batch(rows.to(inputs.device), inputs, training.given[rows].to(inputs.device))
-
-    def views(self) -> Iterable[list[Batch]]:
-        training = self.training
-        for rows, stored in training._in_order(training.examples):
-            index, given = rows.to(stored.device), training.given[rows].to(stored.device)
-            yield [Batch(index, training._layout(view), given) for view in training.transform.views(stored)]
+        """(N, C) the whole of `pred_prob_chunks`, for those who need it at once."""
+        chunks = self.pred_prob_chunks()
+        first = next(chunks)
+        whole, start = first.new_empty(len(self.examples), first.shape[1]), 0
+        for probs in chain([first], chunks):
+            whole[start : start + len(probs)] = probs
+            start += len(probs)
+        return whole

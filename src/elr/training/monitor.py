@@ -16,10 +16,12 @@ from elr.errors import ArgumentError
 
 _NEVER = -1  # no prediction yet
 STANDING = 3  # epochs through which a prediction must stay the same to count as an opinion
+_KEPT = ("previous", "stood", "objected", "margin_sums", "margin_counts")  # in checkpoints
+_AT_ONCE = 2**16  # rows whose classes are counted at a time
 _SAMPLED = 2_000  # rows of each kind, right and wrong, whose gradients are measured
 
 
-def fractions(predicted: ArrayLike, given_labels: ArrayLike, clean_labels: ArrayLike) -> dict[str, float]:
+def fractions(predicted: ArrayLike, labels: ArrayLike, clean_labels: ArrayLike) -> dict[str, float]:
     """How much was learned and how much memorized, on rightly and on wrongly labeled examples.
 
     On examples whose given label is wrong, three fractions that sum to 1: correct (the clean label is predicted),
@@ -27,7 +29,7 @@ def fractions(predicted: ArrayLike, given_labels: ArrayLike, clean_labels: Array
 
     Args:
         predicted: (N,) predicted classes.
-        given_labels: (N,) labels that were trained on.
+        labels: (N,) labels that were trained on.
         clean_labels: (N,) labels known to be right.
 
     Returns:
@@ -43,7 +45,7 @@ def fractions(predicted: ArrayLike, given_labels: ArrayLike, clean_labels: Array
 
     Source: Figure 1 of Liu et al., NeurIPS 2020.
     """
-    predicted, given, clean = (np.asarray(values) for values in (predicted, given_labels, clean_labels))
+    predicted, given, clean = (np.asarray(values) for values in (predicted, labels, clean_labels))
     if not predicted.shape == given.shape == clean.shape:
         raise ArgumentError(
             f"predictions, given and clean labels have shapes {predicted.shape}, {given.shape}, {clean.shape}: "
@@ -61,7 +63,7 @@ def fractions(predicted: ArrayLike, given_labels: ArrayLike, clean_labels: Array
 
 
 def gradient_measures(
-    gradients: ArrayLike, probs: ArrayLike, given_labels: ArrayLike, clean_labels: ArrayLike
+    gradients: ArrayLike, probs: ArrayLike, labels: ArrayLike, clean_labels: ArrayLike
 ) -> dict[str, float]:
     """What training does to the logit of the true class, on average over rightly and over wrongly labeled examples.
 
@@ -72,7 +74,7 @@ def gradient_measures(
     Args:
         gradients: (N, C) of each example's loss with respect to its logits.
         probs: (N, C) probabilities p at these logits.
-        given_labels: (N,) labels trained on.
+        labels: (N,) labels trained on.
         clean_labels: (N,) labels known to be right.
 
     Returns:
@@ -89,7 +91,7 @@ def gradient_measures(
     Source: Figure B.1 of Liu et al., NeurIPS 2020.
     """
     gradients, probs = np.asarray(gradients, dtype=np.float64), np.asarray(probs, dtype=np.float64)
-    given, clean = np.asarray(given_labels), np.asarray(clean_labels)
+    given, clean = np.asarray(labels), np.asarray(clean_labels)
     if not len(gradients) == len(probs) == len(given) == len(clean):
         raise ArgumentError(
             f"{len(gradients)} gradients, {len(probs)} probabilities, {len(given)} given and {len(clean)} clean "
@@ -110,12 +112,13 @@ class Monitor:
     """Collects the predictions of a training run, as it runs, and measures each epoch.
 
     It keeps one class and one margin per row, from the outputs of the training steps themselves (train mode, augmented
-    inputs), so it costs an argmax and a maximum a step: 25 N bytes for the classes, those of the epoch before, how long
-    they have stood, and the rows that were contradicted when most were; 24 N for labels and margins. With clean labels
-    it also keeps the logits of up to 4,000 rows, 4 C bytes for each, to measure gradients from.
+    inputs), so it costs an argmax and a maximum a step: 14 N bytes for the classes, those of the epoch before, how long
+    they have stood, and the rows that were contradicted when most were; 16 N for margins, and 8 N for the labels, which
+    it shares with the caller's array where that is int64. With clean labels it also keeps the logits of up to 4,000
+    rows, 4 C bytes for each, to measure gradients from.
 
     Args:
-        given_labels: (N,) int64.
+        labels: (N,) given labels, int64.
         clean_labels: (N,) labels known to be right, if any are; used for measuring only.
 
     Raises:
@@ -128,32 +131,33 @@ class Monitor:
         1.0
     """
 
-    def __init__(self, given_labels: ArrayLike, *, clean_labels: ArrayLike | None = None) -> None:
-        self.given_labels: NDArray[np.int64] = np.asarray(given_labels, dtype=np.int64)
+    def __init__(self, labels: ArrayLike, *, clean_labels: ArrayLike | None = None) -> None:
+        self.labels: NDArray[np.int64] = np.asarray(labels, dtype=np.int64)
         self.clean_labels = None if clean_labels is None else np.asarray(clean_labels, dtype=np.int64)
-        if self.clean_labels is not None and self.clean_labels.shape != self.given_labels.shape:
+        if self.clean_labels is not None and self.clean_labels.shape != self.labels.shape:
             raise ArgumentError(
-                f"{len(self.given_labels)} given and {len(self.clean_labels)} clean labels: expected one per example"
+                f"{len(self.labels)} given and {len(self.clean_labels)} clean labels: expected one per example"
             )
-        self.predicted = torch.full((len(self.given_labels),), _NEVER)
-        self.given = torch.from_numpy(self.given_labels)
-        self.margins_now = torch.full((len(self.given_labels),), -torch.inf)
-        self.margin_sums = torch.zeros(len(self.given_labels), dtype=torch.float64)
-        self.margin_counts = torch.zeros(len(self.given_labels), dtype=torch.int32)
-        self.previous = self.predicted.clone()
-        self.stood = torch.zeros_like(self.predicted)
-        self.objected = torch.zeros(len(self.predicted), dtype=torch.bool)
-        self.sample = None if self.clean_labels is None else _Sample(self.given_labels != self.clean_labels)
+        count = len(self.labels)
+        self.predicted = torch.full((count,), _NEVER)
+        self.labels_there = torch.from_numpy(self.labels)  # on the device of the logits
+        self.margins_now = torch.full((count,), -torch.inf)
+        self.margin_sums = torch.zeros(count, dtype=torch.float64)
+        self.margin_counts = torch.zeros(count, dtype=torch.int32)
+        self.previous = torch.full((count,), _NEVER, dtype=torch.int32)
+        self.stood = torch.zeros(count, dtype=torch.uint8)  # epochs, up to STANDING
+        self.objected = torch.zeros(count, dtype=torch.bool)
+        self.sample = None if self.clean_labels is None else _Sample(self.labels != self.clean_labels)
 
     def update(self, index: Tensor, logits: Tensor) -> None:
         """Take in one training step: rows (B,) and their logits (B, C)."""
         logits = logits.detach()
         device = logits.device
-        self.predicted, self.given, self.margins_now = (
-            each.to(device) for each in (self.predicted, self.given, self.margins_now)
+        self.predicted, self.labels_there, self.margins_now = (
+            each.to(device) for each in (self.predicted, self.labels_there, self.margins_now)
         )
         self.predicted[index] = logits.argmax(dim=1)
-        given, logits_in_full = self.given[index, None], logits.float()
+        given, logits_in_full = self.labels_there[index, None], logits.float()
         others = logits_in_full.scatter(1, given, -torch.inf).amax(dim=1)
         self.margins_now[index] = logits_in_full.gather(1, given)[:, 0] - others
         if self.sample:
@@ -180,7 +184,8 @@ class Monitor:
         Source: AUM, Pleiss et al., NeurIPS 2020.
         """
         counts = self.margin_counts.numpy()
-        return np.where(counts > 0, self.margin_sums.numpy() / np.maximum(counts, 1), np.nan)
+        means = np.full(len(counts), np.nan)
+        return np.divide(self.margin_sums.numpy(), counts, out=means, where=counts > 0)
 
     def end_epoch(
         self,
@@ -207,31 +212,35 @@ class Monitor:
         predicted = self.predicted.cpu()
         now, before = predicted.numpy(), self.previous.numpy()
         seen = now != _NEVER
-        both = seen & (before != _NEVER)
-        self.stood = torch.where(predicted == self.previous, self.stood + 1, 1)
+        longer = np.minimum(self.stood.numpy(), STANDING - 1) + 1
+        self.stood = torch.from_numpy(np.where(now == before, longer, 1).astype(np.uint8, copy=False))
         stood = self.stood.numpy() >= STANDING
-        disagrees = now[seen] != self.given_labels[seen]
-        objects = seen & stood & (now != self.given_labels)
-        if objects.sum() >= self.objected.sum():
+        agrees = now == self.labels
+        objects = seen & stood & ~agrees
+        if np.count_nonzero(objects) >= np.count_nonzero(self.objected.numpy()):
             self.objected = torch.from_numpy(objects)
         objected = seen & self.objected.numpy()
+        both = seen & (before != _NEVER)
         measures = {
-            "agreement_with_given_labels": 1.0 - _share(disagrees),
-            "agreement_by_chance": _by_chance(now[seen], self.given_labels[seen]),
-            "change": _share(now[both] != before[both]),
-            "standing_disagreement": _share(objects[seen]) if stood.any() else float("nan"),
-            "objections_dropped": _share(now[objected] == self.given_labels[objected]),
+            "agreement_with_given_labels": 1.0 - _part(seen & ~agrees, seen),
+            "agreement_by_chance": _by_chance(now, self.labels, seen),
+            "change": _part(both & (now != before), both),
+            "standing_disagreement": _part(objects, seen) if stood.any() else float("nan"),
+            "objections_dropped": _part(objected & agrees, objected),
         }
         if target_labels is not None:
-            measures["agreement_with_targets"] = _share(now[seen] == target_labels.numpy()[seen])
+            measures["agreement_with_targets"] = _part(seen & (now == target_labels.numpy()), seen)
         if self.clean_labels is not None:
             measures |= self._against_clean(now, seen, target_labels, gradients)
-        self.previous = predicted.clone()
-        shown = torch.from_numpy(seen)
-        self.margin_sums[shown] += self.margins_now.cpu().double()[shown]
-        self.margin_counts += shown
+        self._keep(predicted, torch.from_numpy(seen))
         self.begin_pass()
         return measures
+
+    def _keep(self, predicted: Tensor, seen: Tensor) -> None:
+        """What is to be known of this epoch in those to come."""
+        self.previous = predicted.int()
+        self.margin_sums += torch.where(seen, self.margins_now.cpu(), 0.0)
+        self.margin_counts += seen
 
     def _against_clean(
         self,
@@ -242,31 +251,27 @@ class Monitor:
     ) -> dict[str, float]:
         assert self.clean_labels is not None, "this is called with clean labels only"
         assert self.sample is not None, "with clean labels there is a sample"
-        measures = fractions(now[seen], self.given_labels[seen], self.clean_labels[seen])
+        measures = fractions(now[seen], self.labels[seen], self.clean_labels[seen])
         if target_labels is not None:
             right = target_labels.numpy() == self.clean_labels
-            wrong = self.given_labels != self.clean_labels
+            wrong = self.labels != self.clean_labels
             measures |= {"target_accuracy": _share(right), "target_accuracy_on_wrong": _share(right[wrong])}
         index, logits = self.sample.seen()
         found = gradients(index, logits) if gradients and len(index) else None
         if found is not None:
             rows = index.cpu().numpy()
             probs = torch.softmax(logits, dim=1).cpu().numpy()
-            measures |= gradient_measures(found.cpu().numpy(), probs, self.given_labels[rows], self.clean_labels[rows])
+            measures |= gradient_measures(found.cpu().numpy(), probs, self.labels[rows], self.clean_labels[rows])
         return measures
 
     def state_dict(self) -> dict[str, Tensor]:
         """The predictions of the last whole epoch and the margins so far, for a checkpoint between epochs."""
-        names = ("previous", "stood", "objected", "margin_sums", "margin_counts")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in _KEPT}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from a checkpoint."""
-        self.previous = state["previous"].clone()
-        if "stood" in state:  # not in checkpoints of earlier versions
-            self.stood, self.objected = state["stood"].clone(), state["objected"].clone()
-        if "margin_sums" in state:  # the same
-            self.margin_sums, self.margin_counts = state["margin_sums"].clone(), state["margin_counts"].clone()
+        for name in _KEPT:
+            setattr(self, name, state[name].clone())
         self.begin_pass()
 
 
@@ -303,13 +308,25 @@ class _Sample:
         return self.rows.to(logits.device)[had], logits[had]
 
 
-def _by_chance(predicted: NDArray[np.int64], given: NDArray[np.int64]) -> float:
-    """The agreement expected of classes and labels with these frequencies and nothing in common."""
-    if not len(predicted):
+def _by_chance(predicted: NDArray[np.int64], labels: NDArray[np.int64], seen: NDArray[np.bool_]) -> float:
+    """The agreement expected of classes and labels with these frequencies and nothing in common, on the rows seen."""
+    if not seen.any():
         return float("nan")
-    count = int(max(predicted.max(), given.max())) + 1
-    shares = [np.bincount(classes, minlength=count) / len(classes) for classes in (predicted, given)]
+    count = int(max(predicted.max(), labels.max(where=seen, initial=0))) + 1
+    shares = []
+    for classes in (predicted, labels):
+        counts = np.zeros(count, dtype=np.int64)
+        for start in range(0, len(seen), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            counts += np.bincount(classes[part][seen[part]], minlength=count)
+        shares.append(counts / np.count_nonzero(seen))
     return float(shares[0] @ shares[1])
+
+
+def _part(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:
+    """The share of the hits, all of which are among these rows."""
+    count = int(np.count_nonzero(among))
+    return int(np.count_nonzero(hits)) / count if count else float("nan")
 
 
 def _share(hits: NDArray) -> float:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +14,6 @@ from elr.devices import mixed_seed
 from elr.errors import ArgumentError
 from elr.training.config import ALL, ANEW, TrainingConfig
 
-Started = TypeVar("Started")
 _ORDER, _SUBSET = 0, 2  # streams of random numbers; 1 + rank is that of the training step
 
 
@@ -152,21 +147,3 @@ def checked_rows(rows: Tensor, num_examples: int) -> Tensor:
     if len(repeated := ordered[1:][ordered[1:] == ordered[:-1]]):
         raise ArgumentError(f"the method chose row {int(repeated[0])} more than once: expected different rows")
     return ordered
-
-
-def ahead(items: Iterable[Started], count: int) -> Iterator[Started]:
-    """The items in order, of which `count` are made before they are asked for.
-
-    Example:
-        >>> made = (print("making", item) or item for item in range(3))
-        >>> next(ahead(made, 1))
-        making 0
-        making 1
-        0
-    """
-    iterator = iter(items)
-    waiting = deque(islice(iterator, count))
-    for item in iterator:
-        waiting.append(item)
-        yield waiting.popleft()
-    yield from waiting

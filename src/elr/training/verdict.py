@@ -27,6 +27,11 @@ class EarlyLearning:
         epoch: the last epoch of early learning, counted from 1; None if there was none, or nothing can be said.
         text: the answer in words, with the evidence.
         evidence: the numbers behind it.
+
+    Example:
+        >>> found = EarlyLearning(state=MEMORIZATION, epoch=12, text="Early learning until epoch 12.", evidence={})
+        >>> found.to_json()["epoch"]
+        12
     """
 
     state: str

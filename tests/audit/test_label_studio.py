@@ -9,62 +9,13 @@ import pytest
 from PIL import Image
 
 import elr
-from elr.audit.export import AuditedRun, export_cleanlab, export_label_studio, export_table
+from elr.audit.audited_run import AuditedRun
+from elr.audit.label_studio import export_label_studio
 from elr.data.records import ReadOptions
-from elr.errors import ArgumentError, DataError, OutputError
-
-QUICK = elr.FitConfig(epochs=8)
+from elr.errors import DataError
 
 
-def table(count=120, seed=0):
-    rng = np.random.default_rng(seed)
-    clean = rng.integers(2, size=count)
-    frame = pd.DataFrame({"x": clean + 0.2 * rng.normal(size=count), "kind": np.where(clean, "big", "small")})
-    return frame.assign(label=np.where(np.where(rng.random(count) < 0.2, 1 - clean, clean), 'y"<b>', "n"))
-
-
-@pytest.fixture(scope="module")
-def audited(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("table")
-    table().to_csv(folder / "data.csv", index=False)
-    elr.fit(folder / "data.csv", out=folder / "run", label="label", config=QUICK)
-    found = AuditedRun.read(folder / "run")
-    assert found.audit.num_label_issues > 3
-    return found
-
-
-def test_tables(audited, tmp_path):
-    export_table(audited.evidence, audited.audit, tmp_path / "all.parquet")
-    export_table(audited.evidence, audited.audit, tmp_path / "all.csv")
-    written = pd.read_parquet(tmp_path / "all.parquet")
-    assert written["label_quality"].is_monotonic_increasing
-    assert len(written) == 120
-    pd.testing.assert_frame_equal(written, pd.read_csv(tmp_path / "all.csv"), check_dtype=False)
-    with pytest.raises(OutputError, match="exists already"):
-        export_table(audited.evidence, audited.audit, tmp_path / "all.csv")
-    with pytest.raises(OutputError, match=r"ends in '.xlsx': expected .csv or .parquet"):
-        export_table(audited.evidence, audited.audit, tmp_path / "all.xlsx")
-
-
-def test_cleanlab_reads_what_is_exported_and_scores_alike(audited, tmp_path):
-    filters, rank = pytest.importorskip("cleanlab.filter"), pytest.importorskip("cleanlab.rank")
-    export_cleanlab(audited.evidence, tmp_path / "out")
-    labels, pred_probs = np.load(tmp_path / "out" / "labels.npy"), np.load(tmp_path / "out" / "pred_probs.npy")
-    assert json.loads((tmp_path / "out" / "class_names.json").read_text()) == ["n", 'y"<b>']
-    found = filters.find_label_issues(labels, pred_probs, n_jobs=1)
-    shared = (found & audited.audit.is_label_issue).sum() / audited.audit.num_label_issues
-    assert shared > 0.8
-    margins = rank.get_label_quality_scores(labels, pred_probs, method="normalized_margin")
-    np.testing.assert_allclose(margins, audited.audit.label_quality, atol=1e-6)
-    own = audited.evidence.audit(score="self_confidence").label_quality
-    np.testing.assert_allclose(
-        rank.get_label_quality_scores(labels, pred_probs, method="self_confidence"), own, atol=1e-6
-    )
-    with pytest.raises(OutputError, match="choose another folder"):
-        export_cleanlab(audited.evidence, tmp_path / "out")
-
-
-def test_tasks_of_label_studio(audited, tmp_path):
+def test_tasks_of_label_studio(audited, noisy_table, tmp_path):
     interface = export_label_studio(audited.evidence, audited.audit, tmp_path / "tasks.json", run=audited.run)
     tasks = json.loads((tmp_path / "tasks.json").read_text())
     assert len(tasks) == audited.audit.num_label_issues
@@ -72,7 +23,7 @@ def test_tasks_of_label_studio(audited, tmp_path):
     data = tasks[0]["data"]
     assert data["elr"]["row"] == worst["row"]
     assert data["elr"]["given_label"] == worst["given_label"]
-    frame = table()
+    frame = noisy_table
     assert f"kind: {frame['kind'][worst['row']]}" in data["text"]
     assert "label" not in data["text"]
     result = tasks[0]["predictions"][0]["result"][0]
@@ -142,15 +93,3 @@ def test_images_of_a_folder_and_of_a_parquet_file(tmp_path):
         kind, content = task["data"]["image"].split(",")
         assert kind == "data:image/png;base64"
         assert base64.b64decode(content) == records[task["data"]["elr"]["row"]]["img"]["bytes"]
-
-
-def test_json_of_an_audit(audited):
-    content = audited.to_json(3)
-    assert len(content["suspects"]) == 3
-    np.testing.assert_allclose(np.sum(content["transition_matrix"], axis=1), 1.0)
-    issues = audited.audit.num_label_issues
-    assert content["expected_precision"][str(issues)] == pytest.approx(audited.audit.expected_precision[issues - 1])
-    assert content["confusions"][0]["num_rows"] <= issues
-    assert {pair["given"] for pair in content["confusions"]} <= {"n", 'y"<b>'}
-    with pytest.raises(ArgumentError, match="score is 'x'"):
-        AuditedRun.read(audited.folder, score="x")

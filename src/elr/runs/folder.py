@@ -1,0 +1,47 @@
+"""What lies where a run is to go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from elr.errors import OutputError
+from elr.files import TUNING_FILE, is_partial, writing
+
+
+def contents(folder: Path) -> list[str]:
+    """The names in the folder of a run, but for what a killed run had not finished writing; [] where there is none.
+
+    Raises:
+        OutputError: it is no folder, or cannot be looked at.
+
+    Example:
+        >>> contents(Path("no-such-run"))
+        []
+    """
+    with writing(folder):
+        if not folder.exists():
+            return []
+        if not folder.is_dir():
+            raise OutputError(f"{folder} exists and is not a folder: choose another --out")
+        return sorted(path.name for path in folder.iterdir() if not is_partial(path.name))
+
+
+def something_else(folder: Path, names: Sequence[str]) -> OutputError:
+    """The error of a folder that holds these names, and no run.
+
+    Example:
+        >>> print(something_else(Path("photos"), ["cat.jpg", "dog.jpg"]))
+        photos exists and holds something else (cat.jpg, dog.jpg): choose another --out
+    """
+    return OutputError(f"{folder} exists and holds something else ({', '.join(names[:3])}): choose another --out")
+
+
+def is_tuning(name: str) -> bool:
+    """Whether it is the file of a search for settings, or what SQLite keeps beside it while it writes.
+
+    Example:
+        >>> is_tuning("tuning.sqlite-journal"), is_tuning("run.json")
+        (True, False)
+    """
+    return name.startswith(TUNING_FILE)

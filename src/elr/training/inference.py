@@ -1,0 +1,192 @@
+"""Predictions without augmentation, some rows at a time: for the loop, for the folder of a run, for the estimator."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from elr.data.examples import Examples
+from elr.data.transforms import Transform
+from elr.devices import sent
+from elr.methods.method import Method
+
+Started = TypeVar("Started")
+Predictor = Callable[[Tensor], Tensor]
+"""From inputs (B, ...) to class probabilities (B, C)."""
+AHEAD = 2
+"""Chunks or batches that are read while the network works."""
+_NUMBERS = 2**20  # of probabilities that are asked of a store at a time: 4 MiB
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainInputs:
+    """From stored examples to the inputs of networks: all of them, in order, without augmentation.
+
+    Args:
+        transform: from stored rows to network inputs.
+        device: where they go.
+        channels_last: whether images lie there with the channels of a pixel together.
+
+    Example:
+        >>> examples = Examples(torch.arange(6.0).reshape(3, 2), [0, 1, 1])
+        >>> inputs = PlainInputs(transform=Transform(), device=torch.device("cpu"))
+        >>> [(rows.tolist(), len(views), views[0].shape) for rows, views in inputs.views(examples)]
+        [([0, 1, 2], 1, torch.Size([3, 2]))]
+    """
+
+    transform: Transform
+    device: torch.device
+    channels_last: bool = False
+
+    def laid_out(self, inputs: Tensor) -> Tensor:
+        """The same inputs, in memory as the networks want them."""
+        return inputs.contiguous(memory_format=torch.channels_last) if self.channels_last else inputs
+
+    def inputs(self, examples: Examples) -> Iterator[tuple[Tensor, Tensor]]:
+        """Rows (B,) and network inputs (B, ...) of every example."""
+        for rows, stored in self._stored(examples):
+            yield rows, self.laid_out(self.transform(stored))
+
+    def views(self, examples: Examples) -> Iterator[tuple[Tensor, list[Tensor]]]:
+        """Rows (B,) and all views (B, ...) over which a prediction is averaged, of every example."""
+        for rows, stored in self._stored(examples):
+            yield rows, [self.laid_out(view) for view in self.transform.views(stored)]
+
+    def _stored(self, examples: Examples) -> Iterator[tuple[Tensor, Tensor]]:
+        chunks = torch.arange(len(examples)).split(examples.at_once)
+        for rows, fetched in ahead(((rows, examples.start(rows)) for rows in chunks), AHEAD):
+            yield rows, sent(fetched(), self.device)
+
+
+def predicted_probs(
+    network: nn.Module,
+    chunks: Iterable[Sequence[Tensor]],
+    *,
+    predictors: Sequence[Predictor],
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> Iterator[Tensor]:
+    """Class probabilities in eval mode, the mean over predictors and views; chunk by chunk, on the CPU.
+
+    Args:
+        network: holds what the predictors compute with; in eval mode while they do, and left as it was.
+        chunks: of the inputs, each in all its views, (B, ...).
+        predictors: what says probabilities; see `softmax_of`.
+        autocast: makes the context of precision in which they do. Default: none.
+
+    Returns:
+        (B, C) probabilities for each chunk, computed when it is asked for.
+
+    Example:
+        >>> network = nn.Linear(2, 3)
+        >>> chunks = [[torch.zeros(4, 2), torch.ones(4, 2)], [torch.zeros(1, 2)]]
+        >>> parts = predicted_probs(network, chunks, predictors=[softmax_of(network)])
+        >>> [tuple(part.shape) for part in parts]
+        [(4, 3), (1, 3)]
+    """
+    for views in chunks:
+        was_training = network.training
+        network.eval()
+        try:
+            with torch.no_grad(), autocast():
+                said = [predict(view) for predict in predictors for view in views]
+                probs = torch.stack(said).mean(dim=0)
+        finally:
+            network.train(was_training)
+        yield probs.cpu()
+
+
+def softmax_of(network: nn.Module) -> Predictor:
+    """What a network that gives logits says as probabilities.
+
+    Example:
+        >>> softmax_of(nn.Identity())(torch.tensor([[0.0, 0.0]]))
+        tensor([[0.5000, 0.5000]])
+    """
+    return lambda inputs: network(inputs).softmax(dim=1)
+
+
+@torch.no_grad()
+def gathered_probs(
+    method: Method, num_examples: int, *, unseen: Tensor | None = None, instead: Iterable[Tensor] = ()
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """What a method has gathered about the training rows, some of them at a time; nothing where it gathers nothing.
+
+    Args:
+        method: with per-example state, or without.
+        num_examples: N.
+        unseen: (M,) rows in ascending order, of which nothing was gathered. Default: none.
+        instead: (M, C) probabilities to give for these, in chunks of any size.
+
+    Returns:
+        Rows (B,) and their probabilities (B, C), on the CPU, for all rows in order.
+
+    Example:
+        >>> from elr.methods.elr import ELRConfig
+        >>> method = ELRConfig().build([nn.Linear(2, 3)], num_examples=4, num_classes=3)
+        >>> _ = method.stores[0].update(torch.tensor([0, 1, 2]), torch.eye(3), beta=0.7)
+        >>> parts = gathered_probs(method, 4, unseen=torch.tensor([3]), instead=[torch.tensor([[0.2, 0.2, 0.6]])])
+        >>> torch.cat([probs for _, probs in parts])
+        tensor([[1.0000, 0.0000, 0.0000],
+                [0.0000, 1.0000, 0.0000],
+                [0.0000, 0.0000, 1.0000],
+                [0.2000, 0.2000, 0.6000]])
+    """
+    row = method.pred_probs(torch.zeros(1, dtype=torch.int64))
+    if row is None:
+        return
+    step = max(1, _NUMBERS // row.shape[1])
+    others, placed = _Rows(instead), 0
+    for start in range(0, num_examples, step):
+        rows = torch.arange(start, min(start + step, num_examples))
+        gathered = method.pred_probs(rows)
+        assert gathered is not None, "a method gathers about all rows or about none"
+        probs = gathered.cpu()
+        if unseen is not None:
+            until = int(torch.searchsorted(unseen, rows[-1], right=True))
+            if until > placed:
+                probs[unseen[placed:until] - start] = others.take(until - placed)
+            placed = until
+        yield rows, probs
+
+
+class _Rows:
+    """Rows of chunks, taken one after the other in other portions."""
+
+    def __init__(self, chunks: Iterable[Tensor]) -> None:
+        self.chunks = iter(chunks)
+        self.left: Tensor | None = None
+
+    def take(self, count: int) -> Tensor:
+        parts = []
+        while count:
+            chunk = next(self.chunks) if self.left is None else self.left
+            parts.append(chunk[:count])
+            count -= len(parts[-1])
+            rest = chunk[len(parts[-1]) :]
+            self.left = rest if len(rest) else None
+        return torch.cat(parts)
+
+
+def ahead(items: Iterable[Started], count: int) -> Iterator[Started]:
+    """The items in order, of which `count` are made before they are asked for.
+
+    Example:
+        >>> made = (print("making", item) or item for item in range(3))
+        >>> next(ahead(made, 1))
+        making 0
+        making 1
+        0
+    """
+    iterator = iter(items)
+    waiting = deque(islice(iterator, count))
+    for item in iterator:
+        waiting.append(item)
+        yield waiting.popleft()
+    yield from waiting

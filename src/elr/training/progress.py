@@ -1,0 +1,95 @@
+"""How far a run has come: for whoever shows it, and line by line in metrics.jsonl."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elr.errors import ArtifactError
+from elr.files import without_nan, write_text, writing
+
+Measures = dict[str, float | int]
+"""Measures of an epoch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a run stands, for whoever shows it.
+
+    Args:
+        step: batches done so far in the whole run.
+        total: batches of the whole run.
+        epoch: epochs finished.
+        epochs: epochs of the whole run.
+        record: measures of the last finished epoch, empty before the first.
+
+    Example:
+        >>> now = Progress(step=30, total=120, epoch=2, epochs=8, record={"loss": 0.25})
+        >>> f"{now.step / now.total:.0%} done, loss {now.record['loss']}"
+        '25% done, loss 0.25'
+    """
+
+    step: int
+    total: int
+    epoch: int
+    epochs: int
+    record: Measures
+
+
+def write_lines(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Write objects as JSON, one a line.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_lines(Path(folder) / "m.jsonl", [{"epoch": 1}, {"epoch": 2}])
+        ...     print((Path(folder) / "m.jsonl").read_text(), end="")
+        {"epoch": 1}
+        {"epoch": 2}
+    """
+    write_text(path, "".join(json_line(record) + "\n" for record in records))
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add one line to a file, and hand it to the operating system before going on.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_lines(Path(folder) / "m.jsonl", [{"epoch": 1}])
+        ...     append_line(Path(folder) / "m.jsonl", json_line({"epoch": 2}))
+        ...     read_lines(Path(folder) / "m.jsonl")
+        [{'epoch': 1}, {'epoch': 2}]
+    """
+    with writing(path), path.open("a", encoding="utf-8") as handle:
+        handle.write(line + "\n")
+
+
+def json_line(record: Mapping[str, Any]) -> str:
+    """An object as JSON in one line, numbers that are not finite as null.
+
+    Example:
+        >>> json_line({"epoch": 1, "change": float("nan")})
+        '{"epoch": 1, "change": null}'
+    """
+    return json.dumps(without_nan(dict(record)), allow_nan=False)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read objects, one a line.
+
+    Raises:
+        ArtifactError: no such file, or damaged.
+
+    Example:
+        >>> read_lines(Path("no-such-run") / "metrics.jsonl")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        elr.errors.ArtifactError: no-such-run/metrics.jsonl cannot be read (...): the run is incomplete or damaged
+    """
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read ({error}): the run is incomplete or damaged") from error

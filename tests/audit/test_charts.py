@@ -1,0 +1,79 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elr.audit import charts
+from elr.audit.charts import figures, percent, quantity, thinned
+
+NBSP = "\N{NO-BREAK SPACE}"
+DASH = "\N{EN DASH}"
+
+
+@pytest.mark.parametrize(
+    ("rate", "shown"),
+    [(0, "0.0 %"), (1, "100.0 %"), (0.3981, "39.8 %"), (0.0004, "< 0.1 %"), (0.99999, "> 99.9 %"), (0.05, "5.0 %")],
+)
+def test_percent(rate, shown):
+    assert percent(rate).replace(NBSP, " ") == shown
+
+
+@given(st.floats(0, 1))
+def test_percent_never_rounds_to_a_certainty(rate):
+    shown = percent(rate)
+    assert (shown == f"0.0{NBSP}%") == (rate == 0)
+    assert (shown == f"100.0{NBSP}%") == (rate == 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "shown"),
+    [
+        (None, "", DASH),
+        (math.nan, "test_accuracy", DASH),
+        (True, "", "yes"),
+        (1437, "num_examples", "1,437"),
+        (np.int64(1437), "", "1,437"),
+        (np.float32(0.5), "fraction_memorized", f"50.0{NBSP}%"),
+        (0.02, "learning_rate", "0.02"),
+        (12345.6, "seconds", "12,346"),
+        (12.3456, "seconds", "12.35"),
+        ("plain", "method", "plain"),
+    ],
+)
+def test_quantity(value, key, shown):
+    assert quantity(value, key) == shown
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (0.83, 0.94, [0.8, 0.85, 0.9, 0.95]),
+        (0, 2.3, [0, 0.5, 1, 1.5, 2, 2.5]),
+        (1, 60, [0, 20, 40, 60]),
+    ],
+)
+def test_ticks_are_round(low, high, ticks):
+    assert charts._ticks(low, high) == ticks
+
+
+@given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e4))
+def test_ticks_cover_the_data_and_are_few(low, extent):
+    ticks = charts._ticks(low, low + extent)
+    assert ticks[0] <= low + 1e-6 * extent
+    assert ticks[-1] >= low + extent * (1 - 1e-6)
+    assert 2 <= len(ticks) <= 8
+
+
+def test_the_last_epoch_survives_thinning():
+    assert thinned(range(1000), 120)[-1] == 999
+    assert len(thinned(range(1000), 120)) <= 120
+    assert thinned(range(5), 120) == list(range(5))
+
+
+def test_what_cannot_be_drawn_is_left_out():
+    history = [{"epoch": 1, "loss": None, "test_accuracy": 0.5}, {"epoch": 2, "loss": math.nan}]
+    assert [figure["name"] for figure in figures({"elr": history}, expected=0.6)] == ["test_accuracy"]
+    assert figures({"elr": [], "cross_entropy": []}, expected=0.6) == []

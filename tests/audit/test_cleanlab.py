@@ -1,0 +1,32 @@
+import json
+
+import numpy as np
+import pytest
+
+from elr.audit.cleanlab import export_cleanlab
+from elr.errors import OutputError
+
+
+def test_cleanlab_reads_what_is_exported_and_scores_alike(audited, tmp_path):
+    filters, rank = pytest.importorskip("cleanlab.filter"), pytest.importorskip("cleanlab.rank")
+    export_cleanlab(audited.evidence, tmp_path / "out")
+    labels, pred_probs = np.load(tmp_path / "out" / "labels.npy"), np.load(tmp_path / "out" / "pred_probs.npy")
+    assert json.loads((tmp_path / "out" / "class_names.json").read_text()) == ["n", 'y"<b>']
+    found = filters.find_label_issues(labels, pred_probs, n_jobs=1)
+    shared = (found & audited.audit.is_label_issue).sum() / audited.audit.num_label_issues
+    assert shared > 0.8
+    margins = rank.get_label_quality_scores(labels, pred_probs, method="normalized_margin")
+    np.testing.assert_allclose(margins, audited.audit.label_quality, atol=1e-6)
+    own = audited.evidence.audit(score="self_confidence").label_quality
+    np.testing.assert_allclose(
+        rank.get_label_quality_scores(labels, pred_probs, method="self_confidence"), own, atol=1e-6
+    )
+    with pytest.raises(OutputError, match="choose another folder"):
+        export_cleanlab(audited.evidence, tmp_path / "out")
+
+
+def test_the_file_is_what_numpy_writes(audited, tmp_path):
+    export_cleanlab(audited.evidence, tmp_path / "out")
+    np.save(tmp_path / "whole.npy", audited.evidence.pred_probs)
+    assert (tmp_path / "out" / "pred_probs.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+    assert np.load(tmp_path / "out" / "pred_probs.npy", mmap_mode="r").shape == (120, 2)

@@ -1,0 +1,29 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from elr.audit import issues
+from elr.audit.issues import export_table, issues_table, write_issues
+from elr.errors import OutputError
+
+
+def test_tables(audited, tmp_path):
+    export_table(audited.evidence, audited.audit, tmp_path / "all.parquet")
+    export_table(audited.evidence, audited.audit, tmp_path / "all.csv")
+    written = pd.read_parquet(tmp_path / "all.parquet")
+    assert written["label_quality"].is_monotonic_increasing
+    assert len(written) == 120
+    pd.testing.assert_frame_equal(written, pd.read_csv(tmp_path / "all.csv"), check_dtype=False)
+    with pytest.raises(OutputError, match="exists already"):
+        export_table(audited.evidence, audited.audit, tmp_path / "all.csv")
+    with pytest.raises(OutputError, match=r"ends in '.xlsx': expected .csv or .parquet"):
+        export_table(audited.evidence, audited.audit, tmp_path / "all.xlsx")
+
+
+def test_the_file_is_the_table_however_many_lines_are_written_at_a_time(audited, tmp_path, monkeypatch):
+    issues_table(audited.evidence, audited.audit).to_csv(tmp_path / "whole.csv", index=False)
+    for lines in (7, 120, 1000):
+        monkeypatch.setattr(issues, "_LINES", lines)
+        write_issues(audited.evidence, audited.audit, tmp_path / "issues.csv")
+        assert (tmp_path / "issues.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert np.array_equal(pd.read_csv(tmp_path / "issues.csv")["row"], audited.evidence.rows[audited.audit.ranking])

@@ -1,0 +1,22 @@
+from pathlib import Path
+
+import pytest
+
+from elr.errors import OutputError
+from elr.runs.folder import contents, is_tuning, something_else
+
+
+def test_what_a_killed_run_had_not_finished_is_left_out(tmp_path):
+    for name in ("run.json", ".model.safetensors.partial", "tuning.sqlite"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "checkpoint.partial").mkdir()
+    assert contents(tmp_path) == ["run.json", "tuning.sqlite"]
+    assert contents(tmp_path / "absent") == []
+    with pytest.raises(OutputError, match="is not a folder: choose another --out"):
+        contents(tmp_path / "run.json")
+
+
+def test_names_of_a_search_and_of_something_else():
+    assert is_tuning("tuning.sqlite")
+    assert not is_tuning("issues.csv")
+    assert "(a, b, c)" in str(something_else(Path("x"), ["a", "b", "c", "d"]))

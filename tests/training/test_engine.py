@@ -1,0 +1,35 @@
+import random
+
+import numpy as np
+import torch
+from torch import nn
+
+from elr.training.engine import SMALL_NETWORK, preserved_random_state, threads_for
+
+
+def test_random_state_comes_back_for_all_three():
+    before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    with preserved_random_state():
+        random.seed(7)
+        np.random.seed(7)  # noqa: NPY002
+        torch.manual_seed(7)
+    assert random.getstate() == before[0]
+    assert (np.random.get_state()[1] == before[1]).all()  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), before[2])
+
+
+def test_only_small_perceptrons_are_computed_in_one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for network, expected in (
+            (nn.Linear(2, 2), 1),
+            (nn.Linear(SMALL_NETWORK, 1), 2),
+            (nn.Conv2d(1, 1, 1), 2),
+            (nn.Linear(SMALL_NETWORK, 1).requires_grad_(False), 1),
+        ):
+            with threads_for(network):
+                assert torch.get_num_threads() == expected
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,22 @@
+import math
+
+import pytest
+
+from elr.errors import ArtifactError, OutputError
+from elr.training.progress import append_line, json_line, read_lines, write_lines
+
+
+def test_lines_go_round_and_have_no_nan(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    write_lines(path, [{"epoch": 1, "change": math.nan}])
+    append_line(path, json_line({"epoch": 2, "change": 0.5}))
+    assert read_lines(path) == [{"epoch": 1, "change": None}, {"epoch": 2, "change": 0.5}]
+
+
+def test_damaged_lines_and_full_folders_are_named(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"epoch": 1}\n{"epo')
+    with pytest.raises(ArtifactError, match=r"metrics\.jsonl cannot be read .* incomplete or damaged"):
+        read_lines(path)
+    with pytest.raises(OutputError, match="cannot write"):
+        append_line(tmp_path / "absent" / "metrics.jsonl", "{}")
