@@ -43,8 +43,8 @@ from torch.nn import functional as F
 
 from elr.audit.labels import audit_labels
 from elr.data.examples import Examples
-from elr.data.prepared import Task, make_task, read_task
-from elr.data.records import RawData, ReadOptions
+from elr.data.prepared import PreparedData, prepare_data, prepare_records
+from elr.data.records import ReadOptions, Records
 from elr.datasets.as_data import human_labels, load_cifar10, load_digits
 from elr.networks.pretrained import DEFAULT_BACKBONE, load_backbone
 from elr.runs.plan import FitConfig
@@ -66,7 +66,7 @@ class Suspicion:
     seconds: float
 
 
-def embedded(parts: tuple[RawData, RawData], file: Path, *, size: int = 128) -> list[RawData]:
+def embedded(parts: tuple[Records, Records], file: Path, *, size: int = 128) -> list[Records]:
     """The same with features of the enlarged images, from the file, or written to it."""
     backbone = load_backbone(DEFAULT_BACKBONE)
     if not file.exists():
@@ -87,17 +87,17 @@ def _enlarged(images: torch.Tensor, size: int) -> torch.Tensor:
     return pixels.round().to(torch.uint8)
 
 
-def read(dataset: str, data: Path | None, *, rows: int | None, seed: int, features: Path | None = None) -> Task:
+def read(dataset: str, data: Path | None, *, rows: int | None, seed: int, features: Path | None = None) -> PreparedData:
     """The data set with its wrong labels, clean labels and test data; features: see `embedded`."""
     if dataset in DIGITS:
         train, test = load_digits(noise_rate=DIGITS[dataset], seed=seed)
         train = train if rows is None else train.head(rows)
-        return make_task(train, test, options=ReadOptions(), source=dataset)
+        return prepare_records(train, test, options=ReadOptions(), source=dataset)
     assert data is not None, f"{dataset} needs --data"
     if dataset == "trec":
         table, trusted = (pd.read_csv(data / f"{part}.csv") for part in ("train", "test"))
         trusted = trusted.rename(columns={"label": "clean_label"}).assign(rule_label=trusted["label"])
-        return read_task(table.head(rows or len(table)), TREC, test=trusted)
+        return prepare_data(table.head(rows or len(table)), TREC, test=trusted)
     train, test = load_cifar10(data)
     if features is not None:
         train, test = embedded((train, test), features)
@@ -105,13 +105,13 @@ def read(dataset: str, data: Path | None, *, rows: int | None, seed: int, featur
     if noise is None:
         train = replace(train, clean_labels=train.labels, labels=human_labels(data, "random_label1", train))
     train = train if rows is None else train.head(rows)
-    return make_task(train, test, options=ReadOptions(), source=dataset, noise=noise, seed=seed)
+    return prepare_records(train, test, options=ReadOptions(), source=dataset, noise=noise, seed=seed)
 
 
 class Bench:
     """One seed on one data set: every training goes through `train`, which hides clean labels and test data."""
 
-    def __init__(self, task: Task, *, epochs: int | None, seed: int) -> None:
+    def __init__(self, task: PreparedData, *, epochs: int | None, seed: int) -> None:
         assert task.clean_labels is not None, "all of these data sets have clean labels"
         assert task.test is not None, "all of these data sets have test data"
         assert task.examples.labels is not None, "a task always has labels"
@@ -165,7 +165,7 @@ class Bench:
     def cleanlab(self) -> Suspicion:
         """Confident learning on probabilities out of sample."""
         labels = self.labels.numpy()
-        probs = np.zeros((len(labels), self.task.encoder.num_classes))
+        probs = np.zeros((len(labels), self.task.preprocessing.num_classes))
         total = 0.0
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=self.seed)
         for rows, held in folds.split(labels, labels):

@@ -26,9 +26,8 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_wine, make_cl
 from sklearn.model_selection import train_test_split
 
 from elr.data.examples import Examples
-from elr.data.reading import read_data
-from elr.data.records import RawData, ReadOptions
-from elr.data.tables import read_table
+from elr.data.reading import read_data, read_table
+from elr.data.records import ReadOptions, Records
 from elr.data.text import fit_text, one_scale
 from elr.data.transforms import ImageTransform, Transform, image_statistics
 from elr.methods.elr import ELR
@@ -173,7 +172,7 @@ def images(data: str, rows: int, epochs: int, *, only: str, held_rows: int = 500
         print(f"{name:<35} {row} {seconds:.0f}", flush=True)
 
 
-def _first_images(data: str, rows: int) -> RawData:
+def _first_images(data: str, rows: int) -> Records:
     """The first rows of a Parquet file of images, as features."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "part.parquet"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from elr.data.prepared import make_task
+from elr.data.prepared import prepare_records
 from elr.data.records import ReadOptions
 from elr.datasets.as_data import load_digits
 from elr.methods.method import Method
@@ -63,11 +63,11 @@ def train(
         on_epoch: called as on_epoch(training) after each epoch.
     """
     raw, trusted = load_digits(noise_rate=0.0, seed=seed)
-    raw = replace(raw, clean_labels=None)  # all right as yet; make_task corrupts them
+    raw = replace(raw, clean_labels=None)  # all right as yet; prepare_records corrupts them
     if classes:
         raw, trusted = (each.take(np.flatnonzero(np.isin(each.labels, classes))) for each in (raw, trusted))
     noise = ("symmetric", noise_rate) if noise_rate else None
-    task = make_task(raw, trusted, options=ReadOptions(), source="digits", noise=noise, seed=seed)
+    task = prepare_records(raw, trusted, options=ReadOptions(), source="digits", noise=noise, seed=seed)
     plan = FitConfig(seed=seed, epochs=epochs).plan(task)
     training = replace(plan, method=method, probe_period=epochs).build(task, probe=task.test, folder=None)
     seen = 0

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 import elr
-from elr.data.arrays import list_features
+from elr.data.formats.features import list_features
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions
 from elr.errors import DataError

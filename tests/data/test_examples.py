@@ -9,13 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from elr.data.examples import (
-    Examples,
-    LabelCoding,
-    as_array,
-    checked_features,
-    one_each,
-)
+from elr.data.examples import Examples
+from elr.data.formats.features import as_array, checked_features, one_each
+from elr.data.labels import LabelCoding
 from elr.errors import ArgumentError, DataError
 
 IMAGES = torch.randint(0, 256, (6, 3, 5, 4), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)

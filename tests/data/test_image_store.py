@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from elr.data.image_store import FileImages, Geometry, decode_crop
+from elr.data.decoding import Geometry, decode_crop
+from elr.data.image_store import FileImages
 from elr.errors import ArgumentError, DataError
 
 SMALL = Geometry(resize=40, crop=32)

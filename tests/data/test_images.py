@@ -11,17 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
-from elr.data.images import (
-    decode_images,
-    file_sources,
-    list_images,
+from elr.data.decoding import thumbnail
+from elr.data.formats.folder import file_sources, list_images
+from elr.data.formats.images import decode_images
+from elr.data.formats.parquet import (
     parquet_class_names,
     parquet_columns,
     parquet_image_columns,
     parquet_images,
     parquet_length,
     read_parquet_columns,
-    thumbnail,
 )
 from elr.errors import DataError
 from elr.files import printable
@@ -264,9 +263,11 @@ def test_a_hundred_megapixels_are_refused_and_one_pixel_is_an_image():
 def test_images_that_memory_does_not_hold_lie_in_a_file(monkeypatch):
     sources = [encoded(Image.effect_noise((20, 20), 90)) for _ in range(5)]
     expected = decode(*sources).images
-    monkeypatch.setattr("elr.data.images.free_memory", lambda: 3 * 5 * 3 * 20 * 20)
+    monkeypatch.setattr("elr.data.formats.images.free_memory", lambda: 3 * 5 * 3 * 20 * 20)
     mapped, memmap = [], np.memmap
-    monkeypatch.setattr("elr.data.images.np.memmap", lambda *a, **k: mapped.append(memmap(*a, **k)) or mapped[0])
+    monkeypatch.setattr(
+        "elr.data.formats.images.np.memmap", lambda *a, **k: mapped.append(memmap(*a, **k)) or mapped[0]
+    )
     found = decode(*sources, b"", skip_unreadable=True).images
     assert mapped[0].shape == (6, 3, 20, 20)
     assert torch.equal(found, expected)

@@ -9,17 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from elr.data.tables import (
-    CATEGORICAL,
-    DATE,
-    MISSING,
-    NUMERIC,
-    column_kinds,
-    label_values,
-    plain_columns,
-    read_table,
-    table_preprocessing,
-)
+from elr.data.labels import label_values
+from elr.data.reading import read_table
+from elr.data.tables import CATEGORICAL, DATE, MISSING, NUMERIC, column_kinds, plain_columns, table_preprocessing
 from elr.errors import DataError
 
 N = 20

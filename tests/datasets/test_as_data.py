@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits as load_sklearn_digits
 
-from elr.data.records import IMAGES, RawData
+from elr.data.records import IMAGES, Records
 from elr.datasets.as_data import human_labels, load_cifar10, load_digits
 from elr.datasets.cifar_n import human_file
 from elr.errors import ArgumentError, DataError
@@ -175,7 +175,7 @@ def test_human_labels_fit_the_file_of_the_hub(tmp_path):
 
 def made(labels=None):
     labels = labels_of(20) if labels is None else labels
-    return RawData(kind=IMAGES, rows=np.arange(len(labels)), labels=labels)
+    return Records(kind=IMAGES, rows=np.arange(len(labels)), labels=labels)
 
 
 HUMAN_LABELS = [3, *labels_of(20)[1:]]

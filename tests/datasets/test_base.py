@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from elr.data.image_store import FileImages, Geometry
+from elr.data.decoding import Geometry
+from elr.data.image_store import FileImages
 from elr.datasets.base import (
     OK,
     PROBLEM,

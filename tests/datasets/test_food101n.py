@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from elr.data.image_store import Geometry
+from elr.data.decoding import Geometry
 from elr.datasets.base import OK, PROBLEM, WARNING, check
 from elr.datasets.food101n import Food101N
 from elr.errors import DataError

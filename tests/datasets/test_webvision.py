@@ -9,7 +9,7 @@ import scipy.io
 import torch
 from PIL import Image
 
-from elr.data.image_store import Geometry
+from elr.data.decoding import Geometry
 from elr.datasets.base import OK, PROBLEM, WARNING, check
 from elr.datasets.imagenet import CLASSES, LANDMARKS
 from elr.datasets.readers.text_lists import lines, matched

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from elr.data.examples import Examples
-from elr.data.prepared import read_task
+from elr.data.prepared import prepare_data
 from elr.data.records import ReadOptions
 from elr.data.transforms import ImageTransform, Transform
 from elr.errors import ArgumentError
@@ -53,12 +53,12 @@ def examples_of(count):
 
 
 def image_task(side=16, channels=3, **settings):
-    return read_task((images(side, channels), LABELS), ReadOptions(), **settings)
+    return prepare_data((images(side, channels), LABELS), ReadOptions(), **settings)
 
 
 def feature_task(count=N, width=5):
     features = np.random.default_rng(0).normal(size=(count, width))
-    return read_task((features, np.arange(count) % C), ReadOptions())
+    return prepare_data((features, np.arange(count) % C), ReadOptions())
 
 
 def plan_of(network, method=None, **settings):
@@ -133,18 +133,18 @@ def test_cross_entropy_is_a_loss_over_one_network():
 
 def test_augmentation_is_the_papers_for_images_of_32_pixels():
     task = image_task(side=32)
-    transform = Augmentation(crop=True, flip=True).transform(task.encoder, flatten=False)
+    transform = Augmentation(crop=True, flip=True).transform(task.preprocessing, flatten=False)
     assert isinstance(transform, ImageTransform)
     assert (transform.padding, transform.flip, transform.cutout, transform.mirror) == (4, True, 0, False)
-    plain = Augmentation().transform(task.encoder, flatten=True)
+    plain = Augmentation().transform(task.preprocessing, flatten=True)
     assert (plain.padding, plain.flip, plain.flatten) == (0, False, True)
-    every = Augmentation(cutout=7, mirror=True).transform(task.encoder, flatten=False)
+    every = Augmentation(cutout=7, mirror=True).transform(task.preprocessing, flatten=False)
     assert (every.padding, every.flip, every.cutout, every.mirror) == (0, False, 7, True)
 
 
 def test_features_are_not_augmented():
     transform = Augmentation(crop=True, flip=True, cutout=3, mirror=True).transform(
-        feature_task().encoder, flatten=True
+        feature_task().preprocessing, flatten=True
     )
     assert type(transform) is Transform
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 import elr
 from elr import files
-from elr.data.prepared import read_task
+from elr.data.prepared import prepare_data
 from elr.data.reading import ReadOptions
 from elr.errors import ArgumentError, ArtifactError, DataError, OutputError
 from elr.runs import plan
@@ -88,7 +88,7 @@ def trained(root, kind, data, **options):
             super().__init__(*args, **kwargs)
             kept.append(self)
 
-    task = read_task(data, ReadOptions(**options))
+    task = prepare_data(data, ReadOptions(**options))
     config = FitConfig(epochs=2, batch_size=16, device="cpu", precision="float32")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "Training", Kept)
@@ -130,13 +130,13 @@ def test_predictions_are_those_of_the_network_in_memory(fitted, kind):
     predictions = predict(out, data)
     before = training.predict(task.examples).numpy()
     np.testing.assert_allclose(probs_of(predictions), before, rtol=0, atol=1e-6)
-    names = task.encoder.coding.class_names
+    names = task.preprocessing.coding.class_names
     assert predictions["predicted_label"].tolist() == [names[number] for number in before.argmax(axis=1)]
     assert names_of(predictions) == [str(name) for name in names]
-    assert predictions["row"].tolist() == task.raw.rows.tolist()
-    assert ("id" in predictions) == (task.raw.ids is not None)
-    if task.raw.ids is not None:
-        assert predictions["id"].tolist() == task.raw.ids
+    assert predictions["row"].tolist() == task.records.rows.tolist()
+    assert ("id" in predictions) == (task.records.ids is not None)
+    if task.records.ids is not None:
+        assert predictions["id"].tolist() == task.records.ids
     pd.testing.assert_frame_equal(predictions, predict(str(out), data))
 
 

@@ -13,8 +13,8 @@ from blobs import blobs
 from elr import fit
 from elr.cli.main import app
 from elr.data.examples import Examples
-from elr.data.prepared import hold_out, make_task
-from elr.data.records import FEATURES, RawData, ReadOptions
+from elr.data.prepared import hold_out, prepare_records
+from elr.data.records import FEATURES, ReadOptions, Records
 from elr.errors import ArgumentError, CheckpointError, OutputError
 from elr.runs import tuning
 from elr.runs.plan import FitConfig
@@ -24,10 +24,10 @@ SHORT = FitConfig(epochs=2, device="cpu", precision="float32")
 
 def task(noise_rate=0.2, test=False):
     features, given, clean = blobs(noise_rate=noise_rate)
-    raw = RawData(kind=FEATURES, rows=np.arange(120), features=features, labels=given.tolist())
+    raw = Records(kind=FEATURES, rows=np.arange(120), features=features, labels=given.tolist())
     trusted = replace(raw, labels=clean.tolist()) if test else None
     raw = replace(raw, clean_labels=clean.tolist()) if test else raw
-    return make_task(raw, trusted, options=ReadOptions(), source="blobs")
+    return prepare_records(raw, trusted, options=ReadOptions(), source="blobs")
 
 
 def trials(out):
@@ -228,7 +228,7 @@ class Unread:
 
 def test_clean_labels_and_test_data_are_never_looked_at(tmp_path):
     known = task(test=True)
-    hidden = replace(known, raw=replace(known.raw, clean_labels=Unread()), clean_labels=Unread(), test=Unread())
+    hidden = replace(known, records=replace(known.records, clean_labels=Unread()), clean_labels=Unread(), test=Unread())
     found = tuning.tune(hidden, SHORT, trials=2, out=tmp_path / "hidden")
     assert found == tuning.tune(known, SHORT, trials=2, out=tmp_path / "known")
     with pytest.raises(AssertionError, match="were read"):
@@ -237,13 +237,13 @@ def test_clean_labels_and_test_data_are_never_looked_at(tmp_path):
 
 def test_every_class_keeps_a_row_to_train_on():
     labels = np.array([0] * 30 + [1] * 2 + [2] * 2 + [3] * 2)
-    raw = RawData(kind=FEATURES, rows=np.arange(36), features=np.eye(36, dtype=np.float32), labels=labels.tolist())
-    whole = make_task(raw, None, options=ReadOptions(), source="few")
+    raw = Records(kind=FEATURES, rows=np.arange(36), features=np.eye(36, dtype=np.float32), labels=labels.tolist())
+    whole = prepare_records(raw, None, options=ReadOptions(), source="few")
     for seed in range(20):
         part = hold_out(whole, 0.8, seed=seed)
         assert set(part.examples.labels.tolist()) == {0, 1, 2, 3}
         assert len(part.validation) == 29
-        assert len(part.examples) == len(part.raw) == 7
+        assert len(part.examples) == len(part.records) == 7
         both = np.concatenate([part.examples.inputs, part.validation.inputs])
         assert (np.sort(both.argmax(axis=1)) == np.arange(36)).all()
         assert isinstance(part.validation, Examples)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from elr import files
 from elr.audit.labels import Audit, audit_labels
-from elr.data.examples import Label
-from elr.data.tables import read_table
+from elr.data.labels import Label
+from elr.data.reading import read_table
 from elr.errors import ArgumentError, ArtifactError
 
 _TEXT_COLUMNS = ("id", "given_label", "predicted_label")

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from elr.data.examples import Label, LabelCoding
-from elr.data.tables import label_values, read_table, row_names, some
+from elr.data.labels import Label, LabelCoding, label_values, row_names, some
 from elr.errors import DataError
 
 _SHOWN = 5
@@ -108,41 +106,43 @@ def from_columns(frame: pd.DataFrame, columns: Sequence[str], *, name: str) -> A
     return _gathered(cells, rows, who, names=tuple(columns), num_rows=len(frame), name=name)
 
 
-def from_table(path: Path, ids: Sequence[str] | None, *, id_column: str | None, num_rows: int) -> Annotations:
+def from_table(
+    frame: pd.DataFrame, ids: Sequence[str] | None, *, id_column: str | None, num_rows: int, name: str
+) -> Annotations:
     """A table with a line for each label: annotator, label, and the row by its number or its name.
 
     Args:
-        path: .csv, .tsv or .parquet.
+        frame: the table.
         ids: names of the rows of the data, if they have any, each another one.
         id_column: the column of those names, in the data and here; None: here is a column "row", from 0.
         num_rows: N.
+        name: how messages name the table.
 
     Raises:
         DataError: columns that are missing, rows that the data do not have, a row without any label.
     """
     key = id_column or "row"
-    frame = read_table(path, as_text=[key, "annotator", "label"])
     missing = [column for column in (key, "annotator", "label") if column not in frame]
     if missing:
         hint = "" if id_column else "; rows by their number from 0, or by name with --id COLUMN"
         raise DataError(
-            f"{path} has no column {missing[0]!r}: expected {key!r}, 'annotator' and 'label', a line for each label"
+            f"{name} has no column {missing[0]!r}: expected {key!r}, 'annotator' and 'label', a line for each label"
             f"{hint}; it has {some(frame.columns)}"
         )
     if ids is None or id_column is None:
         known = {str(row): row for row in range(num_rows)}
     else:
-        known = {name: row for row, name in enumerate(ids)}
-    rows = [known.get(name.strip()) for name in row_names(frame[key])]
-    strangers = [name for name, row in zip(row_names(frame[key]), rows, strict=True) if row is None]
+        known = {each: row for row, each in enumerate(ids)}
+    rows = [known.get(each.strip()) for each in row_names(frame[key])]
+    strangers = [each for each, row in zip(row_names(frame[key]), rows, strict=True) if row is None]
     if strangers:
         raise DataError(
-            f"{path} has labels for {len(strangers)} rows that the data do not have, such as {key} {strangers[0]!r}"
+            f"{name} has labels for {len(strangers)} rows that the data do not have, such as {key} {strangers[0]!r}"
         )
     people, who = np.unique(np.array(row_names(frame["annotator"]), dtype=object), return_inverse=True)
     positions = np.array(rows, dtype=np.int64)
-    names = tuple(str(person) or "(no name)" for person in people)
-    return _gathered(frame["label"], positions, who, names=names, num_rows=num_rows, name=str(path))
+    people_names = tuple(str(person) or "(no name)" for person in people)
+    return _gathered(frame["label"], positions, who, names=people_names, num_rows=num_rows, name=name)
 
 
 def _gathered(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from elr.data.annotations import Annotations
-from elr.data.examples import Label
-from elr.data.image_store import ImageStore
 from elr.errors import ArgumentError
-from elr.networks.pretrained import Backbone
+
+if TYPE_CHECKING:  # records hold these, and make none
+    from elr.data.annotations import Annotations
+    from elr.data.image_store import ImageStore
+    from elr.data.labels import Label
+    from elr.networks.pretrained import Backbone
 
 NO_BACKBONE = "none"
 TABLE, IMAGES, FEATURES, TEXT = "table", "images", "features", "text"
@@ -127,7 +129,7 @@ class ReadOptions:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RawData:
+class Records:
     """Data as read, M examples.
 
     Args:
@@ -173,11 +175,11 @@ class RawData:
         found = {"backbone": self.pretrained.name, "fine_tune": self.features is None}
         return replace(options, image_size=self.image_size, **found)
 
-    def head(self, count: int) -> RawData:
+    def head(self, count: int) -> Records:
         """The first examples."""
         return self.take(np.arange(min(count, len(self))))
 
-    def take(self, rows: NDArray[np.int64]) -> RawData:
+    def take(self, rows: NDArray[np.int64]) -> Records:
         """Some of the examples, by position, in that order."""
 
         def chosen(values: list[Any] | None) -> list[Any] | None:
@@ -197,6 +199,6 @@ class RawData:
 
 
 def _taken(images: Tensor | ImageStore | None, rows: NDArray[np.int64]) -> Tensor | ImageStore | None:
-    if isinstance(images, ImageStore):
-        return images.take(rows)
-    return None if images is None else images[torch.from_numpy(rows)]
+    if images is None or isinstance(images, Tensor):
+        return None if images is None else images[torch.from_numpy(rows)]
+    return images.take(rows)

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from elr.data.examples import Label
-from elr.data.image_store import Geometry, ImageStore
-from elr.data.records import IMAGES, TEXT, RawData
+from elr.data.decoding import Geometry
+from elr.data.image_store import ImageStore
+from elr.data.labels import Label
+from elr.data.records import IMAGES, TEXT, Records
 from elr.datasets.base import TEST, TRAIN, Part
 from elr.datasets.cifar import CIFAR, CIFAR10_CLASSES
 from elr.datasets.cifar_n import human_labels as read_human_labels
@@ -21,7 +22,7 @@ HUMAN = "human"
 """In a recipe: the labels of CIFAR-10N or CIFAR-100N in place of noise."""
 
 
-def load_digits(*, noise: str = "symmetric", noise_rate: float = 0.4, seed: int = 0) -> tuple[RawData, RawData]:
+def load_digits(*, noise: str = "symmetric", noise_rate: float = 0.4, seed: int = 0) -> tuple[Records, Records]:
     """Handwritten digits with label noise in the training part: 1,797 real scans of 8 x 8 pixels, 10 classes.
 
     80 % train, 20 % test, both with the classes in proportion.
@@ -44,8 +45,8 @@ def load_digits(*, noise: str = "symmetric", noise_rate: float = 0.4, seed: int 
     train, test = train_test_split(rows, test_size=0.2, random_state=seed, stratify=labels)
     noisy = corrupt(noise, labels[train], noise_rate=noise_rate, num_classes=10, seed=seed)
 
-    def part(chosen: np.ndarray, given: np.ndarray, clean: np.ndarray | None) -> RawData:
-        return RawData(
+    def part(chosen: np.ndarray, given: np.ndarray, clean: np.ndarray | None) -> Records:
+        return Records(
             kind=IMAGES,
             rows=np.arange(len(chosen)),
             images=torch.from_numpy((features[chosen] * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)),
@@ -57,7 +58,7 @@ def load_digits(*, noise: str = "symmetric", noise_rate: float = 0.4, seed: int 
     return part(train, noisy.labels, noisy.clean_labels), part(test, labels[test], None)
 
 
-def as_raw(part: Part, class_names: Sequence[Label], *, geometry: Geometry | None = None) -> RawData:
+def as_raw(part: Part, class_names: Sequence[Label], *, geometry: Geometry | None = None) -> Records:
     """A part of a published data set as data to train on; images on disk stay there.
 
     Args:
@@ -73,7 +74,7 @@ def as_raw(part: Part, class_names: Sequence[Label], *, geometry: Geometry | Non
     def named(labels: np.ndarray | None) -> list[Label] | None:
         return None if labels is None else [class_names[label] for label in labels.tolist()]
 
-    return RawData(
+    return Records(
         kind=TEXT if part.texts is not None else IMAGES,
         rows=np.arange(len(part)),
         table=None if part.texts is None else pd.DataFrame({"text": list(part.texts)}),
@@ -84,7 +85,7 @@ def as_raw(part: Part, class_names: Sequence[Label], *, geometry: Geometry | Non
     )
 
 
-def load_cifar10(path: str | Path) -> tuple[RawData, RawData]:
+def load_cifar10(path: str | Path) -> tuple[Records, Records]:
     """CIFAR-10: 50,000 training and 10,000 test images of 32 x 32 pixels in color, 10 classes.
 
     Args:
@@ -105,7 +106,7 @@ def load_cifar10(path: str | Path) -> tuple[RawData, RawData]:
     return as_raw(parts[TRAIN], numbers), as_raw(parts[TEST], numbers)
 
 
-def human_labels(path: Path, name: str, train: RawData) -> list[Label]:
+def human_labels(path: Path, name: str, train: Records) -> list[Label]:
     """A label set of CIFAR-10N for the training images of `load_cifar10`, in their order; see `elr.datasets.cifar_n`.
 
     Raises:

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from elr.data.image_store import FileImages, Geometry
+from elr.data.decoding import Geometry
+from elr.data.image_store import FileImages
 from elr.datasets.base import TRAIN, VALIDATION, About, File, Loader, Part, PublishedSet, content, located
 from elr.errors import ArgumentError, DataError
 from elr.files import printable

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from elr.data.image_store import FileImages, Geometry
+from elr.data.decoding import Geometry
+from elr.data.image_store import FileImages
 from elr.datasets.base import TRAIN, VALIDATION, About, File, Loader, Part, PublishedSet, located
 from elr.datasets.imagenet import CLASSES, LANDMARKS, class_name, out_of_order, read_meta, read_synsets
 from elr.datasets.readers.text_lists import matched, shown, whole_numbers, wrong_line

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from elr.data.examples import LabelCoding
-from elr.data.image_store import Geometry
-from elr.data.prepared import Task, make_task
-from elr.data.records import RawData, ReadOptions
+from elr.data.decoding import Geometry
+from elr.data.labels import LabelCoding
+from elr.data.prepared import PreparedData, prepare_records
+from elr.data.records import ReadOptions, Records
 from elr.datasets.as_data import HUMAN, as_raw
 from elr.datasets.base import TEST, TRAIN, VALIDATION
 from elr.datasets.catalog import loader_for
@@ -74,7 +74,7 @@ class Recipe:
     geometry: Geometry | None = None
     test_part: str | None = TEST
 
-    def plan(self, task: Task) -> Plan:
+    def plan(self, task: PreparedData) -> Plan:
         """The same for a network of the data's shape, and batches no larger than the data."""
         return Plan(
             method=self.method,
@@ -85,10 +85,10 @@ class Recipe:
             probe_period=self.probe_period,
         )
 
-    def _network(self, task: Task) -> NetworkSpec:
+    def _network(self, task: PreparedData) -> NetworkSpec:
         if self.backbone is None:
             return network_for(task, self.network, widths=self.widths)
-        return NetworkSpec(self.network, task.encoder.num_classes, backbone=self.backbone)
+        return NetworkSpec(self.network, task.preprocessing.num_classes, backbone=self.backbone)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +199,7 @@ def _backbone(recipe: Recipe, weights: str | Path | None) -> Backbone | None:
     return None
 
 
-def _task(recipe: Recipe, changes: Changes, data: Path, labels: Path | None, backbone: Backbone | None) -> Task:
+def _task(recipe: Recipe, changes: Changes, data: Path, labels: Path | None, backbone: Backbone | None) -> PreparedData:
     noise = recipe.noise
     human = str(noise[1]) if noise is not None and noise[0] == HUMAN else None
     loader = loader_for(recipe.data, data)
@@ -214,14 +214,14 @@ def _task(recipe: Recipe, changes: Changes, data: Path, labels: Path | None, bac
             f"`elr data check {recipe.data}` says what is missing"
         )
 
-    def read(part: str) -> RawData:
+    def read(part: str) -> Records:
         raw = as_raw(opened.parts[part], opened.class_names, geometry=recipe.geometry)
         raw = replace(raw, pretrained=backbone)
         return raw if changes.num_examples is None else raw.head(changes.num_examples)
 
     train, test = read(TRAIN), None if recipe.test_part is None else read(recipe.test_part)
     artificial = None if noise is None or human is not None else (noise[0], float(noise[1]))
-    return make_task(
+    return prepare_records(
         replace(train, remarks=opened.remarks),
         test,
         options=ReadOptions(),  # what is predicted later needs no labels
@@ -234,16 +234,16 @@ def _task(recipe: Recipe, changes: Changes, data: Path, labels: Path | None, bac
     )
 
 
-def _ilsvrc12(task: Task, recipe: Recipe, changes: Changes, folder: Path) -> RawData:
+def _ilsvrc12(task: PreparedData, recipe: Recipe, changes: Changes, folder: Path) -> Records:
     """The ImageNet validation images of mini-WebVision's classes, by its names."""
     if recipe.data != "mini-webvision":
         raise ArgumentError(f"ILSVRC12 is named, and recipe {recipe.name} does not have its classes: leave it out")
-    opened = ILSVRC12(num_classes=task.encoder.num_classes).open(folder)
-    raw = as_raw(opened.parts[VALIDATION], task.encoder.coding.class_names, geometry=recipe.geometry)
+    opened = ILSVRC12(num_classes=task.preprocessing.num_classes).open(folder)
+    raw = as_raw(opened.parts[VALIDATION], task.preprocessing.coding.class_names, geometry=recipe.geometry)
     return raw if changes.num_examples is None else raw.head(changes.num_examples)
 
 
-def _measured_on(fitted: Fitted, raw: RawData, *, name: str) -> Fitted:
+def _measured_on(fitted: Fitted, raw: Records, *, name: str) -> Fitted:
     """The same with top-1 and top-5 accuracy on further data among its results, and in its folder."""
     probs, labels = predict_probs(fitted.out, raw, name=name)
     found = np.argsort(-probs, axis=1, kind="stable")[:, :5] == labels[:, None]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from elr.data.prepared import Task, make_task, read_task
+from elr.data.prepared import PreparedData, prepare_data, prepare_records
 from elr.data.reading import Data
 from elr.data.records import NO_BACKBONE, ReadOptions
 from elr.datasets.as_data import load_digits
@@ -85,7 +85,7 @@ def fit(
         on_progress: called with the name of the method (or "trial K/N") and where it stands, after every batch.
 
     Raises:
-        ELRError: see `read_task`, `run_task` and `elr.runs.tuning.tune`.
+        ELRError: see `prepare_data`, `run_task` and `elr.runs.tuning.tune`.
     """
     options = options or ReadOptions()
     options = replace(options, label=label) if label else options
@@ -98,7 +98,7 @@ def fit(
     if data is None:
         task = _digits(options, config, test, test_label, noise)
     else:
-        task = read_task(data, options, test=test, test_label=test_label, noise=noise, seed=config.seed)
+        task = prepare_data(data, options, test=test, test_label=test_label, noise=noise, seed=config.seed)
     compare = data is None if compare is None else compare
     if compare and config.method == BASELINE:
         raise ArgumentError("cross_entropy cannot be compared with itself: leave out --compare, or the method")
@@ -139,10 +139,10 @@ def _digits(
     test: Data | None,
     test_label: str | None,
     noise: tuple[str, float] | None,
-) -> Task:
+) -> PreparedData:
     if options != ReadOptions() or test is not None or test_label is not None:
         raise ArgumentError("without data the embedded digits are used: --label, --test and the like need DATA")
     name, rate = noise or DIGITS_NOISE
     train, trusted = load_digits(noise=name, noise_rate=rate, seed=config.seed)
     source = f"digits ({name} noise {rate:g})"
-    return make_task(train, trusted, options=options, source=source, test_source="digits, the rest")
+    return prepare_records(train, trusted, options=options, source=source, test_source="digits, the rest")

@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from elr.data.examples import Examples
+from elr.data.formats.images import SMALLEST
 from elr.data.image_store import ImageStore
-from elr.data.images import SMALLEST
-from elr.data.prepared import Task
-from elr.data.preprocessing import Encoder
-from elr.data.records import IMAGES, TEXT
+from elr.data.prepared import PreparedData
+from elr.data.preprocessing import Preprocessing
 from elr.data.transforms import Transform
 from elr.errors import ArgumentError
 from elr.methods.cross_entropy import LossMethod
@@ -26,7 +25,7 @@ from elr.methods.kl_penalty import KLPenalty
 from elr.methods.method import Method
 from elr.networks.pretrained import load_body
 from elr.networks.spec import FastConvNet, NetworkSpec
-from elr.runs.defaults import FAST, default_loop, loop_kind, rate_of_features
+from elr.runs.defaults import FAST, default_loop, loop_kind
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
 from elr.training.monitor import Monitor
@@ -130,9 +129,9 @@ class Augmentation:
         if self.cutout < 0:
             raise ArgumentError(f"cutout is {self.cutout}: expected the side of a square in pixels, or 0 for none")
 
-    def transform(self, encoder: Encoder, *, flatten: bool, on_disk: bool = False) -> Transform:
+    def transform(self, preprocessing: Preprocessing, *, flatten: bool, on_disk: bool = False) -> Transform:
         """From stored rows to network inputs; images on disk are larger than a crop, and cropped as they are read."""
-        return encoder.transform(
+        return preprocessing.transform(
             crop=self.crop and not on_disk,
             window=self.crop and on_disk,
             flip=self.flip,
@@ -192,23 +191,23 @@ class Plan:
             probe_period=run["probe_period"],
         )
 
-    def build(self, task: Task, *, probe: Examples | None, folder: Path | None) -> Training:
+    def build(self, task: PreparedData, *, probe: Examples | None, folder: Path | None) -> Training:
         """The training that the plan stands for."""
         labels = task.examples.labels
         assert labels is not None, "a task always has labels"
         transform = self.augmentation.transform(
-            task.encoder,
+            task.preprocessing,
             flatten=not self.network.takes_images,
             on_disk=isinstance(task.examples.inputs, ImageStore),
         )
         networks = self.networks()
-        if task.raw.pretrained is not None and self.network.backbone is not None:
+        if task.records.pretrained is not None and self.network.backbone is not None:
             for network in networks:
-                load_body(network, task.raw.pretrained)
+                load_body(network, task.records.pretrained)
         if self.whiten:
             _whiten(networks, transform(task.examples.fetch(torch.arange(min(len(task.examples), _WHITENED_IMAGES)))))
         return Training(
-            self.method.build(networks, num_examples=len(task.examples), num_classes=task.encoder.num_classes),
+            self.method.build(networks, num_examples=len(task.examples), num_classes=task.preprocessing.num_classes),
             task.examples,
             config=self.training,
             transform=transform,
@@ -295,7 +294,7 @@ class FitConfig:
     def _regularizer(self) -> dict[str, Any]:
         return {"lam": LAM if self.lam is None else self.lam, "beta": BETA if self.beta is None else self.beta}
 
-    def plan(self, task: Task) -> Plan:
+    def plan(self, task: PreparedData) -> Plan:
         """The same with every choice made for some data.
 
         Raises:
@@ -305,7 +304,8 @@ class FitConfig:
         augmented = network.takes_images and self.augment != "none"
         kind = loop_kind(network, task.examples)
         training = self.loop(task.examples, kind=kind)
-        if self.learning_rate is None and (rate := rate_of_features(task)) and not network.takes_images:
+        rate = task.preprocessing.feature_rate(int(task.examples.inputs.shape[1]))
+        if self.learning_rate is None and rate and not network.takes_images:
             training = replace(training, learning_rate=rate)
         flip, fast = augmented and self.augment != "crop", kind == FAST
         return Plan(
@@ -337,7 +337,7 @@ class FitConfig:
         return TrainingConfig(precision=self.precision, device=self.device, seed=self.seed, **{**defaults, **chosen})
 
 
-def network_for(task: Task, name: str | None = None, *, widths: tuple[int, ...] | None = None) -> NetworkSpec:
+def network_for(task: PreparedData, name: str | None = None, *, widths: tuple[int, ...] | None = None) -> NetworkSpec:
     """A network for the data of a task.
 
     Args:
@@ -348,20 +348,20 @@ def network_for(task: Task, name: str | None = None, *, widths: tuple[int, ...] 
     Raises:
         ArgumentError: no such network, or one for images and data of another kind.
     """
-    images = task.raw.kind == IMAGES and task.raw.features is None
-    if images and task.raw.pretrained is not None:
+    images = task.preprocessing.takes_images
+    if images and task.records.pretrained is not None:
         if name is not None:
             raise ArgumentError(f"network is {name!r} and a backbone is to be fine-tuned: leave one of them out")
-        return NetworkSpec("timm", task.encoder.num_classes, backbone=task.raw.pretrained.name)
+        return NetworkSpec("timm", task.preprocessing.num_classes, backbone=task.records.pretrained.name)
     shape = tuple(task.examples.inputs.shape[1:])
     name = name or ("fast" if images and min(shape[1:]) >= SMALLEST else "mlp")
     takes_images = NetworkSpec(name, 2, num_features=None if name not in ("linear", "mlp") else 1).takes_images
     if takes_images and not images:
-        found = f"features of {task.raw.kind}" if task.raw.kind in (IMAGES, TEXT) else task.raw.kind
+        found = task.preprocessing.learns_from
         raise ArgumentError(f"network {name!r} takes images, the data are {found}: use mlp or linear")
     return NetworkSpec(
         name,
-        task.encoder.num_classes,
+        task.preprocessing.num_classes,
         in_channels=shape[0] if takes_images else None,
         num_features=None if takes_images else int(np.prod(shape)),
         widths=widths,

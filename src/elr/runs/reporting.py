@@ -15,9 +15,10 @@ import numpy as np
 from elr import files
 from elr.audit.report import Report, render
 from elr.audit.suspects import MAX_CELL, THUMBNAIL_ROOM, Suspect, clip
-from elr.data.images import thumbnail
-from elr.data.prepared import Task
-from elr.data.records import RawData
+from elr.data.decoding import thumbnail
+from elr.data.kinds.catalog import KINDS
+from elr.data.prepared import PreparedData
+from elr.data.records import Records
 from elr.errors import ArgumentError, ArtifactError, OutputError
 from elr.runs.plan import Plan
 from elr.runs.run import Fitted
@@ -37,7 +38,7 @@ _MAX_SUSPECTS = 50_000  # label issues gathered; about 40 bytes of the page each
 _MAX_CELLS = 4_000_000  # characters of cells gathered
 
 
-def write_report(task: Task, fitted: Fitted, *, baseline: Fitted | None = None) -> Path:
+def write_report(task: PreparedData, fitted: Fitted, *, baseline: Fitted | None = None) -> Path:
     """Write report.html into the folder of a run, and report.json with all that it shows.
 
     Args:
@@ -152,9 +153,9 @@ def _text(value: object) -> str:
     return value
 
 
-def _report(task: Task, fitted: Fitted, baseline: Fitted | None) -> Report:
+def _report(task: PreparedData, fitted: Fitted, baseline: Fitted | None) -> Report:
     run, audit, results = fitted.run, fitted.audit, fitted.results
-    names = [str(name) for name in task.encoder.coding.class_names]
+    names = [str(name) for name in task.preprocessing.coding.class_names]
     both = [fitted] if baseline is None else [baseline, fitted]
     return Report(
         title=f"Labels of {Path(task.source).name}",
@@ -181,14 +182,14 @@ def _report(task: Task, fitted: Fitted, baseline: Fitted | None) -> Report:
     )
 
 
-def _cleaned(task: Task) -> str:
+def _cleaned(task: PreparedData) -> str:
     """A name for a corrected copy of the data; "" where there is no file with the given labels."""
     source = Path(task.source)
     if (
         task.noise is not None
-        or task.raw.annotations is not None
+        or task.records.annotations is not None
         or not source.exists()
-        or (source.is_dir() and task.raw.ids is None)
+        or (source.is_dir() and task.records.ids is None)
     ):
         return ""
     return f"{source.stem}-cleaned{source.suffix}" if source.is_file() else f"{source.resolve().name}-cleaned"
@@ -227,16 +228,16 @@ def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _suspects(task: Task, fitted: Fitted, names: list[str]) -> list[Suspect]:
+def _suspects(task: PreparedData, fitted: Fitted, names: list[str]) -> list[Suspect]:
     """The label issues, the worst first, with pictures or cells as long as a page has room for them."""
-    audit, raw = fitted.audit, task.raw
+    audit, records = fitted.audit, task.records
     worst = audit.ranking[audit.is_label_issue[audit.ranking]][:_MAX_SUSPECTS]
-    pictures = _thumbnails(raw, worst)
-    cells = _cells(raw, worst, list(task.encoder.columns or [])[:_MAX_FIELDS])
+    pictures = _thumbnails(records, worst)
+    cells = _cells(records, worst, list(task.preprocessing.columns or [])[:_MAX_FIELDS])
     return [
         Suspect(
-            row=int(raw.rows[row]),
-            id=None if raw.ids is None else raw.ids[row],
+            row=int(records.rows[row]),
+            id=None if records.ids is None else records.ids[row],
             given_label=names[audit.given_labels[row]],
             predicted_label=names[audit.predicted_labels[row]],
             label_quality=float(audit.label_quality[row]),
@@ -247,14 +248,15 @@ def _suspects(task: Task, fitted: Fitted, names: list[str]) -> list[Suspect]:
     ]
 
 
-def _thumbnails(raw: RawData, rows: np.ndarray) -> list[bytes]:
+def _thumbnails(records: Records, rows: np.ndarray) -> list[bytes]:
     """Pictures of the first rows, until the page has no room for more."""
     made: list[bytes] = []
     room = THUMBNAIL_ROOM
-    if raw.images is None:
-        return made
     for row in rows:
-        image = thumbnail(raw.images[row])
+        picture = KINDS[records.kind].picture(records, row)
+        if picture is None:
+            break
+        image = thumbnail(picture)
         room -= len(image) * 4 // 3
         if room < 0:
             break
@@ -262,20 +264,13 @@ def _thumbnails(raw: RawData, rows: np.ndarray) -> list[bytes]:
     return made
 
 
-def _cells(raw: RawData, rows: np.ndarray, columns: Sequence[str]) -> list[dict[str, str]]:
+def _cells(records: Records, rows: np.ndarray, columns: Sequence[str]) -> list[dict[str, str]]:
     """Column name -> text for the first rows, until the page has no room for more."""
-    if raw.table is None:
-        return []
-    chosen = raw.table[list(columns)].iloc[rows]
-    values = [chosen[name].tolist() for name in columns]
-    missing = [chosen[name].isna().tolist() for name in columns]
+    cells = KINDS[records.kind].cells(records, rows, columns)
     made: list[dict[str, str]] = []
     room = _MAX_CELLS
-    for place in range(len(chosen)):
-        texts = {
-            name: "" if gone[place] else clip(column[place], MAX_CELL)
-            for name, column, gone in zip(columns, values, missing, strict=True)
-        }
+    for place in range(len(rows) if cells else 0):
+        texts = {name: "" if column[place] is None else clip(column[place], MAX_CELL) for name, column in cells.items()}
         room -= sum(map(len, texts.values()))
         if room < 0:
             break

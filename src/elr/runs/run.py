@@ -18,7 +18,7 @@ from torch import nn
 from elr import files
 from elr.audit.evidence import Evidence
 from elr.audit.labels import Audit, audit_labels, score_suspects
-from elr.data.prepared import Task
+from elr.data.prepared import PreparedData
 from elr.data.records import ReadOptions
 from elr.errors import CheckpointError, ELRError, OutputError
 from elr.runs.plan import Plan
@@ -51,7 +51,7 @@ class Fitted:
 
 
 def run_task(
-    task: Task,
+    task: PreparedData,
     plan: Plan,
     *,
     config: dict[str, Any],
@@ -66,7 +66,7 @@ def run_task(
     Nothing is written before the data and all settings have been checked; every file is written whole or not at all.
 
     Args:
-        task: from `read_task` or `make_task`.
+        task: from `prepare_data` or `prepare_records`.
         plan: how to train.
         config: what was asked for, kept in run.json and compared when a run is resumed.
         out: folder of the run: new, empty, or with `resume` that of the same run.
@@ -100,7 +100,7 @@ def run_task(
     pred_probs = training.pred_probs()
     audit = audit_labels(training.labels, pred_probs)
     seconds = time.perf_counter() - started + training.earlier_seconds
-    results = {"out": str(out), "num_examples": len(task.examples), "num_classes": task.encoder.num_classes}
+    results = {"out": str(out), "num_examples": len(task.examples), "num_classes": task.preprocessing.num_classes}
     results |= {"noise_rate": audit.noise_rate, "noise_rate_interval": list(audit.noise_rate_interval)}
     results |= {"num_label_issues": audit.num_label_issues, "seconds": seconds}
     if audit.num_label_issues:
@@ -119,13 +119,13 @@ def run_task(
     return Fitted(out=out, results=results, audit=audit, history=history, run=run)
 
 
-def _describe(task: Task, plan: Plan, config: dict[str, Any]) -> dict[str, Any]:
+def _describe(task: PreparedData, plan: Plan, config: dict[str, Any]) -> dict[str, Any]:
     """Everything that decides how the run goes, as plain values: what a resumed run must agree in."""
     description = {
         "elr_version": metadata.version("elr"),
         "config": config,
         **plan.to_json(),
-        "encoder": task.encoder.to_json(),
+        "encoder": task.preprocessing.to_json(),
         "data": {
             "source": task.source,
             "options": asdict(task.options),
@@ -133,7 +133,7 @@ def _describe(task: Task, plan: Plan, config: dict[str, Any]) -> dict[str, Any]:
             "test": task.test_source,
             "sha256": task.sha256,
             "num_examples": len(task.examples),
-            "remarks": [*task.raw.remarks, *task.encoder.remarks],
+            "remarks": [*task.records.remarks, *task.preprocessing.remarks],
         },
         "versions": {name: metadata.version(name) for name in ("torch", "numpy", "scikit-learn", "accelerate", "skops")}
         | {"python": platform.python_version(), "machine": platform.platform(), "threads": torch.get_num_threads()},
@@ -193,7 +193,7 @@ def _with_defaults(run: dict[str, Any]) -> dict[str, Any]:
     return run | json.loads(json.dumps({**plan, "data": read}))
 
 
-def _measures(training: Training, task: Task, audit: Audit) -> dict[str, float]:
+def _measures(training: Training, task: PreparedData, audit: Audit) -> dict[str, float]:
     """What trusted labels say about the run, where there are any. Nothing of it is used by the run."""
     measures: dict[str, float] = {}
     for name, accuracies in _accuracies(training, task).items():
@@ -208,15 +208,15 @@ def _measures(training: Training, task: Task, audit: Audit) -> dict[str, float]:
     return measures
 
 
-def _ranked(training: Training, task: Task) -> dict[str, float]:
+def _ranked(training: Training, task: PreparedData) -> dict[str, float]:
     """Top-5 accuracy on the test data, where there are enough classes for it to say something."""
-    if task.test is None or task.test.labels is None or task.encoder.num_classes < MANY_CLASSES:
+    if task.test is None or task.test.labels is None or task.preprocessing.num_classes < MANY_CLASSES:
         return {}
     found = training.predict(task.test).topk(5, dim=1).indices == task.test.labels[:, None]
     return {"test_top5_accuracy_last": float(found.any(dim=1).double().mean())}
 
 
-def _accuracies(training: Training, task: Task) -> dict[str, list[float]]:
+def _accuracies(training: Training, task: PreparedData) -> dict[str, list[float]]:
     """Accuracy on trusted labels and agreement with held-out given ones, after each epoch that probed.
 
     The labels are looked at here for the first time.
@@ -230,7 +230,7 @@ def _accuracies(training: Training, task: Task) -> dict[str, list[float]]:
     return accuracies
 
 
-def _with_accuracies(training: Training, task: Task) -> list[dict[str, Any]]:
+def _with_accuracies(training: Training, task: PreparedData) -> list[dict[str, Any]]:
     history: list[dict[str, Any]] = [dict(record) for record in training.history]
     for name, values in _accuracies(training, task).items():
         for epoch, value in zip(training.probe_epochs, values, strict=True):
@@ -239,13 +239,18 @@ def _with_accuracies(training: Training, task: Task) -> list[dict[str, Any]]:
 
 
 def _write(
-    out: Path, task: Task, training: Training, audit: Audit, pred_probs: torch.Tensor, history: list[dict[str, Any]]
+    out: Path,
+    task: PreparedData,
+    training: Training,
+    audit: Audit,
+    pred_probs: torch.Tensor,
+    history: list[dict[str, Any]],
 ) -> None:
     """Weights, preprocessing, evidence, suspects, and the history with what was measured at the end."""
     files.write_tensors(out / files.MODEL_FILE, nn.ModuleList(training.method.predictors).state_dict())
-    task.encoder.save(out)
-    if task.raw.pretrained is not None and task.raw.features is not None:
-        files.write_tensors(out / files.BACKBONE_FILE, task.raw.pretrained.network.state_dict())
+    task.preprocessing.save(out)
+    if task.records.pretrained is not None and task.records.features is not None:
+        files.write_tensors(out / files.BACKBONE_FILE, task.records.pretrained.network.state_dict())
     files.write_tensors(
         out / files.TARGETS_FILE,
         {
@@ -256,15 +261,15 @@ def _write(
     )
     files.write_lines(out / files.METRICS_FILE, history)
     evidence = Evidence(
-        rows=task.raw.rows,
-        ids=task.raw.ids,
-        class_names=task.encoder.coding.class_names,
+        rows=task.records.rows,
+        ids=task.records.ids,
+        class_names=task.preprocessing.coding.class_names,
         given_labels=audit.given_labels,
         pred_probs=pred_probs.numpy(),
     )
-    annotations = task.raw.annotations
+    annotations = task.records.annotations
     if annotations is not None:
-        names = task.encoder.coding.class_names
+        names = task.preprocessing.coding.class_names
         judged = annotations.judged([names[label] for label in audit.predicted_labels])
         files.write_file(out / files.ANNOTATORS_FILE, lambda partial: judged.to_csv(partial, index=False))
     issues = evidence.table(audit)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elr import files
-from elr.data.prepared import Task, hold_out
+from elr.data.prepared import PreparedData, hold_out
 from elr.devices import mixed_seed
 from elr.errors import ArgumentError, CheckpointError, OutputError, TrainingError
 from elr.runs.plan import FitConfig, Plan
@@ -93,7 +93,7 @@ def check_tuning(trials: int) -> None:
 
 
 def tune(
-    task: Task,
+    task: PreparedData,
     config: FitConfig,
     *,
     trials: int,
@@ -160,7 +160,7 @@ def tune(
     return replace(config, **found.best), found  # type: ignore[arg-type]
 
 
-def _defaults(config: FitConfig, task: Task) -> dict[str, float | int]:
+def _defaults(config: FitConfig, task: PreparedData) -> dict[str, float | int]:
     """What would be trained with, of the settings that were not given."""
     plan = config.plan(task)
     method = {"lam": plan.method.lam, "beta": plan.method.beta} if plan.method.name != "cross_entropy" else {}
@@ -182,7 +182,9 @@ def _space(defaults: dict[str, float | int]) -> dict[str, BaseDistribution]:
     return {name: space[name] for name in defaults}
 
 
-def _identity(config: FitConfig, part: Task, space: dict[str, BaseDistribution], holdout: float) -> dict[str, Any]:
+def _identity(
+    config: FitConfig, part: PreparedData, space: dict[str, BaseDistribution], holdout: float
+) -> dict[str, Any]:
     """What a search that goes on must agree in."""
     from optuna.distributions import distribution_to_json
 
@@ -191,17 +193,20 @@ def _identity(config: FitConfig, part: Task, space: dict[str, BaseDistribution],
     return {"data": part.sha256, "holdout": holdout, **settings, **spaces}
 
 
-def _plan(config: FitConfig, values: dict[str, float | int], part: Task) -> Plan:
+def _plan(config: FitConfig, values: dict[str, float | int], part: PreparedData) -> Plan:
     plan = replace(config, **values).plan(part)  # type: ignore[arg-type]
     return replace(plan, probe_period=plan.training.epochs)  # the last epoch alone counts
 
 
-def _training(plan: Plan, part: Task) -> Training:
+def _training(plan: Plan, part: PreparedData) -> Training:
     return plan.build(part, probe=part.probe, folder=None)
 
 
 def _correct(
-    config: FitConfig, values: dict[str, float | int], part: Task, on_progress: Callable[[Progress], None] | None
+    config: FitConfig,
+    values: dict[str, float | int],
+    part: PreparedData,
+    on_progress: Callable[[Progress], None] | None,
 ) -> NDArray[np.bool_]:
     """(M,) which held-out labels the last epoch predicts; none, where training diverged."""
     assert part.validation is not None, "rows were held out"
