@@ -108,7 +108,9 @@ def _object(text: str, line: int, path: Path) -> dict[str, Any]:
 
 def _column(values: list[Any]) -> pd.Series:
     """Values of one column under the type that they share; whole numbers stay whole where some are missing."""
-    return pd.Series(values, dtype=object).infer_objects()
+    column = pd.Series(values, dtype=object)
+    gaps = any(value is None for value in values) and any(type(value) is int for value in values)
+    return column if gaps else column.infer_objects()
 
 
 def _refuse_two_of_one_spelling(values: list[Any], name: str, path: Path) -> None:
