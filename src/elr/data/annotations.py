@@ -26,6 +26,12 @@ class Annotations:
         rows: (K,) int64, position of the row of each label.
         annotators: (K,) int64, who gave it, a position in `names`.
         labels: the K labels.
+
+    Example:
+        >>> frame = pd.DataFrame({"ann": ["cat", "dog"], "bob": ["cat", None]})
+        >>> found = from_columns(frame, ["ann", "bob"], name="it")
+        >>> found.rows.tolist(), found.labels
+        ([0, 1, 0], ['cat', 'dog', 'cat'])
     """
 
     num_rows: int
@@ -99,6 +105,11 @@ def from_columns(frame: pd.DataFrame, columns: Sequence[str], *, name: str) -> A
 
     Raises:
         DataError: a row without any label, or cells that are no labels.
+
+    Example:
+        >>> frame = pd.DataFrame({"ann": ["cat", "dog"], "bob": ["dog", None], "eve": ["cat", "dog"]})
+        >>> from_columns(frame, ["ann", "bob", "eve"], name="it").majority()
+        (['cat', 'dog'], 0)
     """
     cells = pd.concat([frame[column] for column in columns], ignore_index=True)
     who = np.repeat(np.arange(len(columns)), len(frame))
@@ -120,6 +131,12 @@ def from_table(
 
     Raises:
         DataError: columns that are missing, rows that the data do not have, a row without any label.
+
+    Example:
+        >>> lines = [(0, "ann", "cat"), (1, "ann", "dog"), (0, "bob", "cat")]
+        >>> frame = pd.DataFrame(lines, columns=["row", "annotator", "label"])
+        >>> from_table(frame, None, id_column=None, num_rows=2, name="it").names
+        ('ann', 'bob')
     """
     key = id_column or "row"
     missing = [column for column in (key, "annotator", "label") if column not in frame]

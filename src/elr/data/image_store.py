@@ -39,6 +39,18 @@ class ImageStore(StoredInputs):
 
     Args:
         geometry: what images are brought to.
+
+    Example:
+        >>> from elr.data.decoding import thumbnail
+        >>> class Shades(ImageStore):
+        ...     def _count(self):
+        ...         return 3
+        ...     def _name(self, row):
+        ...         return f"shade {row}"
+        ...     def _encoded(self, row):
+        ...         return thumbnail(torch.full((3, 8, 8), row, dtype=torch.uint8))
+        >>> Shades(Geometry(resize=8, crop=8)).fetch(torch.tensor([2]))[0, 0, 0, :3].tolist()
+        [2, 2, 2]
     """
 
     def __init__(self, geometry: Geometry | None = None) -> None:
@@ -189,6 +201,14 @@ class FileImages(ImageStore):
 
     Raises:
         DataError: a name that leads out of the folder by itself.
+
+    Example:
+        >>> import tempfile
+        >>> from elr.data.decoding import thumbnail
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "1.png").write_bytes(thumbnail(torch.zeros(3, 60, 40, dtype=torch.uint8)))
+        ...     FileImages(Path(folder), ["1.png"], Geometry(resize=40, crop=32))[0].shape
+        torch.Size([3, 32, 32])
     """
 
     def __init__(self, root: Path, names: Sequence[str] | pa.Array, geometry: Geometry | None = None) -> None:

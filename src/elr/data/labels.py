@@ -24,6 +24,11 @@ class LabelCoding:
 
     Args:
         class_names: the C label values, sorted, as they stand in the data; class c is class_names[c].
+
+    Example:
+        >>> coding = LabelCoding.fit(["dog", "cat", "dog", "cat"], column="label")
+        >>> coding.class_names, coding.encode(["dog"], column="label").tolist()
+        (('cat', 'dog'), [1])
     """
 
     class_names: tuple[Label, ...]
@@ -84,6 +89,10 @@ def label_values(column: pd.Series, *, name: str) -> list[Label]:
 
     Raises:
         DataError: missing values (blank text counts as such), lists or records.
+
+    Example:
+        >>> label_values(pd.Series(["3", "4.0"]), name="label"), label_values(pd.Series(["03", "4"]), name="label")
+        ([3, 4], ['03', '4'])
     """
     if is_nested(column, text=False):
         raise DataError(f"{name} holds lists or records: expected one class in each row")
@@ -104,18 +113,33 @@ def label_values(column: pd.Series, *, name: str) -> list[Label]:
 
 
 def row_names(column: pd.Series) -> list[str]:
-    """Names of rows as text, empty where missing."""
+    """Names of rows as text, empty where missing.
+
+    Example:
+        >>> row_names(pd.Series([7, None], dtype=object))
+        ['7', '']
+    """
     return ["" if gone else str(value) for value, gone in zip(column.tolist(), column.isna(), strict=True)]
 
 
 def some(names: Sequence[str] | pd.Index) -> str:
-    """The first names of many, for a message."""
+    """The first names of many, for a message.
+
+    Example:
+        >>> some(["x", "y"])
+        "'x', 'y'"
+    """
     shown = ", ".join(repr(str(name)) for name in names[:20])
     return f"{shown}, and {len(names) - 20} more" if len(names) > 20 else shown or "none"
 
 
 def is_nested(column: pd.Series, *, text: bool = True) -> bool:
-    """Whether a column holds lists, records and the like; bytes count too, unless they may stand for `text`."""
+    """Whether a column holds lists, records and the like; bytes count too, unless they may stand for `text`.
+
+    Example:
+        >>> is_nested(pd.Series([[1, 2], [3]])), is_nested(pd.Series(["a", "b"]))
+        (True, False)
+    """
     if column.dtype != object and not isinstance(column.dtype, pd.ArrowDtype):
         return False
     nested = (tuple, bytes) if text else (tuple,)

@@ -39,6 +39,13 @@ class PreparedData:
         noise: what the labels were corrupted with, as NAME:RATE; None if they are as read.
         test_source: what the test data were read from; None if there are none.
         sha256: of everything above that is encoded: examples, given and clean labels, test data.
+
+    Example:
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0], "y": ["cat", "dog"] * 2})
+        >>> prepared = prepare_data(frame, ReadOptions(label="y"))
+        >>> len(prepared.records), prepared.examples.labels.tolist(), prepared.source
+        (4, [0, 1, 0, 1], 'a data frame')
     """
 
     records: Records
@@ -90,6 +97,11 @@ def prepare_data(
     Raises:
         DataError: whatever makes the data unusable, or test data without labels.
         ArgumentError: noise on labels whose clean labels are named already, or a test_label that names nothing.
+
+    Example:
+        >>> inputs, labels = np.eye(4), [0, 1, 0, 1]
+        >>> prepare_data((inputs, labels), ReadOptions(), test=(inputs[:2], labels[:2])).test.labels.tolist()
+        [0, 1]
     """
     if test_label is not None and test is None:
         raise ArgumentError(f"test_label is {test_label!r} and there are no test data: name them, or leave it out")
@@ -133,6 +145,11 @@ def prepare_records(
     `holdout` is the share of the training rows, drawn by `seed`, that is kept apart with its noisy labels; `coding` has
     the classes where they are known beforehand; `test_label_name` is what messages call the labels of the test data, if
     not what they call those trained on.
+
+    Example:
+        >>> records = read_data((np.eye(4), [0, 1, 0, 1]), ReadOptions())
+        >>> prepare_records(records, None, options=ReadOptions(), source="it", holdout=0.25).validation.inputs.shape
+        torch.Size([1, 4])
     """
     preprocessing = fit_preprocessing(records, options, coding=coding)
     if noise is not None:
@@ -192,6 +209,12 @@ def hold_out(prepared: PreparedData, share: float, *, seed: int) -> PreparedData
         prepared: the data.
         share: of the rows to keep apart, in (0, 1).
         seed: of the draw.
+
+    Example:
+        >>> prepared = prepare_data((np.eye(8), [0, 1] * 4), ReadOptions())
+        >>> part = hold_out(prepared, 0.25, seed=0)
+        >>> len(part.examples), len(part.validation)
+        (6, 2)
     """
     assert prepared.examples.labels is not None, "prepared data have labels"
     records = replace(prepared.records, clean_labels=None)

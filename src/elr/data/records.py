@@ -52,6 +52,10 @@ class ReadOptions:
 
     Raises:
         ArgumentError: a name that is no text, one column in two roles, or an image size below 1.
+
+    Example:
+        >>> ReadOptions(label="breed", id="file", ignore=["notes"]).apart
+        ('breed', 'file', 'notes')
     """
 
     label: str | None = None
@@ -147,6 +151,11 @@ class Records:
         ids: M names of rows, if they have any.
         as_written: for "table", whether numbers stand as text, as in the file.
         remarks: what the user should know about the reading.
+
+    Example:
+        >>> records = Records(kind="features", rows=np.arange(3), features=np.eye(3, dtype="float32"), labels=[0, 1, 0])
+        >>> records.take(np.array([2, 0])).rows.tolist()
+        [2, 0]
     """
 
     kind: str

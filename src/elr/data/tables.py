@@ -46,6 +46,10 @@ def column_kinds(frame: pd.DataFrame, *, as_written: bool = False) -> tuple[dict
 
     Raises:
         DataError: no column is left, or two have one name.
+
+    Example:
+        >>> column_kinds(pd.DataFrame({"x": [1.5, 2.0], "day": ["2024-01-01", "2024-01-02"], "n": ["u", "u"]}))
+        ({'x': 'numeric', 'day': 'date'}, ["column 'n' left out: it says the same in every row"])
     """
     kinds: dict[str, str] = {}
     remarks = []
@@ -114,6 +118,10 @@ def plain_columns(frame: pd.DataFrame, kinds: Mapping[str, str], *, name: str) -
 
     Raises:
         DataError: a column is missing, holds something else than in training, or is infinite (said where).
+
+    Example:
+        >>> plain_columns(pd.DataFrame({"n": [True, None]}), {"n": CATEGORICAL}, name="it")["n"].tolist()
+        ['True', '(missing)']
     """
     columns = _by_name(frame, name)
     absent = [column for column in kinds if column not in columns]
@@ -204,7 +212,13 @@ def _refuse(strange: pd.Series, values: pd.Series, place: str, expected: str) ->
 
 def table_preprocessing(kinds: Mapping[str, str]) -> ColumnTransformer:
     """What turns `plain_columns` into a dense float array: numbers and dates imputed by the median (with a column that
-    says where) and standardized, categories one-hot (at most 100 a column; the rarest and unknown ones share one)."""
+    says where) and standardized, categories one-hot (at most 100 a column; the rarest and unknown ones share one).
+
+    Example:
+        >>> kinds = {"x": NUMERIC, "n": CATEGORICAL}
+        >>> table_preprocessing(kinds).fit_transform(pd.DataFrame({"x": [1.0, 3.0], "n": ["u", "v"]})).tolist()
+        [[-1.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
+    """
     numeric = [name for name, kind in kinds.items() if kind in (NUMERIC, DATE)]
     categorical = [name for name, kind in kinds.items() if kind == CATEGORICAL]
     numbers = Pipeline([("impute", SimpleImputer(strategy="median", add_indicator=True)), ("scale", StandardScaler())])

@@ -11,8 +11,10 @@ import elr
 from elr.audit.decisions import clean
 from elr.audit.export import AuditedRun, export_label_studio
 from elr.data.formats.json_lines import JsonLines
+from elr.data.prepared import prepare_data
 from elr.data.reading import read_data, read_table
 from elr.data.records import ReadOptions
+from elr.data.tables import column_kinds
 from elr.errors import DataError
 
 QUICK = elr.FitConfig(epochs=2, batch_size=8)
@@ -156,13 +158,11 @@ def test_a_label_that_is_missing_is_refused(path, absent, message):
 def test_nested_objects_are_no_columns_and_lists_may_be_embeddings(path):
     lines = [{"e": [float(row), 1], "o": {"a": row}, "x": row, "y": row % 2} for row in range(4)]
     found = records(path, *lines)
-    from elr.data.tables import column_kinds
-
     kinds, remarks = column_kinds(found.table)
     assert list(kinds) == ["x"]
     assert [remark.split(":")[0] for remark in remarks] == ["column 'e' left out", "column 'o' left out"]
     assert records(path, *lines, embedding="e").features.tolist() == [[float(row), 1.0] for row in range(4)]
-    with pytest.raises(DataError, match="label column 'o' of .* holds lists or records"):
+    with pytest.raises(DataError, match=r"label column 'o' of .* holds lists or records"):
         read_data(path, ReadOptions(label="o"))
 
 
@@ -175,8 +175,6 @@ def test_the_same_table_says_the_same_as_in_parquet(path):
     frame = examples()
     frame.to_json(path, orient="records", lines=True)
     frame.to_parquet(path.with_suffix(".parquet"))
-    from elr.data.prepared import prepare_data
-
     options = ReadOptions(label="y", id="key")
     assert prepare_data(path, options).sha256 == prepare_data(path.with_suffix(".parquet"), options).sha256
     ndjson = path.rename(path.with_suffix(".NDJSON"))
@@ -267,7 +265,7 @@ def test_a_corrected_copy_keeps_every_other_byte(tmp_path, ending):
 
 
 def test_labels_are_written_as_the_file_writes_them(tmp_path):
-    source = written(tmp_path / "data.jsonl", *('{"x": %d.50, "y": %d.0}' % (row, row % 2) for row in range(20)))
+    source = written(tmp_path / "data.jsonl", *(f'{{"x": {row}.50, "y": {row % 2}.0}}' for row in range(20)))
     elr.fit(source, out=tmp_path / "run", label="y", config=QUICK)
     (tmp_path / "d.csv").write_text("row,id,given_label,decision,label\r\n0,,0,relabel,1\r\n")
     clean(tmp_path / "run", tmp_path / "d.csv", tmp_path / "clean.jsonl")

@@ -18,6 +18,10 @@ def as_array(values: Any, name: str) -> NDArray:
 
     Raises:
         DataError: a sparse matrix, lists of several lengths, or nothing that NumPy takes.
+
+    Example:
+        >>> as_array([[1, 2], [3, 4]], "the inputs").shape
+        (2, 2)
     """
     if sparse.issparse(values):
         raise DataError(f"{name} are a sparse matrix: pass their .toarray(), or use ELRClassifier, which takes them")
@@ -32,6 +36,10 @@ def one_each(values: NDArray, count: int, *, name: str) -> NDArray:
 
     Raises:
         DataError: another shape.
+
+    Example:
+        >>> one_each(np.array([[3], [4]]), 2, name="y").tolist()
+        [3, 4]
     """
     flat = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
     if flat.shape != (count,):
@@ -46,6 +54,10 @@ def checked_features(features: NDArray, name: str) -> NDArray[np.float32]:
 
     Raises:
         DataError: another shape or type, or NaN or infinity (said where).
+
+    Example:
+        >>> checked_features(np.array([[1, 2], [3, 4]]), "the inputs").dtype
+        dtype('float32')
     """
     if features.ndim != 2 or not features.shape[1] or features.dtype.kind not in "fiub":
         raise DataError(

@@ -69,7 +69,13 @@ class Format(ABC):
 
 
 class FileFormat(Format):
-    """Data in a file (or folder), of which a copy with corrected labels can be written."""
+    """Data in a file (or folder), of which a copy with corrected labels can be written.
+
+    Example:
+        >>> from elr.data.reading import FORMATS
+        >>> [each.suffixes for each in FORMATS.values() if isinstance(each, FileFormat) and not each.shows_rows]
+        [('.npz',), ('.npy',)]
+    """
 
     suffixes: tuple[str, ...] = ()
     """Of such files, in small letters."""

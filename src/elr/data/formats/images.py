@@ -46,6 +46,14 @@ class DecodedImages:
         names: their M names.
         unreadable: names of the sources left out.
         features: (M, D) float32, where they were asked for.
+
+    Example:
+        >>> from elr.data.decoding import thumbnail
+        >>> black = thumbnail(torch.zeros(3, 9, 9, dtype=torch.uint8))
+        >>> sources = lambda: iter([(None, "gone.png"), (black, "black.png")])
+        >>> decoded = decode_images(sources, count=2, skip_unreadable=True)
+        >>> decoded.names, decoded.unreadable
+        (['black.png'], ['gone.png'])
     """
 
     images: Tensor
@@ -82,6 +90,12 @@ def decode_images(
 
     Raises:
         DataError: an image is unreadable (named), or none is readable.
+
+    Example:
+        >>> from elr.data.decoding import thumbnail
+        >>> sources = lambda: iter([(thumbnail(torch.zeros(3, 20, 30, dtype=torch.uint8)), "black.png")])
+        >>> decode_images(sources, count=1).images.shape
+        torch.Size([1, 3, 20, 20])
     """
     size = size or common_size(sources, bounds=bounds)
     side = min(size, LARGEST) if embed else size
@@ -157,7 +171,13 @@ def _unreadable(name: str, error: Exception) -> DataError:
 
 
 def common_size(sources: Sources, *, bounds: tuple[int, int] = (SMALLEST, LARGEST)) -> int:
-    """The median of the shorter sides of the first hundred images, in pixels, within bounds."""
+    """The median of the shorter sides of the first hundred images, in pixels, within bounds.
+
+    Example:
+        >>> from elr.data.decoding import thumbnail
+        >>> common_size(lambda: iter([(thumbnail(torch.zeros(3, 20, 30, dtype=torch.uint8)), "black.png")]))
+        20
+    """
     sides = []
     for (encoded, _), _ in zip(sources(), range(100), strict=False):
         if encoded is None:
