@@ -10,22 +10,9 @@ from PIL import Image
 from elr.data.decoding import Geometry, decode_crop, decode_square, thumbnail
 from elr.data.formats.images import decode_images
 from elr.data.image_store import FileImages
+from pictures import encoded, ramp
 
 SMALL = Geometry(resize=40, crop=32)
-
-
-def ramp(height, width, channels=3):
-    """Brightness grows to the right in the first channel and downward in the second."""
-    across = np.linspace(0, 255, width)[None, :].repeat(height, 0)
-    down = np.linspace(0, 255, height)[:, None].repeat(width, 1)
-    return np.stack([across, down, np.full((height, width), 128.0)][:channels], axis=2).round().astype(np.uint8)
-
-
-def encoded(pixels, kind="PNG", mode=None, **settings):
-    buffer = io.BytesIO()
-    image = Image.fromarray(pixels)
-    (image if mode is None else image.convert(mode)).save(buffer, kind, **settings)
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])

@@ -1,6 +1,5 @@
 """Images that stay on disk: what is decoded, of what files, and what is refused."""
 
-import io
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,25 +12,9 @@ from PIL import Image
 from elr.data.decoding import Geometry
 from elr.data.image_store import FileImages
 from elr.errors import ArgumentError, DataError
+from pictures import encoded, ramp
 
 SMALL = Geometry(resize=40, crop=32)
-
-
-def ramp(height, width, channels=3):
-    """Brightness grows to the right in the first channel and downward in the second."""
-    across = np.linspace(0, 255, width)[None, :].repeat(height, 0)
-    down = np.linspace(0, 255, height)[:, None].repeat(width, 1)
-    return np.stack([across, down, np.full((height, width), 128.0)][:channels], axis=2).round().astype(np.uint8)
-
-
-def encoded(pixels, kind="PNG", mode=None, **settings):
-    buffer = io.BytesIO()
-    image = Image.fromarray(pixels)
-    (image if mode is None else image.convert(mode)).save(buffer, kind, **settings)
-    return buffer.getvalue()
-
-
-# Stores
 
 
 @pytest.fixture(scope="module")

@@ -25,12 +25,6 @@ def plain(column, kind):
     return plain_columns(pd.DataFrame({"x": column}), {"x": kind}, name="new.csv")["x"].tolist()
 
 
-# Files
-
-
-# Labels
-
-
 # What to learn from
 
 

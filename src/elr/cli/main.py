@@ -56,8 +56,8 @@ def fit(
     data: Annotated[
         str | None,
         typer.Argument(
-            help="Table (.csv, .tsv, .parquet), folder of images by class, Parquet file of images, or .npz of arrays. "
-            "Without it: scikit-learn's digits with 40 % wrong labels, ELR beside cross entropy.",
+            help="Table (.csv, .tsv, .parquet, .jsonl), folder of images by class, Parquet file of images, or .npz of "
+            "arrays. Without it: scikit-learn's digits with 40 % wrong labels, ELR beside cross entropy.",
             show_default=False,
         ),
     ] = None,

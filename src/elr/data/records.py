@@ -30,7 +30,7 @@ class ReadOptions:
     Args:
         label: column (or array) of the given labels; not for a folder of images, whose subfolders are the labels.
         annotators: columns of given labels, one for each annotator, empty where they gave none; in place of `label`.
-        annotations: table (.csv, .tsv, .parquet) of the labels of annotators, a line for each, with the columns
+        annotations: table (.csv, .tsv, .parquet, .jsonl) of the labels of annotators, a line for each, with the columns
             annotator, label, and that of `id` or row (from 0); in place of `label`.
         clean_label: column (or array) of labels known to be right: never trained on, only measured against.
         id: column that names each row, such as a file name or key: not learned from, shown beside suspects.

@@ -1,25 +1,14 @@
 """Folders of images: found, named, with links and odd names."""
 
-import io
 import os
 
 import pytest
-from PIL import Image
 
 from elr.data.formats.folder import file_sources, list_images
 from elr.data.formats.images import decode_images
 from elr.errors import DataError
 from elr.files import printable
-
-
-def encoded(image, kind="PNG", **options):
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def color(rgb=(200, 100, 50), size=(16, 16)):
-    return Image.new("RGB", size, rgb)
+from pictures import color, encoded
 
 
 def decode(*sources, **options):

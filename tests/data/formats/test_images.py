@@ -1,7 +1,5 @@
 """Images as they lie about: every mode and orientation, broken files, odd names, and Parquet files of them."""
 
-import io
-
 import numpy as np
 import pytest
 import torch
@@ -10,18 +8,9 @@ from PIL import Image
 from elr.data.formats.folder import file_sources
 from elr.data.formats.images import decode_images
 from elr.errors import DataError
+from pictures import color, encoded
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
-
-
-def encoded(image, kind="PNG", **options):
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def color(rgb=(200, 100, 50), size=(16, 16)):
-    return Image.new("RGB", size, rgb)
 
 
 def decode(*sources, **options):
@@ -31,9 +20,6 @@ def decode(*sources, **options):
 
 def pixels(source, **options):
     return decode(source, **options).images[0]
-
-
-# Found in folders
 
 
 # Decoded
@@ -223,9 +209,3 @@ def test_rows_go_on_beyond_a_chunk():
     assert (
         decoded.images[:, 0, 0, 0].long() + 256 * decoded.images[:, 1, 0, 0].long()
     ).tolist() == decoded.rows.tolist()
-
-
-# Parquet
-
-
-# Thumbnails

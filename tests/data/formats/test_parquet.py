@@ -1,13 +1,11 @@
 """Parquet: tables, images in the layout of the hub, and damaged files."""
 
-import io
 import json
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from elr.data.formats.images import decode_images
 from elr.data.formats.parquet import (
@@ -20,6 +18,7 @@ from elr.data.formats.parquet import (
 )
 from elr.data.reading import read_table
 from elr.errors import DataError
+from pictures import color, encoded
 
 
 def test_parquet_with_two_columns_of_one_name_or_damaged(tmp_path):
@@ -33,16 +32,6 @@ def test_parquet_with_two_columns_of_one_name_or_damaged(tmp_path):
     path.write_bytes(content)
     with pytest.raises(DataError, match="cannot be read as parquet"):
         read_table(path)
-
-
-def encoded(image, kind="PNG", **options):
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def color(rgb=(200, 100, 50), size=(16, 16)):
-    return Image.new("RGB", size, rgb)
 
 
 def write_parquet(path, columns, features=None):

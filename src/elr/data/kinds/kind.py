@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from elr.errors import DataError
+from elr.files import printable
+
 if TYPE_CHECKING:
+    import pandas as pd
     from torch import Tensor
 
     from elr.data.formats.format import FileFormat
@@ -88,6 +92,25 @@ def numbers(rows: Sequence[int]) -> Contents:
         ('Text', [{'text': 'row 3'}])
     """
     return "Text", [{"text": f"row {row}"} for row in rows]
+
+
+def table_rows(form: FileFormat, source: Path, options: ReadOptions, rows: Sequence[int]) -> pd.DataFrame:
+    """Some rows of a table in a file.
+
+    Raises:
+        DataError: no table, unreadable, or fewer rows than that.
+
+    Example:
+        >>> from elr.data.reading import FORMATS
+        >>> from elr.data.records import ReadOptions
+        >>> table_rows(FORMATS["npz"], Path("t.npz"), ReadOptions(), [0])
+        Traceback (most recent call last):
+        elr.errors.DataError: t.npz is no table: name the data of the run with --data
+    """
+    frame = form.cells(source, options, rows)
+    if frame is None:
+        raise DataError(f"{printable(source)} is no table: name the data of the run with --data")
+    return frame
 
 
 def column_cells(records: Records, rows: np.ndarray, columns: Sequence[str]) -> dict[str, list[Any]]:

@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 
 from elr.data.formats.format import FileFormat
-from elr.data.kinds.kind import Contents, Kind, column_cells
+from elr.data.kinds.kind import Contents, Kind, column_cells, table_rows
 from elr.data.labels import LabelCoding
 from elr.data.preprocessing import Preprocessing
 from elr.data.records import TABLE, ReadOptions, Records
 from elr.data.tables import column_kinds, plain_columns, table_preprocessing
-from elr.errors import DataError
-from elr.files import printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +71,7 @@ class Table(Kind):
         self, form: FileFormat, source: Path, options: ReadOptions, rows: Sequence[int], ids: Sequence[str]
     ) -> Contents:
         del ids
-        frame = form.cells(source, options, rows)
-        if frame is None:
-            raise DataError(f"{printable(source)} is no table: name the data of the run with --data")
+        frame = table_rows(form, source, options, rows)
         cells = frame[[column for column in frame.columns if column not in options.apart]]
         texts = cells.astype(object).where(cells.notna(), "").astype(str).to_dict(orient="records")
         return "Text", [{"text": "\n".join(f"{name}: {text}" for name, text in row.items())} for row in texts]

@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from elr.data.formats.format import FileFormat
-from elr.data.kinds.kind import Contents, Kind, column_cells
+from elr.data.kinds.kind import Contents, Kind, column_cells, table_rows
 from elr.data.labels import LabelCoding
 from elr.data.preprocessing import Preprocessing
 from elr.data.records import TEXT, ReadOptions, Records
@@ -149,9 +149,7 @@ class Text(Kind):
         self, form: FileFormat, source: Path, options: ReadOptions, rows: Sequence[int], ids: Sequence[str]
     ) -> Contents:
         del ids
-        frame = form.cells(source, options, rows)
-        if frame is None:
-            raise DataError(f"{printable(source)} is no table: name the data of the run with --data")
+        frame = table_rows(form, source, options, rows)
         if options.text not in frame:
             raise DataError(
                 f"{printable(source)} has no text column {options.text!r}: name the data of the run with --data"
