@@ -43,8 +43,8 @@ from torch.nn import functional as F
 
 from elr.audit.labels import audit_labels
 from elr.data.examples import Examples
-from elr.data.prepared import Task, make_task, read_task
-from elr.data.records import RawData, ReadOptions
+from elr.data.prepared import PreparedData, prepare_data, prepare_records
+from elr.data.records import ReadOptions, Records
 from elr.datasets.as_data import load_cifar10, load_digits
 from elr.datasets.readers.cifar_n import human_labels
 from elr.networks.backbones import DEFAULT_BACKBONE, load_backbone
@@ -67,7 +67,7 @@ class Suspicion:
     seconds: float
 
 
-def embedded(parts: tuple[RawData, RawData], file: Path, *, size: int = 128) -> list[RawData]:
+def embedded(parts: tuple[Records, Records], file: Path, *, size: int = 128) -> list[Records]:
     """The same with features of the enlarged images, from the file, or written to it."""
     backbone = load_backbone(DEFAULT_BACKBONE)
     if not file.exists():
@@ -88,17 +88,17 @@ def _enlarged(images: torch.Tensor, size: int) -> torch.Tensor:
     return pixels.round().to(torch.uint8)
 
 
-def read(dataset: str, data: Path | None, *, rows: int | None, seed: int, features: Path | None = None) -> Task:
+def read(dataset: str, data: Path | None, *, rows: int | None, seed: int, features: Path | None = None) -> PreparedData:
     """The data set with its wrong labels, clean labels and test data; features: see `embedded`."""
     if dataset in DIGITS:
         train, test = load_digits(noise_rate=DIGITS[dataset], seed=seed)
         train = train if rows is None else train.head(rows)
-        return make_task(train, test, options=ReadOptions(), source=dataset)
+        return prepare_records(train, test, options=ReadOptions(), source=dataset)
     assert data is not None, f"{dataset} needs --data"
     if dataset == "trec":
         table, trusted = (pd.read_csv(data / f"{part}.csv") for part in ("train", "test"))
         trusted = trusted.rename(columns={"label": "clean_label"}).assign(rule_label=trusted["label"])
-        return read_task(table.head(rows or len(table)), TREC, test=trusted)
+        return prepare_data(table.head(rows or len(table)), TREC, test=trusted)
     train, test = load_cifar10(data)
     if features is not None:
         train, test = embedded((train, test), features)
@@ -107,26 +107,26 @@ def read(dataset: str, data: Path | None, *, rows: int | None, seed: int, featur
         human = human_labels(data, "random_label1", np.asarray(train.labels))
         train = replace(train, clean_labels=train.labels, labels=human.tolist())
     train = train if rows is None else train.head(rows)
-    return make_task(train, test, options=ReadOptions(), source=dataset, noise=noise, seed=seed)
+    return prepare_records(train, test, options=ReadOptions(), source=dataset, noise=noise, seed=seed)
 
 
 class Bench:
     """One seed on one data set: every training goes through `train`, which hides clean labels and test data."""
 
-    def __init__(self, task: Task, *, epochs: int | None, seed: int) -> None:
-        assert task.clean_labels is not None, "all of these data sets have clean labels"
-        assert task.test is not None, "all of these data sets have test data"
-        assert task.examples.labels is not None, "a task always has labels"
-        self.task, self.test, self.seed = task, task.test, seed
-        self.labels = task.examples.labels
-        self.wrong = self.labels.numpy() != task.clean_labels
-        epochs = epochs or FitConfig().plan(task).training.epochs  # of all rows, also where fewer are trained on
+    def __init__(self, prepared: PreparedData, *, epochs: int | None, seed: int) -> None:
+        assert prepared.clean_labels is not None, "all of these data sets have clean labels"
+        assert prepared.test is not None, "all of these data sets have test data"
+        assert prepared.examples.labels is not None, "prepared data always have labels"
+        self.prepared, self.test, self.seed = prepared, prepared.test, seed
+        self.labels = prepared.examples.labels
+        self.wrong = self.labels.numpy() != prepared.clean_labels
+        epochs = epochs or FitConfig().plan(prepared).training.epochs  # of all rows, also where fewer are trained on
         self.configs = {name: FitConfig(method=name, epochs=epochs, seed=seed) for name in ("elr", "cross_entropy")}
 
     def train(self, method: str, rows: NDArray, *, epochs: int | None = None) -> tuple[Training, float]:
         """Train on some rows; the training, and its seconds."""
-        examples = Examples(self.task.examples.inputs[rows], self.labels[rows])
-        hidden = replace(self.task, examples=examples, clean_labels=None, test=None)
+        examples = Examples(self.prepared.examples.inputs[rows], self.labels[rows])
+        hidden = replace(self.prepared, examples=examples, clean_labels=None, test=None)
         config = self.configs[method]
         if epochs:
             config = replace(config, epochs=epochs)
@@ -154,7 +154,7 @@ class Bench:
         suspicions["cleanlab"] = self.cleanlab()
         plain, seconds = self.train("cross_entropy", rows)
         suspicions["aum"] = Suspicion(quality=plain.state.monitor.margins, is_issue=None, seconds=seconds)
-        confidence = plain.predict(self.task.examples)[rows, labels].numpy()
+        confidence = plain.predict(self.prepared.examples)[rows, labels].numpy()
         suspicions["loss"] = Suspicion(quality=confidence, is_issue=None, seconds=seconds)  # -log keeps the order
         found = {name: self.scores(suspicion) for name, suspicion in suspicions.items()}
         by_margins = replace(suspicions["elr"], quality=regularized.state.monitor.margins)
@@ -167,12 +167,12 @@ class Bench:
     def cleanlab(self) -> Suspicion:
         """Confident learning on probabilities out of sample."""
         labels = self.labels.numpy()
-        probs = np.zeros((len(labels), self.task.encoder.num_classes))
+        probs = np.zeros((len(labels), self.prepared.preprocessing.num_classes))
         total = 0.0
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=self.seed)
         for rows, held in folds.split(labels, labels):
             training, seconds = self.train("cross_entropy", rows)
-            probs[held] = training.predict(Examples(self.task.examples.inputs[held], None)).numpy()
+            probs[held] = training.predict(Examples(self.prepared.examples.inputs[held], None)).numpy()
             total += seconds
         quality = get_label_quality_scores(labels, probs)
         return Suspicion(quality=quality, is_issue=find_label_issues(labels, probs, n_jobs=1), seconds=total)
@@ -240,7 +240,7 @@ if __name__ == "__main__":
     torch.set_num_threads(arguments.threads)
     found = []
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
-        task = read(arguments.dataset, arguments.data, rows=arguments.rows, seed=seed, features=arguments.features)
-        found.append({"seed": seed} | Bench(task, epochs=arguments.epochs, seed=seed).measure())
+        prepared = read(arguments.dataset, arguments.data, rows=arguments.rows, seed=seed, features=arguments.features)
+        found.append({"seed": seed} | Bench(prepared, epochs=arguments.epochs, seed=seed).measure())
     methods = [{name: value for name, value in each.items() if name != "seed"} for each in found]
     print(json.dumps({"dataset": arguments.dataset, "seeds": found}) if arguments.json else table(methods))

@@ -26,9 +26,8 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_wine, make_cl
 from sklearn.model_selection import train_test_split
 
 from elr.data.examples import Examples
-from elr.data.reading import read_data
-from elr.data.records import RawData, ReadOptions
-from elr.data.tables import read_table
+from elr.data.reading import read_data, read_table
+from elr.data.records import ReadOptions, Records
 from elr.data.text import fit_text, one_scale
 from elr.data.transforms import ImageTransform, Transform, image_statistics
 from elr.methods.elr import ELRConfig
@@ -136,11 +135,11 @@ def text(data: str, seeds: int) -> None:
 
 def images(data: str, rows: int, epochs: int, *, only: str, held_rows: int = 5000) -> None:
     """The loop of the fast network on part of CIFAR-10, 5,000 more images held out, for two kinds of noise."""
-    raw = read_data(data, ReadOptions(label="label"))
-    assert raw.images is not None
-    chosen = np.random.default_rng(0).choice(len(raw), rows + held_rows, replace=False)
-    pixels = raw.images[torch.from_numpy(chosen)]
-    labels = np.unique(np.array(raw.labels)[chosen], return_inverse=True)[1]
+    records = read_data(data, ReadOptions(label="label"))
+    assert records.images is not None
+    chosen = np.random.default_rng(0).choice(len(records), rows + held_rows, replace=False)
+    pixels = records.images[torch.from_numpy(chosen)]
+    labels = np.unique(np.array(records.labels)[chosen], return_inverse=True)[1]
     transform = ImageTransform(*image_statistics(pixels[:rows]), padding=4, flip=True)
     noises = {"symmetric": 0.4, "asymmetric-cifar10": 0.4}
     print(f"{rows} images, {epochs} epochs; noisy validation accuracy on {', '.join(noises)}; seconds")
@@ -176,7 +175,7 @@ def images(data: str, rows: int, epochs: int, *, only: str, held_rows: int = 500
         print(f"{name:<35} {row} {seconds:.0f}", flush=True)
 
 
-def _first_images(data: str, rows: int) -> RawData:
+def _first_images(data: str, rows: int) -> Records:
     """The first rows of a Parquet file of images, as features."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "part.parquet"
@@ -194,10 +193,10 @@ def embeddings(data: str, encoder: str | None, rows: int, seeds: int) -> None:
             name: (np.unique(table[column], return_inverse=True)[1], rate) for name, (column, rate) in kinds.items()
         }
     else:
-        raw = _first_images(data, rows)
-        assert raw.features is not None
-        features = raw.features
-        given = np.unique(np.array(raw.labels), return_inverse=True)[1]
+        records = _first_images(data, rows)
+        assert records.features is not None
+        features = records.features
+        given = np.unique(np.array(records.labels), return_inverse=True)[1]
         labels = {"symmetric 30 %": (given, 0.3), "symmetric 60 %": (given, 0.6)}
     print(f"{len(features)} rows; learning rate, weight decay: noisy validation accuracy on " + ", ".join(labels))
     for rate, decay in itertools.product((0.001, 0.002, 0.003, 0.005, 0.02), (5e-3,)):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from elr.data.prepared import make_task
+from elr.data.prepared import prepare_records
 from elr.data.records import ReadOptions
 from elr.datasets.as_data import load_digits
 from elr.methods.cross_entropy import CrossEntropyConfig
@@ -65,13 +65,13 @@ def train(
         on_epoch: called as on_epoch(training) after each epoch.
     """
     raw, trusted = load_digits(noise_rate=0.0, seed=seed)
-    raw = replace(raw, clean_labels=None)  # all right as yet; make_task corrupts them
+    raw = replace(raw, clean_labels=None)  # all right as yet; prepare_records corrupts them
     if classes:
         raw, trusted = (each.take(np.flatnonzero(np.isin(each.labels, classes))) for each in (raw, trusted))
     noise = ("symmetric", noise_rate) if noise_rate else None
-    task = make_task(raw, trusted, options=ReadOptions(), source="digits", noise=noise, seed=seed)
-    plan = FitConfig(seed=seed, epochs=epochs).plan(task)
-    training = replace(plan, method=method, probe_period=epochs).build(task, probe=task.test, folder=None)
+    prepared = prepare_records(raw, trusted, options=ReadOptions(), source="digits", noise=noise, seed=seed)
+    plan = FitConfig(seed=seed, epochs=epochs).plan(prepared)
+    training = replace(plan, method=method, probe_period=epochs).build(prepared, probe=prepared.test, folder=None)
     seen = 0
 
     def show(progress: Progress) -> None:
@@ -81,12 +81,12 @@ def train(
             on_epoch(training)
 
     training.run(on_progress=show)
-    clean = task.clean_labels if task.clean_labels is not None else task.examples.labels.numpy()
+    clean = prepared.clean_labels if prepared.clean_labels is not None else prepared.examples.labels.numpy()
     return Run(
         history=training.history,
         method=training.method,
-        test_accuracy=float((training.probe_labels[-1] == task.test.labels).double().mean()),
-        labels=task.examples.labels,
+        test_accuracy=float((training.probe_labels[-1] == prepared.test.labels).double().mean()),
+        labels=prepared.examples.labels,
         clean_labels=torch.as_tensor(clean),
-        inputs=torch.cat([inputs for _, inputs in training.plain_inputs.inputs(task.examples)]),
+        inputs=torch.cat([inputs for _, inputs in training.plain_inputs.inputs(prepared.examples)]),
     )

@@ -48,7 +48,7 @@ def test_texts_and_data_that_have_moved(tmp_path):
         export_label_studio(found.evidence, found.audit, tmp_path / "t.json", run=found.run)
     export_label_studio(found.evidence, found.audit, tmp_path / "t.json", run=found.run, data=tmp_path / "b.csv")
     tasks = json.loads((tmp_path / "t.json").read_text())
-    assert all(task["data"]["text"] == frame["text"][task["data"]["elr"]["row"]] for task in tasks)
+    assert all(prepared["data"]["text"] == frame["text"][prepared["data"]["elr"]["row"]] for prepared in tasks)
     frame.head(2).to_csv(tmp_path / "short.csv", index=False)
     with pytest.raises(DataError, match="it is not the data of this run"):
         export_label_studio(
@@ -87,9 +87,9 @@ def test_images_of_a_folder_and_of_a_parquet_file(tmp_path):
         f"/data/local-files/?d={str(tmp_path / 'images')[1:]}/{name}"
         for name in ("bright/no%2000.png", "dark/no%2001.png")
     }
-    assert {task["data"]["image"] for task in local} == paths
+    assert {prepared["data"]["image"] for prepared in local} == paths
     inline = json.loads((tmp_path / "parquet.json").read_text())
-    for task in inline:
-        kind, content = task["data"]["image"].split(",")
+    for prepared in inline:
+        kind, content = prepared["data"]["image"].split(",")
         assert kind == "data:image/png;base64"
-        assert base64.b64decode(content) == records[task["data"]["elr"]["row"]]["img"]["bytes"]
+        assert base64.b64decode(content) == records[prepared["data"]["elr"]["row"]]["img"]["bytes"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from elr.data.records import RawData
+from elr.data.records import Records
 from scripts import ROOT, load_script
 
 pytest.importorskip("cleanlab")
@@ -60,7 +60,7 @@ def test_features_are_made_once_and_read_afterwards(script, monkeypatch, tmp_pat
     monkeypatch.setattr(script, "load_backbone", lambda name: Means())
     pixels = torch.arange(5, dtype=torch.uint8).view(5, 1, 1, 1).expand(5, 3, 32, 32).contiguous()
     parts = tuple(
-        RawData(kind="images", rows=np.arange(len(part)), images=part, labels=[0] * len(part))
+        Records(kind="images", rows=np.arange(len(part)), images=part, labels=[0] * len(part))
         for part in (pixels[:3], pixels[3:])
     )
     file = tmp_path / "features.npz"

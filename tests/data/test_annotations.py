@@ -7,14 +7,21 @@ import torch
 
 import elr
 from elr.data.annotations import from_columns, from_table
-from elr.data.examples import Examples, LabelCoding
-from elr.data.prepared import read_task
+from elr.data.examples import Examples
+from elr.data.labels import LabelCoding
+from elr.data.prepared import prepare_data
+from elr.data.reading import read_table
 from elr.data.records import ReadOptions
 from elr.errors import ArgumentError, DataError
 
 WIDE = pd.DataFrame(
     {"a": ["cat", "dog", None, "cat"], "b": ["cat", "cat", "dog", ""], "c": [None, "cat", "dog", "dog"]}
 )
+
+
+def from_file(path, ids, id_column, num_rows):
+    frame = read_table(path, as_text=[id_column or "row", "annotator", "label"])
+    return from_table(frame, ids, id_column=id_column, num_rows=num_rows, name=str(path))
 
 
 def test_columns_counted_by_hand():
@@ -47,7 +54,7 @@ def test_a_table_of_annotations_says_the_same_as_columns(tmp_path, by_name):
     ]
     pd.DataFrame(lines).sample(frac=1, random_state=0).to_csv(tmp_path / "long.csv", index=False)
     column = "photo" if by_name else None
-    long = from_table(tmp_path / "long.csv", names if by_name else None, id_column=column, num_rows=4)
+    long = from_file(tmp_path / "long.csv", names if by_name else None, column, 4)
     wide = from_columns(WIDE, ["a", "b", "c"], name="the table")
     coding = LabelCoding(class_names=("cat", "dog"))
     np.testing.assert_array_equal(long.shares(coding), wide.shares(coding))
@@ -81,7 +88,7 @@ def test_a_table_of_annotations_says_the_same_as_columns(tmp_path, by_name):
 def test_tables_of_annotations_that_do_not_fit(tmp_path, columns, ids, id_column, message):
     pd.DataFrame(columns).to_csv(tmp_path / "long.csv", index=False)
     with pytest.raises(DataError, match=message):
-        from_table(tmp_path / "long.csv", ids, id_column=id_column, num_rows=2)
+        from_file(tmp_path / "long.csv", ids, id_column, 2)
 
 
 def votes(count=300, seed=0):
@@ -113,14 +120,14 @@ def test_a_run_judges_labels_and_annotators(tmp_path):
 
 def test_batches_carry_the_shares():
     options = ReadOptions(annotators=("ann", "bob", "eve"))
-    task = read_task(votes(), options)
-    assert task.examples.label_shares.shape == (300, 2)
-    training = elr.FitConfig(epochs=1).plan(task).build(task, probe=None, folder=None)
+    prepared = prepare_data(votes(), options)
+    assert prepared.examples.label_shares.shape == (300, 2)
+    training = elr.FitConfig(epochs=1).plan(prepared).build(prepared, probe=None, folder=None)
     seen = []
     original = training.method.forward
     training.method.forward = lambda batch: seen.append(batch) or original(batch)
     training.run()
-    assert torch.equal(seen[0].labels, task.examples.label_shares[seen[0].index])
+    assert torch.equal(seen[0].labels, prepared.examples.label_shares[seen[0].index])
 
 
 @pytest.mark.parametrize(
@@ -140,10 +147,10 @@ def test_options_that_contradict_each_other(options, message):
 def test_annotators_where_there_can_be_none(tmp_path):
     (tmp_path / "images" / "a").mkdir(parents=True)
     with pytest.raises(DataError, match="labels of several annotators are for tables"):
-        read_task(tmp_path / "images", ReadOptions(annotators=("a",)))
+        prepare_data(tmp_path / "images", ReadOptions(annotators=("a",)))
     with pytest.raises(DataError, match="has no column of an annotator 'zoe': it has 'x', 'y'"):
-        read_task(votes(), ReadOptions(annotators=("ann", "zoe")))
+        prepare_data(votes(), ReadOptions(annotators=("ann", "zoe")))
     with pytest.raises(ArgumentError, match="noise was asked for, and labels of annotators are named"):
-        read_task(votes(), ReadOptions(annotators=("ann",)), noise=("symmetric", 0.2))
+        prepare_data(votes(), ReadOptions(annotators=("ann",)), noise=("symmetric", 0.2))
     with pytest.raises(ArgumentError, match=r"label_shares have shape \(2,\) for 2 examples"):
         Examples(np.eye(2), [0, 1], label_shares=[0.5, 0.5])

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 
 from elr import files
-from elr.data.examples import LabelCoding
-from elr.data.preprocessing import Encoder, read_preprocessing, write_preprocessing
+from elr.data.kinds.catalog import fit_preprocessing, load_preprocessing
+from elr.data.labels import LabelCoding
+from elr.data.preprocessing import read_preprocessing, write_preprocessing
 from elr.data.reading import ReadOptions, read_data
 from elr.errors import ArtifactError, DataError
 
@@ -55,7 +56,7 @@ def features(columns=3, rows=N):
 def saved(encoder, folder):
     """What prediction gets: run.json through JSON, the transformer through skops."""
     encoder.save(folder)
-    return Encoder.load(folder, json.loads(json.dumps(encoder.to_json())))
+    return load_preprocessing(folder, json.loads(json.dumps(encoder.to_json())))
 
 
 KINDS = {"table": (table, LABEL), "images": (images, ReadOptions()), "features": (features, ReadOptions())}
@@ -65,7 +66,7 @@ KINDS = {"table": (table, LABEL), "images": (images, ReadOptions()), "features":
 def test_what_is_loaded_encodes_exactly_as_what_was_fitted(kind, tmp_path):
     make, options = KINDS[kind]
     raw = make()
-    encoder = Encoder.fit(raw, options)
+    encoder = fit_preprocessing(raw, options)
     loaded = saved(encoder, tmp_path)
     assert loaded.to_json() == encoder.to_json()
     assert list(loaded.columns or ()) == list(encoder.columns or ())
@@ -84,7 +85,7 @@ def test_what_is_loaded_encodes_exactly_as_what_was_fitted(kind, tmp_path):
 )
 def test_class_names_go_through_json_exactly(labels, tmp_path):
     raw = read_data((np.eye(N), labels * 8), ReadOptions())
-    encoder = Encoder.fit(raw, ReadOptions())
+    encoder = fit_preprocessing(raw, ReadOptions())
     loaded = saved(encoder, tmp_path)
     assert loaded.coding.class_names == tuple(sorted(labels))
     assert [type(name) for name in loaded.coding.class_names] == [type(name) for name in sorted(labels)]
@@ -102,7 +103,7 @@ def test_any_column_names_go_round(tmp_path_factory, names):
     rng = np.random.default_rng(0)
     mixed = {name: rng.normal(size=N) if number % 2 else list("ab" * 12) for number, name in enumerate(names)}
     raw = read_data(pd.DataFrame({**mixed, "y": ["u", "v"] * 12}), LABEL)
-    encoder = Encoder.fit(raw, LABEL)
+    encoder = fit_preprocessing(raw, LABEL)
     loaded = saved(encoder, tmp_path_factory.mktemp("run"))
     assert list(loaded.columns) == names
     assert torch.equal(encoder.encode(raw, name="it").inputs, loaded.encode(raw, name="it").inputs)
@@ -111,23 +112,23 @@ def test_any_column_names_go_round(tmp_path_factory, names):
 def test_a_column_name_with_a_nul_character_is_refused():
     data = pd.DataFrame({"": range(8), "a\0b": range(8), "y": ["u", "v"] * 4})
     with pytest.raises(DataError, match="NUL character: rename it"):
-        Encoder.fit(read_data(data, LABEL), LABEL)
+        fit_preprocessing(read_data(data, LABEL), LABEL)
 
 
 def test_remarks_say_what_was_left_out():
-    encoder = Encoder.fit(table(), LABEL)
+    encoder = fit_preprocessing(table(), LABEL)
     assert encoder.remarks == ("column 'name' left out: it says the same in every row",)
     assert list(encoder.columns) == ["z", "label_quality", "when", "a", "row", "id"]
 
 
 def test_the_order_of_columns_in_new_data_does_not_matter():
-    encoder = Encoder.fit(table(), LABEL)
+    encoder = fit_preprocessing(table(), LABEL)
     turned = frame()[frame().columns[::-1]].assign(extra=1)
     assert torch.equal(encoder.encode(table(), name="it").inputs, encoder.encode(table(turned), name="it").inputs)
 
 
 def test_the_order_of_rows_in_new_data_does_not_matter():
-    encoder = Encoder.fit(table(), LABEL)
+    encoder = fit_preprocessing(table(), LABEL)
     whole = encoder.encode(table(), name="it").inputs
     part = encoder.encode(table(frame().iloc[[5, 3]], training=False), name="it").inputs
     torch.testing.assert_close(part, whole[[5, 3]], rtol=0, atol=1e-6)
@@ -150,7 +151,7 @@ def test_files_of_all_kinds_encode_alike(suffix, tmp_path):
     codes.to_csv(tmp_path / "t.tsv", index=False, sep="\t")
     codes.to_parquet(tmp_path / "t.parquet")
     raws = [read_data(data, LABEL) for data in (codes, tmp_path / f"t.{suffix}")]
-    encoders = [Encoder.fit(raw, LABEL) for raw in raws]
+    encoders = [fit_preprocessing(raw, LABEL) for raw in raws]
     assert encoders[0].columns == encoders[1].columns
     encoded = [encoder.encode(raw, name="it").inputs for encoder in encoders for raw in raws]
     for other in encoded[1:]:
@@ -161,7 +162,7 @@ def test_a_code_means_the_same_whatever_stands_beside_it(tmp_path):
     """A file whose codes are all digits, some missing, would read as 12.0 by itself."""
     (tmp_path / "train.csv").write_text("code,n,y\n" + "007,1,u\nA1,2,v\n12,3,u\n" * 4)
     (tmp_path / "new.csv").write_text("code,n\n12,1\n,2\n007,3\n")
-    encoder = Encoder.fit(read_data(tmp_path / "train.csv", LABEL), LABEL)
+    encoder = fit_preprocessing(read_data(tmp_path / "train.csv", LABEL), LABEL)
     new = encoder.encode(read_data(tmp_path / "new.csv", LABEL, training=False), name="it").inputs
     old = encoder.encode(read_data(tmp_path / "train.csv", LABEL), name="it").inputs
     assert torch.equal(new[[0, 2], 1:], old[[2, 0], 1:])
@@ -182,13 +183,13 @@ def test_a_code_means_the_same_whatever_stands_beside_it(tmp_path):
     ],
 )
 def test_new_tables_that_do_not_fit(change, message):
-    encoder = Encoder.fit(table(), LABEL)
+    encoder = fit_preprocessing(table(), LABEL)
     with pytest.raises(DataError, match=message):
         encoder.encode(table(change(frame()), training=False), name="new")
 
 
 def test_new_tables_may_lack_values_and_bring_new_categories():
-    encoder = Encoder.fit(table(), LABEL)
+    encoder = fit_preprocessing(table(), LABEL)
     new = frame().assign(z=None, when=None, a=[None, "never seen"] * 12, row=None, y=None)
     examples = encoder.encode(table(new, training=False), name="new")
     assert examples.labels is None
@@ -196,23 +197,23 @@ def test_new_tables_may_lack_values_and_bring_new_categories():
 
 
 def test_labels_are_not_looked_at_where_they_are_not_wanted():
-    encoder = Encoder.fit(table(), LABEL)
+    encoder = fit_preprocessing(table(), LABEL)
     assert encoder.encode(table(frame().assign(y="cow")), name="new", with_labels=False).labels is None
 
 
 def test_values_too_far_from_training_are_refused_without_warnings():
     narrow = pd.DataFrame({"x": np.linspace(0, 1e-20, N), "y": ["u", "v"] * 12})
-    encoder = Encoder.fit(table(narrow), LABEL)
+    encoder = fit_preprocessing(table(narrow), LABEL)
     with pytest.raises(DataError, match="new has a value in row 3 that is too far from those of training"):
         encoder.encode(table(narrow.assign(x=np.where(narrow.index == 3, 1e30, 0))), name="new")
     plain = np.linspace(0, 1e-20, N)[:, None]
-    encoder = Encoder.fit(read_data((plain, np.arange(N) % 2), ReadOptions()), ReadOptions())
+    encoder = fit_preprocessing(read_data((plain, np.arange(N) % 2), ReadOptions()), ReadOptions())
     with pytest.raises(DataError, match="new has a value in row 0 that is too far"):
         encoder.encode(read_data((plain + 1e30, None), ReadOptions(), training=False), name="new")
 
 
 def test_features_are_standardized_and_counted():
-    encoder = Encoder.fit(features(), ReadOptions())
+    encoder = fit_preprocessing(features(), ReadOptions())
     inputs = encoder.encode(features(), name="it").inputs
     torch.testing.assert_close(inputs.mean(0), torch.zeros(3), atol=1e-6, rtol=0)
     torch.testing.assert_close(inputs.std(0, correction=0), torch.ones(3))
@@ -222,30 +223,30 @@ def test_features_are_standardized_and_counted():
 
 def test_constant_features_do_no_harm():
     raw = read_data((np.c_[np.ones(N), np.arange(N)], np.arange(N) % 2), ReadOptions())
-    assert torch.isfinite(Encoder.fit(raw, ReadOptions()).encode(raw, name="it").inputs).all()
+    assert torch.isfinite(fit_preprocessing(raw, ReadOptions()).encode(raw, name="it").inputs).all()
 
 
 def test_images_must_have_the_size_of_training_but_not_its_channels():
-    encoder = Encoder.fit(images(), ReadOptions())
+    encoder = fit_preprocessing(images(), ReadOptions())
     with pytest.raises(DataError, match=r"new has images of \(5, 6\) pixels, training had \(6, 5\): resize them"):
         encoder.encode(images((N, 3, 5, 6)), name="new")
     gray = images((N, 1, 6, 5))
     widened = encoder.encode(gray, name="new").inputs
     assert torch.equal(widened, gray.images.expand(-1, 3, -1, -1))
-    narrowed = Encoder.fit(gray, ReadOptions()).encode(images(), name="new").inputs
+    narrowed = fit_preprocessing(gray, ReadOptions()).encode(images(), name="new").inputs
     assert narrowed.dtype == torch.uint8
     np.testing.assert_array_equal(narrowed[:, 0], images().images.numpy().mean(axis=1).round())
 
 
 def test_images_are_normalized_over_the_training_set_and_augmented_on_demand():
     raw = images()
-    encoder = Encoder.fit(raw, ReadOptions())
+    encoder = fit_preprocessing(raw, ReadOptions())
     normalized = encoder.transform()(raw.images)
     torch.testing.assert_close(normalized.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(normalized.std(dim=(0, 2, 3)), torch.ones(3))
     assert encoder.transform(crop=True, flip=True).padding == 1
     assert encoder.transform(flatten=True)(raw.images).shape == (N, 90)
-    large = Encoder.fit(images((4, 1, 32, 32)), ReadOptions())
+    large = fit_preprocessing(images((4, 1, 32, 32)), ReadOptions())
     assert large.transform(crop=True, flip=True).padding == 4
 
 
@@ -255,7 +256,7 @@ def test_another_kind_of_data_is_refused(trained, given_kind):
     if trained == given_kind:
         return
     make, options = KINDS[trained]
-    encoder = Encoder.fit(make(), options)
+    encoder = fit_preprocessing(make(), options)
     with pytest.raises(DataError, match=f"new holds {given_kind}, the run was trained on {trained}: give data of that"):
         encoder.encode(KINDS[given_kind][0](), name="new")
 
@@ -270,14 +271,14 @@ def test_another_kind_of_data_is_refused(trained, given_kind):
 )
 def test_labels_that_say_nothing(labels, message):
     with pytest.raises(DataError, match=message):
-        Encoder.fit(table(frame().assign(y=labels)), LABEL)
+        fit_preprocessing(table(frame().assign(y=labels)), LABEL)
 
 
 def test_messages_of_arrays_do_not_speak_of_folders():
     with pytest.raises(DataError, match=r"^the label is constant"):
-        Encoder.fit(read_data((np.eye(4), [1] * 4), ReadOptions()), ReadOptions())
+        fit_preprocessing(read_data((np.eye(4), [1] * 4), ReadOptions()), ReadOptions())
     with pytest.raises(DataError, match="the training data have no labels"):
-        Encoder.fit(read_data((np.eye(4), None), ReadOptions()), ReadOptions())
+        fit_preprocessing(read_data((np.eye(4), None), ReadOptions()), ReadOptions())
 
 
 # Loading
@@ -299,34 +300,37 @@ def settings_of(encoder, **changes):
     ],
 )
 def test_damaged_settings_are_refused(changes, tmp_path):
-    encoder = Encoder.fit(table(), LABEL)
+    encoder = fit_preprocessing(table(), LABEL)
     encoder.save(tmp_path)
     with pytest.raises(
         ArtifactError, match=r"run\.json in .* is damaged: .*|does not fit run\.json .*run `elr fit` again"
     ):
-        Encoder.load(tmp_path, settings_of(encoder, **changes))
+        load_preprocessing(tmp_path, settings_of(encoder, **changes))
 
 
 @pytest.mark.parametrize("key", ["kind", "class_names", "columns", "image_format"])
 def test_lacking_settings_are_refused(key, tmp_path):
-    encoder = Encoder.fit(images(), ReadOptions())
+    encoder = fit_preprocessing(images(), ReadOptions())
     settings = settings_of(encoder)
     del settings[key]
     with pytest.raises(ArtifactError, match=rf"run\.json in .* is damaged: its encoder is incomplete \('{key}'\)"):
-        Encoder.load(tmp_path, settings)
+        load_preprocessing(tmp_path, settings)
     with pytest.raises(ArtifactError, match="incomplete"):
-        Encoder.load(tmp_path, settings_of(encoder, image_format={"channels": 3}))
+        load_preprocessing(tmp_path, settings_of(encoder, image_format={"channels": 3}))
 
 
 def test_a_transformer_of_another_run_is_refused(tmp_path):
-    encoder = Encoder.fit(table(), LABEL)
-    for other in (Encoder.fit(features(), ReadOptions()), Encoder.fit(table(frame().drop(columns="z")), LABEL)):
+    encoder = fit_preprocessing(table(), LABEL)
+    for other in (
+        fit_preprocessing(features(), ReadOptions()),
+        fit_preprocessing(table(frame().drop(columns="z")), LABEL),
+    ):
         other.save(tmp_path)
         with pytest.raises(ArtifactError, match=r"preprocessing\.skops holds a .* that does not fit run\.json"):
-            Encoder.load(tmp_path, settings_of(encoder))
+            load_preprocessing(tmp_path, settings_of(encoder))
     write_preprocessing(tmp_path / files.PREPROCESSING_FILE, MinMaxScaler().fit(np.eye(3)))
     with pytest.raises(ArtifactError, match="holds a MinMaxScaler"):
-        Encoder.load(tmp_path, settings_of(Encoder.fit(features(), ReadOptions())))
+        load_preprocessing(tmp_path, settings_of(fit_preprocessing(features(), ReadOptions())))
 
 
 def shout(values):
@@ -335,30 +339,30 @@ def shout(values):
 
 
 def test_foreign_types_are_refused_and_nothing_is_executed(tmp_path, capsys):
-    encoder = Encoder.fit(features(), ReadOptions())
+    encoder = fit_preprocessing(features(), ReadOptions())
     path = tmp_path / files.PREPROCESSING_FILE
     write_preprocessing(path, FunctionTransformer(shout).fit(np.eye(2)))
     with pytest.raises(ArtifactError, match=r"holds types that elr never writes \(.*shout.*\): do not load it"):
         read_preprocessing(path)
     with pytest.raises(ArtifactError, match="never writes"):
-        Encoder.load(tmp_path, settings_of(encoder))
+        load_preprocessing(tmp_path, settings_of(encoder))
     path.unlink()
     with pytest.raises(ArtifactError, match="cannot be read"):
-        Encoder.load(tmp_path, settings_of(encoder))
+        load_preprocessing(tmp_path, settings_of(encoder))
     assert "executed" not in capsys.readouterr().out
 
 
 def test_features_are_saved_as_a_plain_scaler(tmp_path):
-    encoder = Encoder.fit(features(), ReadOptions())
+    encoder = fit_preprocessing(features(), ReadOptions())
     loaded = saved(encoder, tmp_path)
-    assert type(loaded.preprocessing) is StandardScaler
+    assert type(loaded.transformer) is StandardScaler
     assert loaded.coding == LabelCoding(class_names=(0, 1))
-    Encoder.fit(images(), ReadOptions()).save(tmp_path / "absent")  # images have nothing to write
+    fit_preprocessing(images(), ReadOptions()).save(tmp_path / "absent")  # images have nothing to write
 
 
 def test_classes_that_differ_only_by_case_or_space_are_remarked():
     frame = pd.DataFrame({"x": range(8), "y": ["basic", " Basic", "pro", "plus"] * 2})
-    encoder = Encoder.fit(read_data(frame, ReadOptions(label="y")), ReadOptions(label="y"))
+    encoder = fit_preprocessing(read_data(frame, ReadOptions(label="y")), ReadOptions(label="y"))
     assert len(encoder.coding.class_names) == 4
     assert any("' Basic', 'basic' differ only by case or space" in remark for remark in encoder.remarks)
     assert not any("'pro'" in remark for remark in encoder.remarks)

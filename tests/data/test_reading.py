@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 from scipy import sparse
 
-from elr.data.reading import FEATURES, IMAGES, TABLE, ReadOptions, read_data
+from elr.data.reading import ReadOptions, read_data
+from elr.data.records import FEATURES, IMAGES, TABLE
 from elr.errors import ArgumentError, DataError
 
 N = 12

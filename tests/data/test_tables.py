@@ -5,29 +5,13 @@ import decimal
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from elr.data.tables import (
-    CATEGORICAL,
-    DATE,
-    MISSING,
-    NUMERIC,
-    column_kinds,
-    label_values,
-    plain_columns,
-    read_table,
-    table_preprocessing,
-)
+from elr.data.reading import read_table
+from elr.data.tables import CATEGORICAL, DATE, MISSING, NUMERIC, column_kinds, plain_columns, table_preprocessing
 from elr.errors import DataError
 
 N = 20
-
-
-def written(path, text, **options):
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read_table(path, **options)
 
 
 def kinds_of(column, **options):
@@ -39,154 +23,6 @@ def kinds_of(column, **options):
 
 def plain(column, kind):
     return plain_columns(pd.DataFrame({"x": column}), {"x": kind}, name="new.csv")["x"].tolist()
-
-
-# Files
-
-
-@pytest.mark.parametrize(
-    "text", ["x,y\n1,a\n2,b\n", "\ufeffx,y\n1,a\n2,b\n", "x,y\r\n1,a\r\n2,b\r\n", "x,y\n\n1,a\n\n2,b"]
-)
-def test_csv_with_mark_of_order_returns_and_blank_lines(tmp_path, text):
-    frame = written(tmp_path / "t.CSV", text)
-    assert list(frame.columns) == ["x", "y"]
-    assert frame["x"].tolist() == [1, 2]
-    assert frame["y"].tolist() == ["a", "b"]
-
-
-def test_tsv_and_parquet(tmp_path):
-    frame = pd.DataFrame({"a b": [1, 2], "y": ["u", "v"]})
-    frame.to_csv(tmp_path / "t.tsv", sep="\t", index=False)
-    frame.to_parquet(tmp_path / "t.parquet")
-    pd.testing.assert_frame_equal(read_table(tmp_path / "t.tsv"), frame)
-    pd.testing.assert_frame_equal(read_table(tmp_path / "t.parquet"), frame)
-
-
-def test_as_text_columns_keep_every_word_but_the_empty_one(tmp_path):
-    text = "y,x\nNone,None\nNA,NA\n01,01\n1.0,1.0\nTrue,True\n,\n"
-    frame = written(tmp_path / "t.csv", text, as_text=["y", "absent"])
-    assert frame["y"].tolist()[:5] == ["None", "NA", "01", "1.0", "True"]
-    assert frame["y"].isna().tolist() == [False] * 5 + [True]
-    assert frame["x"].isna().tolist() == [True, True, False, False, False, True]
-
-
-def test_as_written_leaves_cells_as_they_stand(tmp_path):
-    text = "y,code,n\na,007,1.50\nb,12,NA\nc,,2\n"
-    frame = written(tmp_path / "t.csv", text, as_text=["y"], as_written=True)
-    assert frame["code"].tolist()[:2] == ["007", "12"]
-    assert frame["n"].tolist()[::2] == ["1.50", "2"]
-    assert frame.isna().sum().tolist() == [0, 1, 1]
-
-
-def test_columns_of_one_name_are_told_apart_unless_they_are_special(tmp_path):
-    assert list(written(tmp_path / "t.csv", "x,x,y\n1,2,a\n").columns) == ["x", "x.1", "y"]
-    with pytest.raises(DataError, match="2 columns named 'y': rename all but one"):
-        written(tmp_path / "t.csv", "y,x,y\na,1,b\n", as_text=["y"])
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("t.csv", b"", r"t\.csv is empty: expected a line of column names"),
-        ("t.csv", b"\xef\xbb\xbf", "is empty"),
-        ("t.csv", "\n\n", "is empty"),
-        ("t.csv", "x;y\n1;a\n", r"one column only, 'x;y': they are separated by ';', expected ','.*sep=';'"),
-        ("t.csv", "x\ty\n1\ta\n", r"separated by '\\t', expected ','"),
-        ("t.tsv", "x,y\n1,a\n", r"separated by ',', expected '\\t'"),
-        ("t.csv", "x,y\n9,1,a\n8,2,b\n", r"more cells than its first line has column names \(2\): name every column"),
-        ("t.csv", "x,y\n1,a\n1,a,b\n", r"cannot be read as csv: .*line 3, saw 3; mend or replace"),
-        ("t.csv", 'x,y\n1,"a\n', "cannot be read as csv: .*EOF inside string"),
-        ("t.csv", "x,y\n1,é\n".encode("latin-1"), r"is not UTF-8 text .*: save it as UTF-8, or .*encoding="),
-        ("t.csv", "x,y\n1,é\n".encode("utf-16"), "is not UTF-8 text"),
-        ("t.parquet", b"x,y\n1,a\n", r"t\.parquet cannot be read as parquet"),
-        ("t.parquet", b"", "cannot be read as parquet"),
-        ("t.xlsx", b"PK", r"ends in '\.xlsx': expected a table in \.csv, \.tsv, \.parquet"),
-        ("table", b"x,y", "ends in ''"),
-    ],
-)
-def test_files_that_are_not_what_they_should_be(tmp_path, name, text, message):
-    with pytest.raises(DataError, match=message):
-        written(tmp_path / name, text)
-
-
-def test_no_file(tmp_path):
-    with pytest.raises(DataError, match=r"no such file: .*absent\.csv"):
-        read_table(tmp_path / "absent.csv")
-    (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(DataError, match="no such file"):
-        read_table(tmp_path / "folder.csv")
-
-
-def test_parquet_with_two_columns_of_one_name_or_damaged(tmp_path):
-    path = tmp_path / "t.parquet"
-    pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), path)
-    with pytest.raises(DataError, match=r"cannot be read as parquet: .*mend or replace the file"):
-        read_table(path)
-    pq.write_table(pa.table({"a": list(range(5000))}), path)
-    content = bytearray(path.read_bytes())
-    content[10:600] = bytes(590)
-    path.write_bytes(content)
-    with pytest.raises(DataError, match="cannot be read as parquet"):
-        read_table(path)
-
-
-# Labels
-
-
-@pytest.mark.parametrize(
-    ("column", "expected"),
-    [
-        ([0, 1], [0, 1]),
-        (["3", "-2"], [3, -2]),
-        (["1.0", "2"], [1, 2]),
-        ([1.0, 2.0], [1, 2]),
-        ([1.5, 2.0], ["1.5", "2.0"]),
-        (["01", "1"], ["01", "1"]),
-        (["1.5", "2"], ["1.5", "2"]),
-        (["None", "NA"], ["None", "NA"]),
-        (["nan", "inf"], ["nan", "inf"]),
-        ([True, False], ["True", "False"]),
-        (["True", "1"], ["True", "1"]),
-        ([" a", "a "], [" a", "a "]),
-        (["\u0661", "\u0662"], ["\u0661", "\u0662"]),
-        (["1e3", "2"], ["1e3", "2"]),
-        ([b"cat", b"\xff"], ["cat", "\\xff"]),
-        ([9007199254740993, 1], [9007199254740993, 1]),
-        (["9007199254740993.0", "1"], [9007199254740993, 1]),
-        (["9223372036854775807", "-9223372036854775808"], [2**63 - 1, -(2**63)]),
-        (["9223372036854775808", "1"], ["9223372036854775808", "1"]),
-        (["9" * 5000, "1"], ["9" * 5000, "1"]),
-        (pd.Categorical(["b", "a"], categories=["a", "b", "c"]), ["b", "a"]),
-        (pd.array([1, 2], dtype="Int64"), [1, 2]),
-        (pd.array([True, False], dtype="boolean"), ["True", "False"]),
-        ([datetime.date(2024, 1, 1), datetime.date(2024, 1, 2)], ["2024-01-01", "2024-01-02"]),
-    ],
-)
-def test_labels_are_whole_numbers_or_text(column, expected):
-    found = label_values(pd.Series(column), name="y")
-    assert found == expected
-    assert [type(label) for label in found] == [type(label) for label in expected]
-
-
-@pytest.mark.parametrize(
-    "column",
-    [
-        ["a", "b", None, "c", None],
-        ["a", "b", "  ", "c", ""],
-        [1, 2, np.nan, 3, np.nan],
-        pd.array([1, 2, None, 3, None], dtype="Int64"),
-        [pd.Timestamp(0), pd.Timestamp(1), pd.NaT, pd.Timestamp(2), pd.NaT],
-    ],
-)
-def test_missing_labels_are_said_where(column):
-    with pytest.raises(DataError, match="label 'y' is missing in 2 of 5 rows, first in row 2: remove these rows, or"):
-        label_values(pd.Series(column), name="label 'y'")
-
-
-def test_labels_must_be_single_values():
-    for cell in ([1, 2], {"a": 1}, (1, 2), np.arange(2)):
-        with pytest.raises(DataError, match="y holds lists or records: expected one class in each row"):
-            label_values(pd.Series([cell, cell]), name="y")
 
 
 # What to learn from

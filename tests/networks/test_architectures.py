@@ -71,7 +71,7 @@ def test_bfloat16_autocast_with_channels_last_is_finite_and_near_float32(built):
         rough = network(inputs)
     assert rough.dtype == torch.bfloat16
     assert (rough - exact).abs().max() < 0.05 * exact.abs().max() + 0.02
-    if not computes_bfloat16(torch.device("cpu")):  # elr does not train in it there by itself; see docs/log.md
+    if not computes_bfloat16(torch.device("cpu")):  # elr does not train in it there by itself; see docs/log/mistakes.md
         network.to(memory_format=torch.contiguous_format)
         pytest.skip("bfloat16 does not pay on this processor: its gradients are not looked at")
     network.train().zero_grad()

@@ -156,7 +156,7 @@ def test_large_images_take_the_backbone_by_themselves_and_small_ones_do_not(tmp_
     for options in (ReadOptions(backbone="none"), ReadOptions(image_size=32)):
         assert read_data(large, options).features is None
     assert read_data(small, ReadOptions()).features is None
-    monkeypatch.setattr("elr.data.reading.weights_at_hand", lambda: False)
+    monkeypatch.setattr("elr.data.formats.images.weights_at_hand", lambda: False)
     without = read_data(large, ReadOptions())
     assert without.features is None
     assert "about 100 pixels wide and were brought to 64" in without.remarks[0]

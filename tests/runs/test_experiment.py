@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 import tiny_cifar
 from elr.audit.evidence import read_evidence
-from elr.data.preprocessing import Encoder
+from elr.data.kinds.catalog import load_preprocessing
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions
 from elr.datasets.as_data import CIFAR10_CLASSES
@@ -239,7 +239,7 @@ def test_predictions_average_both_networks_and_both_views(finished, data):
     fitted, _ = finished
     predicted = predict(fitted.out, data / "test.parquet")
     images = read_data(data / "test.parquet", ReadOptions(label="label")).images
-    encoder = Encoder.load(fitted.out, fitted.run["encoder"])
+    encoder = load_preprocessing(fitted.out, fitted.run["encoder"])
     inputs = encoder.transform()(images)
     weights = load_file(fitted.out / "model.safetensors")
     probs = []

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from elr.data.examples import Examples
-from elr.data.prepared import read_task
+from elr.data.prepared import prepare_data
 from elr.data.records import ReadOptions
 from elr.data.transforms import ImageTransform, Transform
 from elr.errors import ArgumentError
@@ -56,12 +56,12 @@ def examples_of(count):
 
 
 def image_task(side=16, channels=3, **settings):
-    return read_task((images(side, channels), LABELS), ReadOptions(), **settings)
+    return prepare_data((images(side, channels), LABELS), ReadOptions(), **settings)
 
 
 def feature_task(count=N, width=5):
     features = np.random.default_rng(0).normal(size=(count, width))
-    return read_task((features, np.arange(count) % C), ReadOptions())
+    return prepare_data((features, np.arange(count) % C), ReadOptions())
 
 
 def plan_of(network, method=None, **settings):
@@ -133,19 +133,19 @@ def test_cross_entropy_is_a_loss_over_one_network():
 
 
 def test_augmentation_is_the_papers_for_images_of_32_pixels():
-    task = image_task(side=32)
-    transform = Augmentation(crop=True, flip=True).transform(task.encoder, flatten=False)
+    prepared = image_task(side=32)
+    transform = Augmentation(crop=True, flip=True).transform(prepared.preprocessing, flatten=False)
     assert isinstance(transform, ImageTransform)
     assert (transform.padding, transform.flip, transform.cutout, transform.mirror) == (4, True, 0, False)
-    plain = Augmentation().transform(task.encoder, flatten=True)
+    plain = Augmentation().transform(prepared.preprocessing, flatten=True)
     assert (plain.padding, plain.flip, plain.flatten) == (0, False, True)
-    every = Augmentation(cutout=7, mirror=True).transform(task.encoder, flatten=False)
+    every = Augmentation(cutout=7, mirror=True).transform(prepared.preprocessing, flatten=False)
     assert (every.padding, every.flip, every.cutout, every.mirror) == (0, False, 7, True)
 
 
 def test_features_are_not_augmented():
     transform = Augmentation(crop=True, flip=True, cutout=3, mirror=True).transform(
-        feature_task().encoder, flatten=True
+        feature_task().preprocessing, flatten=True
     )
     assert type(transform) is Transform
 
@@ -198,8 +198,8 @@ def test_a_peer_never_begins_as_the_first_network(seed):
 
 
 def test_a_plan_builds_the_training_it_says():
-    task = feature_task()
-    training = plan_of(MLP, probe_period=2).build(task, probe=task.probe, folder=None)
+    prepared = feature_task()
+    training = plan_of(MLP, probe_period=2).build(prepared, probe=prepared.probe, folder=None)
     assert training.config == plan_of(MLP).training
     assert training.probe_period == 2
     assert training.folder is None
@@ -209,20 +209,20 @@ def test_a_plan_builds_the_training_it_says():
 
 
 def test_clean_labels_go_to_the_monitor_alone():
-    task = image_task(noise=("symmetric", 0.25), seed=1)
-    training = plan_of(FAST).build(task, probe=None, folder=None)
+    prepared = image_task(noise=("symmetric", 0.25), seed=1)
+    training = plan_of(FAST).build(prepared, probe=None, folder=None)
     assert training.state.monitor.clean_labels.tolist() == LABELS.tolist()
-    assert training.labels.tolist() == task.examples.labels.tolist() != LABELS.tolist()
+    assert training.labels.tolist() == prepared.examples.labels.tolist() != LABELS.tolist()
 
 
 def test_whitening_freezes_the_stem_of_both_networks_by_the_images_as_the_network_sees_them():
-    task = image_task()
+    prepared = image_task()
     two = ELRConfig(networks=2, gamma=0.9)
     training = plan_of(FAST, two, augmentation=Augmentation(crop=True, flip=True), whiten=True).build(
-        task, probe=None, folder=None
+        prepared, probe=None, folder=None
     )
     expected = FAST.build(generator_seed=0)
-    expected.whiten(training.transform(task.examples.inputs))
+    expected.whiten(training.transform(prepared.examples.inputs))
     for network in training.method.networks:
         assert isinstance(network, FastConvNet)
         torch.testing.assert_close(network.stem.weight, expected.stem.weight)
@@ -358,35 +358,35 @@ def test_the_fast_loop_has_smaller_batches_and_rates_for_fewer_images(count, bat
     assert (asked.batch_size, asked.learning_rate) == (125, pytest.approx(0.06))
 
 
-def many(task, count, side):
-    """The task with so many images, which take no memory."""
+def many(prepared, count, side):
+    """The prepared with so many images, which take no memory."""
     pixels = torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(count, 3, side, side)
-    return dataclasses.replace(task, examples=Examples(pixels, np.zeros(count, dtype=np.int64)))
+    return dataclasses.replace(prepared, examples=Examples(pixels, np.zeros(count, dtype=np.int64)))
 
 
 @pytest.mark.parametrize(("count", "side"), [(40_000, 32), (10_000, 64), (60_000, 28)])
 def test_many_images_are_learned_as_in_the_first_generation_of_the_recipe(count, side):
-    task = many(image_task(), count, side)
-    plan = FitConfig().plan(task)
+    prepared = many(image_task(), count, side)
+    plan = FitConfig().plan(prepared)
     steps = plan.training.epochs * math.ceil(count / plan.training.batch_size)
     assert (plan.training.optimizer, plan.whiten) == ("muon", True)
     assert plan.method == ELRConfig(lam_ramp=steps)
     assert plan.augmentation == Augmentation(crop=True, flip=True, mirror=True)
-    assert FitConfig(augment="crop").plan(task).augmentation == Augmentation(crop=True)
-    assert FitConfig(method="cross_entropy").plan(task).method == CrossEntropyConfig()
+    assert FitConfig(augment="crop").plan(prepared).augmentation == Augmentation(crop=True)
+    assert FitConfig(method="cross_entropy").plan(prepared).method == CrossEntropyConfig()
 
 
 def test_the_fast_loop_of_fit_trains_and_predicts(monkeypatch):
     monkeypatch.setattr(loops, "_FAST_IMAGES", 10)
-    task = image_task()
-    plan = FitConfig(epochs=2, batch_size=4, device="cpu").plan(task)
+    prepared = image_task()
+    plan = FitConfig(epochs=2, batch_size=4, device="cpu").plan(prepared)
     assert plan.training.optimizer == "muon"
     assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
-    training = plan.build(task, probe=None, folder=None)
+    training = plan.build(prepared, probe=None, folder=None)
     training.run()
     assert len(training.history) == 2
-    for probs in (training.predict(task.examples), training.pred_probs()):
-        torch.testing.assert_close(probs.sum(dim=1), torch.ones(len(task.examples)))
+    for probs in (training.predict(prepared.examples), training.pred_probs()):
+        torch.testing.assert_close(probs.sum(dim=1), torch.ones(len(prepared.examples)))
 
 
 @pytest.mark.parametrize(
@@ -399,9 +399,9 @@ def test_fewer_images_and_other_networks_are_learned_by_sgd(count, side, network
 
 
 def test_a_probe_period_of_nothing_is_refused():
-    task = image_task()
+    prepared = image_task()
     with pytest.raises(ArgumentError, match="probe_period is 0"):
-        plan_of(FAST, probe_period=0).build(task, probe=task.examples, folder=None).run()
+        plan_of(FAST, probe_period=0).build(prepared, probe=prepared.examples, folder=None).run()
 
 
 def test_few_examples_are_one_batch():

@@ -15,13 +15,13 @@ from safetensors.torch import save_file
 
 import elr
 from elr import files
-from elr.data.prepared import read_task
+from elr.data.prepared import prepare_data
 from elr.data.reading import ReadOptions
 from elr.errors import ArgumentError, ArtifactError, DataError, OutputError
 from elr.runs import plan
 from elr.runs.plan import FitConfig
 from elr.runs.predict import check_predictions_path, predict, write_predictions
-from elr.runs.run import run_task
+from elr.runs.run import run_plan
 from elr.training.loop import Training
 
 N = 48
@@ -88,12 +88,12 @@ def trained(root, kind, data, **options):
             super().__init__(*args, **kwargs)
             kept.append(self)
 
-    task = read_task(data, ReadOptions(**options))
+    prepared = prepare_data(data, ReadOptions(**options))
     config = FitConfig(epochs=2, batch_size=16, device="cpu", precision="float32")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "Training", Kept)
-        run_task(task, config.plan(task), config={}, out=root / f"run-{kind}")
-    return root / f"run-{kind}", data, task, kept[0]
+        run_plan(prepared, config.plan(prepared), config={}, out=root / f"run-{kind}")
+    return root / f"run-{kind}", data, prepared, kept[0]
 
 
 @pytest.fixture(scope="module")
@@ -126,17 +126,17 @@ def probs_of(predictions):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_predictions_are_those_of_the_network_in_memory(fitted, kind):
-    out, data, task, training = fitted[kind]
+    out, data, prepared, training = fitted[kind]
     predictions = predict(out, data)
-    before = training.predict(task.examples).numpy()
+    before = training.predict(prepared.examples).numpy()
     np.testing.assert_allclose(probs_of(predictions), before, rtol=0, atol=1e-6)
-    names = task.encoder.coding.class_names
+    names = prepared.preprocessing.coding.class_names
     assert predictions["predicted_label"].tolist() == [names[number] for number in before.argmax(axis=1)]
     assert names_of(predictions) == [str(name) for name in names]
-    assert predictions["row"].tolist() == task.raw.rows.tolist()
-    assert ("id" in predictions) == (task.raw.ids is not None)
-    if task.raw.ids is not None:
-        assert predictions["id"].tolist() == task.raw.ids
+    assert predictions["row"].tolist() == prepared.records.rows.tolist()
+    assert ("id" in predictions) == (prepared.records.ids is not None)
+    if prepared.records.ids is not None:
+        assert predictions["id"].tolist() == prepared.records.ids
     pd.testing.assert_frame_equal(predictions, predict(str(out), data))
 
 

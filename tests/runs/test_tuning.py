@@ -13,8 +13,8 @@ from blobs import blobs
 from elr import fit
 from elr.cli.main import app
 from elr.data.examples import Examples
-from elr.data.prepared import hold_out, make_task
-from elr.data.records import FEATURES, RawData, ReadOptions
+from elr.data.prepared import hold_out, prepare_records
+from elr.data.records import FEATURES, ReadOptions, Records
 from elr.errors import ArgumentError, CheckpointError, OutputError
 from elr.runs import tuning
 from elr.runs.plan import FitConfig
@@ -22,12 +22,12 @@ from elr.runs.plan import FitConfig
 SHORT = FitConfig(epochs=2, device="cpu", precision="float32")
 
 
-def task(noise_rate=0.2, test=False):
+def prepared(noise_rate=0.2, test=False):
     features, given, clean = blobs(noise_rate=noise_rate)
-    raw = RawData(kind=FEATURES, rows=np.arange(120), features=features, labels=given.tolist())
+    raw = Records(kind=FEATURES, rows=np.arange(120), features=features, labels=given.tolist())
     trusted = replace(raw, labels=clean.tolist()) if test else None
     raw = replace(raw, clean_labels=clean.tolist()) if test else raw
-    return make_task(raw, trusted, options=ReadOptions(), source="blobs")
+    return prepare_records(raw, trusted, options=ReadOptions(), source="blobs")
 
 
 def trials(out):
@@ -63,7 +63,7 @@ def made_up(monkeypatch):
 
 
 def test_the_first_trial_has_the_defaults(tmp_path):
-    config, found = tuning.tune(task(), FitConfig(), trials=1, out=tmp_path / "run")
+    config, found = tuning.tune(prepared(), FitConfig(), trials=1, out=tmp_path / "run")
     ((settings, accuracy),) = values(tmp_path / "run")
     defaults = {"lam": 3.0, "beta": 0.7, "learning_rate": 0.02, "epochs": 100}
     assert settings == found.best == defaults
@@ -76,7 +76,7 @@ def test_the_first_trial_has_the_defaults(tmp_path):
 
 def test_a_seed_gives_one_search_and_another_seed_another(tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        tuning.tune(task(), replace(SHORT, seed=seed), trials=3, out=tmp_path / name)
+        tuning.tune(prepared(), replace(SHORT, seed=seed), trials=3, out=tmp_path / name)
     assert values(tmp_path / "a") == values(tmp_path / "b")
     assert values(tmp_path / "a")[1:] != values(tmp_path / "c")[1:]
 
@@ -87,14 +87,14 @@ def test_a_stopped_search_goes_on_and_finds_what_an_unbroken_one_finds(tmp_path)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tuning.tune(task(), SHORT, trials=4, out=tmp_path / "run", on_progress=stop)
+        tuning.tune(prepared(), SHORT, trials=4, out=tmp_path / "run", on_progress=stop)
     assert [trial.state.name for trial in trials(tmp_path / "run")] == ["COMPLETE", "COMPLETE", "RUNNING"]
     seen = []
     resumed = tuning.tune(
-        task(), SHORT, trials=4, out=tmp_path / "run", resume=True, on_progress=lambda name, _: seen.append(name)
+        prepared(), SHORT, trials=4, out=tmp_path / "run", resume=True, on_progress=lambda name, _: seen.append(name)
     )
     assert set(seen) == {"trial 3/4", "trial 4/4"}
-    assert resumed == tuning.tune(task(), SHORT, trials=4, out=tmp_path / "whole")
+    assert resumed == tuning.tune(prepared(), SHORT, trials=4, out=tmp_path / "whole")
     assert values(tmp_path / "run") == values(tmp_path / "whole")
     assert [trial.state.name for trial in trials(tmp_path / "run")].count("FAIL") == 1
 
@@ -104,20 +104,20 @@ def test_stopped_before_the_first_trial_was_done(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tuning.tune(task(), SHORT, trials=2, out=tmp_path / "run", on_progress=stop)
-    tuning.tune(task(), SHORT, trials=2, out=tmp_path / "run", resume=True)
+        tuning.tune(prepared(), SHORT, trials=2, out=tmp_path / "run", on_progress=stop)
+    tuning.tune(prepared(), SHORT, trials=2, out=tmp_path / "run", resume=True)
     assert values(tmp_path / "run")[0][0]["lam"] == 3.0
 
 
 def test_a_search_of_something_else_is_not_gone_on_with(tmp_path):
     out = tmp_path / "run"
-    tuning.tune(task(), SHORT, trials=1, out=out)
+    tuning.tune(prepared(), SHORT, trials=1, out=out)
     with pytest.raises(OutputError, match="already holds a search"):
-        tuning.tune(task(), SHORT, trials=1, out=out)
+        tuning.tune(prepared(), SHORT, trials=1, out=out)
     for other, config, words in (
-        (task(noise_rate=0.3), SHORT, "data was"),
-        (task(), replace(SHORT, weight_decay=0.1), "weight_decay was None, now 0.1"),
-        (task(), replace(SHORT, lam=3.0), "lam was None, now 3.0"),
+        (prepared(noise_rate=0.3), SHORT, "data was"),
+        (prepared(), replace(SHORT, weight_decay=0.1), "weight_decay was None, now 0.1"),
+        (prepared(), replace(SHORT, lam=3.0), "lam was None, now 3.0"),
     ):
         with pytest.raises(CheckpointError, match=words):
             tuning.tune(other, config, trials=1, out=out, resume=True)
@@ -127,14 +127,14 @@ def test_a_search_of_something_else_is_not_gone_on_with(tmp_path):
 def test_other_folders_are_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(OutputError, match=r"something else \(mine.txt\)"):
-        tuning.tune(task(), SHORT, trials=1, out=tmp_path, resume=True)
+        tuning.tune(prepared(), SHORT, trials=1, out=tmp_path, resume=True)
     features, given, _ = blobs()
     fit((features, given), out=tmp_path / "run", config=SHORT)
     with pytest.raises(CheckpointError, match="run without a search"):
-        tuning.tune(task(), SHORT, trials=1, out=tmp_path / "run", resume=True)
+        tuning.tune(prepared(), SHORT, trials=1, out=tmp_path / "run", resume=True)
     with pytest.raises(OutputError, match="already holds a run"):
-        tuning.tune(task(), SHORT, trials=1, out=tmp_path / "run")
-    tuning.tune(task(), SHORT, trials=1, out=tmp_path / "search")
+        tuning.tune(prepared(), SHORT, trials=1, out=tmp_path / "run")
+    tuning.tune(prepared(), SHORT, trials=1, out=tmp_path / "search")
     with pytest.raises(OutputError, match=r"something else \(tuning.sqlite\)"):
         fit((features, given), out=tmp_path / "search", config=SHORT, resume=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.txt", "run", "search"]
@@ -144,13 +144,13 @@ def test_other_folders_are_left_alone(tmp_path):
 def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "tuning.sqlite").write_text("no database " * 100)
     with pytest.raises(CheckpointError, match=r"tuning.sqlite cannot be read \(file is not a database\)"):
-        tuning.tune(task(), SHORT, trials=1, out=tmp_path, resume=True)
+        tuning.tune(prepared(), SHORT, trials=1, out=tmp_path, resume=True)
 
 
 def test_folders_may_have_any_name(tmp_path):
     out = tmp_path / "a?b=c {d} 100%25 é #1"
-    tuning.tune(task(), SHORT, trials=1, out=out)
-    _, found = tuning.tune(task(), SHORT, trials=1, out=out, resume=True)
+    tuning.tune(prepared(), SHORT, trials=1, out=out)
+    _, found = tuning.tune(prepared(), SHORT, trials=1, out=out, resume=True)
     assert found.trials == 1
     assert [path.name for path in out.iterdir()] == ["tuning.sqlite"]
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
@@ -158,16 +158,16 @@ def test_folders_may_have_any_name(tmp_path):
 
 def test_given_settings_are_not_searched(tmp_path, made_up):
     calls = made_up(lambda settings: settings["learning_rate"])
-    config, _ = tuning.tune(task(), FitConfig(lam=5.0, epochs=7), trials=8, out=tmp_path / "run")
+    config, _ = tuning.tune(prepared(), FitConfig(lam=5.0, epochs=7), trials=8, out=tmp_path / "run")
     assert all(set(settings) == {"beta", "learning_rate"} for settings in calls)
     assert (config.lam, config.epochs) == (5.0, 7)
-    tuning.tune(task(), FitConfig(method="cross_entropy"), trials=2, out=tmp_path / "plain")
+    tuning.tune(prepared(), FitConfig(method="cross_entropy"), trials=2, out=tmp_path / "plain")
     assert set(values(tmp_path / "plain")[1][0]) == {"learning_rate", "epochs"}
 
 
 def test_settings_stay_in_their_space(tmp_path, made_up):
     calls = made_up(lambda settings: 0.5)
-    tuning.tune(task(), FitConfig(), trials=30, out=tmp_path / "run")
+    tuning.tune(prepared(), FitConfig(), trials=30, out=tmp_path / "run")
     assert all(0 <= settings["lam"] <= 10 and settings["lam"] % 0.5 == 0 for settings in calls)
     assert all(0 <= settings["beta"] <= 0.99 and settings["beta"] == round(settings["beta"], 2) for settings in calls)
     assert all(0.002 <= settings["learning_rate"] <= 0.2 for settings in calls)
@@ -177,7 +177,7 @@ def test_settings_stay_in_their_space(tmp_path, made_up):
 
 def test_the_best_settings_are_taken_where_they_are_better_by_a_standard_error(tmp_path, made_up):
     made_up(lambda settings: 0.9 if settings["lam"] > 5 else 0.5)
-    config, found = tuning.tune(task(), FitConfig(), trials=10, out=tmp_path / "better")
+    config, found = tuning.tune(prepared(), FitConfig(), trials=10, out=tmp_path / "better")
     assert not found.kept_defaults
     assert config.lam == found.best["lam"] > 5
     assert (found.validation_accuracy, found.default_validation_accuracy) == pytest.approx((22 / 24, 0.5))
@@ -187,29 +187,29 @@ def test_the_best_settings_are_taken_where_they_are_better_by_a_standard_error(t
 
 def test_the_defaults_are_kept_where_nothing_is_clearly_better(tmp_path, made_up):
     made_up(lambda settings: 0.5 if settings["lam"] == 3.0 else 0.54)  # one row more: a standard error of one row
-    config, found = tuning.tune(task(), FitConfig(), trials=5, out=tmp_path / "alike")
+    config, found = tuning.tune(prepared(), FitConfig(), trials=5, out=tmp_path / "alike")
     assert found.highest_validation_accuracy == pytest.approx(13 / 24)
     assert found.standard_error == pytest.approx(1 / 24)
     assert (config.lam, found.kept_defaults) == (3.0, True)
     assert "no more than a standard error" in found.text
     made_up(lambda settings: 0.5 if settings["lam"] == 3.0 else 0.4)
-    config, found = tuning.tune(task(), FitConfig(), trials=5, out=tmp_path / "worse")
+    config, found = tuning.tune(prepared(), FitConfig(), trials=5, out=tmp_path / "worse")
     assert (config.lam, found.kept_defaults) == (3.0, True)
     assert "no others more" in found.text
 
 
 def test_a_search_may_be_made_longer_and_looks_at_no_more_than_asked(tmp_path, made_up):
     made_up(lambda settings: settings["lam"] / 10)
-    tuning.tune(task(), FitConfig(), trials=6, out=tmp_path / "run")
-    _, shorter = tuning.tune(task(), FitConfig(), trials=3, out=tmp_path / "run", resume=True)
-    _, longer = tuning.tune(task(), FitConfig(), trials=9, out=tmp_path / "run", resume=True)
+    tuning.tune(prepared(), FitConfig(), trials=6, out=tmp_path / "run")
+    _, shorter = tuning.tune(prepared(), FitConfig(), trials=3, out=tmp_path / "run", resume=True)
+    _, longer = tuning.tune(prepared(), FitConfig(), trials=9, out=tmp_path / "run", resume=True)
     assert (shorter.trials, longer.trials, len(trials(tmp_path / "run"))) == (3, 9, 9)
 
 
 def test_training_that_diverges_counts_as_nothing_predicted(tmp_path, monkeypatch):
     monkeypatch.setattr(tuning, "RATE_FACTOR", 1e9)
     with np.errstate(all="ignore"):
-        _, found = tuning.tune(task(), FitConfig(epochs=2), trials=4, out=tmp_path / "run")
+        _, found = tuning.tune(prepared(), FitConfig(epochs=2), trials=4, out=tmp_path / "run")
     assert min(accuracy for _, (accuracy,) in values(tmp_path / "run")) == 0.0
     assert found.highest_validation_accuracy > 0.0
 
@@ -227,8 +227,8 @@ class Unread:
 
 
 def test_clean_labels_and_test_data_are_never_looked_at(tmp_path):
-    known = task(test=True)
-    hidden = replace(known, raw=replace(known.raw, clean_labels=Unread()), clean_labels=Unread(), test=Unread())
+    known = prepared(test=True)
+    hidden = replace(known, records=replace(known.records, clean_labels=Unread()), clean_labels=Unread(), test=Unread())
     found = tuning.tune(hidden, SHORT, trials=2, out=tmp_path / "hidden")
     assert found == tuning.tune(known, SHORT, trials=2, out=tmp_path / "known")
     with pytest.raises(AssertionError, match="were read"):
@@ -237,13 +237,13 @@ def test_clean_labels_and_test_data_are_never_looked_at(tmp_path):
 
 def test_every_class_keeps_a_row_to_train_on():
     labels = np.array([0] * 30 + [1] * 2 + [2] * 2 + [3] * 2)
-    raw = RawData(kind=FEATURES, rows=np.arange(36), features=np.eye(36, dtype=np.float32), labels=labels.tolist())
-    whole = make_task(raw, None, options=ReadOptions(), source="few")
+    raw = Records(kind=FEATURES, rows=np.arange(36), features=np.eye(36, dtype=np.float32), labels=labels.tolist())
+    whole = prepare_records(raw, None, options=ReadOptions(), source="few")
     for seed in range(20):
         part = hold_out(whole, 0.8, seed=seed)
         assert set(part.examples.labels.tolist()) == {0, 1, 2, 3}
         assert len(part.validation) == 29
-        assert len(part.examples) == len(part.raw) == 7
+        assert len(part.examples) == len(part.records) == 7
         both = np.concatenate([part.examples.inputs, part.validation.inputs])
         assert (np.sort(both.argmax(axis=1)) == np.arange(36)).all()
         assert isinstance(part.validation, Examples)

@@ -12,7 +12,7 @@ import torch
 import tiny_cifar
 from blobs import C, N, built, examples, network
 from elr import files
-from elr.data.preprocessing import Encoder
+from elr.data.kinds.catalog import load_preprocessing
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions
 from elr.datasets.as_data import CIFAR10_CLASSES
@@ -278,7 +278,7 @@ def test_a_folder_holds_every_network_that_predicts(tmp_path):
     fitted = run_recipe(recipe, data=images, out=tmp_path / "run")
     predicted = predict(tmp_path / "run", images / "test.parquet")
     weights = files.read_tensors(tmp_path / "run" / files.MODEL_FILE)
-    encoder = Encoder.load(tmp_path / "run", fitted.run["encoder"])
+    encoder = load_preprocessing(tmp_path / "run", fitted.run["encoder"])
     inputs = encoder.transform()(read_data(images / "test.parquet", ReadOptions(label="label")).images)
     probs = []
     for number in range(3):

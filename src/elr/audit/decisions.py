@@ -14,15 +14,14 @@ import numpy as np
 from elr import files
 from elr.audit.evidence import read_evidence
 from elr.audit.suspects import MAX_ID, clip
-from elr.data.corrected import copy_folder, file_labels, write_copy
-from elr.data.images import list_images
-from elr.data.records import IMAGES
+from elr.data.formats.format import Changes, FileFormat
+from elr.data.kinds.catalog import KINDS
+from elr.data.reading import file_format, file_suffixes
 from elr.errors import ArtifactError, DataError, OutputError
 from elr.files import printable
 
 COLUMNS = ("row", "id", "given_label", "decision", "label")
 DECISIONS = ("accept", "keep", "relabel")
-_FORMATS = (".csv", ".tsv", ".parquet", ".npz", ".npy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,24 +96,23 @@ def clean(folder: str | Path, decisions: str | Path, out: str | Path, *, data: s
     folder, out = Path(folder), Path(out)
     run = files.read_run(folder)
     try:
-        source = _source(run, data)
+        source, form = _source(run, data)
         class_names = [str(name) for name in run["encoder"]["class_names"]]
-        label, named = run["data"]["options"]["label"], run["encoder"]["kind"] == IMAGES
+        label, named = run["data"]["options"]["label"], KINDS[run["encoder"]["kind"]].named_classes
     except (AttributeError, KeyError, TypeError) as error:
         raise ArtifactError(f"run.json in {folder} is damaged ({error!r}): run `elr fit` again") from error
     _check_out(out, source)
     taken = _read_decisions(Path(decisions))
     _check_decisions(taken, folder, class_names, Path(decisions))
     changed = [each for each in taken if each.label != each.given_label]
-    if source.is_dir():
-        _clean_folder(source, out, taken, changed)
-    else:
-        _clean_file(source, out, taken, changed, label=label, named=named)
+    given = _Labels(form, source, label=label or "", named=named)
+    given.check(taken)
+    given.write_corrected(out, changed)
     return Cleaned(out=out, num_decisions=len(taken), num_changed=len(changed))
 
 
-def _source(run: Mapping[str, Any], data: str | Path | None) -> Path:
-    """Where the data of a run lie, if they can be corrected there."""
+def _source(run: Mapping[str, Any], data: str | Path | None) -> tuple[Path, FileFormat]:
+    """Where the data of a run lie, or its labels if they have a file of their own, and in which format."""
     about = run["data"]
     source, made = about["source"], about["source"].startswith("digits (") and not Path(about["source"]).exists()
     if about["noise"] is not None or "recipe" in run["config"] or made:
@@ -132,18 +130,18 @@ def _source(run: Mapping[str, Any], data: str | Path | None) -> Path:
         raise DataError(f"this run was trained on {source} in memory: expected one on a file{instead}")
     path = Path(about["source"] if data is None else data)
     label = about["options"]["label"]
-    if path.suffix.lower() == ".npy" and not path.is_dir():
-        path = Path(label if data is None else data)  # the labels have a file of their own
+    if data is None and (form := file_format(path)) is not None:
+        path = form.label_file(path, label)
     if not path.exists():
         raise DataError(f"no such file: {printable(path)} (looked for from {Path.cwd()}): name the data with --data")
     if path.is_dir() == bool(label):
         found, wanted = ("a folder", "a file") if label else ("a file", "a folder of images")
         raise DataError(f"{printable(path)} is {found}, the run was trained on {wanted}: name that with --data")
-    if not path.is_dir() and path.suffix.lower() not in _FORMATS:
-        raise DataError(
-            f"{printable(path)} ends in {path.suffix!r}: expected {', '.join(_FORMATS)}, or a folder of images"
-        )
-    return path
+    form = file_format(path)
+    if form is None:
+        expected = ", ".join(file_suffixes())
+        raise DataError(f"{printable(path)} ends in {path.suffix!r}: expected {expected}, or a folder of images")
+    return path, form
 
 
 def _check_out(out: Path, source: Path) -> None:
@@ -231,64 +229,72 @@ def _known(folder: Path, rows: Sequence[int]) -> dict[int, tuple[str, str, str]]
     }
 
 
-def _clean_file(
-    source: Path, out: Path, taken: Sequence[Decision], changed: Sequence[Decision], *, label: str, named: bool
-) -> None:
-    labels = file_labels(source, label, named=named)
-    for each in taken:
-        found = labels[each.row] if each.row < len(labels) else None
-        _require_unchanged(source, each, found)
-    example = {name: row for row, name in reversed(list(enumerate(labels)))}
-    gone = next((each for each in changed if each.label not in example), None)
-    if gone:
-        raise DataError(
-            f"{printable(source)} has no row of class {gone.label[:80]!r} any more: it has changed since the run"
-        )
-    changes = {each.row: example[each.label] for each in changed}
-    new = list(labels)
-    for each in changed:
-        new[each.row] = each.label
+class _Labels:
+    """The labels of some data, as they are now.
 
-    def write(partial: Path) -> None:
-        copy = partial.with_name(f"{partial.name}{source.suffix}")  # the suffix says how to read it
-        try:
-            write_copy(source, copy, label, changes)
-            if file_labels(copy, label, named=named) != new:
+    Args:
+        form: the format of the data.
+        source: where they are.
+        label: column or array of the labels.
+        named: see `FileFormat.labels`.
+    """
+
+    def __init__(self, form: FileFormat, source: Path, *, label: str, named: bool) -> None:
+        self.form, self.source, self.label, self.named = form, source, label, named
+        self.given = form.labels(source, label, named=named)
+        self.ids = form.ids(source)
+
+    def check(self, taken: Sequence[Decision]) -> None:
+        """Refuse decisions on rows that have changed since the run."""
+        for each in taken:
+            found = self.given[each.row] if each.row < len(self.given) else None
+            if found is not None and self.ids is not None and each.id:
+                same = clip(self.ids[each.row], MAX_ID) == clip(each.id, MAX_ID)
+                found = found if same else None
+            if found != each.given_label:
+                what = "is not there or is another image" if found is None else f"has label {found[:80]!r}"
                 raise DataError(
-                    f"{printable(source)} cannot be corrected cell by cell: its rows are not what they seem"
+                    f"row {each.row} of {printable(self.source)} {what}, the run was trained with "
+                    f"{each.given_label[:80]!r}: the data have changed since; train again, or name those of "
+                    "the run with --data"
+                )
+
+    def write_corrected(self, out: Path, changed: Sequence[Decision]) -> None:
+        """Write the copy whole or not at all."""
+        example = {name: row for row, name in reversed(list(enumerate(self.given)))}
+        gone = next((each for each in changed if each.label not in example), None)
+        if gone:
+            what = "row of class" if self.form.has_names else "folder"
+            raise DataError(
+                f"{printable(self.source)} has no {what} {gone.label[:80]!r} any more: it has changed since the run"
+            )
+        changes = {each.row: example[each.label] for each in changed}
+        if self.source.is_dir():
+            self._write_folder(out, changes)
+        else:
+            new = list(self.given)
+            for each in changed:
+                new[each.row] = each.label
+            files.write_file(out, lambda partial: self._write_file(partial, changes, new))
+
+    def _write_folder(self, out: Path, changes: Changes) -> None:
+        partial = out.with_name(f".{out.name}.partial")
+        with files.writing(out):
+            shutil.rmtree(partial, ignore_errors=True)
+            try:
+                self.form.write_corrected(self.source, partial, self.label, changes)
+                partial.rename(out)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+
+    def _write_file(self, partial: Path, changes: Changes, new: list[str]) -> None:
+        copy = partial.with_name(f"{partial.name}{self.source.suffix}")  # the suffix says how to read it
+        try:
+            self.form.write_corrected(self.source, copy, self.label, changes)
+            if self.form.labels(copy, self.label, named=self.named) != new:
+                raise DataError(
+                    f"{printable(self.source)} cannot be corrected cell by cell: its rows are not what they seem"
                 )
             copy.replace(partial)
         finally:
             copy.unlink(missing_ok=True)
-
-    files.write_file(out, write)
-
-
-def _clean_folder(source: Path, out: Path, taken: Sequence[Decision], changed: Sequence[Decision]) -> None:
-    paths = list_images(source)[0]
-    for each in taken:
-        path = paths[each.row] if each.row < len(paths) else None
-        same = path is not None and (not each.id or clip(printable(path), MAX_ID) == clip(each.id, MAX_ID))
-        _require_unchanged(source, each, printable(path.parts[0]) if path is not None and same else None)
-    folders = {printable(path.parts[0]): path.parts[0] for path in paths}
-    gone = next((each for each in changed if each.label not in folders), None)
-    if gone:
-        raise DataError(f"{printable(source)} has no folder {gone.label[:80]!r} any more: it has changed since the run")
-    partial = out.with_name(f".{out.name}.partial")
-    with files.writing(out):
-        shutil.rmtree(partial, ignore_errors=True)
-        try:
-            copy_folder(source, partial, {paths[each.row]: folders[each.label] for each in changed})
-            partial.rename(out)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-
-
-def _require_unchanged(source: Path, decision: Decision, found: str | None) -> None:
-    if found != decision.given_label:
-        what = "is not there or is another image" if found is None else f"has label {found[:80]!r}"
-        raise DataError(
-            f"row {decision.row} of {printable(source)} {what}, the run was trained with "
-            f"{decision.given_label[:80]!r}: the data have changed since; train again, or name those of "
-            "the run with --data"
-        )

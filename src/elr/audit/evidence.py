@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from elr import files
 from elr.audit.labels import Audit, Tally, rows_at_once
-from elr.data.examples import Label
+from elr.data.labels import Label
 from elr.errors import ArgumentError, ArtifactError
 
 Chunks = Callable[[], Iterable[NDArray[np.float32]]]

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import metadata
-from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
-
-import pandas as pd
 
 from elr import files
 from elr.audit.evidence import Evidence
 from elr.audit.labels import Audit
-from elr.data import images
+from elr.data.kinds.catalog import KINDS
+from elr.data.kinds.kind import Kind, numbers
+from elr.data.reading import file_format
 from elr.data.records import ReadOptions
-from elr.data.tables import TABLE_SUFFIXES, read_table
 from elr.errors import ArtifactError, DataError
 from elr.files import printable
-
-_MEDIA = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp", b"BM": "bmp"}
 
 
 def export_label_studio(
@@ -70,7 +64,7 @@ def export_label_studio(
     suspects = [position for position in audit.ranking.tolist() if audit.is_label_issue[position]]
     try:
         options = ReadOptions(**run["data"]["options"])
-        kind, source = run["encoder"]["kind"], Path(data or run["data"]["source"])
+        kind, source = KINDS[run["encoder"]["kind"]], Path(data or run["data"]["source"])
     except (KeyError, TypeError) as error:
         raise ArtifactError(f"the run.json of this run is damaged ({error!r}): run `elr fit` again") from error
     shown, contents = _contents(kind, source, options, evidence, suspects)
@@ -100,58 +94,19 @@ def export_label_studio(
 
 
 def _contents(
-    kind: str, source: Path, options: ReadOptions, evidence: Evidence, suspects: list[int]
-) -> tuple[str, list[dict[str, Any]]]:
+    kind: Kind, source: Path, options: ReadOptions, evidence: Evidence, suspects: list[int]
+) -> tuple[str, list[dict[str, str]]]:
     """The tag of Label Studio that shows such data, and the data of each suspect."""
     rows = evidence.rows[suspects].tolist()
-    if kind == "features" or (kind == "images" and source.suffix.lower() == ".npz"):
-        return "Text", [{"text": f"row {row}"} for row in rows]
+    form = file_format(source)
+    if not (kind.shows_rows and (form is None or form.shows_rows)):
+        return numbers(rows)
     if not source.exists():
         raise DataError(f"the data of the run are not at {printable(source)} any more: name them with --data")
-    if kind == "images":
-        if source.is_dir():
-            ids = evidence.ids or []
-            return "Image", [{"image": _local((source / ids[position]).resolve())} for position in suspects]
-        return "Image", _data_uris(source, options, rows)
-    if source.suffix.lower() not in TABLE_SUFFIXES:
+    if form is None:
         raise DataError(f"{printable(source)} is no table: name the data of the run with --data")
-    frame = read_table(source, as_text=[options.text] if options.text else [], as_written=source.suffix != ".parquet")
-    if rows and max(rows) >= len(frame):
-        raise DataError(
-            f"{printable(source)} has {len(frame)} rows, the run had more than {max(rows)}: it is not the data "
-            "of this run; name them with --data"
-        )
-    frame = frame.set_axis([str(column) for column in frame.columns], axis=1).iloc[rows]
-    if kind == "text" and options.text in frame:
-        return "Text", [{"text": "" if pd.isna(text) else str(text)} for text in frame[options.text].tolist()]
-    cells = frame[[column for column in frame.columns if column not in options.apart]]
-    texts = cells.astype(object).where(cells.notna(), "").astype(str).to_dict(orient="records")
-    return "Text", [{"text": "\n".join(f"{name}: {text}" for name, text in row.items())} for row in texts]
-
-
-def _local(path: Path) -> str:
-    return f"/data/local-files/?d={quote(str(path).lstrip('/'))}"
-
-
-def _data_uris(source: Path, options: ReadOptions, rows: list[int]) -> list[dict[str, Any]]:
-    """The images of some rows of a Parquet file, as they are encoded there."""
-    columns = [column for column in images.parquet_image_columns(source) if column not in options.apart]
-    if len(columns) != 1:
-        raise DataError(f"{printable(source)} has {len(columns)} columns of images, the run had one: name its data")
-    wanted = set(rows)
-    found = dict(_encoded(source, columns[0], wanted))
-    if len(found) < len(wanted):
-        raise DataError(f"{printable(source)} has fewer rows than the run: name the data of this run with --data")
-    return [{"image": found[row]} for row in rows]
-
-
-def _encoded(source: Path, column: str, wanted: set[int]) -> Iterator[tuple[int, str]]:
-    last = max(wanted, default=-1)
-    for row, (encoded, _) in enumerate(islice(images.parquet_images(source, column), last + 1)):
-        if row in wanted:
-            content = encoded if isinstance(encoded, bytes) else Path(encoded).read_bytes() if encoded else b""
-            kind = next((kind for magic, kind in _MEDIA.items() if content.startswith(magic)), "png")
-            yield row, f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+    ids = [] if evidence.ids is None else [evidence.ids[position] for position in suspects]
+    return kind.contents(form, source, options, rows, ids)
 
 
 def _interface(tag: str, names: list[str]) -> str:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from elr.data.examples import Label, LabelCoding
-from elr.data.tables import label_values, read_table, row_names, some
+from elr.data.labels import Label, LabelCoding, label_values, row_names, some
 from elr.errors import DataError
 
 _SHOWN = 5
@@ -28,6 +26,12 @@ class Annotations:
         rows: (K,) int64, position of the row of each label.
         annotators: (K,) int64, who gave it, a position in `names`.
         labels: the K labels.
+
+    Example:
+        >>> frame = pd.DataFrame({"ann": ["cat", "dog"], "bob": ["cat", None]})
+        >>> found = from_columns(frame, ["ann", "bob"], name="it")
+        >>> found.rows.tolist(), found.labels
+        ([0, 1, 0], ['cat', 'dog', 'cat'])
     """
 
     num_rows: int
@@ -101,6 +105,11 @@ def from_columns(frame: pd.DataFrame, columns: Sequence[str], *, name: str) -> A
 
     Raises:
         DataError: a row without any label, or cells that are no labels.
+
+    Example:
+        >>> frame = pd.DataFrame({"ann": ["cat", "dog"], "bob": ["dog", None], "eve": ["cat", "dog"]})
+        >>> from_columns(frame, ["ann", "bob", "eve"], name="it").majority()
+        (['cat', 'dog'], 0)
     """
     cells = pd.concat([frame[column] for column in columns], ignore_index=True)
     who = np.repeat(np.arange(len(columns)), len(frame))
@@ -108,41 +117,49 @@ def from_columns(frame: pd.DataFrame, columns: Sequence[str], *, name: str) -> A
     return _gathered(cells, rows, who, names=tuple(columns), num_rows=len(frame), name=name)
 
 
-def from_table(path: Path, ids: Sequence[str] | None, *, id_column: str | None, num_rows: int) -> Annotations:
+def from_table(
+    frame: pd.DataFrame, ids: Sequence[str] | None, *, id_column: str | None, num_rows: int, name: str
+) -> Annotations:
     """A table with a line for each label: annotator, label, and the row by its number or its name.
 
     Args:
-        path: .csv, .tsv or .parquet.
+        frame: the table.
         ids: names of the rows of the data, if they have any, each another one.
         id_column: the column of those names, in the data and here; None: here is a column "row", from 0.
         num_rows: N.
+        name: how messages name the table.
 
     Raises:
         DataError: columns that are missing, rows that the data do not have, a row without any label.
+
+    Example:
+        >>> lines = [(0, "ann", "cat"), (1, "ann", "dog"), (0, "bob", "cat")]
+        >>> frame = pd.DataFrame(lines, columns=["row", "annotator", "label"])
+        >>> from_table(frame, None, id_column=None, num_rows=2, name="it").names
+        ('ann', 'bob')
     """
     key = id_column or "row"
-    frame = read_table(path, as_text=[key, "annotator", "label"])
     missing = [column for column in (key, "annotator", "label") if column not in frame]
     if missing:
         hint = "" if id_column else "; rows by their number from 0, or by name with --id COLUMN"
         raise DataError(
-            f"{path} has no column {missing[0]!r}: expected {key!r}, 'annotator' and 'label', a line for each label"
+            f"{name} has no column {missing[0]!r}: expected {key!r}, 'annotator' and 'label', a line for each label"
             f"{hint}; it has {some(frame.columns)}"
         )
     if ids is None or id_column is None:
         known = {str(row): row for row in range(num_rows)}
     else:
-        known = {name: row for row, name in enumerate(ids)}
-    rows = [known.get(name.strip()) for name in row_names(frame[key])]
-    strangers = [name for name, row in zip(row_names(frame[key]), rows, strict=True) if row is None]
+        known = {each: row for row, each in enumerate(ids)}
+    rows = [known.get(each.strip()) for each in row_names(frame[key])]
+    strangers = [each for each, row in zip(row_names(frame[key]), rows, strict=True) if row is None]
     if strangers:
         raise DataError(
-            f"{path} has labels for {len(strangers)} rows that the data do not have, such as {key} {strangers[0]!r}"
+            f"{name} has labels for {len(strangers)} rows that the data do not have, such as {key} {strangers[0]!r}"
         )
     people, who = np.unique(np.array(row_names(frame["annotator"]), dtype=object), return_inverse=True)
     positions = np.array(rows, dtype=np.int64)
-    names = tuple(str(person) or "(no name)" for person in people)
-    return _gathered(frame["label"], positions, who, names=names, num_rows=num_rows, name=str(path))
+    people_names = tuple(str(person) or "(no name)" for person in people)
+    return _gathered(frame["label"], positions, who, names=people_names, num_rows=num_rows, name=name)
 
 
 def _gathered(

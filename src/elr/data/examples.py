@@ -1,11 +1,9 @@
-"""Indexed examples in memory, arrays checked on the way there, and labels as class numbers."""
+"""Indexed examples, in memory or on disk, with their class numbers."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -13,10 +11,49 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from torch import Tensor
 
-from elr.data.image_store import ImageStore, images_per_call
-from elr.errors import ArgumentError, DataError
+from elr.errors import ArgumentError
 
-Label = str | int
+_AT_ONCE = 1000
+
+
+class StoredInputs(ABC):
+    """Inputs (N, ...) that stay on disk until a batch asks for them: what `Examples` asks of them.
+
+    Example:
+        >>> class Squares(StoredInputs):
+        ...     shape = (5, 1)
+        ...     def start(self, index, places=None):
+        ...         return lambda: (index**2).float()[:, None]
+        ...     def order(self, generator):
+        ...         return torch.randperm(5, generator=generator)
+        ...     def take(self, positions):
+        ...         raise NotImplementedError
+        ...     def identity(self):
+        ...         return b"squares"
+        >>> Examples(Squares(), None).fetch(torch.tensor([3]))
+        tensor([[9.]])
+    """
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """(N, ...)."""
+
+    @abstractmethod
+    def start(self, index: Tensor, places: Tensor | None = None) -> Callable[[], Tensor]:
+        """Begin to fetch some inputs; the call that it gives waits for them; see `Examples.start`."""
+
+    @abstractmethod
+    def order(self, generator: torch.Generator) -> Tensor:
+        """(N,) int64: a random order of all positions, by `generator` alone, in which reading them is fast."""
+
+    @abstractmethod
+    def take(self, positions: NDArray[np.int64]) -> StoredInputs:
+        """Some of the inputs, in that order."""
+
+    @abstractmethod
+    def identity(self) -> bytes:
+        """Bytes that tell these inputs from others."""
 
 
 class Examples:
@@ -40,12 +77,12 @@ class Examples:
 
     def __init__(
         self,
-        inputs: Tensor | NDArray | sparse.spmatrix | sparse.sparray | ImageStore,
+        inputs: Tensor | NDArray | sparse.spmatrix | sparse.sparray | StoredInputs,
         labels: ArrayLike | None,
         *,
         label_shares: ArrayLike | None = None,
     ) -> None:
-        self.inputs = inputs if isinstance(inputs, Tensor | ImageStore) else _as_rows(inputs)
+        self.inputs = inputs if isinstance(inputs, Tensor | StoredInputs) else _as_rows(inputs)
         self.labels = None if labels is None else _as_classes(labels)
         if self.labels is not None and self.labels.shape != (len(self),):
             raise ArgumentError(
@@ -69,7 +106,7 @@ class Examples:
             places: (B, 2) in [0, 1], of random crops, for images on disk; see `elr.data.image_store.ImageStore.fetch`.
         """
         inputs = self.inputs
-        if isinstance(inputs, ImageStore):
+        if isinstance(inputs, StoredInputs):
             return inputs.start(index, places)
         if isinstance(inputs, Tensor):
             return lambda: inputs[index]
@@ -77,7 +114,7 @@ class Examples:
 
     def order(self, generator: torch.Generator, rows: Tensor | None = None) -> Tensor:
         """All rows, or these (M,), in a random order (M,) int64; for images on disk one in which reading is fast."""
-        if isinstance(self.inputs, ImageStore):
+        if isinstance(self.inputs, StoredInputs):
             chosen = self.inputs if rows is None else self.inputs.take(rows.numpy())
             positions = chosen.order(generator)
         else:
@@ -96,7 +133,7 @@ class Examples:
 
     def take(self, rows: Tensor) -> Examples:
         """Some rows alone, in that order, without labels; of images on disk none is read."""
-        if isinstance(self.inputs, ImageStore):
+        if isinstance(self.inputs, StoredInputs):
             return Examples(self.inputs.take(rows.numpy()), None)
         return Examples(self.inputs[rows if isinstance(self.inputs, Tensor) else rows.numpy()], None)
 
@@ -127,108 +164,11 @@ def _as_classes(labels: ArrayLike) -> Tensor:
     return torch.from_numpy(array.astype(np.int64))
 
 
-def as_array(values: Any, name: str) -> NDArray:
-    """An array of what someone passed.
+def images_per_call(side: int) -> int:
+    """How many images of a side are decoded or predicted at a time: 1000 up to 64 pixels, fewer above.
 
-    Raises:
-        DataError: a sparse matrix, lists of several lengths, or nothing that NumPy takes.
+    Example:
+        >>> images_per_call(32), images_per_call(224)
+        (1000, 81)
     """
-    if sparse.issparse(values):
-        raise DataError(f"{name} are a sparse matrix: pass their .toarray(), or use ELRClassifier, which takes them")
-    try:
-        return np.asarray(values)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise DataError(f"{name} are no array of one shape ({error}): expected numbers (N, D)") from error
-
-
-def one_each(values: NDArray, count: int, *, name: str) -> NDArray:
-    """Values (count,), also from a column (count, 1).
-
-    Raises:
-        DataError: another shape.
-    """
-    flat = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-    if flat.shape != (count,):
-        raise DataError(
-            f"{name} has shape {values.shape} for {count} rows: expected one value for each row, ({count},)"
-        )
-    return flat
-
-
-def checked_features(features: NDArray, name: str) -> NDArray[np.float32]:
-    """Features (N, D) as float32.
-
-    Raises:
-        DataError: another shape or type, or NaN or infinity (said where).
-    """
-    if features.ndim != 2 or not features.shape[1] or features.dtype.kind not in "fiub":
-        raise DataError(
-            f"{name} are {features.dtype} of shape {features.shape}: expected numbers (N, D), D >= 1; tables of mixed "
-            "columns go in as one data frame with label=COLUMN"
-        )
-    with np.errstate(over="ignore"):  # named below
-        converted = features.astype(np.float32)
-    bad = ~np.isfinite(converted)
-    if bad.any():
-        row, column = (int(place) for place in np.argwhere(bad)[0])
-        raise DataError(
-            f"{name} have {int(bad.sum())} values that are NaN, infinite or beyond float32, first "
-            f"{features[row, column]} in row {row}, column {column}: replace them or remove these rows"
-        )
-    return converted
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelCoding:
-    """The classes of a data set and their numbers.
-
-    Args:
-        class_names: the C label values, sorted, as they stand in the data; class c is class_names[c].
-    """
-
-    class_names: tuple[Label, ...]
-
-    @classmethod
-    def fit(cls, labels: Sequence[Label], *, column: str) -> LabelCoding:
-        """Learn the classes from training labels, and refuse labels that say nothing.
-
-        Args:
-            labels: (N,) label values, none missing.
-            column: where they come from, for messages.
-
-        Raises:
-            DataError: one class only, a different label in each row, or a class with a single example.
-        """
-        counts = Counter(labels)
-        if len(counts) < 2:
-            raise DataError(
-                f"{column} is constant: all {len(labels)} rows say {list(counts)}; at least two classes are needed"
-            )
-        values = sorted(counts)  # type: ignore[type-var]  # all text or all numbers
-        if len(values) == len(labels):
-            raise DataError(
-                f"{column} is different in each of the {len(labels)} rows (such as {repr(values[0])[:80]}): that is an "
-                "identifier or a measurement, not a class; name another label column"
-            )
-        single = [repr(value)[:80] for value in values if counts[value] < 2]
-        if single:
-            raise DataError(
-                f"{column} has {len(single)} of {len(values)} classes with one example only "
-                f"({', '.join(single[:5])}): nothing can be said about such a label; merge or remove these rows"
-            )
-        return cls(class_names=tuple(values))
-
-    def encode(self, labels: Sequence[Label], *, column: str) -> NDArray[np.int64]:
-        """Class numbers (N,) of label values; 1 and "1" are one class: columns of digits only are read as numbers.
-
-        Raises:
-            DataError: values that are no class of the training labels.
-        """
-        number = {str(name): position for position, name in enumerate(self.class_names)}
-        unknown = sorted({repr(value)[:80] for value in labels if str(value) not in number})
-        if unknown:
-            raise DataError(
-                f"{column} has {len(unknown)} values that the training labels do not have: {', '.join(unknown[:5])}; "
-                f"known classes: {', '.join(map(repr, self.class_names[:10]))}"
-            )
-        return np.array([number[str(value)] for value in labels], dtype=np.int64)
+    return max(1, int(_AT_ONCE * min(1.0, (64 / max(side, 1)) ** 2)))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import io
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,49 +17,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 from torch import Tensor
-from torch.nn import functional as F
 
-from elr.data.images import MOST_PIXELS, as_rgb
-from elr.errors import ArgumentError, DataError
+from elr.data.decoding import CENTER, Geometry, decode_crop
+from elr.data.examples import StoredInputs
+from elr.errors import DataError
 from elr.files import printable
 
-_CENTER = 0.5
-_AT_ONCE = 1000
-_TASKS_PER_CORE = 4  # into which a batch is cut
+_PIECES_PER_CORE = 4  # into which a batch is cut
 _HASHED_AT_ONCE = 10_000
-_FRAMES = (0xC0, 0xC1, 0xC2)  # JPEG's markers: of baseline, extended and progressive frames, which have the size,
-_EXIF, _ADOBE = 0xE1, 0xEE  # of records that may turn the image, or say that its colors are not those of a JPEG,
-_SEGMENTS = (0xC4, 0xFE)  # and of all segments that have a length
-_RGB_MODE = 3  # of torchvision's ImageReadMode
 _NAMES = pa.large_binary()
 _LEADS_OUT = r"(^|/)\.\.(/|$)|^/|\x00"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Geometry:
-    """What an image is brought to: its shorter side to `resize` pixels, then a square of `crop` pixels is cut out.
-
-    Args:
-        resize: pixels, at least `crop`. Default 256, as the paper for Clothing1M.
-        crop: pixels, at least 1. Default 224, as the paper for Clothing1M.
-
-    Raises:
-        ArgumentError: sizes out of range.
-
-    Source: Liu et al., NeurIPS 2020, appendix G.
-    """
-
-    resize: int = 256
-    crop: int = 224
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.crop <= self.resize:
-            raise ArgumentError(f"crop is {self.crop}, resize {self.resize}: expected 1 <= crop <= resize pixels")
-
-
-class ImageStore(ABC):
+class ImageStore(StoredInputs):
     """Images on disk, (N, 3, crop, crop) uint8 as they are fetched.
 
     Reading and decoding take all cores (threads: decoders release the interpreter). The result depends on the file, the
@@ -69,6 +39,18 @@ class ImageStore(ABC):
 
     Args:
         geometry: what images are brought to.
+
+    Example:
+        >>> from elr.data.decoding import thumbnail
+        >>> class Shades(ImageStore):
+        ...     def _count(self):
+        ...         return 3
+        ...     def _name(self, row):
+        ...         return f"shade {row}"
+        ...     def _encoded(self, row):
+        ...         return thumbnail(torch.full((3, 8, 8), row, dtype=torch.uint8))
+        >>> Shades(Geometry(resize=8, crop=8)).fetch(torch.tensor([2]))[0, 0, 0, :3].tolist()
+        [2, 2, 2]
     """
 
     def __init__(self, geometry: Geometry | None = None) -> None:
@@ -141,7 +123,7 @@ class ImageStore(ABC):
     def start(self, index: Tensor, places: Tensor | None = None) -> Callable[[], Tensor]:
         """Begin to fetch some images; the call that it gives waits for them: see `fetch`."""
         rows = index.tolist()
-        at = [(_CENTER, _CENTER)] * len(rows) if places is None else [(y, x) for y, x in places.tolist()]
+        at = [(CENTER, CENTER)] * len(rows) if places is None else [(y, x) for y, x in places.tolist()]
         side = self.geometry.crop
         images = np.empty((len(rows), side, side, 3), dtype=np.uint8)
 
@@ -149,14 +131,14 @@ class ImageStore(ABC):
             for position in positions:
                 images[position] = self._decoded(rows[position], at[position]).permute(1, 2, 0).numpy()
 
-        size = max(1, len(rows) // (_TASKS_PER_CORE * (os.cpu_count() or 1)))
+        size = max(1, len(rows) // (_PIECES_PER_CORE * (os.cpu_count() or 1)))
         pending = [
             _pool().submit(decode, range(first, min(first + size, len(rows)))) for first in range(0, len(rows), size)
         ]
 
         def wait() -> Tensor:
-            for task in pending:
-                task.result()
+            for each in pending:
+                each.result()
             return torch.from_numpy(images).permute(0, 3, 1, 2)
 
         return wait
@@ -205,93 +187,6 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="elr-decode")
 
 
-def decode_crop(encoded: bytes, geometry: Geometry, place: tuple[float, float] = (_CENTER, _CENTER)) -> Tensor:
-    """One encoded image as (3, crop, crop) uint8: shorter side to `resize`, then the crop at `place`.
-
-    Only the part of the image that the crop shows is resized; bilinear with antialiasing. A JPEG of more than twice the
-    size is decoded at a half, a quarter or an eighth of it.
-
-    Args:
-        encoded: the file's bytes.
-        geometry: the sizes.
-        place: (y, x) in [0, 1], of the crop between top and bottom, and left and right.
-
-    Raises:
-        Exception: whatever decoders raise on what is no image; ValueError for one of too many pixels.
-    """
-    pixels = _pixels(encoded, geometry.resize)
-    height, width = pixels.shape[:2]
-    scale = min(height, width) / geometry.resize
-    window = geometry.crop * scale
-    top, left = place[0] * (height - window), place[1] * (width - window)
-    rows, columns = (_span(start, window, length) for start, length in ((top, height), (left, width)))
-    # Copied by NumPy, since torch would wake its own threads in each of ours; and with a batch axis that has a stride,
-    # since without one torch does not see that pixels lie together, and takes half as long again.
-    shown = torch.from_numpy(np.ascontiguousarray(pixels[rows, columns]))
-    part = shown.view(1, *shown.shape).permute(0, 3, 1, 2)
-    size = (geometry.crop, geometry.crop)
-    if part.shape[2:] == size:
-        return part[0]
-    return F.interpolate(part, size=size, mode="bilinear", antialias=True)[0]
-
-
-def _span(start: float, window: float, length: int) -> slice:
-    """The pixels that a window touches, at least one."""
-    first = min(max(0, round(start)), length - 1)
-    return slice(first, max(first + 1, min(length, round(start + window))))
-
-
-def _pixels(encoded: bytes, resize: int) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8, upright, shorter side at least `resize` where the image has it."""
-    shape = _plain_jpeg(encoded)
-    if shape is not None:
-        _check_pixels(*shape)
-    if shape is not None and min(shape) < 2 * resize and (decode := _jpeg_decoder()):
-        planes = decode(torch.frombuffer(bytearray(encoded), dtype=torch.uint8), _RGB_MODE, False)
-        return planes.permute(1, 2, 0).numpy()
-    with Image.open(io.BytesIO(encoded)) as image:
-        _check_pixels(image.height, image.width)
-        image.draft("RGB", (resize, resize))
-        return np.array(as_rgb(ImageOps.exif_transpose(image)))
-
-
-def _check_pixels(height: int, width: int) -> None:
-    if height * width > MOST_PIXELS:
-        raise ValueError(
-            f"it has {width:,} x {height:,} pixels, more than {MOST_PIXELS:,}: too large, or a decompression bomb"
-        )
-
-
-def _plain_jpeg(encoded: bytes) -> tuple[int, int] | None:
-    """Height and width of a JPEG in gray or color that no EXIF record can turn; None for all else.
-
-    Pillow would say it too, in a tenth of the time that decoding takes.
-    """
-    if encoded[:2] != b"\xff\xd8":
-        return None
-    position = 2
-    while position + 10 <= len(encoded) and encoded[position] == 0xFF:
-        kind, length = encoded[position + 1], int.from_bytes(encoded[position + 2 : position + 4], "big")
-        if kind in _FRAMES:
-            height, width = (int.from_bytes(encoded[at : at + 2], "big") for at in (position + 5, position + 7))
-            return (height, width) if encoded[position + 9] in (1, 3) and height and width else None
-        if kind in (_EXIF, _ADOBE) or not _SEGMENTS[0] <= kind <= _SEGMENTS[1]:
-            return None
-        position += 2 + length
-    return None
-
-
-@cache
-def _jpeg_decoder() -> Callable[..., Tensor] | None:
-    """torchvision's operator, faster than Pillow where nothing can be left out; None where it has none.
-
-    Its public function warns at each call, since torchvision 0.29, that it will be removed.
-    """
-    import torchvision.io  # noqa: F401 - registers it; a second that other data need not wait for
-
-    return getattr(torch.ops.image, "decode_jpeg", None)
-
-
 class FileImages(ImageStore):
     """Images in files below a folder.
 
@@ -306,6 +201,14 @@ class FileImages(ImageStore):
 
     Raises:
         DataError: a name that leads out of the folder by itself.
+
+    Example:
+        >>> import tempfile
+        >>> from elr.data.decoding import thumbnail
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "1.png").write_bytes(thumbnail(torch.zeros(3, 60, 40, dtype=torch.uint8)))
+        ...     FileImages(Path(folder), ["1.png"], Geometry(resize=40, crop=32))[0].shape
+        torch.Size([3, 32, 32])
     """
 
     def __init__(self, root: Path, names: Sequence[str] | pa.Array, geometry: Geometry | None = None) -> None:
@@ -367,13 +270,3 @@ class FileImages(ImageStore):
             if name not in listed[folder]:
                 missing.append(self.name(position))
         return missing
-
-
-def images_per_call(side: int) -> int:
-    """How many images of a side are decoded or predicted at a time: 1000 up to 64 pixels, fewer above.
-
-    Example:
-        >>> images_per_call(32), images_per_call(224)
-        (1000, 81)
-    """
-    return max(1, int(_AT_ONCE * min(1.0, (64 / max(side, 1)) ** 2)))

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from elr.data.examples import Examples, LabelCoding
-from elr.data.image_store import ImageStore
-from elr.data.preprocessing import Encoder
-from elr.data.reading import Data, read_data
-from elr.data.records import IMAGES, RawData, ReadOptions
+from elr.data.examples import Examples, StoredInputs
+from elr.data.kinds.catalog import KINDS, fit_preprocessing
+from elr.data.labels import LabelCoding
+from elr.data.preprocessing import Preprocessing
+from elr.data.reading import Data, data_name, format_of, read_data
+from elr.data.records import ReadOptions, Records
 from elr.errors import ArgumentError, DataError
-from elr.files import printable
 from elr.noise.named import corrupt
 
 _SPLIT_STREAM, _TUNING_STREAM = 1, 2  # so that no split is drawn from the random numbers of the noise
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Task:
+class PreparedData:
     """Data ready to train on, and what it takes to describe them.
 
     Args:
-        raw: as read, with given labels.
-        encoder: fitted to it.
+        records: as read, with given labels.
+        preprocessing: fitted to it.
         examples: encoded, with given labels.
         clean_labels: (N,) class numbers known to be right, for measuring only; None if not known.
         test: encoded, with labels known to be right; None if there is no test data.
@@ -39,10 +39,17 @@ class Task:
         noise: what the labels were corrupted with, as NAME:RATE; None if they are as read.
         test_source: what the test data were read from; None if there are none.
         sha256: of everything above that is encoded: examples, given and clean labels, test data.
+
+    Example:
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0], "y": ["cat", "dog"] * 2})
+        >>> prepared = prepare_data(frame, ReadOptions(label="y"))
+        >>> len(prepared.records), prepared.examples.labels.tolist(), prepared.source
+        (4, [0, 1, 0, 1], 'a data frame')
     """
 
-    raw: RawData
-    encoder: Encoder
+    records: Records
+    preprocessing: Preprocessing
     examples: Examples
     clean_labels: NDArray[np.int64] | None
     test: Examples | None
@@ -67,7 +74,7 @@ class Task:
         return Examples(torch.cat([part.inputs for part in parts]), None)  # type: ignore[misc]
 
 
-def read_task(
+def prepare_data(
     data: Data,
     options: ReadOptions,
     *,
@@ -75,7 +82,7 @@ def read_task(
     test_label: str | None = None,
     noise: tuple[str, float] | None = None,
     seed: int = 0,
-) -> Task:
+) -> PreparedData:
     """Read training and test data and encode them.
 
     Args:
@@ -90,22 +97,27 @@ def read_task(
     Raises:
         DataError: whatever makes the data unusable, or test data without labels.
         ArgumentError: noise on labels whose clean labels are named already, or a test_label that names nothing.
+
+    Example:
+        >>> inputs, labels = np.eye(4), [0, 1, 0, 1]
+        >>> prepare_data((inputs, labels), ReadOptions(), test=(inputs[:2], labels[:2])).test.labels.tolist()
+        [0, 1]
     """
     if test_label is not None and test is None:
         raise ArgumentError(f"test_label is {test_label!r} and there are no test data: name them, or leave it out")
-    if test_label is not None and (isinstance(test, tuple) or (isinstance(test, str | Path) and Path(test).is_dir())):
+    if test_label is not None and test is not None and not format_of(test).has_names:
         raise ArgumentError(
             f"test_label is {test_label!r} and {data_name(test)} has no columns or arrays of that name: leave it out"
         )
-    raw = read_data(data, options)
-    if raw.pretrained is not None:
-        options = raw.resolved(options)
+    records = read_data(data, options)
+    if records.pretrained is not None:
+        options = records.resolved(options)
     test_source = None if test is None else data_name(test)
     test_options = options if test_label is None else options.with_label(test_label)
-    raw_test = None if test is None else read_data(test, raw.resolved(test_options), training=False)
-    return make_task(
-        raw,
-        raw_test,
+    test_records = None if test is None else read_data(test, records.resolved(test_options), training=False)
+    return prepare_records(
+        records,
+        test_records,
         options=options,
         source=data_name(data),
         test_source=test_source,
@@ -115,9 +127,9 @@ def read_task(
     )
 
 
-def make_task(
-    raw: RawData,
-    test: RawData | None,
+def prepare_records(
+    records: Records,
+    test: Records | None,
     *,
     options: ReadOptions,
     source: str,
@@ -127,34 +139,40 @@ def make_task(
     seed: int = 0,
     holdout: float = 0.0,
     coding: LabelCoding | None = None,
-) -> Task:
-    """Encode data already read; see `read_task`.
+) -> PreparedData:
+    """Encode data already read; see `prepare_data`.
 
     `holdout` is the share of the training rows, drawn by `seed`, that is kept apart with its noisy labels; `coding` has
     the classes where they are known beforehand; `test_label_name` is what messages call the labels of the test data, if
     not what they call those trained on.
+
+    Example:
+        >>> records = read_data((np.eye(4), [0, 1, 0, 1]), ReadOptions())
+        >>> prepare_records(records, None, options=ReadOptions(), source="it", holdout=0.25).validation.inputs.shape
+        torch.Size([1, 4])
     """
-    encoder = Encoder.fit(raw, options, coding=coding)
+    preprocessing = fit_preprocessing(records, options, coding=coding)
     if noise is not None:
-        if raw.clean_labels is not None:
+        if records.clean_labels is not None:
             raise ArgumentError("noise was asked for, and clean labels are named: one of them must go")
-        if raw.annotations is not None:
+        if records.annotations is not None:
             raise ArgumentError("noise was asked for, and labels of annotators are named: one of them must go")
-        names = encoder.coding.class_names
-        given = encoder.coding.encode(raw.labels or [], column=options.label_name)
+        names = preprocessing.coding.class_names
+        given = preprocessing.coding.encode(records.labels or [], column=options.label_name)
         noisy = corrupt(noise[0], given, noise_rate=noise[1], num_classes=len(names), seed=seed)
-        raw = replace(raw, clean_labels=raw.labels, labels=[names[label] for label in noisy.labels])
-    raw, held_out = _split(raw, holdout, seed)
-    validation = None if held_out is None else encoder.encode(held_out, name=source, label_name=options.label_name)
-    examples = encoder.encode(raw, name=source, label_name=options.label_name)
+        records = replace(records, clean_labels=records.labels, labels=[names[label] for label in noisy.labels])
+    records, held_out = _split(records, holdout, seed)
+    encode = partial(preprocessing.encode, name=source, label_name=options.label_name)
+    validation = None if held_out is None else encode(held_out)
+    examples = encode(records)
     clean = None
-    if raw.clean_labels is not None:
-        clean = encoder.coding.encode(raw.clean_labels, column=f"clean-label column {options.clean_label!r}")
+    if records.clean_labels is not None:
+        clean = preprocessing.coding.encode(records.clean_labels, column=f"clean-label column {options.clean_label!r}")
     label_name = test_label_name or options.label_name
-    encoded_test = None if test is None else _encoded_test(test, encoder, label_name=label_name)
-    return Task(
-        raw=raw,
-        encoder=encoder,
+    encoded_test = None if test is None else _encoded_test(test, preprocessing, label_name=label_name)
+    return PreparedData(
+        records=records,
+        preprocessing=preprocessing,
         examples=examples,
         clean_labels=clean,
         test=encoded_test,
@@ -167,43 +185,50 @@ def make_task(
     )
 
 
-def _split(raw: RawData, holdout: float, seed: int) -> tuple[RawData, RawData | None]:
+def _split(records: Records, holdout: float, seed: int) -> tuple[Records, Records | None]:
     """Training rows and those held out, both in their order."""
     if not 0.0 <= holdout < 1.0:
         raise ArgumentError(f"holdout is {holdout}: expected a share in [0, 1) of the training rows; the paper has 0.1")
-    count = round(holdout * len(raw))
+    count = round(holdout * len(records))
     if not count:
-        return raw, None
-    if len(raw) - count < 2:
+        return records, None
+    if len(records) - count < 2:
         raise ArgumentError(
-            f"holdout {holdout} leaves {len(raw) - count} of {len(raw)} rows to train on: take a smaller"
+            f"holdout {holdout} leaves {len(records) - count} of {len(records)} rows to train on: take a smaller"
         )
-    order = np.random.default_rng([seed, _SPLIT_STREAM]).permutation(len(raw))
-    return raw.take(np.sort(order[count:])), raw.take(np.sort(order[:count]))
+    order = np.random.default_rng([seed, _SPLIT_STREAM]).permutation(len(records))
+    return records.take(np.sort(order[count:])), records.take(np.sort(order[:count]))
 
 
-def hold_out(task: Task, share: float, *, seed: int) -> Task:
-    """A task of some of the rows, the others kept apart with their given labels; without clean labels and test data.
+def hold_out(prepared: PreparedData, share: float, *, seed: int) -> PreparedData:
+    """Some of the rows, the others kept apart with their given labels; without clean labels and test data.
 
     Every class keeps a row to train on, whatever the share.
 
     Args:
-        task: the data.
+        prepared: the data.
         share: of the rows to keep apart, in (0, 1).
         seed: of the draw.
+
+    Example:
+        >>> prepared = prepare_data((np.eye(8), [0, 1] * 4), ReadOptions())
+        >>> part = hold_out(prepared, 0.25, seed=0)
+        >>> len(part.examples), len(part.validation)
+        (6, 2)
     """
-    assert task.examples.labels is not None, "a task always has labels"
-    raw = replace(task.raw, clean_labels=None)
-    order = np.random.default_rng([seed, _TUNING_STREAM]).permutation(len(raw))
-    _, first = np.unique(task.examples.labels.numpy()[order], return_index=True)
-    held = np.sort(np.delete(order, first)[: round(share * len(raw))])
-    parts = [raw.take(rows) for rows in (np.setdiff1d(order, held), held)]
+    assert prepared.examples.labels is not None, "prepared data have labels"
+    records = replace(prepared.records, clean_labels=None)
+    order = np.random.default_rng([seed, _TUNING_STREAM]).permutation(len(records))
+    _, first = np.unique(prepared.examples.labels.numpy()[order], return_index=True)
+    held = np.sort(np.delete(order, first)[: round(share * len(records))])
+    parts = [records.take(rows) for rows in (np.setdiff1d(order, held), held)]
     examples, validation = (
-        task.encoder.encode(part, name=task.source, label_name=task.options.label_name) for part in parts
+        prepared.preprocessing.encode(part, name=prepared.source, label_name=prepared.options.label_name)
+        for part in parts
     )
     return replace(
-        task,
-        raw=parts[0],
+        prepared,
+        records=parts[0],
         examples=examples,
         clean_labels=None,
         test=None,
@@ -213,14 +238,13 @@ def hold_out(task: Task, share: float, *, seed: int) -> Task:
     )
 
 
-def _encoded_test(test: RawData, encoder: Encoder, *, label_name: str) -> Examples:
+def _encoded_test(test: Records, preprocessing: Preprocessing, *, label_name: str) -> Examples:
     """Test data with their labels known to be right, if those have a column, or else the given ones."""
     trusted = test if test.clean_labels is None else replace(test, labels=test.clean_labels)
     if trusted.labels is None:
-        folder = test.kind == IMAGES and label_name == ReadOptions().label_name
-        subfolders = ", a subfolder for each class" if folder else ""
-        raise DataError(f"the test data have no labels: expected {label_name}{subfolders}")
-    return encoder.encode(trusted, name="the test data", label_name=f"{label_name} of the test data")
+        hint = KINDS[test.kind].label_hint if label_name == ReadOptions().label_name else ""
+        raise DataError(f"the test data have no labels: expected {label_name}{hint}")
+    return preprocessing.encode(trusted, name="the test data", label_name=f"{label_name} of the test data")
 
 
 def _fingerprint(
@@ -241,16 +265,9 @@ def _fingerprint(
 def _digest_inputs(part: Examples, digest: hashlib._Hash) -> None:
     """Images on disk count by name, place and geometry: reading a million of them would take hours."""
     inputs = part.inputs
-    if isinstance(inputs, ImageStore):
+    if isinstance(inputs, StoredInputs):
         digest.update(inputs.identity())
         return
     dense = [inputs.numpy()] if isinstance(inputs, torch.Tensor) else [inputs.data, inputs.indices, inputs.indptr]
     for array in dense:
         digest.update(np.ascontiguousarray(array).data)
-
-
-def data_name(data: Data) -> str:
-    """What messages call some data."""
-    if isinstance(data, str | Path):
-        return printable(data)
-    return "arrays" if isinstance(data, tuple) else "a data frame"

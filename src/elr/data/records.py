@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from elr.data.annotations import Annotations
-from elr.data.examples import Label
-from elr.data.image_store import ImageStore
 from elr.errors import ArgumentError
-from elr.networks.backbones import Backbone
+
+if TYPE_CHECKING:  # records hold these, and make none
+    from elr.data.annotations import Annotations
+    from elr.data.image_store import ImageStore
+    from elr.data.labels import Label
+    from elr.networks.backbones import Backbone
 
 NO_BACKBONE = "none"
 TABLE, IMAGES, FEATURES, TEXT = "table", "images", "features", "text"
@@ -28,7 +30,7 @@ class ReadOptions:
     Args:
         label: column (or array) of the given labels; not for a folder of images, whose subfolders are the labels.
         annotators: columns of given labels, one for each annotator, empty where they gave none; in place of `label`.
-        annotations: table (.csv, .tsv, .parquet) of the labels of annotators, a line for each, with the columns
+        annotations: table (.csv, .tsv, .parquet, .jsonl) of the labels of annotators, a line for each, with the columns
             annotator, label, and that of `id` or row (from 0); in place of `label`.
         clean_label: column (or array) of labels known to be right: never trained on, only measured against.
         id: column that names each row, such as a file name or key: not learned from, shown beside suspects.
@@ -50,6 +52,10 @@ class ReadOptions:
 
     Raises:
         ArgumentError: a name that is no text, one column in two roles, or an image size below 1.
+
+    Example:
+        >>> ReadOptions(label="breed", id="file", ignore=["notes"]).apart
+        ('breed', 'file', 'notes')
     """
 
     label: str | None = None
@@ -127,7 +133,7 @@ class ReadOptions:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RawData:
+class Records:
     """Data as read, M examples.
 
     Args:
@@ -145,6 +151,11 @@ class RawData:
         ids: M names of rows, if they have any.
         as_written: for "table", whether numbers stand as text, as in the file.
         remarks: what the user should know about the reading.
+
+    Example:
+        >>> records = Records(kind="features", rows=np.arange(3), features=np.eye(3, dtype="float32"), labels=[0, 1, 0])
+        >>> records.take(np.array([2, 0])).rows.tolist()
+        [2, 0]
     """
 
     kind: str
@@ -173,11 +184,11 @@ class RawData:
         found = {"backbone": self.pretrained.name, "fine_tune": self.features is None}
         return replace(options, image_size=self.image_size, **found)
 
-    def head(self, count: int) -> RawData:
+    def head(self, count: int) -> Records:
         """The first examples."""
         return self.take(np.arange(min(count, len(self))))
 
-    def take(self, rows: NDArray[np.int64]) -> RawData:
+    def take(self, rows: NDArray[np.int64]) -> Records:
         """Some of the examples, by position, in that order."""
 
         def chosen(values: list[Any] | None) -> list[Any] | None:
@@ -197,6 +208,6 @@ class RawData:
 
 
 def _taken(images: Tensor | ImageStore | None, rows: NDArray[np.int64]) -> Tensor | ImageStore | None:
-    if isinstance(images, ImageStore):
-        return images.take(rows)
-    return None if images is None else images[torch.from_numpy(rows)]
+    if images is None or isinstance(images, Tensor):
+        return None if images is None else images[torch.from_numpy(rows)]
+    return images.take(rows)

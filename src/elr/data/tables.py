@@ -1,14 +1,12 @@
-"""Tables of mixed columns: reading them, checking them, and turning them into numbers."""
+"""Tables of mixed columns: what each column holds, and how they become numbers."""
 
 from __future__ import annotations
 
 import re
-import warnings
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from numbers import Real
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,125 +18,15 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from elr.data.examples import Label
+from elr.data.labels import is_nested
 from elr.errors import DataError
 
 NUMERIC, CATEGORICAL, DATE = "numeric", "categorical", "date"
 MISSING = "(missing)"
-TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 _MAX_CATEGORIES = 100
-_MISSING_WORDS = ["", "NA", "N/A", "n/a", "nan", "NaN", "NULL", "null", "None", "<NA>", "#N/A", "-nan", "-NaN"]
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})(\.0+)?")
 _WHOLE = re.compile(r"^(-?[0-9]+)\.0$")
 _CODE = r"[+-]?0[0-9]+"
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
-
-
-def read_table(path: Path, *, as_text: Sequence[str] = (), as_written: bool = False) -> pd.DataFrame:
-    """Read a CSV, TSV or Parquet file.
-
-    Args:
-        path: the file; its suffix decides.
-        as_text: columns to read as text whatever they hold, in which only an empty cell is missing ("None" and "NA" are
-            names of classes in some data).
-        as_written: leave every cell of a CSV or TSV file as text, so that "007" or "12" means the same in each file,
-            whatever stands in the other cells; `column_kinds` and `plain_columns` find the numbers.
-
-    Raises:
-        DataError: no such file, another format, or not readable as such.
-    """
-    if not path.is_file():
-        raise DataError(f"no such file: {path}")
-    suffix = path.suffix.lower()
-    if suffix not in TABLE_SUFFIXES:
-        raise DataError(f"{path} ends in {suffix!r}: expected a table in {', '.join(TABLE_SUFFIXES)}")
-    try:
-        if suffix == ".parquet":
-            return pd.read_parquet(path)
-        return _read_text(path, "\t" if suffix == ".tsv" else ",", as_text=as_text, as_written=as_written)
-    except DataError:
-        raise
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8 text ({error}): save it as UTF-8, or read it with pandas.read_csv(..., encoding=...) "
-            "and pass the data frame"
-        ) from error
-    except pd.errors.EmptyDataError as error:
-        raise DataError(f"{path} is empty: expected a line of column names and a line for each row") from error
-    except Exception as error:  # a damaged file fails in many ways
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path} cannot be read as {suffix[1:]}: {reason}; mend or replace the file") from error
-
-
-def _read_text(path: Path, separator: str, *, as_text: Sequence[str], as_written: bool) -> pd.DataFrame:
-    layout: dict[str, Any] = {"sep": separator, "index_col": False}
-    first = pd.read_csv(path, **layout, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0].tolist()
-    other = next((mark for mark in (";", "\t", "|", ",") if mark in first[0] and mark != separator), None)
-    if len(first) == 1 and other:
-        raise DataError(
-            f"{path} has one column only, {first[0]!r}: they are separated by {other!r}, expected {separator!r}: "
-            f"save it so, or read it with pandas.read_csv(..., sep={other!r}) and pass the data frame"
-        )
-    twice = [name for name in as_text if first.count(name) > 1]
-    if twice:
-        raise DataError(f"{path} has {first.count(twice[0])} columns named {twice[0]!r}: rename all but one")
-    columns = pd.read_csv(path, **layout, nrows=0).columns
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
-                path,
-                **layout,
-                na_values={name: [""] if name in as_text else _MISSING_WORDS for name in columns},
-                keep_default_na=False,
-                dtype=str if as_written else {name: str for name in as_text if name in columns},
-                low_memory=False,
-            )
-    except pd.errors.ParserWarning as warning:
-        raise DataError(
-            f"{path} has rows with more cells than its first line has column names ({len(columns)}): name every column "
-            "in the first line"
-        ) from warning
-
-
-def label_values(column: pd.Series, *, name: str) -> list[Label]:
-    """The labels of a column as text or whole numbers.
-
-    Args:
-        column: as read; numbers written as text ("3", "3.0") count as numbers, unless one has leading zeros or is
-            beyond int64.
-        name: how messages name it.
-
-    Raises:
-        DataError: missing values (blank text counts as such), lists or records.
-    """
-    if _is_nested(column, text=False):
-        raise DataError(f"{name} holds lists or records: expected one class in each row")
-    values = column.tolist()
-    blank = [isinstance(value, str) and not value.strip() for value in values]
-    missing = column.isna().to_numpy(dtype=bool) | np.array(blank, dtype=bool)
-    if missing.any():
-        raise DataError(
-            f"{name} is missing in {int(missing.sum())} of {len(column)} rows, first in row {int(missing.argmax())}: "
-            "remove these rows, or give them a label"
-        )
-    texts = [value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value) for value in values]
-    if not types.is_bool_dtype(column) and all(_INTEGER.fullmatch(text) for text in texts):
-        numbers = [int(text.partition(".")[0]) for text in texts]
-        if all(-(2**63) <= number < 2**63 for number in numbers):
-            return list(numbers)
-    return list(texts)
-
-
-def row_names(column: pd.Series) -> list[str]:
-    """Names of rows as text, empty where missing."""
-    return ["" if gone else str(value) for value, gone in zip(column.tolist(), column.isna(), strict=True)]
-
-
-def some(names: Sequence[str] | pd.Index) -> str:
-    """The first names of many, for a message."""
-    shown = ", ".join(repr(str(name)) for name in names[:20])
-    return f"{shown}, and {len(names) - 20} more" if len(names) > 20 else shown or "none"
 
 
 def column_kinds(frame: pd.DataFrame, *, as_written: bool = False) -> tuple[dict[str, str], list[str]]:
@@ -158,6 +46,10 @@ def column_kinds(frame: pd.DataFrame, *, as_written: bool = False) -> tuple[dict
 
     Raises:
         DataError: no column is left, or two have one name.
+
+    Example:
+        >>> column_kinds(pd.DataFrame({"x": [1.5, 2.0], "day": ["2024-01-01", "2024-01-02"], "n": ["u", "u"]}))
+        ({'x': 'numeric', 'day': 'date'}, ["column 'n' left out: it says the same in every row"])
     """
     kinds: dict[str, str] = {}
     remarks = []
@@ -187,7 +79,7 @@ def _is_index(name: str, column: pd.Series) -> bool:
 
 def _kind(column: pd.Series, *, as_written: bool) -> tuple[str, str]:
     """Kind of a column ("" where it is to be left out), and a remark ("" if there is none)."""
-    if _is_nested(column):
+    if is_nested(column):
         return "", "it holds lists, records or bytes, not single values (--embedding learns from lists of numbers)"
     values = pd.Series(column.dropna().unique())
     if not len(values):
@@ -226,6 +118,10 @@ def plain_columns(frame: pd.DataFrame, kinds: Mapping[str, str], *, name: str) -
 
     Raises:
         DataError: a column is missing, holds something else than in training, or is infinite (said where).
+
+    Example:
+        >>> plain_columns(pd.DataFrame({"n": [True, None]}), {"n": CATEGORICAL}, name="it")["n"].tolist()
+        ['True', '(missing)']
     """
     columns = _by_name(frame, name)
     absent = [column for column in kinds if column not in columns]
@@ -294,7 +190,7 @@ def _numbers(values: pd.Series, place: str) -> NDArray[np.float64]:
         values = values.dt.total_seconds()
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(object)
-    if _is_nested(values):
+    if is_nested(values):
         raise DataError(f"{place} holds lists, records or bytes: expected numbers, as in training")
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     _refuse(np.isnan(numbers) & values.notna(), values, place, "a number")
@@ -316,7 +212,13 @@ def _refuse(strange: pd.Series, values: pd.Series, place: str, expected: str) ->
 
 def table_preprocessing(kinds: Mapping[str, str]) -> ColumnTransformer:
     """What turns `plain_columns` into a dense float array: numbers and dates imputed by the median (with a column that
-    says where) and standardized, categories one-hot (at most 100 a column; the rarest and unknown ones share one)."""
+    says where) and standardized, categories one-hot (at most 100 a column; the rarest and unknown ones share one).
+
+    Example:
+        >>> kinds = {"x": NUMERIC, "n": CATEGORICAL}
+        >>> table_preprocessing(kinds).fit_transform(pd.DataFrame({"x": [1.0, 3.0], "n": ["u", "v"]})).tolist()
+        [[-1.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
+    """
     numeric = [name for name, kind in kinds.items() if kind in (NUMERIC, DATE)]
     categorical = [name for name, kind in kinds.items() if kind == CATEGORICAL]
     numbers = Pipeline([("impute", SimpleImputer(strategy="median", add_indicator=True)), ("scale", StandardScaler())])
@@ -325,11 +227,3 @@ def table_preprocessing(kinds: Mapping[str, str]) -> ColumnTransformer:
     )
     parts = [(NUMERIC, numbers, numeric), (CATEGORICAL, one_hot, categorical)]
     return ColumnTransformer([part for part in parts if part[2]], sparse_threshold=0.0)
-
-
-def _is_nested(column: pd.Series, *, text: bool = True) -> bool:
-    """Whether a column holds lists, records and the like; bytes count too, unless they may stand for `text`."""
-    if column.dtype != object and not isinstance(column.dtype, pd.ArrowDtype):
-        return False
-    nested = (tuple, bytes) if text else (tuple,)
-    return any(not isinstance(value, Hashable) or isinstance(value, nested) for value in column.dropna())

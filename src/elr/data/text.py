@@ -72,6 +72,11 @@ def fit_text(texts: Sequence[str], *, name: str) -> Pipeline:
     Raises:
         DataError: texts without any word or letter.
 
+    Example:
+        >>> fitted = fit_text(["a red mug", "a blue mug", "a red hat"], name="titles")
+        >>> fitted.transform(["a red coat"]).shape
+        (1, 2)
+
     Source: Deerwester et al., "Indexing by latent semantic analysis", 1990; sublinear term frequencies after Manning et
     al., "Introduction to Information Retrieval", 2008, section 6.4.1. How it was chosen: docs/benchmarks/defaults.md.
     """
@@ -101,6 +106,10 @@ def one_scale(features: NDArray[np.floating]) -> StandardScaler:
     """Centers each feature and divides all of them by one number, so that their mean variance is 1.
 
     For features of one kind, of which the small ones say little: scales of their own would blow these up.
+
+    Example:
+        >>> one_scale(np.array([[0.0, 0.0], [2.0, 0.2]])).scale_.round(3).tolist()
+        [0.711, 0.711]
     """
     scale = StandardScaler().fit(features)
     scale.scale_ = np.full_like(scale.scale_, max(float(np.sqrt(np.mean(scale.var_))), 1e-12))

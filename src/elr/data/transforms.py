@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from elr.data.image_store import ImageStore
+from elr.data.examples import StoredInputs
+
+if TYPE_CHECKING:
+    from elr.data.image_store import ImageStore
 
 _PLACES = 2**16
 _IN_CACHE = 2**20  # numbers
 
 
 class Transform:
-    """What turns stored rows into network inputs; this one leaves float features as they are."""
+    """What turns stored rows into network inputs; this one leaves float features as they are.
+
+    Example:
+        >>> Transform()(torch.ones(1, 2))
+        tensor([[1., 1.]])
+    """
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor | None:
         """Random numbers for `count` examples of a training batch, on the CPU; None where nothing is random."""
@@ -170,7 +179,11 @@ def image_statistics(images: Tensor | ImageStore) -> tuple[list[float], list[flo
     """Mean and standard deviation of each channel of uint8 images (N, channels, H, W), of pixels in [0, 1].
 
     Taken over at most 10,000 images, 500 where they are on disk, evenly spread, so that it costs little.
+
+    Example:
+        >>> image_statistics(torch.zeros(2, 1, 4, 4, dtype=torch.uint8))
+        ([0.0], [0.0010000000474974513])
     """
-    most = 500 if isinstance(images, ImageStore) else 10_000
+    most = 500 if isinstance(images, StoredInputs) else 10_000
     sample = images[:: max(1, len(images) // most)].float() / 255.0
     return sample.mean(dim=(0, 2, 3)).tolist(), sample.std(dim=(0, 2, 3)).clamp(min=1e-3).tolist()

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from elr.data.examples import Label
-from elr.data.image_store import Geometry, ImageStore
-from elr.data.records import IMAGES, TEXT, RawData
+from elr.data.decoding import Geometry
+from elr.data.image_store import ImageStore
+from elr.data.labels import Label
+from elr.data.records import IMAGES, TEXT, Records
 from elr.datasets.base import TEST, TRAIN, Part
 from elr.datasets.sets.cifar import CIFAR, CIFAR10_CLASSES
 from elr.noise.named import corrupt
@@ -20,7 +21,7 @@ HUMAN = "human"
 """In a recipe: the labels of CIFAR-10N or CIFAR-100N in place of noise."""
 
 
-def load_digits(*, noise: str = "symmetric", noise_rate: float = 0.4, seed: int = 0) -> tuple[RawData, RawData]:
+def load_digits(*, noise: str = "symmetric", noise_rate: float = 0.4, seed: int = 0) -> tuple[Records, Records]:
     """Handwritten digits with label noise in the training part: 1,797 real scans of 8 x 8 pixels, 10 classes.
 
     80 % train, 20 % test, both with the classes in proportion.
@@ -51,8 +52,8 @@ def load_digits(*, noise: str = "symmetric", noise_rate: float = 0.4, seed: int 
     train, test = train_test_split(rows, test_size=0.2, random_state=seed, stratify=labels)
     noisy = corrupt(noise, labels[train], noise_rate=noise_rate, num_classes=10, seed=seed)
 
-    def part(chosen: np.ndarray, given: np.ndarray, clean: np.ndarray | None) -> RawData:
-        return RawData(
+    def part(chosen: np.ndarray, given: np.ndarray, clean: np.ndarray | None) -> Records:
+        return Records(
             kind=IMAGES,
             rows=np.arange(len(chosen)),
             images=torch.from_numpy((features[chosen] * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)),
@@ -64,7 +65,7 @@ def load_digits(*, noise: str = "symmetric", noise_rate: float = 0.4, seed: int 
     return part(train, noisy.labels, noisy.clean_labels), part(test, labels[test], None)
 
 
-def training_data(part: Part, class_names: Sequence[Label], *, geometry: Geometry | None = None) -> RawData:
+def training_data(part: Part, class_names: Sequence[Label], *, geometry: Geometry | None = None) -> Records:
     """A part of a published data set as data to train on; images on disk stay there.
 
     Args:
@@ -86,7 +87,7 @@ def training_data(part: Part, class_names: Sequence[Label], *, geometry: Geometr
     def named(labels: np.ndarray | None) -> list[Label] | None:
         return None if labels is None else [class_names[label] for label in labels.tolist()]
 
-    return RawData(
+    return Records(
         kind=TEXT if part.texts is not None else IMAGES,
         rows=np.arange(len(part)),
         table=None if part.texts is None else pd.DataFrame({"text": list(part.texts)}),
@@ -97,7 +98,7 @@ def training_data(part: Part, class_names: Sequence[Label], *, geometry: Geometr
     )
 
 
-def load_cifar10(path: str | Path) -> tuple[RawData, RawData]:
+def load_cifar10(path: str | Path) -> tuple[Records, Records]:
     """CIFAR-10: 50,000 training and 10,000 test images of 32 x 32 pixels in color, 10 classes.
 
     Args:

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 
 from elr.data.examples import Examples
-from elr.data.prepared import Task
-from elr.data.records import IMAGES, TEXT
 from elr.networks.spec import NetworkSpec
 
 FAST, IMAGES_LOOP, FINE_TUNED, VECTORS = "fast", "images", "fine-tuned", "vectors"
@@ -37,8 +35,6 @@ _LOOPS: dict[str, tuple[int, int, dict[str, Any]]] = {  # examples to see in all
 }
 _FAST_IMAGES = 40_000  # of 32 pixels, from which on the fast loop pays: 15 epochs or fewer
 _FAST_STEPS = 40  # batches of an epoch below which those of the fast loop are smaller
-_WORDS_RATE, _EMBEDDING_RATE, _BACKBONE_RATE = 0.005, 0.003, 0.002  # docs/benchmarks/defaults.md
-_LEAST_EMBEDDING = 256  # features from which on an array is taken for embeddings
 
 
 def loop_kind(network: NetworkSpec, examples: Examples) -> str:
@@ -70,16 +66,6 @@ def default_loop(kind: str, examples: Examples, *, batch_size: int | None = None
     if kind == FAST:
         found["learning_rate"] *= (found["batch_size"] / settings["batch_size"]) ** 0.5
     return found
-
-
-def rate_of_features(task: Task) -> float | None:
-    """The learning rate for what is many numbers of one kind: words, or what pretrained networks make of the data."""
-    raw = task.raw
-    if raw.features is None:
-        return _WORDS_RATE if raw.kind == TEXT else None
-    if raw.kind == IMAGES:
-        return _BACKBONE_RATE
-    return _EMBEDDING_RATE if raw.kind == TEXT or raw.features.shape[1] >= _LEAST_EMBEDDING else None
 
 
 def _size(examples: Examples) -> float:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from elr.data.examples import LabelCoding
-from elr.data.image_store import Geometry
-from elr.data.prepared import Task, make_task
-from elr.data.records import RawData, ReadOptions
+from elr.data.decoding import Geometry
+from elr.data.labels import LabelCoding
+from elr.data.prepared import PreparedData, prepare_records
+from elr.data.records import ReadOptions, Records
 from elr.datasets.as_data import HUMAN, training_data
 from elr.datasets.base import TEST, TRAIN, VALIDATION
 from elr.datasets.catalog import loader_for
@@ -26,7 +26,7 @@ from elr.networks.spec import NetworkSpec
 from elr.runs.plan import Augmentation, Plan, network_for
 from elr.runs.predict import predict_probs
 from elr.runs.reporting import write_report
-from elr.runs.run import Fitted, run_task
+from elr.runs.run import Fitted, run_plan
 from elr.training.config import TrainingConfig
 from elr.training.engine import is_main_process
 from elr.training.progress import Progress
@@ -73,21 +73,21 @@ class Recipe:
     geometry: Geometry | None = None
     test_part: str | None = TEST
 
-    def plan(self, task: Task) -> Plan:
+    def plan(self, prepared: PreparedData) -> Plan:
         """The same for a network of the data's shape, and batches no larger than the data."""
         return Plan(
             method=self.method,
-            network=self._network(task),
-            training=replace(self.training, batch_size=min(self.training.batch_size, len(task.examples))),
+            network=self._network(prepared),
+            training=replace(self.training, batch_size=min(self.training.batch_size, len(prepared.examples))),
             augmentation=self.augmentation,
             whiten=self.whiten,
             probe_period=self.probe_period,
         )
 
-    def _network(self, task: Task) -> NetworkSpec:
+    def _network(self, prepared: PreparedData) -> NetworkSpec:
         if self.backbone is None:
-            return network_for(task, self.network, widths=self.widths)
-        return NetworkSpec(self.network, task.encoder.num_classes, backbone=self.backbone)
+            return network_for(prepared, self.network, widths=self.widths)
+        return NetworkSpec(self.network, prepared.preprocessing.num_classes, backbone=self.backbone)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,17 +166,17 @@ def run_recipe(
         ArgumentError: weights or ILSVRC12 for a recipe that has no use for them.
         DataError: the data are not there, or not whole.
         CheckpointError: `out` holds a run of another recipe or with other changes.
-        ELRError: see `run_task`.
+        ELRError: see `run_plan`.
     """
     changes = changes or Changes()
     recipe = changes.apply(recipe)
     backbone = _backbone(recipe, weights)
-    task = _task(recipe, changes, Path(data), None if labels is None else Path(labels), backbone)
-    others = None if ilsvrc12 is None else _ilsvrc12(task, recipe, changes, Path(ilsvrc12))
+    prepared = _task(recipe, changes, Path(data), None if labels is None else Path(labels), backbone)
+    others = None if ilsvrc12 is None else _ilsvrc12(prepared, recipe, changes, Path(ilsvrc12))
     config = {"recipe": recipe.name, **asdict(changes)}
-    fitted = run_task(
-        task,
-        recipe.plan(task),
+    fitted = run_plan(
+        prepared,
+        recipe.plan(prepared),
         config=config,
         out=Path(out),
         command=command,
@@ -186,7 +186,7 @@ def run_recipe(
     if is_main_process():
         if others is not None:
             fitted = _measured_on(fitted, others, name="ilsvrc12")
-        write_report(task, fitted)
+        write_report(prepared, fitted)
     return fitted
 
 
@@ -198,7 +198,7 @@ def _backbone(recipe: Recipe, weights: str | Path | None) -> Backbone | None:
     return None
 
 
-def _task(recipe: Recipe, changes: Changes, data: Path, labels: Path | None, backbone: Backbone | None) -> Task:
+def _task(recipe: Recipe, changes: Changes, data: Path, labels: Path | None, backbone: Backbone | None) -> PreparedData:
     noise = recipe.noise
     human = str(noise[1]) if noise is not None and noise[0] == HUMAN else None
     loader = loader_for(recipe.data, data)
@@ -213,14 +213,14 @@ def _task(recipe: Recipe, changes: Changes, data: Path, labels: Path | None, bac
             f"`elr data check {recipe.data}` says what is missing"
         )
 
-    def read(part: str) -> RawData:
-        raw = training_data(opened.parts[part], opened.class_names, geometry=recipe.geometry)
-        raw = replace(raw, pretrained=backbone)
-        return raw if changes.num_examples is None else raw.head(changes.num_examples)
+    def read(part: str) -> Records:
+        records = training_data(opened.parts[part], opened.class_names, geometry=recipe.geometry)
+        records = replace(records, pretrained=backbone)
+        return records if changes.num_examples is None else records.head(changes.num_examples)
 
     train, test = read(TRAIN), None if recipe.test_part is None else read(recipe.test_part)
     artificial = None if noise is None or human is not None else (noise[0], float(noise[1]))
-    return make_task(
+    return prepare_records(
         replace(train, remarks=opened.remarks),
         test,
         options=ReadOptions(),  # what is predicted later needs no labels
@@ -233,18 +233,20 @@ def _task(recipe: Recipe, changes: Changes, data: Path, labels: Path | None, bac
     )
 
 
-def _ilsvrc12(task: Task, recipe: Recipe, changes: Changes, folder: Path) -> RawData:
+def _ilsvrc12(prepared: PreparedData, recipe: Recipe, changes: Changes, folder: Path) -> Records:
     """The ImageNet validation images of mini-WebVision's classes, by its names."""
     if recipe.data != "mini-webvision":
         raise ArgumentError(f"ILSVRC12 is named, and recipe {recipe.name} does not have its classes: leave it out")
-    opened = ILSVRC12(num_classes=task.encoder.num_classes).open(folder)
-    raw = training_data(opened.parts[VALIDATION], task.encoder.coding.class_names, geometry=recipe.geometry)
-    return raw if changes.num_examples is None else raw.head(changes.num_examples)
+    opened = ILSVRC12(num_classes=prepared.preprocessing.num_classes).open(folder)
+    records = training_data(
+        opened.parts[VALIDATION], prepared.preprocessing.coding.class_names, geometry=recipe.geometry
+    )
+    return records if changes.num_examples is None else records.head(changes.num_examples)
 
 
-def _measured_on(fitted: Fitted, raw: RawData, *, name: str) -> Fitted:
+def _measured_on(fitted: Fitted, records: Records, *, name: str) -> Fitted:
     """The same with top-1 and top-5 accuracy on further data among its results, and in its folder."""
-    probs, labels = predict_probs(fitted.out, raw, name=name)
+    probs, labels = predict_probs(fitted.out, records, name=name)
     found = np.argsort(-probs, axis=1, kind="stable")[:, :5] == labels[:, None]
     results = fitted.results | {
         f"{name}_accuracy_last": float(found[:, 0].mean()),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from elr.data.prepared import Task, make_task, read_task
+from elr.data.prepared import PreparedData, prepare_data, prepare_records
 from elr.data.reading import Data
 from elr.data.records import NO_BACKBONE, ReadOptions
 from elr.datasets.as_data import load_digits
@@ -15,7 +15,7 @@ from elr.errors import ArgumentError
 from elr.files import REPORT_FILE
 from elr.runs.plan import FitConfig
 from elr.runs.reporting import write_report
-from elr.runs.run import Fitted, run_task
+from elr.runs.run import Fitted, run_plan
 from elr.runs.tuning import check_tuning
 from elr.runs.tuning import tune as search
 from elr.training.engine import is_main_process
@@ -85,7 +85,7 @@ def fit(
         on_progress: called with the name of the method (or "trial K/N") and where it stands, after every batch.
 
     Raises:
-        ELRError: see `read_task`, `run_task` and `elr.runs.tuning.tune`.
+        ELRError: see `prepare_data`, `run_plan` and `elr.runs.tuning.tune`.
     """
     options = options or ReadOptions()
     options = replace(options, label=label) if label else options
@@ -96,25 +96,25 @@ def fit(
         check_tuning(tune)
     out = Path(out)
     if data is None:
-        task = _digits(options, config, test, test_label, noise)
+        prepared = _digits(options, config, test, test_label, noise)
     else:
-        task = read_task(data, options, test=test, test_label=test_label, noise=noise, seed=config.seed)
+        prepared = prepare_data(data, options, test=test, test_label=test_label, noise=noise, seed=config.seed)
     compare = data is None if compare is None else compare
     if compare and config.method == BASELINE:
         raise ArgumentError("cross_entropy cannot be compared with itself: leave out --compare, or the method")
 
     found = None
     if tune is not None:
-        config, found = search(task, config, trials=tune, out=out, resume=resume, on_progress=on_progress)
+        config, found = search(prepared, config, trials=tune, out=out, resume=resume, on_progress=on_progress)
 
     def run(each: FitConfig, folder: Path, tuning: dict[str, Any] | None = None) -> Fitted:
         def show(progress: Progress) -> None:
             if on_progress:
                 on_progress(each.method, progress)
 
-        return run_task(
-            task,
-            each.plan(task),
+        return run_plan(
+            prepared,
+            each.plan(prepared),
             config=each.to_json(),
             out=folder,
             command=command,
@@ -127,9 +127,9 @@ def fit(
     fitted = run(config, out, None if found is None else found.to_json())
     baseline = run(replace(config, method=BASELINE), baseline_folder) if compare else None
     if is_main_process():
-        write_report(task, fitted, baseline=baseline)
+        write_report(prepared, fitted, baseline=baseline)
         if baseline is not None:
-            write_report(task, baseline)
+            write_report(prepared, baseline)
     return Outcome(fitted=fitted, report=out / REPORT_FILE, baseline=baseline)
 
 
@@ -139,10 +139,10 @@ def _digits(
     test: Data | None,
     test_label: str | None,
     noise: tuple[str, float] | None,
-) -> Task:
+) -> PreparedData:
     if options != ReadOptions() or test is not None or test_label is not None:
         raise ArgumentError("without data the embedded digits are used: --label, --test and the like need DATA")
     name, rate = noise or DIGITS_NOISE
     train, trusted = load_digits(noise=name, noise_rate=rate, seed=config.seed)
     source = f"digits ({name} noise {rate:g})"
-    return make_task(train, trusted, options=options, source=source, test_source="digits, the rest")
+    return prepare_records(train, trusted, options=options, source=source, test_source="digits, the rest")

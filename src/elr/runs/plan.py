@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from elr.data.examples import Examples
+from elr.data.formats.images import SMALLEST
 from elr.data.image_store import ImageStore
-from elr.data.images import SMALLEST
-from elr.data.prepared import Task
-from elr.data.preprocessing import Encoder
-from elr.data.records import IMAGES, TEXT
+from elr.data.prepared import PreparedData
+from elr.data.preprocessing import Preprocessing
 from elr.data.transforms import Transform
 from elr.errors import ArgumentError
 from elr.methods.catalog import method_from_json, method_named
@@ -26,7 +25,7 @@ from elr.methods.method import MethodConfig
 from elr.networks.architectures import FastConvNet
 from elr.networks.backbones import load_body
 from elr.networks.spec import NetworkSpec
-from elr.runs.defaults import FAST, default_loop, loop_kind, rate_of_features
+from elr.runs.defaults import FAST, default_loop, loop_kind
 from elr.targets.config import DENSE, TargetsConfig
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
@@ -63,9 +62,9 @@ class Augmentation:
         if self.cutout < 0:
             raise ArgumentError(f"cutout is {self.cutout}: expected the side of a square in pixels, or 0 for none")
 
-    def transform(self, encoder: Encoder, *, flatten: bool, on_disk: bool = False) -> Transform:
+    def transform(self, preprocessing: Preprocessing, *, flatten: bool, on_disk: bool = False) -> Transform:
         """From stored rows to network inputs; images on disk are larger than a crop, and cropped as they are read."""
-        return encoder.transform(
+        return preprocessing.transform(
             crop=self.crop and not on_disk,
             window=self.crop and on_disk,
             flip=self.flip,
@@ -126,30 +125,36 @@ class Plan:
             probe_period=run["probe_period"],
         )
 
-    def build(self, task: Task, *, probe: Examples | None, folder: Path | None) -> Training:
+    def build(self, prepared: PreparedData, *, probe: Examples | None, folder: Path | None) -> Training:
         """The training that the plan stands for."""
-        labels = task.examples.labels
-        assert labels is not None, "a task always has labels"
+        labels = prepared.examples.labels
+        assert labels is not None, "prepared data always have labels"
         transform = self.augmentation.transform(
-            task.encoder,
+            prepared.preprocessing,
             flatten=not self.network.takes_images,
-            on_disk=isinstance(task.examples.inputs, ImageStore),
+            on_disk=isinstance(prepared.examples.inputs, ImageStore),
         )
         networks = self.networks()
-        if task.raw.pretrained is not None and self.network.backbone is not None:
+        if prepared.records.pretrained is not None and self.network.backbone is not None:
             for network in networks:
-                load_body(network, task.raw.pretrained)
+                load_body(network, prepared.records.pretrained)
         if self.whiten:
-            _whiten(networks, transform(task.examples.fetch(torch.arange(min(len(task.examples), _WHITENED_IMAGES)))))
+            _whiten(
+                networks,
+                transform(prepared.examples.fetch(torch.arange(min(len(prepared.examples), _WHITENED_IMAGES)))),
+            )
         method = self.method.build(
-            networks, num_examples=len(task.examples), num_classes=task.encoder.num_classes, targets=self.targets
+            networks,
+            num_examples=len(prepared.examples),
+            num_classes=prepared.preprocessing.num_classes,
+            targets=self.targets,
         )
         return Training(
             method,
-            task.examples,
+            prepared.examples,
             config=self.training,
             transform=transform,
-            monitor=Monitor(labels.numpy(), clean_labels=task.clean_labels),
+            monitor=Monitor(labels.numpy(), clean_labels=prepared.clean_labels),
             probe=probe,
             probe_period=self.probe_period,
             folder=folder,
@@ -203,10 +208,10 @@ class FitConfig:
         ArgumentError: an unknown method or augmentation; other values are checked where they are used.
 
     Example:
-        >>> from elr.data.prepared import read_task
+        >>> from elr.data.prepared import prepare_data
         >>> from elr.data.records import ReadOptions
-        >>> task = read_task((np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3), ReadOptions())
-        >>> plan = FitConfig(lam=5.0).plan(task)
+        >>> prepared = prepare_data((np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3), ReadOptions())
+        >>> plan = FitConfig(lam=5.0).plan(prepared)
         >>> plan.method.described(), plan.network.name, plan.training.epochs, plan.training.batch_size
         ({'name': 'elr', 'lam': 5.0, 'beta': 0.7}, 'mlp', 100, 30)
 
@@ -241,20 +246,21 @@ class FitConfig:
             "beta": ELRConfig.beta if self.beta is None else self.beta,
         }
 
-    def plan(self, task: Task) -> Plan:
+    def plan(self, prepared: PreparedData) -> Plan:
         """The same with every choice made for some data.
 
         Raises:
             ArgumentError: values out of range, or a network that does not take such data.
         """
-        network = network_for(task, self.network)
+        network = network_for(prepared, self.network)
         augmented = network.takes_images and self.augment != "none"
-        kind = loop_kind(network, task.examples)
-        training = self.loop(task.examples, kind=kind)
-        if self.learning_rate is None and (rate := rate_of_features(task)) and not network.takes_images:
+        kind = loop_kind(network, prepared.examples)
+        training = self.loop(prepared.examples, kind=kind)
+        rate = prepared.preprocessing.feature_rate(int(prepared.examples.inputs.shape[1]))
+        if self.learning_rate is None and rate and not network.takes_images:
             training = replace(training, learning_rate=rate)
         flip, fast = augmented and self.augment != "crop", kind == FAST
-        steps = training.epochs * math.ceil(len(task.examples) / training.batch_size)
+        steps = training.epochs * math.ceil(len(prepared.examples) / training.batch_size)
         return Plan(
             method=method_named(self.method).for_run(self._regularizer(), steps=steps, fast=fast),
             network=network,
@@ -270,31 +276,33 @@ class FitConfig:
         return TrainingConfig(precision=self.precision, device=self.device, seed=self.seed, **{**defaults, **chosen})
 
 
-def network_for(task: Task, name: str | None = None, *, widths: tuple[int, ...] | None = None) -> NetworkSpec:
-    """A network for the data of a task.
+def network_for(
+    prepared: PreparedData, name: str | None = None, *, widths: tuple[int, ...] | None = None
+) -> NetworkSpec:
+    """A network for prepared data.
 
     Args:
-        task: the data.
+        prepared: the data.
         name: in `elr.networks.spec.NETWORKS`. Default: "fast" for images of at least 16 pixels, "mlp" otherwise.
         widths: of the fast network, if not its default.
 
     Raises:
         ArgumentError: no such network, or one for images and data of another kind.
     """
-    images = task.raw.kind == IMAGES and task.raw.features is None
-    if images and task.raw.pretrained is not None:
+    images = prepared.preprocessing.takes_images
+    if images and prepared.records.pretrained is not None:
         if name is not None:
             raise ArgumentError(f"network is {name!r} and a backbone is to be fine-tuned: leave one of them out")
-        return NetworkSpec("timm", task.encoder.num_classes, backbone=task.raw.pretrained.name)
-    shape = tuple(task.examples.inputs.shape[1:])
+        return NetworkSpec("timm", prepared.preprocessing.num_classes, backbone=prepared.records.pretrained.name)
+    shape = tuple(prepared.examples.inputs.shape[1:])
     name = name or ("fast" if images and min(shape[1:]) >= SMALLEST else "mlp")
     takes_images = NetworkSpec(name, 2, num_features=None if name not in ("linear", "mlp") else 1).takes_images
     if takes_images and not images:
-        found = f"features of {task.raw.kind}" if task.raw.kind in (IMAGES, TEXT) else task.raw.kind
+        found = prepared.preprocessing.learns_from
         raise ArgumentError(f"network {name!r} takes images, the data are {found}: use mlp or linear")
     return NetworkSpec(
         name,
-        task.encoder.num_classes,
+        prepared.preprocessing.num_classes,
         in_channels=shape[0] if takes_images else None,
         num_features=None if takes_images else int(np.prod(shape)),
         widths=widths,

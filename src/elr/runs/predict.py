@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ from torch import nn
 
 from elr import files
 from elr.data.examples import Examples
-from elr.data.prepared import data_name
-from elr.data.preprocessing import Encoder
-from elr.data.reading import Data, read_data
-from elr.data.records import NO_BACKBONE, RawData, ReadOptions
+from elr.data.kinds.catalog import load_preprocessing
+from elr.data.preprocessing import Preprocessing
+from elr.data.reading import Data, data_name, read_data
+from elr.data.records import ReadOptions, Records
 from elr.errors import ArgumentError, ArtifactError, DataError
 from elr.runs.plan import Plan
 from elr.training.inference import PlainInputs, predicted_probs, softmax_of
@@ -45,28 +44,28 @@ def predict(folder: str | Path, data: Data, *, encoder: str | None = None) -> pd
     """
     folder = Path(folder)
     preprocessing, plan, options = _read_run(folder)
-    options = _options(folder, preprocessing, options, encoder)
+    options = preprocessing.reading(options, folder=folder, encoder=encoder)
     if isinstance(data, tuple) and len(data) == 2:
         data = (data[0], None)
-    raw = read_data(data, options, training=False)
+    records = read_data(data, options, training=False)
     examples = preprocessing.encode(
-        raw, name=data_name(data), label_name=options.label_name, with_labels=options.label is not None
+        records, name=data_name(data), label_name=options.label_name, with_labels=options.label is not None
     )
     probs = _predict_probs(folder, preprocessing, plan, examples)
-    columns: dict[str, Any] = {"row": raw.rows}
-    if raw.ids is not None:
-        columns["id"] = raw.ids
+    columns: dict[str, Any] = {"row": records.rows}
+    if records.ids is not None:
+        columns["id"] = records.ids
     columns["predicted_label"] = [preprocessing.coding.class_names[number] for number in probs.argmax(axis=1)]
     columns |= {f"prob_{name}": probs[:, number] for number, name in enumerate(preprocessing.coding.class_names)}
     return pd.DataFrame(columns)
 
 
-def predict_probs(folder: Path, raw: RawData, *, name: str) -> tuple[np.ndarray, np.ndarray]:
+def predict_probs(folder: Path, records: Records, *, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities for data already read, and their labels, from the folder of a run.
 
     Args:
         folder: --out of `elr fit` or `elr run`.
-        raw: with labels; of the kind and size that was trained on.
+        records: with labels; of the kind and size that was trained on.
         name: what messages call it.
 
     Returns:
@@ -77,51 +76,35 @@ def predict_probs(folder: Path, raw: RawData, *, name: str) -> tuple[np.ndarray,
         DataError: data that do not fit the run.
 
     Example:
-        >>> raw = RawData(kind="features", rows=np.arange(2), features=np.eye(2, dtype=np.float32))
-        >>> predict_probs(Path("no-such-run"), raw, name="new data")
+        >>> records = Records(kind="features", rows=np.arange(2), features=np.eye(2, dtype=np.float32))
+        >>> predict_probs(Path("no-such-run"), records, name="new data")
         Traceback (most recent call last):
         elr.errors.ArtifactError: no-such-run is not a folder: expected the --out of a run of `elr fit`
     """
     preprocessing, plan, _ = _read_run(folder)
-    examples = preprocessing.encode(raw, name=name)
+    examples = preprocessing.encode(records, name=name)
     if examples.labels is None:
         raise DataError(f"{name} has no labels to measure against")
     return _predict_probs(folder, preprocessing, plan, examples), examples.labels.numpy()
 
 
-def _options(folder: Path, preprocessing: Encoder, options: ReadOptions, encoder: str | None) -> ReadOptions:
-    """How to read data as those of training were read; the backbone of a run lies in its folder."""
-    if preprocessing.image_format is not None:  # the network has all of the backbone that there is
-        shown = preprocessing.image_format
-        seen = {"image_size": shown.height, "image_resize": shown.resize}
-        return replace(options, **seen, backbone=NO_BACKBONE, weights=None, fine_tune=None)
-    if options.backbone not in (None, NO_BACKBONE):
-        return replace(options, weights=str(folder / files.BACKBONE_FILE))
-    if encoder is not None and not options.encoder:
-        raise ArgumentError(f"encoder is {encoder!r}, and the run in {folder} has none: leave it out")
-    if options.encoder:
-        options = replace(options, encoder=encoder or options.encoder)
-        preprocessing.check_encoder(options.encoder or "")
-    return options
-
-
-def _read_run(folder: Path) -> tuple[Encoder, Plan, ReadOptions]:
+def _read_run(folder: Path) -> tuple[Preprocessing, Plan, ReadOptions]:
     """What a run wrote about itself."""
     run = files.read_run(folder)
     try:
-        encoder, plan = Encoder.load(folder, run["encoder"]), Plan.from_json(run)
+        preprocessing, plan = load_preprocessing(folder, run["encoder"]), Plan.from_json(run)
         stored = ReadOptions(**run["data"]["options"])
     except (KeyError, TypeError, ArgumentError) as error:
         raise ArtifactError(f"run.json in {folder} is damaged ({error!r}): run `elr fit` again") from error
-    if len(encoder.coding.class_names) != plan.network.num_classes:
+    if preprocessing.num_classes != plan.network.num_classes:
         raise ArtifactError(
-            f"run.json in {folder} is damaged: it names {len(encoder.coding.class_names)} classes, its network has "
+            f"run.json in {folder} is damaged: it names {preprocessing.num_classes} classes, its network has "
             f"{plan.network.num_classes}; run `elr fit` again"
         )
-    return encoder, plan, stored
+    return preprocessing, plan, stored
 
 
-def _predict_probs(folder: Path, preprocessing: Encoder, plan: Plan, examples: Examples) -> np.ndarray:
+def _predict_probs(folder: Path, preprocessing: Preprocessing, plan: Plan, examples: Examples) -> np.ndarray:
     """(M, C) probabilities, averaged over networks and views."""
     networks = nn.ModuleList(plan.predictors())
     try:

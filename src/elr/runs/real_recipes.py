@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from elr.data.image_store import Geometry
+from elr.data.decoding import Geometry
 from elr.datasets.base import TEST, VALIDATION
 from elr.methods.cross_entropy import CrossEntropyConfig
 from elr.methods.elr import ELRConfig

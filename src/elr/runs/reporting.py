@@ -15,9 +15,10 @@ import numpy as np
 from elr import files
 from elr.audit.report import Report, render
 from elr.audit.suspects import MAX_CELL, THUMBNAIL_ROOM, Suspect, clip
-from elr.data.images import thumbnail
-from elr.data.prepared import Task
-from elr.data.records import RawData
+from elr.data.decoding import thumbnail
+from elr.data.kinds.catalog import KINDS
+from elr.data.prepared import PreparedData
+from elr.data.records import Records
 from elr.errors import ArgumentError, ArtifactError, OutputError
 from elr.runs.plan import Plan
 from elr.runs.run import Fitted
@@ -37,11 +38,11 @@ _MAX_SUSPECTS = 50_000  # label issues gathered; about 40 bytes of the page each
 _MAX_CELLS = 4_000_000  # characters of cells gathered
 
 
-def write_report(task: Task, fitted: Fitted, *, baseline: Fitted | None = None) -> Path:
+def write_report(prepared: PreparedData, fitted: Fitted, *, baseline: Fitted | None = None) -> Path:
     """Write report.html into the folder of a run, and report.json with all that it shows.
 
     Args:
-        task: the data of the run.
+        prepared: the data of the run.
         fitted: the run.
         baseline: another run on the same data to show beside it.
 
@@ -50,19 +51,19 @@ def write_report(task: Task, fitted: Fitted, *, baseline: Fitted | None = None) 
 
     Example:
         >>> import tempfile
-        >>> from elr.data.prepared import read_task
+        >>> from elr.data.prepared import prepare_data
         >>> from elr.data.records import ReadOptions
         >>> from elr.runs.plan import FitConfig
-        >>> from elr.runs.run import run_task
-        >>> task = read_task((np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20)), ReadOptions())
+        >>> from elr.runs.run import run_plan
+        >>> prepared = prepare_data((np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20)), ReadOptions())
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     fitted = run_task(task, FitConfig(epochs=2).plan(task), config={}, out=Path(folder) / "run")
-        ...     page = write_report(task, fitted).read_text()
+        ...     fitted = run_plan(prepared, FitConfig(epochs=2).plan(prepared), config={}, out=Path(folder) / "run")
+        ...     page = write_report(prepared, fitted).read_text()
         >>> "Labels of arrays" in page
         True
     """
     path = fitted.out / files.REPORT_FILE
-    report = _report(task, fitted, baseline)
+    report = _report(prepared, fitted, baseline)
     files.write_text(fitted.out / files.REPORT_DATA_FILE, _to_json(report) + "\n")
     files.write_text(path, render(report))
     return path
@@ -170,12 +171,12 @@ def _text(value: object) -> str:
     return value
 
 
-def _report(task: Task, fitted: Fitted, baseline: Fitted | None) -> Report:
+def _report(prepared: PreparedData, fitted: Fitted, baseline: Fitted | None) -> Report:
     run, audit, results = fitted.run, fitted.audit, fitted.results
-    names = [str(name) for name in task.encoder.coding.class_names]
+    names = [str(name) for name in prepared.preprocessing.coding.class_names]
     both = [fitted] if baseline is None else [baseline, fitted]
     return Report(
-        title=f"Labels of {Path(task.source).name}",
+        title=f"Labels of {Path(prepared.source).name}",
         out=str(fitted.out),
         command=run["command"] or "elr.fit(...) from Python; run.json has every setting",
         created=run["created"],
@@ -186,7 +187,7 @@ def _report(task: Task, fitted: Fitted, baseline: Fitted | None) -> Report:
         noise_rate_interval=audit.noise_rate_interval,
         num_label_issues=audit.num_label_issues,
         transition_matrix=audit.transition_matrix,
-        suspects=_suspects(task, fitted, names),
+        suspects=_suspects(prepared, fitted, names),
         settings=_settings(run),
         history=fitted.history,
         method=_label(run),
@@ -195,18 +196,18 @@ def _report(task: Task, fitted: Fitted, baseline: Fitted | None) -> Report:
         measured={key: results[key] for key in _MEASURED if key in results},
         notes=[*([results["tuning"]["text"]] if "tuning" in results else []), *run["data"]["remarks"]],
         early_learning=results["early_learning"]["text"],
-        cleaned=_cleaned(task),
+        cleaned=_cleaned(prepared),
     )
 
 
-def _cleaned(task: Task) -> str:
+def _cleaned(prepared: PreparedData) -> str:
     """A name for a corrected copy of the data; "" where there is no file with the given labels."""
-    source = Path(task.source)
+    source = Path(prepared.source)
     if (
-        task.noise is not None
-        or task.raw.annotations is not None
+        prepared.noise is not None
+        or prepared.records.annotations is not None
         or not source.exists()
-        or (source.is_dir() and task.raw.ids is None)
+        or (source.is_dir() and prepared.records.ids is None)
     ):
         return ""
     return f"{source.stem}-cleaned{source.suffix}" if source.is_file() else f"{source.resolve().name}-cleaned"
@@ -256,16 +257,16 @@ def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _suspects(task: Task, fitted: Fitted, names: list[str]) -> list[Suspect]:
+def _suspects(prepared: PreparedData, fitted: Fitted, names: list[str]) -> list[Suspect]:
     """The label issues, the worst first, with pictures or cells as long as a page has room for them."""
-    audit, raw = fitted.audit, task.raw
+    audit, records = fitted.audit, prepared.records
     worst = audit.ranking[audit.is_label_issue[audit.ranking]][:_MAX_SUSPECTS]
-    pictures = _thumbnails(raw, worst)
-    cells = _cells(raw, worst, list(task.encoder.columns or [])[:_MAX_FIELDS])
+    pictures = _thumbnails(records, worst)
+    cells = _cells(records, worst, list(prepared.preprocessing.columns or [])[:_MAX_FIELDS])
     return [
         Suspect(
-            row=int(raw.rows[row]),
-            id=None if raw.ids is None else raw.ids[row],
+            row=int(records.rows[row]),
+            id=None if records.ids is None else records.ids[row],
             given_label=names[audit.labels[row]],
             predicted_label=names[audit.predicted_labels[row]],
             label_quality=float(audit.label_quality[row]),
@@ -276,14 +277,15 @@ def _suspects(task: Task, fitted: Fitted, names: list[str]) -> list[Suspect]:
     ]
 
 
-def _thumbnails(raw: RawData, rows: np.ndarray) -> list[bytes]:
+def _thumbnails(records: Records, rows: np.ndarray) -> list[bytes]:
     """Pictures of the first rows, until the page has no room for more."""
     made: list[bytes] = []
     room = THUMBNAIL_ROOM
-    if raw.images is None:
-        return made
     for row in rows:
-        image = thumbnail(raw.images[row])
+        picture = KINDS[records.kind].picture(records, row)
+        if picture is None:
+            break
+        image = thumbnail(picture)
         room -= len(image) * 4 // 3
         if room < 0:
             break
@@ -291,20 +293,13 @@ def _thumbnails(raw: RawData, rows: np.ndarray) -> list[bytes]:
     return made
 
 
-def _cells(raw: RawData, rows: np.ndarray, columns: Sequence[str]) -> list[dict[str, str]]:
+def _cells(records: Records, rows: np.ndarray, columns: Sequence[str]) -> list[dict[str, str]]:
     """Column name -> text for the first rows, until the page has no room for more."""
-    if raw.table is None:
-        return []
-    chosen = raw.table[list(columns)].iloc[rows]
-    values = [chosen[name].tolist() for name in columns]
-    missing = [chosen[name].isna().tolist() for name in columns]
+    cells = KINDS[records.kind].cells(records, rows, columns)
     made: list[dict[str, str]] = []
     room = _MAX_CELLS
-    for place in range(len(chosen)):
-        texts = {
-            name: "" if gone[place] else clip(column[place], MAX_CELL)
-            for name, column, gone in zip(columns, values, missing, strict=True)
-        }
+    for place in range(len(rows) if cells else 0):
+        texts = {name: "" if column[place] is None else clip(column[place], MAX_CELL) for name, column in cells.items()}
         room -= sum(map(len, texts.values()))
         if room < 0:
             break

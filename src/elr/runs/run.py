@@ -1,4 +1,4 @@
-"""One run on a task: train, audit, write the folder."""
+"""One run on prepared data: train, audit, write the folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from elr import files
 from elr.audit.evidence import Evidence, read_evidence, write_evidence
 from elr.audit.issues import write_issues
 from elr.audit.labels import Audit, score_suspects
-from elr.data.prepared import Task
+from elr.data.prepared import PreparedData
 from elr.errors import CheckpointError, OutputError
 from elr.runs.folder import contents, is_tuning, something_else
 from elr.runs.plan import Plan
@@ -64,8 +64,8 @@ class Fitted:
     run: dict[str, Any]
 
 
-def run_task(
-    task: Task,
+def run_plan(
+    prepared: PreparedData,
     plan: Plan,
     *,
     config: dict[str, Any],
@@ -75,12 +75,12 @@ def run_task(
     tuning: dict[str, Any] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Fitted:
-    """Train on a task, audit its labels and write everything but the report into `out`.
+    """Train on prepared data, audit its labels and write everything but the report into `out`.
 
     Nothing is written before the data and all settings have been checked; every file is written whole or not at all.
 
     Args:
-        task: from `read_task` or `make_task`.
+        prepared: from `prepare_data` or `prepare_records`.
         plan: how to train.
         config: what was asked for, kept in run.json and compared when a run is resumed.
         out: folder of the run: new, empty, or with `resume` that of the same run.
@@ -97,22 +97,24 @@ def run_task(
 
     Example:
         >>> import tempfile
-        >>> from elr.data.prepared import read_task
+        >>> from elr.data.prepared import prepare_data
         >>> from elr.data.records import ReadOptions
         >>> from elr.runs.plan import FitConfig
-        >>> task = read_task((np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20)), ReadOptions())
+        >>> prepared = prepare_data((np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20)), ReadOptions())
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     plan = FitConfig(epochs=2).plan(task)
-        ...     fitted = run_task(task, plan, config={}, out=Path(folder) / "run")
+        ...     plan = FitConfig(epochs=2).plan(prepared)
+        ...     fitted = run_plan(prepared, plan, config={}, out=Path(folder) / "run")
         ...     sorted(path.name for path in fitted.out.iterdir())[:4]
         ['evidence.parquet', 'issues.csv', 'metrics.jsonl', 'model.safetensors']
     """
-    description = _describe(task, plan, config) | ({} if tuning is None else {"tuning": tuning})
+    description = _describe(prepared, plan, config) | ({} if tuning is None else {"tuning": tuning})
     found = _open_folder(out, description, resume=resume)
     if found is not None and found["status"] == "complete":
         return _finished(out, found)
-    training = plan.build(task, probe=task.probe, folder=out)
-    training.predict(task.examples.first(2))  # a network that the examples do not fit fails before anything is written
+    training = plan.build(prepared, probe=prepared.probe, folder=out)
+    training.predict(
+        prepared.examples.first(2)
+    )  # a network that the examples do not fit fails before anything is written
     started = time.perf_counter()
     run = found or {"status": "running", "command": command, "created": _now(), **description}
     main = training.accelerator.is_main_process
@@ -123,43 +125,47 @@ def run_task(
             out.mkdir(parents=True, exist_ok=True)
         files.write_json(out / files.RUN_FILE, run)
     training.run(resume=resume, on_progress=on_progress)
-    evidence = _evidence(task, training)
+    evidence = _evidence(prepared, training)
     audit = write_evidence(out / files.EVIDENCE_FILE, evidence) if main else evidence.audit()
     seconds = time.perf_counter() - started + training.earlier_seconds
-    results = {"out": str(out), "num_examples": len(task.examples), "num_classes": task.encoder.num_classes}
+    results = {
+        "out": str(out),
+        "num_examples": len(prepared.examples),
+        "num_classes": prepared.preprocessing.num_classes,
+    }
     results |= {"noise_rate": audit.noise_rate, "noise_rate_interval": list(audit.noise_rate_interval)}
     results |= {"num_label_issues": audit.num_label_issues, "seconds": seconds}
     if audit.num_label_issues:
         results["expected_precision"] = float(audit.expected_precision[audit.num_label_issues - 1])
-    results |= _measures(training, task, audit) | {"remarks": description["data"]["remarks"]}
-    history = _with_accuracies(training, task)
+    results |= _measures(training, prepared, audit) | {"remarks": description["data"]["remarks"]}
+    history = _with_accuracies(training, prepared)
     results["early_learning"] = early_learning(history, generations=plan.training.generations).to_json()
     results |= {} if tuning is None else {"tuning": tuning}
     run |= {"status": "complete", "results": results}
     training.accelerator.wait_for_everyone()  # no rank reads the checkpoint any more
     if main:
-        _write(out, task, training, evidence, audit, history)
+        _write(out, prepared, training, evidence, audit, history)
         files.write_json(out / files.RUN_FILE, run)
         remove_checkpoints(out)
     training.accelerator.wait_for_everyone()
     return Fitted(out=out, results=results, audit=audit, history=history, run=run)
 
 
-def _describe(task: Task, plan: Plan, config: dict[str, Any]) -> dict[str, Any]:
+def _describe(prepared: PreparedData, plan: Plan, config: dict[str, Any]) -> dict[str, Any]:
     """Everything that decides how the run goes, as plain values: what a resumed run must agree in."""
     description = {
         "elr_version": metadata.version("elr"),
         "config": config,
         **plan.to_json(),
-        "encoder": task.encoder.to_json(),
+        "encoder": prepared.preprocessing.to_json(),
         "data": {
-            "source": task.source,
-            "options": asdict(task.options),
-            "noise": task.noise,
-            "test": task.test_source,
-            "sha256": task.sha256,
-            "num_examples": len(task.examples),
-            "remarks": [*task.raw.remarks, *task.encoder.remarks],
+            "source": prepared.source,
+            "options": asdict(prepared.options),
+            "noise": prepared.noise,
+            "test": prepared.test_source,
+            "sha256": prepared.sha256,
+            "num_examples": len(prepared.examples),
+            "remarks": [*prepared.records.remarks, *prepared.preprocessing.remarks],
         },
         "versions": {name: metadata.version(name) for name in ("torch", "numpy", "scikit-learn", "accelerate", "skops")}
         | {"python": platform.python_version(), "machine": platform.platform(), "threads": torch.get_num_threads()},
@@ -207,58 +213,58 @@ def _only(settings: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]
     return {name: value for name, value in settings.items() if name in names}
 
 
-def _measures(training: Training, task: Task, audit: Audit) -> dict[str, float]:
+def _measures(training: Training, prepared: PreparedData, audit: Audit) -> dict[str, float]:
     """What trusted labels say about the run, where there are any. Nothing of it is used by the run."""
     measures: dict[str, float] = {}
-    for name, accuracies in _accuracies(training, task).items():
+    for name, accuracies in _accuracies(training, prepared).items():
         measures |= {f"{name}_last": accuracies[-1], f"{name}_best": max(accuracies)}
-    measures |= _ranked(training, task)
-    if task.clean_labels is not None:
-        predicted = training.predict_labels(task.examples).numpy()
-        memorized = fractions(predicted, audit.labels, task.clean_labels)["fraction_memorized_on_wrong"]
-        realized = float((audit.labels != task.clean_labels).mean())
+    measures |= _ranked(training, prepared)
+    if prepared.clean_labels is not None:
+        predicted = training.predict_labels(prepared.examples).numpy()
+        memorized = fractions(predicted, audit.labels, prepared.clean_labels)["fraction_memorized_on_wrong"]
+        realized = float((audit.labels != prepared.clean_labels).mean())
         measures |= {"fraction_memorized": memorized, "noise_rate_realized": realized}
-        measures |= score_suspects(audit, task.clean_labels)
+        measures |= score_suspects(audit, prepared.clean_labels)
     return measures
 
 
-def _ranked(training: Training, task: Task) -> dict[str, float]:
+def _ranked(training: Training, prepared: PreparedData) -> dict[str, float]:
     """Top-5 accuracy on the test data, where there are enough classes for it to say something."""
-    if task.test is None or task.test.labels is None or task.encoder.num_classes < MANY_CLASSES:
+    if prepared.test is None or prepared.test.labels is None or prepared.preprocessing.num_classes < MANY_CLASSES:
         return {}
-    best = torch.cat([probs.topk(5, dim=1).indices for probs in training.predict_chunks(task.test)])
-    found = best == task.test.labels[:, None]
+    best = torch.cat([probs.topk(5, dim=1).indices for probs in training.predict_chunks(prepared.test)])
+    found = best == prepared.test.labels[:, None]
     return {"test_top5_accuracy_last": float(found.any(dim=1).double().mean())}
 
 
-def _accuracies(training: Training, task: Task) -> dict[str, list[float]]:
+def _accuracies(training: Training, prepared: PreparedData) -> dict[str, list[float]]:
     """Accuracy on trusted labels and agreement with held-out given ones, after each epoch that probed.
 
     The labels are looked at here for the first time.
     """
     accuracies: dict[str, list[float]] = {}
     predicted = training.probe_labels
-    for name, part in (("test_accuracy", task.test), ("validation_agreement", task.validation)):
+    for name, part in (("test_accuracy", prepared.test), ("validation_agreement", prepared.validation)):
         if part is not None and part.labels is not None:
             here, predicted = predicted[:, : len(part)], predicted[:, len(part) :]
             accuracies[name] = (here == part.labels).double().mean(dim=1).tolist()
     return accuracies
 
 
-def _with_accuracies(training: Training, task: Task) -> list[dict[str, Any]]:
+def _with_accuracies(training: Training, prepared: PreparedData) -> list[dict[str, Any]]:
     history: list[dict[str, Any]] = [dict(record) for record in training.history]
-    for name, values in _accuracies(training, task).items():
+    for name, values in _accuracies(training, prepared).items():
         for epoch, value in zip(training.probe_epochs, values, strict=True):
             history[epoch - 1][name] = value
     return history
 
 
-def _evidence(task: Task, training: Training) -> Evidence:
-    """What training has gathered about the rows of the task."""
+def _evidence(prepared: PreparedData, training: Training) -> Evidence:
+    """What training has gathered about the training rows."""
     return Evidence(
-        rows=task.raw.rows,
-        ids=task.raw.ids,
-        class_names=task.encoder.coding.class_names,
+        rows=prepared.records.rows,
+        ids=prepared.records.ids,
+        class_names=prepared.preprocessing.coding.class_names,
         labels=training.labels.numpy(),
         margins=training.state.monitor.margins.astype(np.float32),
         chunks=lambda: (probs.numpy() for probs in training.pred_prob_chunks()),
@@ -266,17 +272,22 @@ def _evidence(task: Task, training: Training) -> Evidence:
 
 
 def _write(
-    out: Path, task: Task, training: Training, evidence: Evidence, audit: Audit, history: list[dict[str, Any]]
+    out: Path,
+    prepared: PreparedData,
+    training: Training,
+    evidence: Evidence,
+    audit: Audit,
+    history: list[dict[str, Any]],
 ) -> None:
     """Weights, preprocessing, suspects, and the history with what was measured at the end."""
     files.write_tensors(out / files.MODEL_FILE, nn.ModuleList(training.method.predictors).state_dict())
-    task.encoder.save(out)
-    if task.raw.pretrained is not None and task.raw.features is not None:
-        files.write_tensors(out / files.BACKBONE_FILE, task.raw.pretrained.network.state_dict())
+    prepared.preprocessing.save(out)
+    if prepared.records.pretrained is not None and prepared.records.features is not None:
+        files.write_tensors(out / files.BACKBONE_FILE, prepared.records.pretrained.network.state_dict())
     write_lines(out / files.METRICS_FILE, history)
-    annotations = task.raw.annotations
+    annotations = prepared.records.annotations
     if annotations is not None:
-        names = task.encoder.coding.class_names
+        names = prepared.preprocessing.coding.class_names
         judged = annotations.judged([names[label] for label in audit.predicted_labels])
         files.write_file(out / files.ANNOTATORS_FILE, lambda partial: judged.to_csv(partial, index=False))
     write_issues(evidence, audit, out / files.ISSUES_FILE)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elr import files
-from elr.data.prepared import Task, hold_out
+from elr.data.prepared import PreparedData, hold_out
 from elr.devices import mixed_seed
 from elr.errors import ArgumentError, CheckpointError, OutputError, TrainingError
 from elr.runs.folder import contents, something_else
@@ -105,7 +105,7 @@ def check_tuning(trials: int) -> None:
 
 
 def tune(
-    task: Task,
+    prepared: PreparedData,
     config: FitConfig,
     *,
     trials: int,
@@ -122,7 +122,7 @@ def tune(
     on nothing else, so that a search that was stopped and resumed finds what an unbroken one finds.
 
     Args:
-        task: the data.
+        prepared: the data.
         config: what was asked for; settings that are not None stay as they are.
         trials: how many settings to try, the defaults included, >= 1.
         out: folder of the run, in which tuning.sqlite keeps the trials: new, empty, or with `resume` that of before.
@@ -140,11 +140,11 @@ def tune(
 
     Example:
         >>> import tempfile
-        >>> from elr.data.prepared import read_task
+        >>> from elr.data.prepared import prepare_data
         >>> from elr.data.records import ReadOptions
-        >>> task = read_task((np.tile(np.eye(2), (40, 1)), np.tile([0, 1], 40)), ReadOptions())
+        >>> prepared = prepare_data((np.tile(np.eye(2), (40, 1)), np.tile([0, 1], 40)), ReadOptions())
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     config, found = tune(task, FitConfig(epochs=2, learning_rate=0.1), trials=1, out=Path(folder) / "run")
+        ...     config, found = tune(prepared, FitConfig(epochs=2, learning_rate=0.1), trials=1, out=Path(folder) / "run")
         >>> found.kept_defaults, sorted(found.best)
         (True, ['beta', 'lam'])
 
@@ -152,14 +152,14 @@ def tune(
     also better on labels as noisy as these holds where the noise does not depend on the inputs.
     """
     check_tuning(trials)
-    defaults = _defaults(config, task)
+    defaults = _defaults(config, prepared)
     if not defaults:
         raise ArgumentError("tune has nothing to search: every setting that it could choose is given; leave one out")
-    part = hold_out(task, holdout, seed=config.seed)
+    part = hold_out(prepared, holdout, seed=config.seed)
     count = 0 if part.validation is None else len(part.validation)
     if count < LEAST:
         raise ArgumentError(
-            f"tune would hold {count} of {len(task.examples)} rows out, on which no settings can be told apart: "
+            f"tune would hold {count} of {len(prepared.examples)} rows out, on which no settings can be told apart: "
             f"expected at least {LEAST}; leave it out"
         )
     untrained = _training(_plan(config, defaults, part), part)
@@ -182,9 +182,9 @@ def tune(
     return replace(config, **found.best), found  # type: ignore[arg-type]
 
 
-def _defaults(config: FitConfig, task: Task) -> dict[str, float | int]:
+def _defaults(config: FitConfig, prepared: PreparedData) -> dict[str, float | int]:
     """What would be trained with, of the settings that were not given."""
-    plan = config.plan(task)
+    plan = config.plan(prepared)
     method = {name: value for name, value in plan.method.to_json().items() if name in ("lam", "beta")}
     values = {**method, "learning_rate": plan.training.learning_rate, "epochs": plan.training.epochs}
     return {name: value for name, value in values.items() if getattr(config, name) is None}
@@ -204,7 +204,9 @@ def _space(defaults: dict[str, float | int]) -> dict[str, BaseDistribution]:
     return {name: space[name] for name in defaults}
 
 
-def _identity(config: FitConfig, part: Task, space: dict[str, BaseDistribution], holdout: float) -> dict[str, Any]:
+def _identity(
+    config: FitConfig, part: PreparedData, space: dict[str, BaseDistribution], holdout: float
+) -> dict[str, Any]:
     """What a search that goes on must agree in."""
     from optuna.distributions import distribution_to_json
 
@@ -213,17 +215,20 @@ def _identity(config: FitConfig, part: Task, space: dict[str, BaseDistribution],
     return {"data": part.sha256, "holdout": holdout, **settings, **spaces}
 
 
-def _plan(config: FitConfig, values: dict[str, float | int], part: Task) -> Plan:
+def _plan(config: FitConfig, values: dict[str, float | int], part: PreparedData) -> Plan:
     plan = replace(config, **values).plan(part)  # type: ignore[arg-type]
     return replace(plan, probe_period=plan.training.epochs)  # the last epoch alone counts
 
 
-def _training(plan: Plan, part: Task) -> Training:
+def _training(plan: Plan, part: PreparedData) -> Training:
     return plan.build(part, probe=part.probe, folder=None)
 
 
 def _correct(
-    config: FitConfig, values: dict[str, float | int], part: Task, on_progress: Callable[[Progress], None] | None
+    config: FitConfig,
+    values: dict[str, float | int],
+    part: PreparedData,
+    on_progress: Callable[[Progress], None] | None,
 ) -> NDArray[np.bool_]:
     """(M,) which held-out labels the last epoch predicts; none, where training diverged."""
     assert part.validation is not None, "rows were held out"

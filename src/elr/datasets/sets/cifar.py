@@ -13,11 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from elr.data.images import (
-    Encoded,
-    decode_images,
-    file_sources,
-    list_images,
+from elr.data.decoding import Encoded
+from elr.data.formats.folder import file_sources, list_images
+from elr.data.formats.images import decode_images
+from elr.data.formats.parquet import (
     parquet_columns,
     parquet_image_columns,
     parquet_images,

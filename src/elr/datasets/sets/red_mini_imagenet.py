@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from elr.data.image_store import FileImages, Geometry
+from elr.data.decoding import Geometry
+from elr.data.image_store import FileImages
 from elr.datasets.base import TRAIN, VALIDATION, About, File, Loader, Part, PublishedSet, located
 from elr.datasets.readers.text_lists import content
 from elr.errors import ArgumentError, DataError

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from elr.data.image_store import FileImages, Geometry
+from elr.data.decoding import Geometry
+from elr.data.image_store import FileImages
 from elr.datasets.base import TRAIN, VALIDATION, About, File, Loader, Part, PublishedSet, located
 from elr.datasets.readers.imagenet import (
     CLASSES,

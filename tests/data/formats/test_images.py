@@ -1,42 +1,16 @@
 """Images as they lie about: every mode and orientation, broken files, odd names, and Parquet files of them."""
 
-import io
-import json
-import os
-
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
 
-from elr.data.images import (
-    decode_images,
-    file_sources,
-    list_images,
-    parquet_class_names,
-    parquet_columns,
-    parquet_image_columns,
-    parquet_images,
-    parquet_length,
-    read_parquet_columns,
-    thumbnail,
-)
+from elr.data.formats.folder import file_sources
+from elr.data.formats.images import decode_images
 from elr.errors import DataError
-from elr.files import printable
+from pictures import color, encoded
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
-
-
-def encoded(image, kind="PNG", **options):
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def color(rgb=(200, 100, 50), size=(16, 16)):
-    return Image.new("RGB", size, rgb)
 
 
 def decode(*sources, **options):
@@ -46,69 +20,6 @@ def decode(*sources, **options):
 
 def pixels(source, **options):
     return decode(source, **options).images[0]
-
-
-# Found in folders
-
-
-def test_images_are_found_in_order_of_their_names(tmp_path):
-    names = ["b/2.png", "b/10.JPG", "a/deep/er/x.TiFf", "a/z.jpeg", "c.webp", "a b/ü.gif"]
-    for name in names:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    found, remarks = list_images(tmp_path)
-    assert list(map(str, found)) == ["a/deep/er/x.TiFf", "a/z.jpeg", "a b/ü.gif", "b/10.JPG", "b/2.png", "c.webp"]
-    assert remarks == []
-
-
-def test_hidden_files_and_folders_are_passed_over_and_other_files_named(tmp_path):
-    for name in ("cat/1.png", "cat/.2.png", ".cache/3.png", "cat/.thumbs/4.png", "cat/notes.txt", "cat/5.heic"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    found, remarks = list_images(tmp_path)
-    assert list(map(str, found)) == ["cat/1.png"]
-    assert len(remarks) == 1
-    assert remarks[0].startswith("2 files left out whose names do not end in .png, ")
-    assert remarks[0].endswith("such as cat/5.heic")
-
-
-def test_links_are_followed_but_not_in_circles(tmp_path):
-    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
-    (root / "dog").mkdir(parents=True)
-    elsewhere.mkdir()
-    (root / "dog" / "1.png").touch()
-    (elsewhere / "2.png").touch()
-    (root / "cat").symlink_to(elsewhere)
-    (root / "dog" / "up").symlink_to(root)
-    (root / "dog" / "gone.png").symlink_to(tmp_path / "absent.png")
-    os.mkfifo(root / "dog" / "pipe.png")
-    found, _ = list_images(root)
-    assert list(map(str, found)) == ["cat/2.png", "dog/1.png", "dog/gone.png"]
-    with pytest.raises(DataError, match=r"gone\.png cannot be read \(there is no file .*gone\.png\): mend or remove"):
-        decode_images(file_sources(root, found[2:]), count=len(found) - 2)
-
-
-def test_no_images(tmp_path):
-    (tmp_path / "notes.txt").touch()
-    with pytest.raises(DataError, match=r"no images in .*: expected files ending in \.png"):
-        list_images(tmp_path)
-    with pytest.raises(DataError, match="there are no images: the data have no rows"):
-        decode()
-
-
-def test_names_that_are_not_utf8(tmp_path):
-    folder = os.fsencode(tmp_path) + b"/caf\xe9"
-    try:
-        os.mkdir(folder)  # noqa: PTH102 - pathlib takes no bytes
-    except OSError:
-        pytest.skip("this file system takes UTF-8 names only")
-    with open(folder + b"/1.png", "wb") as handle:  # noqa: PTH123
-        handle.write(encoded(color()))
-    found, _ = list_images(tmp_path)
-    assert printable(found[0]) == "caf\\xe9/1.png"
-    decoded = decode_images(file_sources(tmp_path, found), count=len(found))
-    assert decoded.names == [f"{tmp_path}/caf\\xe9/1.png"]
-    decoded.names[0].encode()
 
 
 # Decoded
@@ -264,9 +175,11 @@ def test_a_hundred_megapixels_are_refused_and_one_pixel_is_an_image():
 def test_images_that_memory_does_not_hold_lie_in_a_file(monkeypatch):
     sources = [encoded(Image.effect_noise((20, 20), 90)) for _ in range(5)]
     expected = decode(*sources).images
-    monkeypatch.setattr("elr.data.images.free_memory", lambda: 3 * 5 * 3 * 20 * 20)
+    monkeypatch.setattr("elr.data.formats.images.free_memory", lambda: 3 * 5 * 3 * 20 * 20)
     mapped, memmap = [], np.memmap
-    monkeypatch.setattr("elr.data.images.np.memmap", lambda *a, **k: mapped.append(memmap(*a, **k)) or mapped[0])
+    monkeypatch.setattr(
+        "elr.data.formats.images.np.memmap", lambda *a, **k: mapped.append(memmap(*a, **k)) or mapped[0]
+    )
     found = decode(*sources, b"", skip_unreadable=True).images
     assert mapped[0].shape == (6, 3, 20, 20)
     assert torch.equal(found, expected)
@@ -296,118 +209,3 @@ def test_rows_go_on_beyond_a_chunk():
     assert (
         decoded.images[:, 0, 0, 0].long() + 256 * decoded.images[:, 1, 0, 0].long()
     ).tolist() == decoded.rows.tolist()
-
-
-# Parquet
-
-
-def write_parquet(path, columns, features=None):
-    table = pa.table(columns)
-    if features is not None:
-        table = table.replace_schema_metadata({b"huggingface": json.dumps({"info": {"features": features}}).encode()})
-    pq.write_table(table, path)
-    return path
-
-
-RECORD = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-
-
-def test_image_columns_are_records_or_bytes_that_begin_like_images(tmp_path):
-    image = encoded(color())
-    path = write_parquet(
-        tmp_path / "t.parquet",
-        {
-            "label": [0, 1],
-            "key": pa.array([b"\x00\x01", b"\x02\x03"]),
-            "img": pa.array([{"bytes": image, "path": None}, None], RECORD),
-            "raw": pa.array([None, image], pa.large_binary()),
-            "place": pa.array([{"x": 1}, {"x": 2}]),
-            "nothing": pa.array([None, None], pa.binary()),
-        },
-    )
-    assert parquet_image_columns(path) == ["img", "raw"]
-    assert parquet_columns(path) == ["label", "key", "img", "raw", "place", "nothing"]
-    assert read_parquet_columns(path, ["label"]).to_dict("list") == {"label": [0, 1]}
-
-
-def test_images_of_a_parquet_file_lie_in_it_or_beside_it(tmp_path):
-    image = encoded(color())
-    (tmp_path / "beside.png").write_bytes(image)
-    cells = [
-        {"bytes": image, "path": "a.png"},
-        {"bytes": image, "path": None},
-        {"bytes": None, "path": "beside.png"},
-        {"bytes": b"", "path": "absent.png"},
-        {"bytes": None, "path": None},
-        None,
-    ]
-    path = write_parquet(tmp_path / "t.parquet", {"img": pa.array(cells, RECORD)})
-    assert list(parquet_images(path, "img")) == [
-        (image, "a.png"),
-        (image, "row 1"),
-        (tmp_path / "beside.png", "beside.png"),
-        (tmp_path / "absent.png", "absent.png"),
-        (None, "row 4"),
-        (None, "row 5"),
-    ]
-    decoded = decode_images(lambda: parquet_images(path, "img"), count=parquet_length(path), skip_unreadable=True)
-    assert decoded.rows.tolist() == [0, 1, 2]
-    assert decoded.unreadable == ["absent.png", "row 4", "row 5"]
-    path = write_parquet(tmp_path / "b.parquet", {"img": pa.array([image, None], pa.binary())})
-    assert list(parquet_images(path, "img")) == [(image, "row 0"), (None, "row 1")]
-
-
-@pytest.mark.parametrize(
-    ("features", "expected"),
-    [
-        ({"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}, ["cat", "dog"]),
-        ({"label": {"names": [1, 2]}}, ["1", "2"]),
-        ({"label": {"dtype": "int64", "_type": "Value"}}, None),
-        ({"other": {"names": ["cat", "dog"]}}, None),
-        ({"label": [{"names": ["cat"]}]}, None),
-        ([], None),
-        (None, None),
-    ],
-)
-def test_class_names_of_the_hub(tmp_path, features, expected):
-    path = write_parquet(tmp_path / "t.parquet", {"label": [0, 1]}, features)
-    assert parquet_class_names(path, "label") == expected
-
-
-def test_class_names_that_are_no_json(tmp_path):
-    pq.write_table(pa.table({"label": [0]}).replace_schema_metadata({b"huggingface": b"{"}), tmp_path / "t.parquet")
-    assert parquet_class_names(tmp_path / "t.parquet", "label") is None
-
-
-def test_files_that_are_no_parquet_or_damaged(tmp_path):
-    path = tmp_path / "t.parquet"
-    for content in (b"", b"PAR1", b"text" * 100):
-        path.write_bytes(content)
-        with pytest.raises(DataError, match=r"t\.parquet cannot be read as Parquet: .*; mend or replace the file"):
-            parquet_columns(path)
-    rng = np.random.default_rng(0)
-    cells = [{"bytes": rng.bytes(500), "path": None} for _ in range(50)]
-    write_parquet(path, {"img": pa.array(cells, RECORD), "label": list(range(50))})
-    content = bytearray(path.read_bytes())
-    content[4:-900] = bytes(len(content) - 904)
-    path.write_bytes(content)
-    with pytest.raises(DataError, match="cannot be read as Parquet"):
-        list(parquet_images(path, "img"))
-    with pytest.raises(DataError, match="cannot be read as Parquet"):
-        read_parquet_columns(path, ["label"])
-
-
-# Thumbnails
-
-
-def test_thumbnails_are_small_files_of_the_smaller_format():
-    small = torch.tensor([[[0, 255], [255, 0]]], dtype=torch.uint8)
-    with Image.open(io.BytesIO(thumbnail(small))) as shown:
-        assert (shown.format, shown.mode, shown.size) == ("PNG", "L", (2, 2))
-        assert np.array_equal(np.asarray(shown), [[0, 255], [255, 0]])
-    large = torch.zeros(3, 100, 50, dtype=torch.uint8)
-    with Image.open(io.BytesIO(thumbnail(large))) as shown:
-        assert (shown.mode, shown.size) == ("RGB", (32, 64))
-    photo = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 32, 32), dtype=np.uint8))
-    with Image.open(io.BytesIO(thumbnail(photo))) as shown:
-        assert (shown.format, shown.mode, shown.size) == ("JPEG", "RGB", (32, 32))

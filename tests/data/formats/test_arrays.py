@@ -3,7 +3,6 @@ import pandas as pd
 import pytest
 
 import elr
-from elr.data.arrays import list_features
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions
 from elr.errors import DataError
@@ -71,22 +70,6 @@ def test_a_column_of_lists_in_parquet(tmp_path):
     assert (predictions["predicted_label"] == labels).mean() > 0.9
     with pytest.raises(DataError, match="has no embedding column 'vector': it has 'y'"):
         elr.predict(tmp_path / "run", frame[["y"]])
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ([[1.0, 2.0], [1.0]], r"column 'e' has 1 numbers in row 1: expected a list of 2 numbers"),
-        ([[1.0, 2.0], [1.0, 2.0], 3.0], r"has 3.0, which is no list, in row 2"),
-        ([[1.0], None], "is missing in 1 of 2 rows, first in row 1"),
-        ([[1.0], ["a"]], "lists of something else than numbers"),
-        ([[1.0], [float("inf")]], "NaN, infinite or beyond float32, first inf in row 1"),
-        ([[], []], "has 0 numbers in row 0"),
-    ],
-)
-def test_lists_that_are_no_features_are_refused(values, message):
-    with pytest.raises(DataError, match=message):
-        list_features(pd.Series(values), name="column 'e'")
 
 
 def test_without_naming_it_the_message_says_how(tmp_path):

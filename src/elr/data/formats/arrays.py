@@ -1,0 +1,269 @@
+"""Arrays: a pair in memory, .npz and .npy files; read without executing anything."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from elr.data.formats.features import as_array, checked_features, one_each
+from elr.data.formats.format import Changes, FileFormat, Format, refuse_columns
+from elr.data.labels import Label, label_values, row_names, some
+from elr.data.records import FEATURES, IMAGES, ReadOptions, Records
+from elr.errors import DataError
+from elr.files import printable
+
+
+class ArrayFile(FileFormat):
+    """A file of arrays, of which one row cannot be shown: a subclass says how to read it and how to copy it.
+
+    Example:
+        >>> [Npz().shows_rows, Npy().shows_rows]
+        [False, False]
+    """
+
+    shows_rows = False
+
+    def labels(self, source: Path, label: str, *, named: bool = False) -> list[str]:
+        del named
+        column = pd.Series(_array(source, label).reshape(-1))
+        return [str(value) for value in label_values(column, name=f"label column {label!r} of {printable(source)}")]
+
+
+class Npz(ArrayFile):
+    """An .npz: the one array of features or images in it, with the arrays that the options name.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "t.npz")
+        ...     np.savez(path, X=np.eye(2), y=np.array(["cat", "dog"]))
+        ...     Npz().read(path, ReadOptions(label="y"), training=True).labels
+        ['cat', 'dog']
+    """
+
+    suffixes = (".npz",)
+
+    def read(
+        self, data: str | Path, options: ReadOptions, *, training: bool, annotations: pd.DataFrame | None = None
+    ) -> Records:
+        del annotations
+        path = Path(data)
+        refuse_columns(options, printable(path))
+        place = printable(path)
+        arrays, refused = _npz_arrays(path)
+        names = [*arrays, *refused]
+        roles = {"label": options.label, "clean-label": options.clean_label, "id": options.id}
+        for role, name in roles.items():
+            if name in refused:
+                raise DataError(
+                    f"{place} cannot be read without executing pickled code: its {role} array {name!r} holds Python "
+                    "objects; save it as text or numbers (array.astype(str))"
+                )
+            if training and name not in arrays and (name or role == "label"):
+                raise DataError(f"{place} has no {role} array {name!r}: it has {some(names)}; name one with --{role}")
+        candidates = [name for name, array in arrays.items() if name not in options.apart and array.ndim in (2, 4)]
+        if len(candidates) != 1:
+            found = ", ".join(f"{name!r}: {array.dtype} {array.shape}" for name, array in arrays.items())
+            found += "".join(f", {name!r}: pickled, refused" for name in refused)
+            raise DataError(
+                f"{place} has {len(candidates)} arrays of features (N, D) or images (N, channels, H, W) beside the "
+                f"labels ({found}): expected one; name others with --ignore"
+            )
+        chosen = candidates[0]
+        labels = arrays.get(options.label or "")
+        records = from_arrays(arrays[chosen], labels, options, name=f"{place}, array {chosen!r}")
+        if options.clean_label in arrays:
+            clean_name = f"array {options.clean_label!r} of {place}"
+            clean = _array_labels(arrays[options.clean_label], len(records), name=clean_name)
+            records = replace(records, clean_labels=clean)
+        if options.id in arrays:
+            ids = pd.Series(one_each(arrays[options.id], len(records), name=f"array {options.id!r} of {place}"))
+            records = replace(records, ids=row_names(ids))
+        return records
+
+    def write_corrected(self, source: Path, target: Path, label: str, changes: Changes) -> None:
+        """Every other array goes over byte by byte, pickled ones too: nothing is loaded."""
+        member = f"{label}.npy"
+        with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+            for info in old.infolist():
+                content = old.read(info)
+                if info.filename in (member, label):
+                    buffer = io.BytesIO()
+                    np.save(buffer, _replaced(_array(source, label), changes), allow_pickle=False)
+                    content = buffer.getvalue()
+                new.writestr(info, content)
+
+
+class Npy(ArrayFile):
+    """An .npy of features or images; for training, `options.label` is the path of a second one, of the labels.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(Path(folder, "x.npy"), np.eye(2))
+        ...     np.save(Path(folder, "y.npy"), [1, 0])
+        ...     Npy().read(Path(folder, "x.npy"), ReadOptions(label=f"{folder}/y.npy"), training=True).labels
+        [1, 0]
+    """
+
+    suffixes = (".npy",)
+
+    def label_file(self, path: Path, label: str) -> Path:
+        del path
+        return Path(label)
+
+    def read(
+        self, data: str | Path, options: ReadOptions, *, training: bool, annotations: pd.DataFrame | None = None
+    ) -> Records:
+        del annotations
+        path = Path(data)
+        refuse_columns(options, printable(path))
+        place = printable(path)
+        records = from_arrays(_npy_array(path), None, options, name=place)
+        if not training:
+            return records
+        if not options.label:
+            raise DataError(
+                f"{place} holds no labels: name a second file of N labels, --label labels.npy, or use an .npz"
+            )
+        labels = _beside(options.label, len(records), role="label")
+        clean = None if options.clean_label is None else _beside(options.clean_label, len(records), role="clean-label")
+        if options.id is None:
+            return replace(records, labels=labels, clean_labels=clean)
+        ids = [str(name) for name in _beside(options.id, len(records), role="id")]
+        return replace(records, labels=labels, clean_labels=clean, ids=ids)
+
+    def write_corrected(self, source: Path, target: Path, label: str, changes: Changes) -> None:
+        """`source` is the file of the labels."""
+        with target.open("wb") as handle:
+            np.save(handle, _replaced(_array(source, label), changes), allow_pickle=False)
+
+
+class ArrayPair(Format):
+    """A pair of arrays in memory: inputs, and labels or None.
+
+    Example:
+        >>> ArrayPair().read((np.eye(2), ["cat", "dog"]), ReadOptions(), training=True).labels
+        ['cat', 'dog']
+    """
+
+    has_names = False
+
+    def recognizes(self, data: object) -> bool:
+        return isinstance(data, tuple) and len(data) == 2
+
+    def source(self, data: Any) -> str:
+        del data
+        return "arrays"
+
+    def read(
+        self, data: Any, options: ReadOptions, *, training: bool, annotations: pd.DataFrame | None = None
+    ) -> Records:
+        del training, annotations
+        refuse_columns(options, "a pair of arrays")
+        inputs, labels = data
+        return from_arrays(as_array(inputs, "the inputs"), labels, options, name="the inputs")
+
+
+def _beside(name: str, count: int, *, role: str) -> list[Label]:
+    """One value for each row from another .npy."""
+    path = Path(name)
+    if path.suffix.lower() != ".npy" or not path.is_file():
+        raise DataError(
+            f"--{role} is {name!r}: for features in an .npy file expected the path of a second one, with a value for "
+            f"each of the {count} rows"
+        )
+    return _array_labels(_npy_array(path), count, name=f"{role} file {printable(path)}")
+
+
+def _npy_array(path: Path) -> NDArray:
+    try:
+        with path.open("rb") as handle:
+            array = np.load(handle, allow_pickle=False)
+            if not isinstance(array, np.ndarray):
+                raise ValueError("it holds several arrays: rename it to .npz")
+            return array
+    except Exception as error:  # a damaged file fails in many ways
+        reason = "it is pickled, which could execute code" if "pickle" in str(error) else error
+        raise DataError(f"{printable(path)} cannot be read as .npy: {reason}; write it with numpy.save") from error
+
+
+def _npz_arrays(path: Path) -> tuple[dict[str, NDArray], list[str]]:
+    """The arrays of an .npz, and the names of those that could execute code on reading."""
+    arrays: dict[str, NDArray] = {}
+    refused: list[str] = []
+    try:
+        with path.open("rb") as handle:
+            archive = np.load(handle, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError("it is a single array, as numpy.save writes it")
+            for name in archive.files:
+                try:
+                    arrays[name] = np.asarray(archive[name])
+                except ValueError as error:
+                    if "allow_pickle" not in str(error):
+                        raise
+                    refused.append(name)
+    except Exception as error:  # a damaged archive fails in many ways
+        reason = "it is pickled, which could execute code" if "pickle" in str(error) else error
+        raise DataError(f"{printable(path)} cannot be read as .npz: {reason}; write it with numpy.savez") from error
+    return arrays, refused
+
+
+def _array_labels(labels: ArrayLike, count: int, *, name: str) -> list[Label]:
+    return label_values(pd.Series(one_each(as_array(labels, name), count, name=name)), name=name)
+
+
+def from_arrays(inputs: NDArray, labels: ArrayLike | None, options: ReadOptions, *, name: str) -> Records:
+    """Features (N, D) or uint8 images (N, channels, H, W), and labels if there are any.
+
+    Args:
+        inputs: the features or images.
+        labels: N of them, None for none.
+        options: what messages call the label.
+        name: how messages name the inputs.
+
+    Raises:
+        DataError: another shape or type.
+
+    Example:
+        >>> from_arrays(np.zeros((2, 1, 8, 8), dtype="uint8"), [0, 1], ReadOptions(), name="it").kind
+        'images'
+    """
+    if not inputs.ndim or not len(inputs):
+        raise DataError(f"{name} have no rows: expected numbers (N, D) or images (N, channels, H, W), N >= 2")
+    values = None if labels is None else _array_labels(labels, len(inputs), name=options.label_name)
+    if inputs.ndim < 3:
+        features = checked_features(inputs, name)
+        return Records(kind=FEATURES, rows=np.arange(len(inputs)), features=features, labels=values)
+    if inputs.ndim != 4 or inputs.dtype != np.uint8 or inputs.shape[1] not in (1, 3) or not inputs.size:
+        raise DataError(
+            f"{name} are {inputs.dtype} of shape {inputs.shape}: expected images as uint8 in 0 .. 255 of shape "
+            "(N, channels, H, W) with 1 or 3 channels; array.transpose(0, 3, 1, 2) brings channels forward, "
+            "array[:, None] adds a channel, (255 * array).astype('uint8') converts from 0 .. 1"
+        )
+    images = torch.from_numpy(np.array(inputs, order="C"))  # a copy: the caller's may be read-only, or change
+    return Records(kind=IMAGES, rows=np.arange(len(inputs)), images=images, labels=values)
+
+
+def _array(path: Path, label: str) -> np.ndarray:
+    try:
+        with path.open("rb") as handle:
+            loaded = np.load(handle, allow_pickle=False)
+            return np.asarray(loaded if isinstance(loaded, np.ndarray) else loaded[label])
+    except Exception as error:  # a damaged file fails in many ways
+        raise DataError(f"labels {label!r} of {printable(path)} cannot be read ({error}): mend the file") from error
+
+
+def _replaced(labels: np.ndarray, changes: Changes) -> np.ndarray:
+    new = labels.copy()
+    new[list(changes)] = labels[list(changes.values())]
+    return new

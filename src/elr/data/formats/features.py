@@ -1,0 +1,106 @@
+"""Arrays as people bring them, checked: features (N, D), a column of lists, one value for each row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from elr.errors import DataError
+
+
+def as_array(values: Any, name: str) -> NDArray:
+    """An array of what someone passed.
+
+    Raises:
+        DataError: a sparse matrix, lists of several lengths, or nothing that NumPy takes.
+
+    Example:
+        >>> as_array([[1, 2], [3, 4]], "the inputs").shape
+        (2, 2)
+    """
+    if sparse.issparse(values):
+        raise DataError(f"{name} are a sparse matrix: pass their .toarray(), or use ELRClassifier, which takes them")
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise DataError(f"{name} are no array of one shape ({error}): expected numbers (N, D)") from error
+
+
+def one_each(values: NDArray, count: int, *, name: str) -> NDArray:
+    """Values (count,), also from a column (count, 1).
+
+    Raises:
+        DataError: another shape.
+
+    Example:
+        >>> one_each(np.array([[3], [4]]), 2, name="y").tolist()
+        [3, 4]
+    """
+    flat = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    if flat.shape != (count,):
+        raise DataError(
+            f"{name} has shape {values.shape} for {count} rows: expected one value for each row, ({count},)"
+        )
+    return flat
+
+
+def checked_features(features: NDArray, name: str) -> NDArray[np.float32]:
+    """Features (N, D) as float32.
+
+    Raises:
+        DataError: another shape or type, or NaN or infinity (said where).
+
+    Example:
+        >>> checked_features(np.array([[1, 2], [3, 4]]), "the inputs").dtype
+        dtype('float32')
+    """
+    if features.ndim != 2 or not features.shape[1] or features.dtype.kind not in "fiub":
+        raise DataError(
+            f"{name} are {features.dtype} of shape {features.shape}: expected numbers (N, D), D >= 1; tables of mixed "
+            "columns go in as one data frame with label=COLUMN"
+        )
+    with np.errstate(over="ignore"):  # named below
+        converted = features.astype(np.float32)
+    bad = ~np.isfinite(converted)
+    if bad.any():
+        row, column = (int(place) for place in np.argwhere(bad)[0])
+        raise DataError(
+            f"{name} have {int(bad.sum())} values that are NaN, infinite or beyond float32, first "
+            f"{features[row, column]} in row {row}, column {column}: replace them or remove these rows"
+        )
+    return converted
+
+
+def list_features(column: pd.Series, *, name: str) -> NDArray[np.float32]:
+    """Features (M, D) from a column of lists of D numbers, such as embeddings.
+
+    Raises:
+        DataError: a missing list, lists of several lengths, anything but finite numbers (said where).
+
+    Example:
+        >>> list_features(pd.Series([[1, 2], [3, 4]]), name="column 'e'").shape
+        (2, 2)
+    """
+    missing = column.isna().to_numpy(dtype=bool)
+    if missing.any():
+        raise DataError(
+            f"{name} is missing in {int(missing.sum())} of {len(column)} rows, first in row {int(missing.argmax())}: "
+            "remove these rows, or compute their embeddings"
+        )
+    values = column.tolist()
+    lengths = [len(value) if isinstance(value, list | tuple | np.ndarray) else -1 for value in values]
+    common = Counter(lengths).most_common(1)[0][0] if lengths else 0
+    odd = next((row for row, length in enumerate(lengths) if length != common or length < 1), None)
+    if odd is not None:
+        what = f"{lengths[odd]} numbers" if lengths[odd] >= 0 else f"{values[odd]!r}, which is no list,"
+        raise DataError(f"{name} has {what} in row {odd}: expected a list of {max(common, 1)} numbers in each row")
+    try:
+        rows = np.array([np.asarray(value, dtype=np.float64) for value in values])
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name} holds lists of something else than numbers ({error})") from error
+    return checked_features(rows, name)

@@ -1,0 +1,212 @@
+"""A folder of images, in subfolders by class."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from elr.data.decoding import IMAGE_SUFFIXES
+from elr.data.formats.format import Changes, FileFormat, refuse_columns
+from elr.data.formats.images import Sources, read_images
+from elr.data.records import ReadOptions, Records
+from elr.errors import DataError
+from elr.files import printable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}
+
+
+class ImageFolder(FileFormat):
+    """A folder of images, those of each class in a subfolder that bears its name.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for name in ("cat/1.png", "dog/1.png"):
+        ...         Path(root, "old", name).parent.mkdir(parents=True)
+        ...         Path(root, "old", name).touch()
+        ...     ImageFolder().write_corrected(Path(root, "old"), Path(root, "new"), "", {0: 1})
+        ...     ImageFolder().ids(Path(root, "new"))
+        ['dog/1-2.png', 'dog/1.png']
+    """
+
+    has_names = False
+
+    def recognizes(self, data: object) -> bool:
+        return isinstance(data, str | Path) and Path(data).is_dir()
+
+    def read(
+        self, data: str | Path, options: ReadOptions, *, training: bool, annotations: pd.DataFrame | None = None
+    ) -> Records:
+        del annotations
+        root = Path(data)
+        refuse_columns(options, printable(root))
+        paths, remarks = list_images(root)
+        loose = [path for path in paths if len(path.parts) == 1]
+        if training:
+            _check_folder(root, paths, loose, options)
+            used = {path.parts[0] for path in paths}
+            empty = sorted(
+                each.name for each in root.iterdir() if each.is_dir() and each.name[0] != "." and each.name not in used
+            )
+            remarks += [f"folder {printable(name)!r} left out: it has no images" for name in empty]
+        records, decoded = read_images(file_sources(root, paths), len(paths), options)
+        kept = [paths[row] for row in decoded.rows]
+        return replace(
+            records,
+            labels=None if loose else [printable(path.parts[0]) for path in kept],
+            ids=[printable(path) for path in kept],
+            remarks=remarks + records.remarks,
+        )
+
+    def labels(self, source: Path, label: str, *, named: bool = False) -> list[str]:
+        """The name of the subfolder that each image lies in."""
+        del label, named
+        return [printable(path.parts[0]) for path in list_images(source)[0]]
+
+    def ids(self, source: Path) -> list[str]:
+        return [printable(path) for path in list_images(source)[0]]
+
+    def write_corrected(self, source: Path, target: Path, label: str, changes: Changes) -> None:
+        """The images go to the subfolders of their classes; all other files stay where they are."""
+        del label
+        paths = list_images(source)[0]
+        _copy(source, target, {paths[row]: paths[right].parts[0] for row, right in changes.items()})
+
+    def pictures(self, source: Path, options: ReadOptions, rows: Sequence[int], ids: Sequence[str]) -> list[str] | None:
+        """Paths, as a Label Studio has them that serves local files from the root."""
+        del options, rows
+        return [f"/data/local-files/?d={quote(str((source / name).resolve()).lstrip('/'))}" for name in ids]
+
+
+def _check_folder(root: Path, paths: list[Path], loose: list[Path], options: ReadOptions) -> None:
+    """Refuse a folder of images that cannot be trained on as it lies."""
+    name = printable(root)
+    if options.apart:
+        raise DataError(
+            f"{name} is a folder of images and has no columns such as {options.apart[0]!r}: its subfolders are the "
+            "labels; leave out --label, --clean-label, --id and --ignore"
+        )
+    if loose:
+        raise DataError(
+            f"{name} has {len(loose)} images outside of any class folder, such as {printable(loose[0])}: "
+            f"expected {name}/CLASS/IMAGE for every image"
+        )
+    classes = {path.parts[0] for path in paths}
+    if {each.lower() for each in classes} <= _SPLITS:
+        raise DataError(
+            f"{name} holds splits ({', '.join(sorted(classes))}), not classes: give one of them as data, such as "
+            f"{name}/{min(classes)}, another as --test"
+        )
+
+
+def list_images(root: Path) -> tuple[list[Path], list[str]]:
+    """All image files below a folder, links followed, hidden files and folders left out.
+
+    Returns:
+        their paths relative to `root` in order of their names, and remarks on what else lies there.
+
+    Raises:
+        DataError: there are none, or a folder cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("2.png", "1.JPG", "notes.md"):
+        ...         Path(folder, name).touch()
+        ...     paths, remarks = list_images(Path(folder))
+        >>> [str(path) for path in paths], len(remarks)
+        (['1.JPG', '2.png'], 1)
+    """
+    found: list[Path] = []
+    others: list[Path] = []
+    visited = set()
+    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_unreadable_folder):
+        real = os.path.realpath(folder)
+        visible = [name for name in subfolders if not name.startswith(".")]
+        subfolders[:] = [] if real in visited else visible  # a link can lead back up
+        if real in visited:
+            continue
+        visited.add(real)
+        for path in (Path(folder, name) for name in names if not name.startswith(".")):
+            if path.suffix.lower() not in IMAGE_SUFFIXES:
+                others.append(path.relative_to(root))
+            elif path.is_file() or path.is_symlink():  # no pipes; a dead link is an unreadable image
+                found.append(path.relative_to(root))
+    if not found:
+        raise DataError(f"no images in {printable(root)}: expected files ending in {', '.join(IMAGE_SUFFIXES)}")
+    remarks = []
+    if others:
+        remarks.append(
+            f"{len(others)} files left out whose names do not end in {', '.join(IMAGE_SUFFIXES)}, such as "
+            f"{printable(min(others))}"
+        )
+    return sorted(found), remarks
+
+
+def _unreadable_folder(error: OSError) -> None:
+    raise DataError(f"folder {printable(error.filename)} cannot be read: {error.strerror}") from error
+
+
+def file_sources(root: Path, paths: Sequence[Path]) -> Sources:
+    """The sources of files below a folder, for `elr.data.formats.images.decode_images`.
+
+    Args:
+        root: the folder.
+        paths: relative to it.
+
+    Example:
+        >>> list(file_sources(Path("pets"), [Path("cat/1.png")])())
+        [(PosixPath('pets/cat/1.png'), 'pets/cat/1.png')]
+    """
+    return lambda: ((root / path, printable(root / path)) for path in paths)
+
+
+def _copy(source: Path, target: Path, moves: Mapping[Path, str]) -> None:
+    """Copy a folder of images; some files go to the subfolder of another class.
+
+    Links are followed and become files, so that nothing in the copy leads back to the original; those that lead
+    nowhere stay links.
+
+    Args:
+        source: the folder.
+        target: a folder that does not exist yet.
+        moves: path relative to `source` -> name of the subfolder that the file belongs in.
+    """
+    names = {path.as_posix() for path in moves}
+    taken = {path.relative_to(source).as_posix() for path in source.rglob("*")} | names
+    places = {}
+    for path, folder in moves.items():
+        place = Path(folder, *path.parts[1:])
+        number = 1
+        while place.as_posix() in taken:
+            number += 1
+            place = Path(folder, *path.parts[1:]).with_name(f"{path.stem}-{number}{path.suffix}")
+        taken.add(place.as_posix())
+        places[path] = place
+    _copy_tree(source, target, Path(), places, (os.path.realpath(source),))
+
+
+def _copy_tree(
+    source: Path, target: Path, below: Path, places: Mapping[Path, Path], ancestors: tuple[str, ...]
+) -> None:
+    (target / below).mkdir(parents=True, exist_ok=True)
+    for entry in sorted((source / below).iterdir()):
+        relative = below / entry.name
+        real = os.path.realpath(entry)
+        if entry.is_dir():
+            if real not in ancestors:  # a link can lead back up
+                _copy_tree(source, target, relative, places, (*ancestors, real))
+        elif entry.is_file():
+            place = target / places.get(relative, relative)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(entry, place)
+        elif entry.is_symlink():
+            (target / relative).symlink_to(entry.readlink())

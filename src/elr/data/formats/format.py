@@ -1,0 +1,168 @@
+"""What a format of data is: how data lie, how they are read, and how a copy with corrected labels is written."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from elr.errors import DataError
+from elr.files import printable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from elr.data.records import ReadOptions, Records
+
+Changes = Mapping[int, int]
+"""Row whose label is wrong -> row that has the right one, as it is written there."""
+
+
+class Format(ABC):
+    """One way in which data lie. `elr.data.reading.FORMATS` has them all; docs/extending.md adds one.
+
+    Example:
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from elr.data.records import ReadOptions, Records
+        >>> class Answers(Format):  # an object in memory: nothing but reading
+        ...     def recognizes(self, data):
+        ...         return isinstance(data, dict)
+        ...     def source(self, data):
+        ...         return f"{len(data)} answers"
+        ...     def read(self, data, options, *, training, annotations=None):
+        ...         table, labels = pd.DataFrame({"text": list(data)}), list(data.values())
+        ...         return Records(kind="text", rows=np.arange(len(data)), table=table, labels=labels)
+        >>> Answers().read({"oui": "yes", "non": "no"}, ReadOptions(), training=True).labels
+        ['yes', 'no']
+    """
+
+    has_columns: ClassVar[bool] = False
+    """Whether it is a table: options can name columns of texts, of embeddings and of annotators."""
+    has_names: ClassVar[bool] = True
+    """Whether options can name where labels are: a column, an array or a file."""
+
+    @abstractmethod
+    def recognizes(self, data: object) -> bool:
+        """Whether some data lie so; the first format in `elr.data.reading.FORMATS` that says so reads them."""
+
+    @abstractmethod
+    def source(self, data: Any) -> str:
+        """What run.json and messages call some data."""
+
+    @abstractmethod
+    def read(
+        self, data: Any, options: ReadOptions, *, training: bool, annotations: pd.DataFrame | None = None
+    ) -> Records:
+        """Read data that it recognizes.
+
+        Args:
+            data: what `recognizes` said yes to; a path is that of a file or folder that is there.
+            options: how.
+            training: labels are required; else they are read where there are any.
+            annotations: the table that `options.annotations` names, for formats that have columns.
+
+        Raises:
+            DataError: whatever makes the data unusable.
+        """
+
+
+class FileFormat(Format):
+    """Data in a file (or folder), of which a copy with corrected labels can be written.
+
+    Example:
+        >>> from elr.data.reading import FORMATS
+        >>> [each.suffixes for each in FORMATS.values() if isinstance(each, FileFormat) and not each.shows_rows]
+        [('.npz',), ('.npy',)]
+    """
+
+    suffixes: tuple[str, ...] = ()
+    """Of such files, in small letters."""
+    shows_rows: ClassVar[bool] = True
+    """Whether people can be shown its rows, as `cells` or `pictures`."""
+
+    def recognizes(self, data: object) -> bool:
+        return isinstance(data, str | Path) and Path(data).suffix.lower() in self.suffixes
+
+    def source(self, data: str | Path) -> str:
+        return printable(data)
+
+    def label_file(self, path: Path, label: str) -> Path:
+        """Where the labels are that belong to the data at `path`: there, by default."""
+        del label
+        return path
+
+    @abstractmethod
+    def labels(self, source: Path, label: str, *, named: bool = False) -> list[str]:
+        """The label of each row, as `elr fit` reads it.
+
+        Args:
+            source: the data.
+            label: column or array of the labels.
+            named: whether numbers stand for the class names that the file has beside them, as for images.
+
+        Raises:
+            DataError: unreadable, or without such labels.
+        """
+
+    def ids(self, source: Path) -> list[str] | None:
+        """The name of each row where the format gives names by itself, as file names are."""
+        del source
+        return None
+
+    @abstractmethod
+    def write_corrected(self, source: Path, target: Path, label: str, changes: Changes) -> None:
+        """Write a copy in which the labels of some rows are those of others; all else stays as it is.
+
+        Args:
+            source: the data, which are only read.
+            target: where the copy goes; nothing is there yet.
+            label: column or array of the labels.
+            changes: row -> row that has the label that it should have, as it is written there.
+        """
+
+    def cells(self, source: Path, options: ReadOptions, rows: Sequence[int]) -> pd.DataFrame | None:
+        """Some rows of a table, to show to people; None where there are no columns.
+
+        Raises:
+            DataError: unreadable, or fewer rows than that.
+        """
+        del source, options, rows
+
+    def pictures(self, source: Path, options: ReadOptions, rows: Sequence[int], ids: Sequence[str]) -> list[str] | None:
+        """Where a browser finds the images of some rows, as URLs; None where it cannot.
+
+        Args:
+            source: the data.
+            options: how they were read.
+            rows: of the source.
+            ids: their names.
+
+        Raises:
+            DataError: unreadable, or fewer rows than that.
+        """
+        del source, options, rows, ids
+
+
+def refuse_columns(options: ReadOptions, name: str) -> None:
+    """Refuse to look for columns in what is no table.
+
+    Args:
+        options: which may name some.
+        name: how messages name the data.
+
+    Raises:
+        DataError: they do.
+
+    Example:
+        >>> from elr.data.records import ReadOptions
+        >>> refuse_columns(ReadOptions(text="title"), "photos")
+        Traceback (most recent call last):
+        elr.errors.DataError: photos is no table and has no text column 'title': leave out --text
+    """
+    for role, column in (("text", options.text), ("embedding", options.embedding)):
+        if column:
+            raise DataError(f"{name} is no table and has no {role} column {column!r}: leave out --{role}")
+    if options.annotators or options.annotations:
+        raise DataError(f"{name} is no table: labels of several annotators are for tables and Parquet files of images")

@@ -1,0 +1,298 @@
+"""Parquet: tables with types, and images in the layout of the Hugging Face hub."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from elr.data.decoding import Encoded
+from elr.data.formats.format import Changes
+from elr.data.formats.images import read_images
+from elr.data.formats.table import TableFile, annotated, check_columns, label_columns
+from elr.data.labels import Label, some
+from elr.data.records import IMAGES, ReadOptions, Records
+from elr.errors import DataError
+from elr.files import printable
+
+_MEDIA = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp", b"BM": "bmp"}
+
+
+class Parquet(TableFile):
+    """A Parquet file of a table, or of images: in a column of records of bytes and path, or of bytes.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "t.parquet")
+        ...     pd.DataFrame({"x": [1, 2], "y": ["cat", "dog"]}).to_parquet(path)
+        ...     Parquet().read(path, ReadOptions(label="y"), training=True).labels
+        ['cat', 'dog']
+    """
+
+    suffixes = (".parquet",)
+
+    def parse(self, path: Path, *, as_text: Sequence[str], as_written: bool) -> pd.DataFrame:
+        del as_text, as_written  # columns have types
+        return pd.read_parquet(path)
+
+    def read(
+        self, data: str | Path, options: ReadOptions, *, training: bool, annotations: pd.DataFrame | None = None
+    ) -> Records:
+        path = Path(data)
+        columns = [] if options.embedding or options.text else _image_columns(path, options)
+        if not columns:
+            return super().read(path, options, training=training, annotations=annotations)
+        if len(columns) > 1:
+            raise DataError(
+                f"{printable(path)} has {len(columns)} columns of images ({some(columns)}): --ignore all but one"
+            )
+        return _read_images(path, columns[0], options, training=training, annotations=annotations)
+
+    def label_column(self, source: Path, label: str) -> pd.DataFrame:
+        return read_parquet_columns(source, [label])
+
+    def class_names(self, source: Path, label: str) -> list[str] | None:
+        return parquet_class_names(source, label)
+
+    def write_corrected(self, source: Path, target: Path, label: str, changes: Changes) -> None:
+        """Row group by row group; the corrected labels are those of other rows, so that types and metadata stay."""
+        file = pq.ParquetFile(source)
+        schema = file.schema_arrow
+        place = schema.get_field_index(label)
+        old = file.read(columns=[label]).column(label)
+        rows = np.arange(len(old))
+        rows[list(changes)] = list(changes.values())
+        new = old.combine_chunks().take(pa.array(rows)) if len(old.chunks) != 1 else old.chunk(0).take(pa.array(rows))
+        compression = file.metadata.row_group(0).column(0).compression if file.num_row_groups else "SNAPPY"
+        start = 0
+        compression = "NONE" if compression == "UNCOMPRESSED" else compression
+        with pq.ParquetWriter(target, schema, compression=compression) as out:
+            for group in range(file.num_row_groups):
+                part = file.read_row_group(group)
+                column = new.slice(start, len(part)).cast(schema.field(place).type)
+                out.write_table(part.set_column(place, schema.field(place), column), row_group_size=max(1, len(part)))
+                start += len(part)
+
+    def pictures(self, source: Path, options: ReadOptions, rows: Sequence[int], ids: Sequence[str]) -> list[str] | None:
+        """Data URIs of the images, as they are encoded in the file."""
+        del ids
+        columns = _image_columns(source, options)
+        if len(columns) != 1:
+            raise DataError(f"{printable(source)} has {len(columns)} columns of images, the run had one: name its data")
+        wanted = set(rows)
+        found = dict(_data_uris(source, columns[0], wanted))
+        if len(found) < len(wanted):
+            raise DataError(f"{printable(source)} has fewer rows than the run: name the data of this run with --data")
+        return [found[row] for row in rows]
+
+
+def _image_columns(path: Path, options: ReadOptions) -> list[str]:
+    return [column for column in parquet_image_columns(path) if column not in options.apart]
+
+
+def _data_uris(source: Path, column: str, wanted: set[int]) -> Iterator[tuple[int, str]]:
+    last = max(wanted, default=-1)
+    for row, (encoded, _) in enumerate(islice(parquet_images(source, column), last + 1)):
+        if row in wanted:
+            content = encoded if isinstance(encoded, bytes) else Path(encoded).read_bytes() if encoded else b""
+            kind = next((kind for magic, kind in _MEDIA.items() if content.startswith(magic)), "png")
+            yield row, f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _read_images(
+    path: Path, column: str, options: ReadOptions, *, training: bool, annotations: pd.DataFrame | None
+) -> Records:
+    place, columns = printable(path), parquet_columns(path)
+    check_columns(columns, options, name=place, training=training)
+    used = [name for name in (options.label, *options.annotators, options.clean_label, options.id) if name in columns]
+    frame = read_parquet_columns(path, used)
+    labels, clean, ids = label_columns(frame, options, name=place, training=training)
+    names = parquet_class_names(path, options.label or "")
+    clean_names = parquet_class_names(path, options.clean_label or "") or names
+    labels = _named(labels, names, place=f"{options.label_name} of {place}", training=training)
+    clean_place = f"clean-label column {options.clean_label!r} of {place}"
+    clean = _named(clean, clean_names, place=clean_place, training=training)
+    rows = np.arange(parquet_length(path))
+    everything = Records(kind=IMAGES, rows=rows, labels=labels, clean_labels=clean, ids=ids)
+    if training:
+        everything = annotated(everything, frame, options, name=place, annotations=annotations)
+    records, decoded = read_images(lambda: parquet_images(path, column), len(everything), options)
+    kept = everything.take(decoded.rows)
+    return replace(
+        records,
+        labels=kept.labels,
+        annotations=kept.annotations,
+        clean_labels=kept.clean_labels,
+        ids=kept.ids or decoded.names,
+        remarks=everything.remarks + records.remarks,
+    )
+
+
+def _named(labels: list[Label] | None, names: list[str] | None, *, place: str, training: bool) -> list[Label] | None:
+    """Class names for class numbers, where the file has names; -1 throughout says that there are no labels."""
+    if labels is None or names is None or not all(isinstance(label, int) for label in labels):
+        return labels
+    numbers = [int(label) for label in labels]
+    if not training and set(numbers) == {-1}:
+        return None
+    wrong = [row for row, number in enumerate(numbers) if not 0 <= number < len(names)]
+    if wrong:
+        raise DataError(
+            f"{place} is {numbers[wrong[0]]} in row {wrong[0]} (one of {len(wrong)} such rows): expected 0 to "
+            f"{len(names) - 1}, the classes that the file names (-1: no label); remove these rows, or label them"
+        )
+    return [names[number] for number in numbers]
+
+
+def parquet_image_columns(path: Path) -> list[str]:
+    """The columns of encoded images in a Parquet file: records of bytes and path, or bytes that begin like an image.
+
+    Raises:
+        DataError: not a Parquet file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     table = pa.table({"img": [{"bytes": b"", "path": "1.png"}], "label": [0]})
+        ...     pq.write_table(table, f"{folder}/t.parquet")
+        ...     parquet_image_columns(Path(folder, "t.parquet"))
+        ['img']
+    """
+    return [
+        field.name
+        for field in _open_parquet(path).schema_arrow
+        if (pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
+        or ((pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)) and _begins(path, field.name))
+    ]
+
+
+def _begins(path: Path, column: str) -> bool:
+    """Whether one of the first values of a column of bytes is an image."""
+    for encoded, _ in islice(parquet_images(path, column), 20):
+        with suppress(Exception), Image.open(io.BytesIO(encoded if isinstance(encoded, bytes) else b"")):
+            return True
+    return False
+
+
+def parquet_length(path: Path) -> int:
+    """The number of rows of a Parquet file.
+
+    Raises:
+        DataError: not a Parquet file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     pq.write_table(pa.table({"x": [1, 2, 3]}), f"{folder}/t.parquet")
+        ...     parquet_length(Path(folder, "t.parquet"))
+        3
+    """
+    return _open_parquet(path).metadata.num_rows
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """The names of all columns of a Parquet file.
+
+    Raises:
+        DataError: not a Parquet file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     pq.write_table(pa.table({"x": [1], "y": ["cat"]}), f"{folder}/t.parquet")
+        ...     parquet_columns(Path(folder, "t.parquet"))
+        ['x', 'y']
+    """
+    return _open_parquet(path).schema_arrow.names
+
+
+def read_parquet_columns(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Some columns of a Parquet file.
+
+    Raises:
+        DataError: not a Parquet file, or damaged.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     pq.write_table(pa.table({"x": [1], "y": ["cat"]}), f"{folder}/t.parquet")
+        ...     read_parquet_columns(Path(folder, "t.parquet"), ["y"]).to_dict("list")
+        {'y': ['cat']}
+    """
+    file = _open_parquet(path)
+    try:
+        return file.read(columns=list(columns)).to_pandas(ignore_metadata=True)
+    except Exception as error:  # a damaged file fails in many ways
+        raise _not_parquet(path, error) from error
+
+
+def parquet_class_names(path: Path, label: str) -> list[str] | None:
+    """The class names that the Hugging Face hub writes beside integer labels; None if the file has none.
+
+    Example:
+        >>> import tempfile
+        >>> about = json.dumps({"info": {"features": {"label": {"names": ["cat", "dog"]}}}})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     table = pa.table({"label": [1, 0]}).replace_schema_metadata({"huggingface": about})
+        ...     pq.write_table(table, f"{folder}/t.parquet")
+        ...     parquet_class_names(Path(folder, "t.parquet"), "label")
+        ['cat', 'dog']
+    """
+    metadata = _open_parquet(path).schema_arrow.metadata or {}
+    try:
+        feature = json.loads(metadata[b"huggingface"])["info"]["features"][label]
+        return [str(name) for name in feature["names"]]
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def parquet_images(path: Path, column: str) -> Iterator[tuple[Encoded | None, str]]:
+    """Each image of a Parquet file, encoded, with its name; a record without bytes names a file beside the Parquet.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     pq.write_table(pa.table({"img": [b"GIF8"]}), f"{folder}/t.parquet")
+        ...     list(parquet_images(Path(folder, "t.parquet"), "img"))
+        [(b'GIF8', 'row 0')]
+    """
+    row = 0
+    batches = _open_parquet(path).iter_batches(batch_size=1000, columns=[column])
+    while (batch := _next(batches, path)) is not None:
+        for value in batch.column(0).to_pylist():
+            record = value if isinstance(value, dict) else {"bytes": value}
+            name = record.get("path") or f"row {row}"
+            encoded = record.get("bytes") or (path.parent / record["path"] if record.get("path") else None)
+            yield encoded, name
+            row += 1
+
+
+def _next(batches: Iterator[pa.RecordBatch], path: Path) -> pa.RecordBatch | None:
+    try:
+        return next(batches, None)
+    except Exception as error:  # a damaged file fails in many ways
+        raise _not_parquet(path, error) from error
+
+
+def _open_parquet(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except Exception as error:  # a damaged file fails in many ways
+        raise _not_parquet(path, error) from error
+
+
+def _not_parquet(path: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split())
+    return DataError(f"{printable(path)} cannot be read as Parquet: {reason}; mend or replace the file")

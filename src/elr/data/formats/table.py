@@ -1,0 +1,319 @@
+"""Tables: data frames, and what all files that hold a table have in common."""
+
+from __future__ import annotations
+
+import sys
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from elr.data.annotations import from_columns, from_table
+from elr.data.formats.features import list_features
+from elr.data.formats.format import FileFormat, Format
+from elr.data.labels import Label, label_values, row_names, some
+from elr.data.records import FEATURES, TABLE, TEXT, ReadOptions, Records
+from elr.data.text import text_values
+from elr.errors import ArgumentError, DataError
+from elr.files import printable
+from elr.networks.sentence_encoders import embed_texts
+
+
+class TableFile(FileFormat):
+    """A file with a table: a subclass says how to read a data frame from it, and how to write a corrected copy.
+
+    Example:
+        >>> class Feather(TableFile):
+        ...     suffixes = (".feather",)
+        ...     def parse(self, path, *, as_text, as_written):
+        ...         return pd.read_feather(path)
+        ...     def write_corrected(self, source, target, label, changes):
+        ...         frame = pd.read_feather(source)
+        ...         right = frame[label].iloc[list(changes.values())].to_numpy()
+        ...         frame.iloc[list(changes), frame.columns.get_loc(label)] = right
+        ...         frame.to_feather(target)
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     old, new = Path(folder, "t.feather"), Path(folder, "new.feather")
+        ...     pd.DataFrame({"x": [1, 2], "y": ["cat", "dog"]}).to_feather(old)
+        ...     Feather().write_corrected(old, new, "y", {0: 1})
+        ...     Feather().labels(old, "y"), Feather().labels(new, "y")
+        (['cat', 'dog'], ['dog', 'dog'])
+    """
+
+    has_columns = True
+    as_written: ClassVar[bool] = False
+    """Whether its cells are text, so that "007" and "12" mean the same whatever stands in the others."""
+
+    @abstractmethod
+    def parse(self, path: Path, *, as_text: Sequence[str], as_written: bool) -> pd.DataFrame:
+        """The table in a file.
+
+        Args:
+            path: the file.
+            as_text: columns that are names, not numbers: labels, ids, texts.
+            as_written: leave every cell as text; for formats without types.
+
+        Raises:
+            DataError: what can be said better than by any other exception, which is taken for damage.
+        """
+
+    def frame(self, path: Path, *, as_text: Sequence[str] = (), as_written: bool | None = None) -> pd.DataFrame:
+        """The table in a file, or a DataError that says why there is none; see `parse`."""
+        if not path.is_file():
+            raise DataError(f"no such file: {path}")
+        try:
+            return self.parse(path, as_text=as_text, as_written=self.as_written if as_written is None else as_written)
+        except DataError:
+            raise
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{path} is not UTF-8 text ({error}): save it as UTF-8, or read it with pandas.read_csv(..., "
+                "encoding=...) and pass the data frame"
+            ) from error
+        except Exception as error:  # a damaged file fails in many ways
+            reason, suffix = " ".join(str(error).split()), path.suffix.lower()
+            raise DataError(f"{path} cannot be read as {suffix[1:]}: {reason}; mend or replace the file") from error
+
+    def read(
+        self, data: str | Path, options: ReadOptions, *, training: bool, annotations: pd.DataFrame | None = None
+    ) -> Records:
+        path = Path(data)
+        named = (options.label, *options.annotators, options.clean_label, options.id, options.text)
+        frame = self.frame(path, as_text=[column for column in named if column])
+        records = from_frame(frame, options, name=printable(path), training=training, annotations=annotations)
+        return replace(records, as_written=self.as_written and records.kind == TABLE)
+
+    def label_column(self, source: Path, label: str) -> pd.DataFrame:
+        """The column of the labels (more may come with it), or a frame without it."""
+        return self.frame(source, as_text=[label])
+
+    def class_names(self, source: Path, label: str) -> list[str] | None:
+        """The names of the classes, where the file has them beside class numbers."""
+        del source, label
+
+    def labels(self, source: Path, label: str, *, named: bool = False) -> list[str]:
+        frame = self.label_column(source, label)
+        if label not in frame.columns:
+            raise DataError(
+                f"{printable(source)} has no label column {label!r}: give the data that the run was trained on"
+            )
+        values = label_values(frame[label], name=f"label column {label!r} of {printable(source)}")
+        names = self.class_names(source, label) if named else None
+        if names and all(isinstance(value, int) for value in values):
+            return [names[int(value)] if 0 <= int(value) < len(names) else str(value) for value in values]
+        return [str(value) for value in values]
+
+    def cells(self, source: Path, options: ReadOptions, rows: Sequence[int]) -> pd.DataFrame:
+        frame = self.frame(source, as_text=[options.text] if options.text else [])
+        if rows and max(rows) >= len(frame):
+            raise DataError(
+                f"{printable(source)} has {len(frame)} rows, the run had more than {max(rows)}: it is not the data "
+                "of this run; name them with --data"
+            )
+        return frame.set_axis([str(column) for column in frame.columns], axis=1).iloc[list(rows)]
+
+
+class DataFrames(Format):
+    """A data frame of pandas or polars in memory.
+
+    Example:
+        >>> frame = pd.DataFrame({"x": [1, 2], "y": ["cat", "dog"]})
+        >>> records = DataFrames().read(frame, ReadOptions(label="y"), training=True)
+        >>> list(records.table.columns), records.labels
+        (['x'], ['cat', 'dog'])
+    """
+
+    has_columns = True
+
+    def recognizes(self, data: object) -> bool:
+        polars = sys.modules.get("polars")  # who passes its frames has imported it
+        return isinstance(data, pd.DataFrame) or (
+            polars is not None and isinstance(data, polars.DataFrame | polars.LazyFrame)
+        )
+
+    def source(self, data: Any) -> str:
+        del data
+        return "a data frame"
+
+    def read(
+        self, data: Any, options: ReadOptions, *, training: bool, annotations: pd.DataFrame | None = None
+    ) -> Records:
+        if not isinstance(data, pd.DataFrame):
+            if not hasattr(data, "to_pandas"):
+                raise ArgumentError("data is a polars LazyFrame: pass data.collect()")
+            data = data.to_pandas()
+        return from_frame(data, options, name="the data frame", training=training, annotations=annotations)
+
+
+def from_frame(
+    frame: pd.DataFrame,
+    options: ReadOptions,
+    *,
+    name: str,
+    training: bool,
+    annotations: pd.DataFrame | None = None,
+) -> Records:
+    """What a table has to learn from, with its labels.
+
+    Args:
+        frame: the table.
+        options: what its columns are.
+        name: how messages name it.
+        training: labels are required; else they are read where there are any.
+        annotations: the table that `options.annotations` names.
+
+    Raises:
+        DataError: whatever makes the data unusable.
+
+    Example:
+        >>> frame = pd.DataFrame({"title": ["a mug", "a hat"], "kind": ["kitchen", "clothes"]})
+        >>> records = from_frame(frame, ReadOptions(label="kind", text="title"), name="the goods", training=True)
+        >>> records.kind, records.labels
+        ('text', ['kitchen', 'clothes'])
+    """
+    frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
+    check_columns(list(frame.columns), options, name=name, training=training)
+    if not len(frame):
+        raise DataError(f"{name} has no rows: expected at least two of each class")
+    labels, clean, ids = label_columns(frame, options, name=name, training=training)
+    records = replace(_inputs(frame, options, name=name), labels=labels, clean_labels=clean, ids=ids)
+    return annotated(records, frame, options, name=name, annotations=annotations) if training else records
+
+
+def _inputs(frame: pd.DataFrame, options: ReadOptions, *, name: str) -> Records:
+    """What to learn from, without labels."""
+    rows = np.arange(len(frame))
+    if options.embedding:
+        features = list_features(frame[options.embedding], name=f"embedding column {options.embedding!r} of {name}")
+        return Records(kind=FEATURES, rows=rows, features=features)
+    if options.text:
+        texts, remarks = text_values(frame[options.text], name=f"text column {options.text!r} of {name}")
+        features = embed_texts(texts, options.encoder) if options.encoder else None
+        table = pd.DataFrame({options.text: texts})
+        return Records(kind=TEXT, rows=rows, table=table, features=features, remarks=remarks)
+    return Records(
+        kind=TABLE, rows=rows, table=frame[[column for column in frame.columns if column not in options.apart]]
+    )
+
+
+def annotated(
+    records: Records, frame: pd.DataFrame, options: ReadOptions, *, name: str, annotations: pd.DataFrame | None
+) -> Records:
+    """Records with the labels of several annotators, where there are such.
+
+    Args:
+        records: of all rows of `frame`.
+        frame: the table, with the columns of annotators.
+        options: which columns those are.
+        name: how messages name the table.
+        annotations: the table that `options.annotations` names.
+
+    Raises:
+        DataError: rows without a label, or annotations of other rows.
+
+    Example:
+        >>> frame = pd.DataFrame({"ann": ["cat", "dog"], "bob": ["cat", None]})
+        >>> records = Records(kind="table", rows=np.arange(2), table=frame)
+        >>> options = ReadOptions(annotators=("ann", "bob"))
+        >>> annotated(records, frame, options, name="it", annotations=None).labels
+        ['cat', 'dog']
+    """
+    if options.annotators:
+        found = from_columns(frame, options.annotators, name=name)
+    elif annotations is not None:
+        place = str(options.annotations)
+        found = from_table(annotations, records.ids, id_column=options.id, num_rows=len(frame), name=place)
+    else:
+        return records
+    majority, ties = found.majority()
+    remarks = [
+        f"{len(found.labels)} labels of {len(found.names)} annotators for {len(records)} rows: trained on their "
+        f"shares; the given label of a row is that of most of them ({ties} ties, given to the more frequent class)"
+    ]
+    return replace(records, labels=majority, annotations=found, remarks=records.remarks + remarks)
+
+
+def check_columns(columns: list[str], options: ReadOptions, *, name: str, training: bool) -> None:
+    """Refuse columns of one name, and for training the lack of one that the options name.
+
+    Args:
+        columns: their names.
+        options: what the columns are.
+        name: how messages name the table.
+        training: whether there must be labels.
+
+    Raises:
+        DataError: such columns.
+
+    Example:
+        >>> check_columns(["x", "y"], ReadOptions(label="z"), name="t.csv", training=True)
+        Traceback (most recent call last):
+        elr.errors.DataError: t.csv has no label column 'z': it has 'x', 'y'
+    """
+    if len(set(columns)) < len(columns):
+        twice, count = Counter(columns).most_common(1)[0]
+        raise DataError(f"{name} has {count} columns named {twice!r}: rename all but one")
+    for role, column in (("text", options.text), ("embedding", options.embedding)):
+        if column and column not in columns:
+            raise DataError(f"{name} has no {role} column {column!r}: it has {some(columns)}")
+    if not training:
+        return
+    if not (options.label or options.annotators or options.annotations):
+        raise DataError(f"{name} needs a label column: name it with --label (label=...); it has {some(columns)}")
+    for role, column in [
+        ("label column", options.label),
+        *(("column of an annotator", column) for column in options.annotators),
+        ("clean-label column", options.clean_label),
+        ("id column", options.id),
+        *(("column to ignore", column) for column in options.ignore),
+    ]:
+        if column is not None and column not in columns:
+            raise DataError(f"{name} has no {role} {column!r}: it has {some(columns)}")
+
+
+def label_columns(
+    frame: pd.DataFrame, options: ReadOptions, *, name: str, training: bool
+) -> tuple[list[Label] | None, list[Label] | None, list[str] | None]:
+    """Given labels, clean labels and names of rows, from their columns; None without, or if empty and not needed.
+
+    Args:
+        frame: the table.
+        options: which columns those are.
+        name: how messages name the table.
+        training: whether all must be there, and the names of rows differ.
+
+    Raises:
+        DataError: labels that are missing in some rows, or names that stand for several rows.
+
+    Example:
+        >>> frame = pd.DataFrame({"file": ["1.png", "2.png"], "y": ["3", "4.0"]})
+        >>> label_columns(frame, ReadOptions(label="y", id="file"), name="t.csv", training=True)
+        ([3, 4], None, ['1.png', '2.png'])
+    """
+
+    def values(column: str | None, role: str) -> list[Label] | None:
+        if column not in frame.columns or (not training and frame[column].isna().all()):
+            return None
+        return label_values(frame[column], name=f"{role} {column!r} of {name}")
+
+    given, clean = values(options.label, "label column"), values(options.clean_label, "clean-label column")
+    ids = row_names(frame[options.id]) if options.id in frame.columns else None
+    if training and ids is not None:
+        _check_ids(ids, name=f"id column {options.id!r} of {name}")
+    return given, clean, ids
+
+
+def _check_ids(ids: list[str], *, name: str) -> None:
+    """Refuse names that stand for several rows."""
+    repeated = [each for each, count in Counter(ids).items() if count > 1 and each]
+    if repeated:
+        raise DataError(
+            f"{name} has {len(repeated)} names that stand in several rows ({some(repeated)}): expected another for "
+            "each row; make them unique, or leave --id out and go by the numbers of the rows"
+        )

@@ -1,0 +1,84 @@
+"""All kinds of rows, in one dict; their preprocessing is fitted and loaded here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from elr.data.kinds.features import Features
+from elr.data.kinds.images import Images
+from elr.data.kinds.kind import Kind
+from elr.data.kinds.table import Table
+from elr.data.kinds.text import Text
+from elr.data.labels import Label, LabelCoding
+from elr.data.preprocessing import Preprocessing
+from elr.data.records import FEATURES, IMAGES, TABLE, TEXT, ReadOptions, Records
+from elr.errors import ArtifactError, DataError
+
+KINDS: dict[str, Kind] = {TABLE: Table(), TEXT: Text(), IMAGES: Images(), FEATURES: Features()}
+
+
+def fit_preprocessing(records: Records, options: ReadOptions, *, coding: LabelCoding | None = None) -> Preprocessing:
+    """Learn scales, categories and, unless their `coding` is given, classes from training data.
+
+    Args:
+        records: with given labels.
+        options: how they were read.
+        coding: the classes, where they are known beforehand.
+
+    Raises:
+        DataError: labels that say nothing, no usable column, infinite values.
+
+    Example:
+        >>> import numpy as np
+        >>> records = Records(kind="features", rows=np.arange(4), features=np.eye(4), labels=["dog", "cat"] * 2)
+        >>> fit_preprocessing(records, ReadOptions()).coding.class_names
+        ('cat', 'dog')
+    """
+    if records.labels is None:
+        raise DataError("the training data have no labels")
+    given = records.labels if records.annotations is None else records.annotations.labels
+    coding = coding or LabelCoding.fit(given, column=options.label_name)
+    fitted = KINDS[records.kind].fit(records, options, coding=coding)
+    return replace(fitted, remarks=(*_lookalikes(coding.class_names), *fitted.remarks))
+
+
+def load_preprocessing(folder: Path, settings: Mapping[str, Any]) -> Preprocessing:
+    """The preprocessing of a run: what `Preprocessing.save` and `Preprocessing.to_json` wrote, executing nothing.
+
+    Args:
+        folder: of the run.
+        settings: what `to_json` gave.
+
+    Raises:
+        ArtifactError: damaged, incomplete or untrusted.
+
+    Example:
+        >>> spec = {"channels": 1, "height": 8, "width": 8, "mean": [0.5], "std": [0.3]}
+        >>> settings = {"kind": "images", "class_names": ["cat", "dog"], "columns": None, "image_format": spec}
+        >>> load_preprocessing(Path(), settings).num_classes
+        2
+    """
+    try:
+        kind, _, _ = settings["kind"], settings["image_format"], settings["columns"]
+        coding = LabelCoding(class_names=tuple(settings["class_names"]))
+        return KINDS[kind].load(folder, settings, coding=coding)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"run.json in {folder} is damaged: its encoder is incomplete ({error}); run `elr fit` again"
+        ) from error
+
+
+def _lookalikes(class_names: tuple[Label, ...]) -> tuple[str, ...]:
+    """A remark for each group of classes that differ only by case or space: most likely one in several spellings."""
+    spellings: dict[str, list[str]] = {}
+    for name in class_names:
+        spellings.setdefault(" ".join(str(name).split()).casefold(), []).append(repr(name))
+    return tuple(
+        f"classes {', '.join(group)} differ only by case or space, and were taken for different ones: mend the labels "
+        "if they are one"
+        for group in spellings.values()
+        if len(group) > 1
+    )

@@ -1,0 +1,61 @@
+"""Rows of numbers: arrays and embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
+
+from elr.data.formats.format import FileFormat
+from elr.data.kinds.kind import Contents, Kind, numbers
+from elr.data.labels import LabelCoding
+from elr.data.preprocessing import Preprocessing
+from elr.data.records import FEATURES, ReadOptions, Records
+
+_EMBEDDING_RATE = 0.003  # docs/benchmarks/defaults.md
+_LEAST_EMBEDDING = 256  # features from which on an array is taken for embeddings
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturesPreprocessing(Preprocessing):
+    """Arrays of numbers, each feature standardized.
+
+    Example:
+        >>> FeaturesPreprocessing(coding=LabelCoding(class_names=(0, 1))).feature_rate(768)
+        0.003
+    """
+
+    kind, learns_from = FEATURES, FEATURES
+
+    @classmethod
+    def fit(cls, records: Records, options: ReadOptions, *, coding: LabelCoding) -> FeaturesPreprocessing:
+        del options
+        return cls(coding=coding, transformer=StandardScaler().fit(records.features))
+
+    def _inputs(self, records: Records, name: str) -> NDArray[np.float32]:
+        return self._scaled(records, name)
+
+    def feature_rate(self, num_features: int) -> float | None:
+        return _EMBEDDING_RATE if num_features >= _LEAST_EMBEDDING else None
+
+
+class Features(Kind):
+    """Numbers, which say nothing to people.
+
+    Example:
+        >>> Features().shows_rows
+        False
+    """
+
+    preprocessings = (FeaturesPreprocessing,)
+    shows_rows = False
+
+    def contents(
+        self, form: FileFormat, source: Path, options: ReadOptions, rows: Sequence[int], ids: Sequence[str]
+    ) -> Contents:
+        del form, source, options, ids
+        return numbers(rows)

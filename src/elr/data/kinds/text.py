@@ -1,0 +1,160 @@
+"""Rows of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from elr.data.formats.format import FileFormat
+from elr.data.kinds.kind import Contents, Kind, column_cells, table_rows
+from elr.data.labels import LabelCoding
+from elr.data.preprocessing import Preprocessing
+from elr.data.records import TEXT, ReadOptions, Records
+from elr.data.text import fit_text, one_scale
+from elr.errors import DataError
+from elr.files import printable
+from elr.networks.sentence_encoders import encoder_probe
+
+_WORDS_RATE, _EMBEDDING_RATE = 0.005, 0.003  # docs/benchmarks/defaults.md
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordsPreprocessing(Preprocessing):
+    """Texts as numbers by latent semantic analysis of their words: see `elr.data.text`.
+
+    Example:
+        >>> import pandas as pd
+        >>> texts = ["a red mug", "a blue mug", "a red hat", "a blue hat"]
+        >>> records = Records(kind="text", rows=np.arange(4), table=pd.DataFrame({"title": texts}))
+        >>> coding = LabelCoding(class_names=("cat", "dog"))
+        >>> WordsPreprocessing.fit(records, ReadOptions(text="title"), coding=coding).columns
+        {'title': 'text'}
+    """
+
+    kind, learns_from = TEXT, f"features of {TEXT}"
+
+    @classmethod
+    def wrote(cls, settings: Mapping[str, Any]) -> bool:
+        return "probe" not in settings
+
+    @classmethod
+    def suits(cls, records: Records, options: ReadOptions) -> bool:
+        return not SentencesPreprocessing.suits(records, options)
+
+    @classmethod
+    def fit(cls, records: Records, options: ReadOptions, *, coding: LabelCoding) -> WordsPreprocessing:
+        del options
+        assert records.table is not None, "texts are in a table"
+        (name,) = records.table.columns
+        fitted = fit_text(records.table[name].tolist(), name=f"text column {name!r}")
+        return cls(coding=coding, transformer=fitted, columns={name: TEXT})
+
+    def _inputs(self, records: Records, name: str) -> Any:
+        del name
+        assert records.table is not None, "texts are in a table"
+        return self.transformer.transform(records.table.iloc[:, 0].tolist())
+
+    def feature_rate(self, num_features: int) -> float | None:
+        del num_features
+        return _WORDS_RATE
+
+    @classmethod
+    def _restored(cls, transformer: Any, settings: Mapping[str, Any], coding: LabelCoding) -> WordsPreprocessing | None:
+        fits = isinstance(transformer, Pipeline) and len(settings["columns"]) == 1
+        return cls(coding=coding, transformer=transformer, columns=settings["columns"]) if fits else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentencesPreprocessing(Preprocessing):
+    """Texts as the numbers that a sentence encoder makes of them, on one scale.
+
+    Args:
+        probe: what the encoder makes of a fixed sentence.
+
+    Example:
+        >>> coding = LabelCoding(class_names=("cat", "dog"))
+        >>> SentencesPreprocessing(coding=coding, columns={"title": "text"}, probe=(0.5,)).to_json()["probe"]
+        [0.5]
+    """
+
+    kind, learns_from = TEXT, f"features of {TEXT}"
+    probe: tuple[float, ...]
+
+    @classmethod
+    def wrote(cls, settings: Mapping[str, Any]) -> bool:
+        return "probe" in settings
+
+    @classmethod
+    def suits(cls, records: Records, options: ReadOptions) -> bool:
+        return records.features is not None and bool(options.encoder)
+
+    @classmethod
+    def fit(cls, records: Records, options: ReadOptions, *, coding: LabelCoding) -> SentencesPreprocessing:
+        assert records.table is not None, "texts are in a table"
+        assert records.features is not None, "an encoder gives features"
+        (name,) = records.table.columns
+        scale, probe = one_scale(records.features), tuple(encoder_probe(str(options.encoder)))
+        return cls(coding=coding, transformer=scale, columns={name: TEXT}, probe=probe)
+
+    def _inputs(self, records: Records, name: str) -> NDArray[np.float32]:
+        return self._scaled(records, name)
+
+    def feature_rate(self, num_features: int) -> float | None:
+        del num_features
+        return _EMBEDDING_RATE
+
+    def reading(self, options: ReadOptions, *, folder: Path, encoder: str | None) -> ReadOptions:
+        del folder
+        options = replace(options, encoder=encoder or options.encoder)
+        found = encoder_probe(str(options.encoder))
+        if len(found) != len(self.probe) or not np.allclose(found, self.probe, atol=1e-2):
+            raise DataError(
+                f"encoder {options.encoder!r} is not the one of training, it gives other numbers for the same "
+                "sentence: name that one with --encoder"
+            )
+        return options
+
+    def to_json(self) -> dict[str, Any]:
+        return super().to_json() | {"probe": list(self.probe)}
+
+    @classmethod
+    def _restored(
+        cls, transformer: Any, settings: Mapping[str, Any], coding: LabelCoding
+    ) -> SentencesPreprocessing | None:
+        columns, probe = settings["columns"], tuple(settings["probe"])
+        fits = isinstance(transformer, StandardScaler) and len(columns) == 1
+        return cls(coding=coding, transformer=transformer, columns=columns, probe=probe) if fits else None
+
+
+class Text(Kind):
+    """One column of texts.
+
+    Example:
+        >>> records = Records(kind="text", rows=np.arange(1), table=pd.DataFrame({"title": ["a mug"]}))
+        >>> Text().cells(records, np.array([0]), ["title"])
+        {'title': ['a mug']}
+    """
+
+    preprocessings = (WordsPreprocessing, SentencesPreprocessing)
+
+    def contents(
+        self, form: FileFormat, source: Path, options: ReadOptions, rows: Sequence[int], ids: Sequence[str]
+    ) -> Contents:
+        del ids
+        frame = table_rows(form, source, options, rows)
+        if options.text not in frame:
+            raise DataError(
+                f"{printable(source)} has no text column {options.text!r}: name the data of the run with --data"
+            )
+        return "Text", [{"text": "" if pd.isna(text) else str(text)} for text in frame[options.text].tolist()]
+
+    def cells(self, records: Records, rows: np.ndarray, columns: Sequence[str]) -> Mapping[str, list[Any]]:
+        return column_cells(records, rows, columns)

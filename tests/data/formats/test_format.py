@@ -1,0 +1,44 @@
+"""What all formats promise."""
+
+from pathlib import Path
+
+import pytest
+
+from elr.data.formats.format import FileFormat, refuse_columns
+from elr.data.reading import FORMATS
+from elr.data.records import ReadOptions
+from elr.errors import DataError
+
+FILES = {name: form for name, form in FORMATS.items() if isinstance(form, FileFormat)}
+
+
+def test_no_two_formats_recognize_one_file(tmp_path):
+    suffixes = [suffix for form in FILES.values() for suffix in form.suffixes]
+    assert len(set(suffixes)) == len(suffixes)
+    for suffix in suffixes:
+        for path in (tmp_path / f"t{suffix}", str(tmp_path / f"t{suffix.upper()}")):
+            assert sum(form.recognizes(path) for form in FORMATS.values()) == 1
+    (tmp_path / "photos.csv").mkdir()
+    first = next(form for form in FORMATS.values() if form.recognizes(tmp_path / "photos.csv"))
+    assert first is FORMATS["folder"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_path_is_called_what_it_is_and_has_its_labels_there(name):
+    assert FILES[name].source("a/b.x") == "a/b.x"
+    expected = "labels" if name == "npy" else "data"
+    assert FILES[name].label_file(Path("data"), "labels") == Path(expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"text": "q"}, "it is no table and has no text column 'q': leave out --text"),
+        ({"embedding": "e"}, "it is no table and has no embedding column 'e'"),
+        ({"annotators": ("a",)}, "it is no table: labels of several annotators are for tables"),
+    ],
+)
+def test_columns_of_what_is_no_table_are_refused(options, message):
+    with pytest.raises(DataError, match=message):
+        refuse_columns(ReadOptions(**options), "it")
+    refuse_columns(ReadOptions(label="y"), "it")

@@ -1,0 +1,54 @@
+"""Tables in memory and in files: what they share."""
+
+import pandas as pd
+import pytest
+
+from elr.data.formats.table import DataFrames, TableFile, from_frame
+from elr.data.reading import FORMATS
+from elr.data.records import ReadOptions
+from elr.errors import DataError
+
+FRAME = pd.DataFrame({"x": [1, 2, 3, 4], "t": ["a b", "c d", "e f", "g h"], "y": ["cat", "dog"] * 2})
+TABLES = {name: form for name, form in FORMATS.items() if isinstance(form, TableFile)}
+
+
+@pytest.fixture(params=TABLES)
+def stored(request, tmp_path):
+    form = TABLES[request.param]
+    path = tmp_path / f"t{form.suffixes[0]}"
+    if request.param == "json_lines":
+        FRAME.to_json(path, orient="records", lines=True)
+    elif request.param == "parquet":
+        FRAME.to_parquet(path)
+    else:
+        FRAME.to_csv(path, index=False, sep=form.separator)
+    return form, path
+
+
+def test_every_table_gives_the_same_records(stored):
+    form, path = stored
+    for options in (ReadOptions(label="y", ignore=("t",)), ReadOptions(label="y", text="t")):
+        found = form.read(path, options, training=True)
+        expected = DataFrames().read(FRAME, options, training=True)
+        assert (found.kind, found.labels) == (expected.kind, expected.labels)
+        assert found.table.astype(str).equals(expected.table.astype(str))
+    assert form.cells(path, ReadOptions(label="y"), [2])["t"].tolist() == ["e f"]
+    with pytest.raises(DataError, match="has 4 rows, the run had more than 9"):
+        form.cells(path, ReadOptions(label="y"), [9])
+
+
+def test_every_table_writes_a_corrected_copy(stored):
+    form, path = stored
+    copy = path.with_name(f"copy{path.suffix}")
+    before = path.read_bytes()
+    form.write_corrected(path, copy, "y", {0: 1, 3: 2})
+    assert path.read_bytes() == before
+    assert form.labels(path, "y") == ["cat", "dog", "cat", "dog"]
+    assert form.labels(copy, "y") == ["dog", "dog", "cat", "cat"]
+    assert form.frame(copy)["t"].tolist() == FRAME["t"].tolist()
+    with pytest.raises(DataError, match="has no label column 'z'"):
+        form.labels(path, "z")
+
+
+def test_new_data_need_no_labels():
+    assert from_frame(FRAME[["x"]], ReadOptions(label="y"), name="it", training=False).labels is None
