@@ -144,7 +144,7 @@ def tune(
         >>> from elr.data.records import ReadOptions
         >>> prepared = prepare_data((np.tile(np.eye(2), (40, 1)), np.tile([0, 1], 40)), ReadOptions())
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     config, found = tune(prepared, FitConfig(epochs=2, learning_rate=0.1), trials=1, out=Path(folder) / "run")
+        ...     config, found = tune(prepared, FitConfig(epochs=2, learning_rate=0.1), trials=1, out=Path(folder) / "a")
         >>> found.kept_defaults, sorted(found.best)
         (True, ['beta', 'lam'])
 
