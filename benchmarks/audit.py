@@ -48,7 +48,7 @@ from elr.data.records import ReadOptions, Records
 from elr.datasets.as_data import load_cifar10, load_digits
 from elr.datasets.readers.cifar_n import human_labels
 from elr.networks.backbones import DEFAULT_BACKBONE, load_backbone
-from elr.runs.plan import FitConfig
+from elr.runs.fit_config import FitConfig
 from elr.training.loop import Training
 
 FOLDS = 5

@@ -36,7 +36,7 @@ from elr.networks.backbones import DEFAULT_BACKBONE
 from elr.networks.sentence_encoders import embed_texts
 from elr.networks.spec import NetworkSpec
 from elr.noise.named import corrupt
-from elr.runs.defaults import FAST, default_loop
+from elr.runs.fit_config import FAST, default_loop
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
 

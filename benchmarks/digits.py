@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from elr.runs.fit import fit
-from elr.runs.plan import FitConfig
+from elr.runs.fit_config import FitConfig
 from elr.runs.reporting import COMPARED
 
 if __name__ == "__main__":

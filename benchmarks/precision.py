@@ -19,6 +19,7 @@ from elr.devices import computes_bfloat16, keep_freed_memory
 from elr.methods.method import ParameterGroup
 from elr.networks.spec import NetworkSpec
 from elr.training.config import TrainingConfig
+from elr.training.optimizers import make_optimizer
 
 LAYOUTS = {
     "float32": (False, torch.contiguous_format),
@@ -37,7 +38,7 @@ class Bench:
         generator = torch.Generator().manual_seed(0)
         self.images = torch.randn(batch_size, 3, 32, 32, generator=generator).contiguous(memory_format=layout)
         self.labels = torch.randint(10, (batch_size,), generator=generator)
-        self.optimizer = TrainingConfig().make_optimizer([ParameterGroup(list(self.network.parameters()))])
+        self.optimizer = make_optimizer(TrainingConfig(), [ParameterGroup(list(self.network.parameters()))])
 
     def per_second(self, steps: int) -> float:
         """Images per second of so many steps."""

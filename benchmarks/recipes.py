@@ -16,7 +16,8 @@ from pathlib import Path
 import pandas as pd
 
 from elr.datasets.as_data import HUMAN
-from elr.runs.experiment import Changes, run_recipe
+from elr.runs.experiment import run_recipe
+from elr.runs.recipe import Changes
 from elr.runs.recipes import RECIPES
 
 

@@ -3,7 +3,7 @@
     python benchmarks/search.py --data PATH --recipe fast-cifar10-sym40-elr --rows 11000 --holdout 0.1 \
         --try method.lam=1 --try method.lam=3 --try method.lam=3,training.learning_rate=0.03 [--widths 32,64,128]
 
-Each --try changes fields of the recipe (`elr.runs.experiment.Recipe`): NAME=VALUE or PART.NAME=VALUE, several with
+Each --try changes fields of the recipe (`elr.runs.recipe.Recipe`): NAME=VALUE or PART.NAME=VALUE, several with
 commas, such as training.epochs=14,training.generations=1,method.hold=0,method.snapshots=0.
 Prints for each the held-out agreement at every probe and at the last epoch, and the seconds. The runs are kept in --out
 and go on where they were stopped.
@@ -16,7 +16,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from elr.runs.experiment import Changes, Recipe, run_recipe
+from elr.runs.experiment import run_recipe
+from elr.runs.recipe import Changes, Recipe
 from elr.runs.recipes import RECIPES
 
 

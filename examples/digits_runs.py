@@ -13,7 +13,7 @@ from elr.data.records import ReadOptions
 from elr.datasets.as_data import load_digits
 from elr.methods.cross_entropy import CrossEntropyConfig
 from elr.methods.method import Method, MethodConfig
-from elr.runs.plan import FitConfig
+from elr.runs.fit_config import FitConfig
 from elr.training.loop import Training
 from elr.training.progress import Progress
 

@@ -24,7 +24,7 @@ class DemandingConfig(MethodConfig):
 
     def build(self, networks, *, num_examples, num_classes, targets=DENSE):
         self.check_networks(networks)
-        return Demanding(networks[0], self, targets.build(num_examples, num_classes))
+        return Demanding(networks[0], self, (targets or DENSE).build(num_examples, num_classes))
 
 
 class Demanding(Method):

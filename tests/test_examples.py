@@ -29,7 +29,7 @@ def test_figure_1(load, tmp_path):
 
 def test_figure_1_of_finished_runs(load, tmp_path):
     from elr.runs.fit import fit
-    from elr.runs.plan import FitConfig
+    from elr.runs.fit_config import FitConfig
 
     fit(None, out=tmp_path / "run", config=FitConfig(epochs=2), compare=False)
     (history,) = load("figure_1").main([tmp_path / "run"], tmp_path / "a.png").values()

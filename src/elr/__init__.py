@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from elr.methods.loss.elr_loss import ELRLoss
     from elr.methods.method import Batch, Method, Step
     from elr.runs.fit import fit
-    from elr.runs.plan import FitConfig
+    from elr.runs.fit_config import FitConfig
     from elr.runs.predict import predict
     from elr.targets.dense import DenseTargets
     from elr.targets.store import Targets
@@ -22,7 +22,7 @@ _NAMES = {  # by the module that is loaded when one of them is first used: `impo
     "audit.labels": ("Audit", "audit_labels"), "data.records": ("ReadOptions",), "errors": ("ELRError",),
     "estimator": ("ELRClassifier",), "methods.cross_entropy": ("LossMethod",), "methods.elr": ("ELR", "ELRConfig"),
     "methods.loss.elr_loss": ("ELRLoss",), "methods.method": ("Batch", "Method", "Step"), "runs.fit": ("fit",),
-    "runs.plan": ("FitConfig",), "runs.predict": ("predict",), "targets.dense": ("DenseTargets",),
+    "runs.fit_config": ("FitConfig",), "runs.predict": ("predict",), "targets.dense": ("DenseTargets",),
     "targets.store": ("Targets",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _NAMES.items() for name in names}

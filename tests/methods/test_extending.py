@@ -9,7 +9,7 @@ import torch
 from blobs import blobs, built, examples
 from elr.errors import ArgumentError
 from elr.methods import catalog
-from elr.runs.plan import FitConfig
+from elr.runs.fit_config import FitConfig
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
 

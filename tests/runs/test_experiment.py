@@ -16,15 +16,17 @@ from elr.audit.evidence import read_evidence
 from elr.data.kinds.catalog import load_preprocessing
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions
+from elr.data.transforms import Augmentation
 from elr.datasets.as_data import CIFAR10_CLASSES
 from elr.errors import ArgumentError, CheckpointError, DataError, OutputError
 from elr.files import read_json
 from elr.methods.cross_entropy import CrossEntropyConfig
 from elr.methods.elr import ELRConfig
 from elr.noise.named import corrupt
-from elr.runs.experiment import Changes, Recipe, run_recipe
-from elr.runs.plan import Augmentation, Plan
+from elr.runs.experiment import run_recipe
+from elr.runs.plan import Plan
 from elr.runs.predict import predict
+from elr.runs.recipe import Changes, Recipe
 from elr.runs.recipes import RECIPES
 from elr.training import checkpoints
 from elr.training.config import TrainingConfig

@@ -6,7 +6,7 @@ import pytest
 from elr import fit
 from elr.data.reading import ReadOptions
 from elr.errors import ArgumentError
-from elr.runs.plan import FitConfig
+from elr.runs.fit_config import FitConfig
 
 
 @pytest.fixture(scope="module")

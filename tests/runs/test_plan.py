@@ -12,15 +12,16 @@ from torch import nn
 from elr.data.examples import Examples
 from elr.data.prepared import prepare_data
 from elr.data.records import ReadOptions
-from elr.data.transforms import ImageTransform, Transform
+from elr.data.transforms import Augmentation, ImageTransform, Transform
 from elr.errors import ArgumentError
 from elr.methods.catalog import method_from_json
 from elr.methods.cross_entropy import CrossEntropyConfig, LossMethod
 from elr.methods.elr import ELR, ELRConfig
 from elr.networks.architectures import FastConvNet
 from elr.networks.spec import NetworkSpec
-from elr.runs import defaults as loops
-from elr.runs.plan import PEER_SEED, Augmentation, FitConfig, Plan, network_for
+from elr.runs import fit_config as loops
+from elr.runs.fit_config import FitConfig
+from elr.runs.plan import PEER_SEED, Plan, network_for
 from elr.targets.dense import DenseTargets
 from elr.training.config import TrainingConfig
 

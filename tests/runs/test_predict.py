@@ -19,7 +19,7 @@ from elr.data.prepared import prepare_data
 from elr.data.reading import ReadOptions
 from elr.errors import ArgumentError, ArtifactError, DataError, OutputError
 from elr.runs import plan
-from elr.runs.plan import FitConfig
+from elr.runs.fit_config import FitConfig
 from elr.runs.predict import check_predictions_path, predict, write_predictions
 from elr.runs.run import run_plan
 from elr.training.loop import Training

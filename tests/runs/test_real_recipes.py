@@ -16,8 +16,9 @@ import tiny_cifar
 from elr.data.decoding import Geometry
 from elr.errors import ArgumentError, DataError
 from elr.files import read_json
-from elr.runs.experiment import Changes, run_recipe
+from elr.runs.experiment import run_recipe
 from elr.runs.predict import predict
+from elr.runs.recipe import Changes
 from elr.runs.recipes import RECIPES
 from tiny_allenoise import make as titles_tree
 from tiny_clothing import write_clothing

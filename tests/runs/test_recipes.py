@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from elr.data.transforms import Augmentation
 from elr.datasets.as_data import HUMAN
 from elr.methods.cross_entropy import CrossEntropyConfig
 from elr.methods.elr import ELRConfig
 from elr.methods.method import ParameterGroup
 from elr.noise.named import NOISES
-from elr.runs.plan import Augmentation
 from elr.runs.recipes import ASYMMETRIC_RATES, RECIPES, SYMMETRIC_RATES
+from elr.training.optimizers import make_optimizer, make_scheduler
 
 PUBLISHED = {name: recipe for name, recipe in RECIPES.items() if name.startswith("cifar")}
 FAST = {name: recipe for name, recipe in RECIPES.items() if name.startswith("fast-")}
@@ -29,8 +30,8 @@ CROP_AND_FLIP = Augmentation(crop=True, flip=True)
 
 def rates_by_epoch(training, steps_per_epoch=2):
     """The learning rate with which each epoch begins."""
-    optimizer = training.make_optimizer([ParameterGroup([torch.nn.Parameter(torch.zeros(1))])])
-    scheduler = training.scheduler(optimizer, steps_per_epoch)
+    optimizer = make_optimizer(training, [ParameterGroup([torch.nn.Parameter(torch.zeros(1))])])
+    scheduler = make_scheduler(training, optimizer, steps_per_epoch)
     found = []
     for _ in range(training.epochs):
         found.append(optimizer.param_groups[0]["lr"])

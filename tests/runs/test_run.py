@@ -9,7 +9,7 @@ from elr.audit.evidence import read_evidence
 from elr.data.prepared import prepare_data
 from elr.data.records import ReadOptions
 from elr.errors import CheckpointError, OutputError
-from elr.runs.plan import FitConfig
+from elr.runs.fit_config import FitConfig
 from elr.runs.run import run_plan
 
 

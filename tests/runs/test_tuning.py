@@ -17,7 +17,7 @@ from elr.data.prepared import hold_out, prepare_records
 from elr.data.records import FEATURES, ReadOptions, Records
 from elr.errors import ArgumentError, CheckpointError, OutputError
 from elr.runs import tuning
-from elr.runs.plan import FitConfig
+from elr.runs.fit_config import FitConfig
 
 SHORT = FitConfig(epochs=2, device="cpu", precision="float32")
 

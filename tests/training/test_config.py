@@ -7,11 +7,12 @@ import torch
 from elr.errors import ArgumentError
 from elr.methods.method import ParameterGroup
 from elr.training.config import SCHEDULES, TrainingConfig
+from elr.training.optimizers import make_optimizer, make_scheduler
 
 
 def rates(config, steps_per_epoch=4):
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=config.learning_rate)
-    scheduler = config.scheduler(optimizer, steps_per_epoch)
+    scheduler = make_scheduler(config, optimizer, steps_per_epoch)
     found = []
     for _ in range(config.epochs * steps_per_epoch):
         found.append(optimizer.param_groups[0]["lr"])
@@ -97,7 +98,7 @@ def test_triangle_of_few_steps_stays_between_nothing_and_the_peak(epochs, steps)
 def test_the_optimizer_has_the_settings(nesterov):
     config = TrainingConfig(learning_rate=0.3, momentum=0.8, weight_decay=5e-4, nesterov=nesterov)
     weights = [torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(3))]
-    optimizer = config.make_optimizer([ParameterGroup(weights)])
+    optimizer = make_optimizer(config, [ParameterGroup(weights)])
     assert isinstance(optimizer, torch.optim.SGD)
     [group] = optimizer.param_groups
     assert [id(weight) for weight in group["params"]] == [id(weight) for weight in weights]
@@ -106,8 +107,8 @@ def test_the_optimizer_has_the_settings(nesterov):
 
 def test_two_steps_of_the_optimizer_by_hand():
     weight = torch.nn.Parameter(torch.tensor([2.0]))
-    optimizer = TrainingConfig(learning_rate=0.1, momentum=0.5, weight_decay=0.01).make_optimizer(
-        [ParameterGroup([weight])]
+    optimizer = make_optimizer(
+        TrainingConfig(learning_rate=0.1, momentum=0.5, weight_decay=0.01), [ParameterGroup([weight])]
     )
     expected, speed = 2.0, 0.0
     for gradient in (1.0, -3.0):
@@ -120,6 +121,6 @@ def test_two_steps_of_the_optimizer_by_hand():
 
 def test_nesterov_needs_momentum():
     with pytest.raises(ArgumentError, match="nesterov"):
-        TrainingConfig(nesterov=True, momentum=0.0).make_optimizer(
-            [ParameterGroup([torch.nn.Parameter(torch.zeros(1))])]
+        make_optimizer(
+            TrainingConfig(nesterov=True, momentum=0.0), [ParameterGroup([torch.nn.Parameter(torch.zeros(1))])]
         )

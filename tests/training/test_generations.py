@@ -15,6 +15,7 @@ from elr import files
 from elr.data.kinds.catalog import load_preprocessing
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions
+from elr.data.transforms import Augmentation
 from elr.datasets.as_data import CIFAR10_CLASSES
 from elr.errors import ArgumentError
 from elr.methods.catalog import method_from_json
@@ -24,9 +25,10 @@ from elr.methods.ingredients.mixup import Mixing
 from elr.methods.loss.fused import elr_loss
 from elr.methods.method import Batch
 from elr.networks.spec import NetworkSpec
-from elr.runs.experiment import Changes, run_recipe
-from elr.runs.plan import Augmentation, Plan
+from elr.runs.experiment import run_recipe
+from elr.runs.plan import Plan
 from elr.runs.predict import predict
+from elr.runs.recipe import Changes
 from elr.runs.recipes import RECIPES
 from elr.training import checkpoints
 from elr.training.config import TrainingConfig

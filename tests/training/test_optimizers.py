@@ -8,7 +8,7 @@ from elr.errors import ArgumentError
 from elr.methods.cross_entropy import LossMethod
 from elr.methods.method import ParameterGroup
 from elr.training.config import SCHEDULES, TrainingConfig
-from elr.training.optimizers import ConvolutionalMuon, as_settings, groups_of
+from elr.training.optimizers import ConvolutionalMuon, as_settings, groups_of, make_optimizer, make_scheduler
 
 
 def parameter(*shape):
@@ -38,7 +38,7 @@ def convolutional():
 def test_a_step_of_a_group_has_its_rate_and_decay(own, expected):
     usual, special = parameter(2), parameter(3)
     config = TrainingConfig(learning_rate=0.1, weight_decay=0.5)
-    config.make_optimizer([ParameterGroup([usual]), ParameterGroup([special], **own)]).step()
+    make_optimizer(config, [ParameterGroup([usual]), ParameterGroup([special], **own)]).step()
     torch.testing.assert_close(usual.detach(), torch.full((2,), 1 - 0.1 * 2.5))
     torch.testing.assert_close(special.detach(), torch.full((3,), expected))
 
@@ -51,8 +51,8 @@ def test_every_schedule_goes_from_the_rate_of_each_group(schedule, optimizer):
     )
     network = convolutional()
     groups = [ParameterGroup(list(network.parameters())), ParameterGroup([parameter(9)], learning_rate=5.0)]
-    made = config.make_optimizer(groups)
-    scheduler = config.scheduler(made, 4)
+    made = make_optimizer(config, groups)
+    scheduler = make_scheduler(config, made, 4)
     first, last, seen = made.param_groups[0], made.param_groups[-1], set()
     for _ in range(24):
         assert last["lr"] == pytest.approx(50 * first["lr"])

@@ -107,7 +107,7 @@ def fit(
     with errors(as_json, resume_with=command):
         from elr.data.records import ReadOptions
         from elr.runs.fit import fit as fit_data
-        from elr.runs.plan import FitConfig
+        from elr.runs.fit_config import FitConfig
         from elr.training.engine import leave_process_group
 
         if out is None and resume:
@@ -212,7 +212,8 @@ def run(
             )
     folder, command = destination(out, Path(f"{recipe}-{seed}"))
     with errors(as_json, resume_with=command, by_itself=True):
-        from elr.runs.experiment import Changes, run_recipe
+        from elr.runs.experiment import run_recipe
+        from elr.runs.recipe import Changes
         from elr.training.engine import leave_process_group
 
         changes = Changes(

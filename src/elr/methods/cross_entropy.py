@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from elr.errors import ArgumentError
 from elr.methods.loss.formulas import cross_entropy
 from elr.methods.method import Batch, Method, MethodConfig, Step, gradient_of
-from elr.targets.config import DENSE, TargetsConfig
+from elr.targets.config import TargetsConfig
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -33,7 +33,7 @@ class CrossEntropyConfig(MethodConfig):
         *,
         num_examples: int,
         num_classes: int,
-        targets: TargetsConfig = DENSE,
+        targets: TargetsConfig | None = None,
     ) -> LossMethod:
         del num_examples, num_classes, targets
         self.check_networks(networks)

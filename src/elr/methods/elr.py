@@ -126,12 +126,12 @@ class ELRConfig(MethodConfig):
         *,
         num_examples: int,
         num_classes: int,
-        targets: TargetsConfig = DENSE,
+        targets: TargetsConfig | None = None,
     ) -> ELR:
         """See `MethodConfig.build`; a second network is a peer also where `networks` is 1."""
         config = replace(self, networks=2) if len(networks) == 2 else self
         count = config.networks if config.ensembling else 0
-        return ELR(networks, config, stores=[targets.build(num_examples, num_classes) for _ in range(count)])
+        return ELR(networks, config, stores=[(targets or DENSE).build(num_examples, num_classes) for _ in range(count)])
 
     @classmethod
     def for_run(cls, asked: Mapping[str, Any], *, steps: int, fast: bool) -> Self:

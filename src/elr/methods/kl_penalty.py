@@ -46,10 +46,10 @@ class KLPenaltyConfig(MethodConfig):
         *,
         num_examples: int,
         num_classes: int,
-        targets: TargetsConfig = DENSE,
+        targets: TargetsConfig | None = None,
     ) -> KLPenalty:
         self.check_networks(networks)
-        return KLPenalty(networks[0], self, targets=targets.build(num_examples, num_classes))
+        return KLPenalty(networks[0], self, targets=(targets or DENSE).build(num_examples, num_classes))
 
 
 class KLPenalty(Method):

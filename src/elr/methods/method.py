@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from elr.errors import ArgumentError
-from elr.targets.config import DENSE, TargetsConfig
 from elr.targets.store import Targets, stores_in
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from elr.targets.config import TargetsConfig
 
 Inputs = Tensor | Mapping[str, Tensor]
 
@@ -285,7 +286,7 @@ class MethodConfig(ABC):
         *,
         num_examples: int,
         num_classes: int,
-        targets: TargetsConfig = DENSE,
+        targets: TargetsConfig | None = None,
     ) -> Method:
         """The method over these networks.
 
@@ -306,7 +307,7 @@ class MethodConfig(ABC):
         Args:
             asked: settings that someone asked for, by name; those that this method does not have are left out.
             steps: of each pass in the whole run.
-            fast: whether it is the fast loop, see `elr.runs.defaults`.
+            fast: whether it is the fast loop, see `elr.runs.fit_config`.
         """
         del steps, fast
         own = {each.name for each in fields(cls)}

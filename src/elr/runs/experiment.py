@@ -3,138 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from elr.data.decoding import Geometry
 from elr.data.labels import LabelCoding
 from elr.data.prepared import PreparedData, prepare_records
 from elr.data.records import ReadOptions, Records
 from elr.datasets.as_data import HUMAN, training_data
-from elr.datasets.base import TEST, TRAIN, VALIDATION
+from elr.datasets.base import TRAIN, VALIDATION
 from elr.datasets.catalog import loader_for
 from elr.datasets.sets.cifar import CIFAR
 from elr.datasets.sets.ilsvrc12 import ILSVRC12
 from elr.errors import ArgumentError, DataError
 from elr.files import RUN_FILE, printable, write_json
-from elr.methods.method import MethodConfig
 from elr.networks.backbones import Backbone, load_backbone
 from elr.networks.spec import NetworkSpec
-from elr.runs.plan import Augmentation, Plan, network_for
+from elr.runs.plan import Plan, network_for
 from elr.runs.predict import predict_probs
+from elr.runs.recipe import Changes, Recipe
 from elr.runs.reporting import write_report
 from elr.runs.run import Fitted, run_plan
-from elr.training.config import TrainingConfig
 from elr.training.engine import is_main_process
 from elr.training.progress import Progress
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """An experiment in plain values: data, noise, network, method, loop.
-
-    Args:
-        name: what `elr run` calls it.
-        source: where its settings are from, and which published number it stands beside.
-        data: a name in `elr.datasets.catalog.LOADERS`.
-        noise: (name in `elr.noise.named.NOISES`, rate); ("human", label set) for CIFAR-10N and CIFAR-100N; None for the
-            labels as they are.
-        network: a name in `elr.networks.spec.NETWORKS`.
-        backbone: name of the model of timm, for network "timm".
-        pretrained: whether it begins with weights trained on other data.
-        geometry: what images on disk are brought to.
-        test_part: the part of the data to test on; None where it has no split.
-        method: what a training step is.
-        training: the loop.
-        augmentation: of the images.
-        widths: of the fast network, if not its default.
-        whiten: see `elr.runs.plan.Plan`.
-        holdout: share of the training rows kept apart, with their noisy labels.
-        probe_period: epochs between looks at the test images.
-    """
-
-    name: str
-    source: str
-    noise: tuple[str, float | str] | None
-    network: str
-    method: MethodConfig
-    training: TrainingConfig
-    augmentation: Augmentation
-    widths: tuple[int, ...] | None = None
-    whiten: bool = False
-    holdout: float = 0.0
-    probe_period: int = 1
-    data: str = "cifar10"
-    backbone: str | None = None
-    pretrained: bool = False
-    geometry: Geometry | None = None
-    test_part: str | None = TEST
-
-    def plan(self, prepared: PreparedData) -> Plan:
-        """The same for a network of the data's shape, and batches no larger than the data."""
-        return Plan(
-            method=self.method,
-            network=self._network(prepared),
-            training=replace(self.training, batch_size=min(self.training.batch_size, len(prepared.examples))),
-            augmentation=self.augmentation,
-            whiten=self.whiten,
-            probe_period=self.probe_period,
-        )
-
-    def _network(self, prepared: PreparedData) -> NetworkSpec:
-        if self.backbone is None:
-            return network_for(prepared, self.network, widths=self.widths)
-        return NetworkSpec(self.network, prepared.preprocessing.num_classes, backbone=self.backbone)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Changes:
-    """What a run changes in its recipe; None leaves it as it is.
-
-    Args:
-        seed: of noise, split, weights, order and augmentation.
-        epochs: passes over the data; milestones outside them fall away, and generations that do not divide them. In
-            generations lam's ramp changes with the length of the first one.
-        num_examples: take the first so many training rows only, and as many test rows, to try a recipe.
-        holdout: see `Recipe`.
-        precision: see `TrainingConfig`.
-        device: see `TrainingConfig`.
-        cuda_graphs: see `TrainingConfig`.
-
-    Raises:
-        ArgumentError: fewer than two examples.
-    """
-
-    seed: int = 0
-    epochs: int | None = None
-    num_examples: int | None = None
-    holdout: float | None = None
-    precision: str | None = None
-    device: str | None = None
-    cuda_graphs: bool | None = None
-
-    def __post_init__(self) -> None:
-        if self.num_examples is not None and self.num_examples < 2:
-            raise ArgumentError(f"num_examples is {self.num_examples}: expected at least 2")
-
-    def apply(self, recipe: Recipe) -> Recipe:
-        """The recipe with these changes."""
-        asked = {name: getattr(self, name) for name in ("epochs", "precision", "device", "cuda_graphs")}
-        changed: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-        epochs = changed.get("epochs", recipe.training.epochs)
-        generations, method = recipe.training.generations, recipe.method
-        if epochs % generations:
-            generations = 1
-        if recipe.training.generations > 1:
-            share = epochs // generations / recipe.training.generation_epochs
-            method = method.resized(share, generations=generations)
-        milestones = tuple(epoch for epoch in recipe.training.milestones if epoch < epochs // generations)
-        training = replace(recipe.training, seed=self.seed, milestones=milestones, generations=generations, **changed)
-        holdout = recipe.holdout if self.holdout is None else self.holdout
-        return replace(recipe, method=method, training=training, holdout=holdout)
 
 
 def run_recipe(
@@ -171,12 +63,12 @@ def run_recipe(
     changes = changes or Changes()
     recipe = changes.apply(recipe)
     backbone = _backbone(recipe, weights)
-    prepared = _task(recipe, changes, Path(data), None if labels is None else Path(labels), backbone)
+    prepared = _prepared(recipe, changes, Path(data), None if labels is None else Path(labels), backbone)
     others = None if ilsvrc12 is None else _ilsvrc12(prepared, recipe, changes, Path(ilsvrc12))
     config = {"recipe": recipe.name, **asdict(changes)}
     fitted = run_plan(
         prepared,
-        recipe.plan(prepared),
+        plan_of(recipe, prepared),
         config=config,
         out=Path(out),
         command=command,
@@ -190,6 +82,36 @@ def run_recipe(
     return fitted
 
 
+def plan_of(recipe: Recipe, prepared: PreparedData) -> Plan:
+    """The plan of a recipe, for a network of the data's shape, and batches no larger than the data.
+
+    Example:
+        >>> from elr.datasets.as_data import load_digits
+        >>> from elr.methods.elr import ELRConfig
+        >>> from elr.data.transforms import Augmentation
+        >>> from elr.training.config import TrainingConfig
+        >>> settings = {"method": ELRConfig(), "training": TrainingConfig(batch_size=2000), "noise": None}
+        >>> recipe = Recipe(name="mine", source="mine", network="linear", augmentation=Augmentation(), **settings)
+        >>> train, test = load_digits()
+        >>> plan = plan_of(recipe, prepare_records(train, test, options=ReadOptions(), source="digits"))
+        >>> plan.training.batch_size, plan.network.num_features, plan.network.num_classes
+        (1437, 64, 10)
+    """
+    network = (
+        NetworkSpec(recipe.network, prepared.preprocessing.num_classes, backbone=recipe.backbone)
+        if (recipe.backbone is not None)
+        else network_for(prepared, recipe.network, widths=recipe.widths)
+    )
+    return Plan(
+        method=recipe.method,
+        network=network,
+        training=replace(recipe.training, batch_size=min(recipe.training.batch_size, len(prepared.examples))),
+        augmentation=recipe.augmentation,
+        whiten=recipe.whiten,
+        probe_period=recipe.probe_period,
+    )
+
+
 def _backbone(recipe: Recipe, weights: str | Path | None) -> Backbone | None:
     if recipe.pretrained and recipe.backbone is not None:
         return load_backbone(recipe.backbone, weights=weights)
@@ -198,7 +120,9 @@ def _backbone(recipe: Recipe, weights: str | Path | None) -> Backbone | None:
     return None
 
 
-def _task(recipe: Recipe, changes: Changes, data: Path, labels: Path | None, backbone: Backbone | None) -> PreparedData:
+def _prepared(
+    recipe: Recipe, changes: Changes, data: Path, labels: Path | None, backbone: Backbone | None
+) -> PreparedData:
     noise = recipe.noise
     human = str(noise[1]) if noise is not None and noise[0] == HUMAN else None
     loader = loader_for(recipe.data, data)

@@ -13,7 +13,7 @@ from elr.data.records import NO_BACKBONE, ReadOptions
 from elr.datasets.as_data import load_digits
 from elr.errors import ArgumentError
 from elr.files import REPORT_FILE
-from elr.runs.plan import FitConfig
+from elr.runs.fit_config import FitConfig
 from elr.runs.reporting import write_report
 from elr.runs.run import Fitted, run_plan
 from elr.runs.tuning import check_tuning

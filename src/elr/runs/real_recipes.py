@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from elr.data.decoding import Geometry
+from elr.data.transforms import Augmentation
 from elr.datasets.base import TEST, VALIDATION
 from elr.methods.cross_entropy import CrossEntropyConfig
 from elr.methods.elr import ELRConfig
 from elr.methods.elr_plus import PAPER_GAMMA, ELRPlusConfig
-from elr.runs.experiment import Recipe
-from elr.runs.plan import Augmentation
+from elr.runs.recipe import Recipe
 from elr.training.config import ANEW, ONCE, TrainingConfig
 
 _PAPER = "Liu et al., NeurIPS 2020"

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from elr.data.transforms import Augmentation
 from elr.datasets.as_data import HUMAN
 from elr.methods.cross_entropy import CrossEntropyConfig
 from elr.methods.elr import ELRConfig
 from elr.methods.elr_plus import PAPER_RAMP, ELRPlusConfig
 from elr.methods.method import MethodConfig
-from elr.runs.defaults import FAST_SETTINGS
-from elr.runs.experiment import Recipe
-from elr.runs.plan import Augmentation
+from elr.runs.fit_config import FAST_SETTINGS
 from elr.runs.real_recipes import real_recipes
+from elr.runs.recipe import Recipe
 from elr.training.config import TrainingConfig
 
 Noise = tuple[str, float | str] | None

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,11 +17,13 @@ from elr.audit.report import Report, render
 from elr.audit.suspects import MAX_CELL, THUMBNAIL_ROOM, Suspect, clip
 from elr.data.decoding import thumbnail
 from elr.data.kinds.catalog import KINDS
-from elr.data.prepared import PreparedData
 from elr.data.records import Records
 from elr.errors import ArgumentError, ArtifactError, OutputError
 from elr.runs.plan import Plan
-from elr.runs.run import Fitted
+
+if TYPE_CHECKING:
+    from elr.data.prepared import PreparedData
+    from elr.runs.run import Fitted
 
 COMPARED = (
     "test_accuracy_last",
@@ -53,7 +55,7 @@ def write_report(prepared: PreparedData, fitted: Fitted, *, baseline: Fitted | N
         >>> import tempfile
         >>> from elr.data.prepared import prepare_data
         >>> from elr.data.records import ReadOptions
-        >>> from elr.runs.plan import FitConfig
+        >>> from elr.runs.fit_config import FitConfig
         >>> from elr.runs.run import run_plan
         >>> prepared = prepare_data((np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20)), ReadOptions())
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -219,7 +221,7 @@ def compared(fitted: Fitted) -> dict[str, Any]:
     Example:
         >>> import tempfile
         >>> from elr.runs.fit import fit
-        >>> from elr.runs.plan import FitConfig
+        >>> from elr.runs.fit_config import FitConfig
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     data = (np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20))
         ...     fitted = fit(data, out=Path(folder) / "run", config=FitConfig(epochs=2)).fitted

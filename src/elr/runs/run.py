@@ -49,7 +49,7 @@ class Fitted:
     Example:
         >>> import tempfile
         >>> from elr.runs.fit import fit
-        >>> from elr.runs.plan import FitConfig
+        >>> from elr.runs.fit_config import FitConfig
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     data = (np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20))
         ...     fitted = fit(data, out=Path(folder) / "run", config=FitConfig(epochs=2)).fitted
@@ -99,7 +99,7 @@ def run_plan(
         >>> import tempfile
         >>> from elr.data.prepared import prepare_data
         >>> from elr.data.records import ReadOptions
-        >>> from elr.runs.plan import FitConfig
+        >>> from elr.runs.fit_config import FitConfig
         >>> prepared = prepare_data((np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20)), ReadOptions())
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     plan = FitConfig(epochs=2).plan(prepared)

@@ -21,7 +21,7 @@ from elr.data.prepared import PreparedData, hold_out
 from elr.devices import mixed_seed
 from elr.errors import ArgumentError, CheckpointError, OutputError, TrainingError
 from elr.runs.folder import contents, something_else
-from elr.runs.plan import FitConfig, Plan
+from elr.runs.plan import Plan
 from elr.runs.study import complete_trials, opened, quiet, writing_study
 from elr.training.loop import Training
 from elr.training.progress import Progress
@@ -29,6 +29,8 @@ from elr.training.progress import Progress
 if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
+
+    from elr.runs.fit_config import FitConfig
 
 HOLDOUT = 0.2
 LEAST = 10
@@ -142,6 +144,7 @@ def tune(
         >>> import tempfile
         >>> from elr.data.prepared import prepare_data
         >>> from elr.data.records import ReadOptions
+        >>> from elr.runs.fit_config import FitConfig
         >>> prepared = prepare_data((np.tile(np.eye(2), (40, 1)), np.tile([0, 1], 40)), ReadOptions())
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     config, found = tune(prepared, FitConfig(epochs=2, learning_rate=0.1), trials=1, out=Path(folder) / "a")

@@ -1,4 +1,4 @@
-"""All targets in memory, a copy on every rank; and how rows that repeat are brought together."""
+"""All targets in memory, a copy on every rank."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import distributed as dist
 
 from elr.devices import sent
 from elr.errors import ArgumentError
-from elr.targets.store import Targets, check_rows
+from elr.targets.store import Targets, blend, has_repeats, mean_over_repeats, update_rows
 
 STORAGE_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -61,7 +61,7 @@ class DenseTargets(Targets):
             # Of rows on the processor this is known at once; of those on an accelerator one would wait for it.
             distinct = self.trusts_rows or (index.device.type == "cpu" and not has_repeats(index))
             index = sent(index, self.table.device)
-            return _blend(self.table, index, probs if distinct else _mean_over_repeats(index, probs), beta)
+            return blend(self.table, index, probs if distinct else mean_over_repeats(index, probs), beta)
         local = len(index)
         index, probs, start = _gather(index.to(self.table.device), probs, self.process_group)
         return update_rows(self.table, index, probs, beta)[start : start + local]
@@ -80,7 +80,7 @@ class DenseTargets(Targets):
             some = index[rows]
             if not scratch:
                 scratch.append(self.table.new_empty(len(some), self.num_classes))
-            return _blend(self.table, some, probs, beta, out=scratch[0][: len(some)])
+            return blend(self.table, some, probs, beta, out=scratch[0][: len(some)])
 
         return update
 
@@ -102,68 +102,6 @@ class DenseTargets(Targets):
 
     def extra_repr(self) -> str:
         return f"{self.num_examples}, {self.num_classes}, dtype={self.table.dtype}"
-
-
-def _blend(table: Tensor, index: Tensor, probs: Tensor, beta: float, *, out: Tensor | None = None) -> Tensor:
-    """t <- beta t + (1 - beta) p for some rows of the table, which it returns; rows that repeat bring equal outputs."""
-    rows = torch.index_select(table, 0, index, out=out)
-    if table.dtype == torch.float32:
-        rows.lerp_(probs.to(torch.float32), 1.0 - beta)
-    else:  # computed in float32
-        rows.copy_(rows.float().lerp_(probs.to(torch.float32), 1.0 - beta))
-    table.index_copy_(0, index, rows)
-    return rows.float()
-
-
-@torch.library.custom_op("elr::update_rows", mutates_args={"table"})
-def update_rows(table: Tensor, index: Tensor, probs: Tensor, beta: float) -> Tensor:
-    """The whole update as one operation, so that compilers take its data-dependent steps as they are.
-
-    Example:
-        >>> table = torch.zeros(3, 2)
-        >>> update_rows(table, torch.tensor([2, 2]), torch.tensor([[1.0, 0.0], [0.0, 1.0]]), 0.5)
-        tensor([[0.2500, 0.2500],
-                [0.2500, 0.2500]])
-        >>> table[2]
-        tensor([0.2500, 0.2500])
-    """
-    check_rows(index, len(table))
-    return _blend(table, index, _mean_over_repeats(index, probs), beta)
-
-
-@update_rows.register_fake
-def _(table: Tensor, index: Tensor, probs: Tensor, beta: float) -> Tensor:  # noqa: ARG001
-    return torch.empty_like(probs)
-
-
-def has_repeats(index: Tensor) -> bool:
-    """Whether a row comes more than once in (B,) rows; an accelerator is waited for.
-
-    Example:
-        >>> has_repeats(torch.tensor([4, 2, 4])), has_repeats(torch.tensor([4, 2, 3]))
-        (True, False)
-    """
-    ordered = index.sort().values
-    return bool((ordered[1:] == ordered[:-1]).any())
-
-
-def _mean_over_repeats(index: Tensor, probs: Tensor) -> Tensor:
-    """Replace each row of `probs` by the mean over the rows that have the same index; deterministic on every device."""
-    if index.device.type == "cpu" and not has_repeats(index):
-        return probs
-    order = torch.argsort(index, stable=True)
-    repeats = index[order].diff() == 0
-    group = torch.cat([repeats.new_zeros(1), ~repeats]).cumsum(0)
-    # index_add_ adds in order on a CPU; on an accelerator index_put_ does (it sorts), where index_add_ races.
-    sums = torch.zeros_like(probs)
-    if index.device.type == "cpu":
-        sums.index_add_(0, group, probs[order])
-    else:
-        sums.index_put_((group,), probs[order], accumulate=True)
-    counts = torch.zeros_like(index, dtype=probs.dtype).index_add_(0, group, torch.ones_like(group, dtype=probs.dtype))
-    means = torch.empty_like(probs)
-    means[order] = (sums / counts.clamp(min=1.0)[:, None])[group]
-    return means
 
 
 def _gather(index: Tensor, probs: Tensor, group: dist.ProcessGroup) -> tuple[Tensor, Tensor, int]:

@@ -234,3 +234,80 @@ positions, not rows, so number rows in the data set itself
             f"index {low if low < 0 else high} is out of range for {num_examples} examples: expected rows in "
             f"[0, {num_examples}); a Subset gives positions, not rows, so number rows in the data set itself"
         )
+
+
+def blend(table: Tensor, index: Tensor, probs: Tensor, beta: float, *, out: Tensor | None = None) -> Tensor:
+    """t <- beta t + (1 - beta) p for some rows of the table, which it returns; rows that repeat bring equal outputs.
+
+    Example:
+        >>> table = torch.zeros(3, 2)
+        >>> blend(table, torch.tensor([2]), torch.tensor([[0.5, 0.5]]), 0.5)
+        tensor([[0.2500, 0.2500]])
+        >>> table[2]
+        tensor([0.2500, 0.2500])
+    """
+    rows = torch.index_select(table, 0, index, out=out)
+    if table.dtype == torch.float32:
+        rows.lerp_(probs.to(torch.float32), 1.0 - beta)
+    else:  # computed in float32
+        rows.copy_(rows.float().lerp_(probs.to(torch.float32), 1.0 - beta))
+    table.index_copy_(0, index, rows)
+    return rows.float()
+
+
+@torch.library.custom_op("elr::update_rows", mutates_args={"table"})
+def update_rows(table: Tensor, index: Tensor, probs: Tensor, beta: float) -> Tensor:
+    """The whole update as one operation, so that compilers take its data-dependent steps as they are.
+
+    Example:
+        >>> table = torch.zeros(3, 2)
+        >>> update_rows(table, torch.tensor([2, 2]), torch.tensor([[1.0, 0.0], [0.0, 1.0]]), 0.5)
+        tensor([[0.2500, 0.2500],
+                [0.2500, 0.2500]])
+        >>> table[2]
+        tensor([0.2500, 0.2500])
+    """
+    check_rows(index, len(table))
+    return blend(table, index, mean_over_repeats(index, probs), beta)
+
+
+@update_rows.register_fake
+def _(table: Tensor, index: Tensor, probs: Tensor, beta: float) -> Tensor:  # noqa: ARG001
+    return torch.empty_like(probs)
+
+
+def has_repeats(index: Tensor) -> bool:
+    """Whether a row comes more than once in (B,) rows; an accelerator is waited for.
+
+    Example:
+        >>> has_repeats(torch.tensor([4, 2, 4])), has_repeats(torch.tensor([4, 2, 3]))
+        (True, False)
+    """
+    ordered = index.sort().values
+    return bool((ordered[1:] == ordered[:-1]).any())
+
+
+def mean_over_repeats(index: Tensor, probs: Tensor) -> Tensor:
+    """Replace each row of `probs` by the mean over the rows that have the same index; deterministic on every device.
+
+    Example:
+        >>> mean_over_repeats(torch.tensor([4, 1, 4]), torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]))
+        tensor([[0.5000, 0.5000],
+                [0.5000, 0.5000],
+                [0.5000, 0.5000]])
+    """
+    if index.device.type == "cpu" and not has_repeats(index):
+        return probs
+    order = torch.argsort(index, stable=True)
+    repeats = index[order].diff() == 0
+    group = torch.cat([repeats.new_zeros(1), ~repeats]).cumsum(0)
+    # index_add_ adds in order on a CPU; on an accelerator index_put_ does (it sorts), where index_add_ races.
+    sums = torch.zeros_like(probs)
+    if index.device.type == "cpu":
+        sums.index_add_(0, group, probs[order])
+    else:
+        sums.index_put_((group,), probs[order], accumulate=True)
+    counts = torch.zeros_like(index, dtype=probs.dtype).index_add_(0, group, torch.ones_like(group, dtype=probs.dtype))
+    means = torch.empty_like(probs)
+    means[order] = (sums / counts.clamp(min=1.0)[:, None])[group]
+    return means

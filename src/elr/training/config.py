@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
-from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import (
-    ConstantLR,
-    CosineAnnealingLR,
-    CosineAnnealingWarmRestarts,
-    LambdaLR,
-    LRScheduler,
-    MultiStepLR,
-    OneCycleLR,
-)
-
 from elr.errors import ArgumentError
-from elr.methods.method import ParameterGroup
-from elr.training.optimizers import ConvolutionalMuon, as_settings
 
 OPTIMIZERS = ("sgd", "muon")
 SCHEDULES = ("cosine", "restarts", "multistep", "onecycle", "triangle", "constant")
-PEAK = 0.1
-"""Share of a generation after which the triangle schedule is at its peak."""
-FLOOR = 20
-"""What the learning rate is divided by at the end of a period of restarts."""
 PRECISIONS = ("auto", "float32", "bfloat16")
 ALL, ANEW, ONCE = "all", "balanced", "balanced_once"
 
@@ -136,61 +117,3 @@ class TrainingConfig:
     def generation_epochs(self) -> int:
         """Epochs of one generation."""
         return self.epochs // self.generations
-
-    def make_optimizer(self, groups: Sequence[ParameterGroup]) -> Optimizer:
-        """The optimizer of what a pass trains; what a group leaves open is as the run has it.
-
-        Example:
-            >>> import torch
-            >>> weights, shifts = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.zeros(9))
-            >>> groups = [ParameterGroup([weights]), ParameterGroup([shifts], learning_rate=1.0, weight_decay=0.0)]
-            >>> optimizer = TrainingConfig(learning_rate=0.1).make_optimizer(groups)
-            >>> [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups]
-            [(0.1, 0.001), (1.0, 0.0)]
-        """
-        if self.optimizer == "muon":
-            return ConvolutionalMuon(
-                groups, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
-            )
-        return SGD(
-            [as_settings(group) for group in groups],
-            lr=self.learning_rate,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            nesterov=self.nesterov,
-        )
-
-    def scheduler(self, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
-        """The learning-rate schedule of a generation, from torch, to be stepped `steps_per_epoch` times an epoch.
-
-        Each group of the optimizer is scheduled from its own learning rate.
-        """
-        total = self.generation_epochs * steps_per_epoch
-        match self.schedule:
-            case "cosine":
-                return CosineAnnealingLR(optimizer, total)
-            case "restarts":
-                return _Restarts(optimizer, self.period * steps_per_epoch)
-            case "multistep":
-                return MultiStepLR(optimizer, [epoch * steps_per_epoch for epoch in self.milestones], gamma=self.decay)
-            case "onecycle":
-                peaks = [group["lr"] for group in optimizer.param_groups]
-                return OneCycleLR(optimizer, peaks, total_steps=total, cycle_momentum=False)
-            case "triangle":
-                return LambdaLR(optimizer, lambda step: _triangle(step / total))
-            case _:
-                return ConstantLR(optimizer, factor=1.0)
-
-
-class _Restarts(CosineAnnealingWarmRestarts):
-    """Cosine restarts of which each group has a floor of its own, where torch has one for all."""
-
-    def get_lr(self) -> list[float | Tensor]:
-        swing = 1 + math.cos(math.pi * self.T_cur / self.T_i)
-        floors = [rate / FLOOR for rate in self.base_lrs]
-        return [floor + (rate - floor) * swing / 2 for rate, floor in zip(self.base_lrs, floors, strict=True)]
-
-
-def _triangle(share: float) -> float:
-    """Up over the first tenth, down to 0 over the rest."""
-    return share / PEAK if share < PEAK else (1.0 - share) / (1.0 - PEAK)

@@ -37,7 +37,7 @@ from elr.training.cuda_graphs import replayed
 from elr.training.engine import make_accelerator, threads_for
 from elr.training.inference import PlainInputs, gathered_probs, predicted_probs
 from elr.training.monitor import Monitor
-from elr.training.optimizers import groups_of
+from elr.training.optimizers import groups_of, make_optimizer, make_scheduler
 from elr.training.progress import Measures, Progress, append_line, json_line, write_lines
 from elr.training.sampling import Pass, RowOrder
 from elr.training.view import TrainingView
@@ -151,8 +151,8 @@ class Training:
         if self.channels_last:
             self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.groups = [groups_of(self.method, number) for number in range(self.method.passes)]
-        optimizers = [self.config.make_optimizer(groups) for groups in self.groups]
-        self.schedulers = [self.config.scheduler(optimizer, self.steps_per_epoch) for optimizer in optimizers]
+        optimizers = [make_optimizer(self.config, groups) for groups in self.groups]
+        self.schedulers = [make_scheduler(self.config, optimizer, self.steps_per_epoch) for optimizer in optimizers]
         self.step_module, *self.optimizers = self.accelerator.prepare(self.method, *optimizers)
         # Accelerate looks for optional packages at every backward; only engines other than torch's own need it to.
         plain = self.accelerator.distributed_type in _PLAIN

@@ -1,16 +1,32 @@
-"""Optimizers that torch does not have in the form needed here."""
+"""The optimizer and the schedule of a run; Muon, which torch does not have in the form needed here."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    LambdaLR,
+    LRScheduler,
+    MultiStepLR,
+    OneCycleLR,
+)
 
 from elr.errors import ArgumentError
 from elr.methods.method import Method, ParameterGroup
+from elr.training.config import TrainingConfig
+
+PEAK = 0.1
+"""Share of a generation after which the triangle schedule is at its peak."""
+FLOOR = 20
+"""What the learning rate is divided by at the end of a period of restarts."""
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan's coefficients: they bring singular values into about [0.7, 1.2]
 _STEPS = 3
@@ -168,3 +184,73 @@ def groups_of(method: Method, number: int) -> list[ParameterGroup]:
             )
         seen.add(id(weight))
     return groups
+
+
+def make_optimizer(config: TrainingConfig, groups: Sequence[ParameterGroup]) -> Optimizer:
+    """The optimizer of what a pass trains; what a group leaves open is as the run has it.
+
+    Example:
+            >>> weights, shifts = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.zeros(9))
+        >>> groups = [ParameterGroup([weights]), ParameterGroup([shifts], learning_rate=1.0, weight_decay=0.0)]
+        >>> optimizer = make_optimizer(TrainingConfig(learning_rate=0.1), groups)
+        >>> [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups]
+        [(0.1, 0.001), (1.0, 0.0)]
+    """
+    if config.optimizer == "muon":
+        return ConvolutionalMuon(
+            groups, lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
+        )
+    return SGD(
+        [as_settings(group) for group in groups],
+        lr=config.learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        nesterov=config.nesterov,
+    )
+
+
+def make_scheduler(config: TrainingConfig, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
+    """The learning-rate schedule of a generation, from torch, to be stepped `steps_per_epoch` times an epoch.
+
+    Each group of the optimizer is scheduled from its own learning rate.
+
+    Example:
+        >>> optimizer = SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+        >>> scheduler = make_scheduler(TrainingConfig(epochs=4, schedule="triangle"), optimizer, 1)
+        >>> rates = []
+        >>> for _ in range(4):
+        ...     rates.append(round(scheduler.get_last_lr()[0], 4))
+        ...     optimizer.step()
+        ...     scheduler.step()
+        >>> rates
+        [0.0, 0.0833, 0.0556, 0.0278]
+    """
+    total = config.generation_epochs * steps_per_epoch
+    match config.schedule:
+        case "cosine":
+            return CosineAnnealingLR(optimizer, total)
+        case "restarts":
+            return _Restarts(optimizer, config.period * steps_per_epoch)
+        case "multistep":
+            return MultiStepLR(optimizer, [epoch * steps_per_epoch for epoch in config.milestones], gamma=config.decay)
+        case "onecycle":
+            peaks = [group["lr"] for group in optimizer.param_groups]
+            return OneCycleLR(optimizer, peaks, total_steps=total, cycle_momentum=False)
+        case "triangle":
+            return LambdaLR(optimizer, lambda step: _triangle(step / total))
+        case _:
+            return ConstantLR(optimizer, factor=1.0)
+
+
+class _Restarts(CosineAnnealingWarmRestarts):
+    """Cosine restarts of which each group has a floor of its own, where torch has one for all."""
+
+    def get_lr(self) -> list[float | Tensor]:
+        swing = 1 + math.cos(math.pi * self.T_cur / self.T_i)
+        floors = [rate / FLOOR for rate in self.base_lrs]
+        return [floor + (rate - floor) * swing / 2 for rate, floor in zip(self.base_lrs, floors, strict=True)]
+
+
+def _triangle(share: float) -> float:
+    """Up over the first tenth, down to 0 over the rest."""
+    return share / PEAK if share < PEAK else (1.0 - share) / (1.0 - PEAK)

@@ -8,14 +8,14 @@ import torch
 
 from blobs import C, built, examples
 from elr.data.examples import Examples
-from elr.data.transforms import ImageTransform
+from elr.data.transforms import Augmentation, ImageTransform
 from elr.errors import ArgumentError
 from elr.methods.catalog import method_from_json
 from elr.methods.elr import ELRConfig
 from elr.methods.ingredients.posterior import TransitionCounts, label_posterior
 from elr.networks.spec import NetworkSpec
 from elr.noise.transitions import count_transitions, transition_matrix
-from elr.runs.plan import Augmentation, Plan
+from elr.runs.plan import Plan
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
 

@@ -2,8 +2,7 @@ import pytest
 import torch
 
 from elr.errors import ArgumentError, RowIndexError
-from elr.methods.loss.compiled import traced_elr_loss
-from elr.methods.loss.fused import elr_loss
+from elr.methods.loss.fused import elr_loss, traced_elr_loss
 from elr.targets.dense import DenseTargets
 from elr_batches import random_case, soft_labels
 

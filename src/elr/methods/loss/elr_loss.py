@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn, softmax
 
 from elr.errors import ArgumentError
-from elr.methods.loss.compiled import traced_elr_loss
 from elr.methods.loss.formulas import in_blocks
-from elr.methods.loss.fused import check_batch, elr_loss, is_swept, swept_elr_loss
-from elr.targets.config import DENSE
+from elr.methods.loss.fused import check_batch, elr_loss, is_swept, swept_elr_loss, traced_elr_loss
+from elr.targets.dense import DenseTargets
 from elr.targets.store import Targets
 
 
@@ -75,7 +74,7 @@ class ELRLoss(nn.Module):
         self.lam = float(lam)
         self.beta = float(beta)
         self.clamp = float(clamp)
-        self.targets = DENSE.build(num_examples, num_classes) if targets is None else targets
+        self.targets = DenseTargets(num_examples, num_classes) if targets is None else targets
 
     def forward(self, logits: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         return self.parts(logits, labels, index)[0]
