@@ -184,7 +184,7 @@ def mean_over_seeds(measure, *, seeds=4, p=400, n=500, start=2.0, **settings):
 
 
 def test_cross_entropy_learns_early_then_memorizes():
-    """PAPER.md: accuracy on mislabelled examples .94 at its peak, .03 after 6,000 steps (p 400, n 500)."""
+    """PAPER.md: accuracy on mislabeled examples .94 at its peak, .03 after 6,000 steps (p 400, n 500)."""
     assert mean_over_seeds(lambda trajectory: trajectory.accuracy_wrong.max(), steps=200) > 0.85
     assert mean_over_seeds(lambda trajectory: trajectory.accuracy_wrong[-1], steps=6000) < 0.1
 

@@ -18,7 +18,7 @@ MAX_EPOCHS_LISTED = 120
 BOX = {"width": 424, "height": 250, "left": 46, "right": 284, "top": 12, "bottom": 206}
 """Of a panel, in SVG units."""
 RATE = re.compile("accuracy|precision|recall|fraction|agreement|noise_rate")
-"""Keys of numbers shown in per cent."""
+"""Keys of numbers shown in percent."""
 _NBSP = "\N{NO-BREAK SPACE}"
 _ON_WRONG = {f"fraction_{word}_on_wrong": word for word in ("correct", "memorized", "incorrect")}
 _AGREEMENT = {"agreement_with_given_labels": "given labels", "agreement_with_targets": "targets"}
@@ -48,7 +48,7 @@ def percent(rate: float) -> str:
 
 
 def quantity(value: object, key: str = "") -> str:
-    """A value as a person writes it: rates (known by their key) in per cent, counts with thousands, a dash for none.
+    """A value as a person writes it: rates (known by their key) in percent, counts with thousands, a dash for none.
 
     Example:
         >>> quantity(12345), quantity(0.12345), quantity(None), quantity(True)
@@ -140,7 +140,7 @@ def _figure(name: str, panels: Mapping[str, Mapping[str, Points]], *, expected: 
     """Geometry of one figure, whose panels share both axes. Its words (title, caption) are the template's."""
     epochs = [epoch for lines in panels.values() for points in lines.values() for epoch, _ in points]
     values = [value for lines in panels.values() for value in _values(lines)]
-    kind = "loss" if name == "loss" else "fraction"  # written as a number, or in per cent
+    kind = "loss" if name == "loss" else "fraction"  # written as a number, or in percent
     values += {"loss": [0.0], "memorization": [0.0, 1.0], "agreement": [0.0, 1.0]}.get(name, [])
     low, high = min(values), max(values)
     if low == high:  # open the axis a little, but never beyond a rate's 0 and 1

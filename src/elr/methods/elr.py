@@ -187,7 +187,7 @@ class ELR(Method):
 
     A step of network k: its averaged weights move (gamma); the source of the targets (the network itself or its peer,
     the averaged weights if there are any) sees the inputs un-mixed, in train mode and without gradient; the targets of
-    these rows move towards its outputs (beta); inputs, labels and targets are mixed; then the loss. Where the source
+    these rows move toward its outputs (beta); inputs, labels and targets are mixed; then the loss. Where the source
     is the very network that is trained on un-mixed inputs, or targets are held, one pass serves both. With a peer an
     epoch has two passes over the data, one for each network, in different orders. Both networks see the same given
     labels and the same rows.

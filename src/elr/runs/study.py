@@ -57,7 +57,7 @@ def opened(path: Path, identity: dict[str, Any]) -> Iterator[optuna.Study]:
     advice = "delete it to search anew, or choose another --out"
     known = path.exists()
     try:
-        # Not as a URL, which has its own reading of question marks, braces and per cent in the names of folders.
+        # Not as a URL, which has its own reading of question marks, braces and percent in the names of folders.
         connect = partial(sqlite3.connect, path, check_same_thread=False)
         storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": QueuePool})
     except (SQLAlchemyError, RuntimeError) as error:
