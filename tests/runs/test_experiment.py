@@ -14,9 +14,9 @@ from safetensors.numpy import load_file
 import tiny_cifar
 from elr.audit.evidence import read_evidence
 from elr.data.kinds.catalog import load_preprocessing
+from elr.data.preprocessing import Augmentation
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions
-from elr.data.transforms import Augmentation
 from elr.datasets.as_data import CIFAR10_CLASSES
 from elr.errors import ArgumentError, CheckpointError, DataError, OutputError
 from elr.files import read_json

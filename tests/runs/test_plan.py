@@ -11,8 +11,9 @@ from torch import nn
 
 from elr.data.examples import Examples
 from elr.data.prepared import prepare_data
+from elr.data.preprocessing import Augmentation
 from elr.data.records import ReadOptions
-from elr.data.transforms import Augmentation, ImageTransform, Transform
+from elr.data.transforms import ImageTransform, Transform
 from elr.errors import ArgumentError
 from elr.methods.catalog import method_from_json
 from elr.methods.cross_entropy import CrossEntropyConfig, LossMethod

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from elr.data.transforms import Augmentation
+from elr.data.preprocessing import Augmentation
 from elr.datasets.as_data import HUMAN
 from elr.methods.cross_entropy import CrossEntropyConfig
 from elr.methods.elr import ELRConfig

@@ -13,9 +13,9 @@ import tiny_cifar
 from blobs import C, N, built, examples, network
 from elr import files
 from elr.data.kinds.catalog import load_preprocessing
+from elr.data.preprocessing import Augmentation
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions
-from elr.data.transforms import Augmentation
 from elr.datasets.as_data import CIFAR10_CLASSES
 from elr.errors import ArgumentError
 from elr.methods.catalog import method_from_json

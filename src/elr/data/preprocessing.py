@@ -223,3 +223,40 @@ def read_preprocessing(path: Path) -> Any:
         raise ArtifactError(f"{path} holds types that elr never writes ({error}): do not load it") from error
     except Exception as error:  # a damaged archive fails in many ways
         raise ArtifactError(f"{path} cannot be read ({error}): the run is incomplete or damaged") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """What training does to images, and prediction.
+
+    Args:
+        crop: whether to shift each image at random by up to an eighth of its side; images on disk are cropped at a
+            random place instead.
+        flip: whether to mirror half of the images.
+        cutout: side in pixels of a square that is blanked in each image; 0: none.
+        mirror: whether predictions are averaged over each image and its mirror image.
+
+    Example:
+        >>> Augmentation(crop=True, flip=True)
+        Augmentation(crop=True, flip=True, cutout=0, mirror=False)
+    """
+
+    crop: bool = False
+    flip: bool = False
+    cutout: int = 0
+    mirror: bool = False
+
+    def __post_init__(self) -> None:
+        if self.cutout < 0:
+            raise ArgumentError(f"cutout is {self.cutout}: expected the side of a square in pixels, or 0 for none")
+
+    def transform(self, preprocessing: Preprocessing, *, flatten: bool, on_disk: bool = False) -> Transform:
+        """From stored rows to network inputs; images on disk are larger than a crop, and cropped as they are read."""
+        return preprocessing.transform(
+            crop=self.crop and not on_disk,
+            window=self.crop and on_disk,
+            flip=self.flip,
+            cutout=self.cutout,
+            mirror=self.mirror,
+            flatten=flatten,
+        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,11 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elr.data.examples import StoredInputs
-from elr.errors import ArgumentError
 
 if TYPE_CHECKING:
     from elr.data.image_store import ImageStore
-    from elr.data.preprocessing import Preprocessing
 
 _PLACES = 2**16
 _IN_CACHE = 2**20  # numbers
@@ -190,40 +187,3 @@ def image_statistics(images: Tensor | ImageStore) -> tuple[list[float], list[flo
     most = 500 if isinstance(images, StoredInputs) else 10_000
     sample = images[:: max(1, len(images) // most)].float() / 255.0
     return sample.mean(dim=(0, 2, 3)).tolist(), sample.std(dim=(0, 2, 3)).clamp(min=1e-3).tolist()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Augmentation:
-    """What training does to images, and prediction.
-
-    Args:
-        crop: whether to shift each image at random by up to an eighth of its side; images on disk are cropped at a
-            random place instead.
-        flip: whether to mirror half of the images.
-        cutout: side in pixels of a square that is blanked in each image; 0: none.
-        mirror: whether predictions are averaged over each image and its mirror image.
-
-    Example:
-        >>> Augmentation(crop=True, flip=True)
-        Augmentation(crop=True, flip=True, cutout=0, mirror=False)
-    """
-
-    crop: bool = False
-    flip: bool = False
-    cutout: int = 0
-    mirror: bool = False
-
-    def __post_init__(self) -> None:
-        if self.cutout < 0:
-            raise ArgumentError(f"cutout is {self.cutout}: expected the side of a square in pixels, or 0 for none")
-
-    def transform(self, preprocessing: Preprocessing, *, flatten: bool, on_disk: bool = False) -> Transform:
-        """From stored rows to network inputs; images on disk are larger than a crop, and cropped as they are read."""
-        return preprocessing.transform(
-            crop=self.crop and not on_disk,
-            window=self.crop and on_disk,
-            flip=self.flip,
-            cutout=self.cutout,
-            mirror=self.mirror,
-            flatten=flatten,
-        )

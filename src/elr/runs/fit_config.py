@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elr.data.examples import Examples
-from elr.data.transforms import Augmentation
+from elr.data.preprocessing import Augmentation
 from elr.errors import ArgumentError
 from elr.methods.catalog import method_named
 from elr.methods.elr import ELRConfig

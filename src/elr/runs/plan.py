@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from elr.data.examples import Examples
 from elr.data.formats.images import SMALLEST
 from elr.data.image_store import ImageStore
-from elr.data.transforms import Augmentation
+from elr.data.preprocessing import Augmentation
 from elr.errors import ArgumentError
 from elr.methods.catalog import method_from_json
 from elr.methods.method import MethodConfig

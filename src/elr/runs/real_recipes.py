@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from elr.data.decoding import Geometry
-from elr.data.transforms import Augmentation
+from elr.data.preprocessing import Augmentation
 from elr.datasets.base import TEST, VALIDATION
 from elr.methods.cross_entropy import CrossEntropyConfig
 from elr.methods.elr import ELRConfig

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from elr.data.decoding import Geometry
-from elr.data.transforms import Augmentation
+from elr.data.preprocessing import Augmentation
 from elr.datasets.base import TEST
 from elr.errors import ArgumentError
 from elr.methods.method import MethodConfig

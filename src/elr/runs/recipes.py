@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from elr.data.transforms import Augmentation
+from elr.data.preprocessing import Augmentation
 from elr.datasets.as_data import HUMAN
 from elr.methods.cross_entropy import CrossEntropyConfig
 from elr.methods.elr import ELRConfig

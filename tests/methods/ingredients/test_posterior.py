@@ -8,7 +8,8 @@ import torch
 
 from blobs import C, built, examples
 from elr.data.examples import Examples
-from elr.data.transforms import Augmentation, ImageTransform
+from elr.data.preprocessing import Augmentation
+from elr.data.transforms import ImageTransform
 from elr.errors import ArgumentError
 from elr.methods.catalog import method_from_json
 from elr.methods.elr import ELRConfig
