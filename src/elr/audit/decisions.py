@@ -241,13 +241,13 @@ class _Labels:
 
     def __init__(self, form: FileFormat, source: Path, *, label: str, named: bool) -> None:
         self.form, self.source, self.label, self.named = form, source, label, named
-        self.given = form.labels(source, label, named=named)
+        self.labels = form.labels(source, label, named=named)
         self.ids = form.ids(source)
 
     def check(self, taken: Sequence[Decision]) -> None:
         """Refuse decisions on rows that have changed since the run."""
         for each in taken:
-            found = self.given[each.row] if each.row < len(self.given) else None
+            found = self.labels[each.row] if each.row < len(self.labels) else None
             if found is not None and self.ids is not None and each.id:
                 same = clip(self.ids[each.row], MAX_ID) == clip(each.id, MAX_ID)
                 found = found if same else None
@@ -261,7 +261,7 @@ class _Labels:
 
     def write_corrected(self, out: Path, changed: Sequence[Decision]) -> None:
         """Write the copy whole or not at all."""
-        example = {name: row for row, name in reversed(list(enumerate(self.given)))}
+        example = {name: row for row, name in reversed(list(enumerate(self.labels)))}
         gone = next((each for each in changed if each.label not in example), None)
         if gone:
             what = "row of class" if self.form.has_names else "folder"
@@ -272,7 +272,7 @@ class _Labels:
         if self.source.is_dir():
             self._write_folder(out, changes)
         else:
-            new = list(self.given)
+            new = list(self.labels)
             for each in changed:
                 new[each.row] = each.label
             files.write_file(out, lambda partial: self._write_file(partial, changes, new))

@@ -165,8 +165,8 @@ class _Linear:
         self.inputs = data.inputs
         self.num_classes = len(data.means)
         self.one_hot = np.eye(self.num_classes)[data.labels]
-        self.given, self.clean, self.wrong = data.labels, data.clean_labels, data.wrong
-        self.rows = np.arange(len(self.given))
+        self.labels, self.clean_labels, self.wrong = data.labels, data.clean_labels, data.wrong
+        self.rows = np.arange(len(self.labels))
         centered = data.means - data.means.mean(axis=0)
         self.free = slice(1, None) if self.num_classes == 2 else slice(None)  # the logit of class 0 stays 0
         self.signal = centered[self.free]
@@ -202,12 +202,12 @@ class _Linear:
 
     def measures(self, log_probs: Floats, probs: Floats, targets: Floats, coefficients: Floats) -> dict[str, float]:
         mean_clean, mean_wrong = self.mean_over
-        missing = 1.0 - probs[self.rows, self.given]
-        true = coefficients[self.rows, self.clean]
+        missing = 1.0 - probs[self.rows, self.labels]
+        true = coefficients[self.rows, self.clean_labels]
         predicted = probs.argmax(axis=1)
-        correct, fitted = (predicted == labels for labels in (self.clean, self.given))
+        correct, fitted = (predicted == labels for labels in (self.clean_labels, self.labels))
         return {
-            "loss": float(-log_probs[self.rows, self.given].mean()),
+            "loss": float(-log_probs[self.rows, self.labels].mean()),
             "coefficient_clean": mean_clean(missing),
             "coefficient_wrong": mean_wrong(missing),
             "square_clean": mean_clean(missing**2),
@@ -218,7 +218,7 @@ class _Linear:
             "accuracy_wrong": mean_wrong(correct),
             "memorized": mean_wrong(fitted),
             "fitted": float(fitted.mean()),
-            "target_accuracy": float((targets.argmax(axis=1) == self.clean).mean()),
+            "target_accuracy": float((targets.argmax(axis=1) == self.clean_labels).mean()),
         }
 
 
