@@ -74,7 +74,7 @@ def test_sentence_embeddings_know_words_that_training_did_not_have(tmp_path, enc
 def test_another_encoder_than_in_training_is_refused(tmp_path, encoder, monkeypatch):
     options = ReadOptions(label="label", text="text", encoder=encoder)
     elr.fit(questions(20), out=tmp_path / "run", options=options, config=elr.FitConfig(epochs=1))
-    monkeypatch.setattr("elr.data.preprocessing.encoder_probe", lambda name: [0.0] * 384)
+    monkeypatch.setattr("elr.data.kinds.text.encoder_probe", lambda name: [0.0] * 384)
     with pytest.raises(DataError, match="is not the one of training, it gives other numbers"):
         elr.predict(tmp_path / "run", questions(4))
     with pytest.raises(ArgumentError, match="encoder 'no/such' cannot be loaded: there is no such folder"):
