@@ -2,14 +2,20 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from elr.data.annotations import from_columns
+from elr.data.decoding import Geometry
+from elr.data.image_store import FileImages
 from elr.data.reading import read_data
-from elr.data.records import ReadOptions
+from elr.data.records import ReadOptions, Records
 from elr.errors import ArgumentError
+from pictures import color, encoded
 
 N = 12
 FEATURES_2D = np.arange(2.0 * N).reshape(N, 2)
@@ -79,6 +85,56 @@ def test_some_rows_are_the_same_rows_of_everything(data):
     twice = some.take(np.array([2, 0]))
     assert twice.rows.tolist() == [11, 7], "rows are those of the source, also of a part of a part"
     assert some.take(np.array([], dtype=int)).labels == []
+
+
+def test_images_on_disk_and_annotations_are_taken_along(tmp_path):
+    for number in range(4):
+        (tmp_path / f"{number}.png").write_bytes(encoded(color((60 * number, 0, 0))))
+    store = FileImages(tmp_path, [f"{number}.png" for number in range(4)], Geometry(resize=8, crop=8))
+    votes = pd.DataFrame({"ann": ["cat", "dog", "cat", "dog"], "bob": ["cat", None, "dog", None]})
+    given = from_columns(votes, ["ann", "bob"], name="it")
+    raw = Records(kind="images", rows=np.arange(4), images=store, annotations=given, labels=given.majority()[0])
+    some = raw.take(np.array([3, 2]))
+    assert torch.equal(some.images[0], store[3])
+    assert len(some.images) == some.annotations.num_rows == 2
+    assert sorted(zip(some.annotations.rows.tolist(), some.annotations.labels, strict=True)) == [
+        (0, "dog"),
+        (1, "cat"),
+        (1, "dog"),
+    ]
+
+
+def test_other_data_are_read_as_these_were():
+    asked = ReadOptions(image_resize=20)
+    images = Records(kind="images", rows=np.arange(2), images=torch.zeros(2, 3, 16, 16, dtype=torch.uint8))
+    assert images.resolved(asked) == ReadOptions(image_size=16, image_resize=20)
+    backbone = SimpleNamespace(name="resnet18")
+    tuned = dataclasses.replace(images, pretrained=backbone, image_size=128)
+    assert tuned.resolved(asked) == dataclasses.replace(asked, backbone="resnet18", fine_tune=True, image_size=128)
+    frozen = dataclasses.replace(tuned, features=np.eye(2, dtype=np.float32))
+    assert frozen.resolved(asked) == dataclasses.replace(asked, backbone="resnet18", fine_tune=False, image_size=128)
+    assert Records(kind="features", rows=np.arange(2), features=np.eye(2)).resolved(asked) == asked
+
+
+def test_options_for_data_with_labels_in_another_column():
+    options = ReadOptions(annotators=["ann", "bob"], clean_label="truth", id="key", ignore=["junk"], text="title")
+    found = options.with_label("truth")
+    assert (found.label, found.annotators, found.clean_label, found.id) == ("truth", (), None, "key")
+    assert found.ignore == ("ann", "bob", "junk")
+    assert found.text == "title"
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({}, "the label"),
+        ({"label": "y"}, "label column 'y'"),
+        ({"annotators": ["ann"]}, "the majority of the annotators"),
+        ({"annotations": "votes.csv"}, "the majority of the annotators"),
+    ],
+)
+def test_messages_name_the_label(options, name):
+    assert ReadOptions(**options).label_name == name
 
 
 def test_the_first_rows_are_all_of_them_at_most():
