@@ -1,4 +1,4 @@
-"""ELR and every part of it up to ELR+: step by step against Algorithm 2 written in NumPy, and what its switches promise."""
+"""ELR and every part of it up to ELR+: step by step against Algorithm 2 in NumPy, and what its switches promise."""
 
 import copy
 import io
