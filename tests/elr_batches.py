@@ -1,4 +1,4 @@
-"""Batches of logits and targets, and the ELR term as PyTorch differentiates it, for tests of the formulas."""
+"""Batches of logits, outputs and targets, and the ELR term as PyTorch differentiates it, for tests of the formulas."""
 
 import numpy as np
 import torch
@@ -11,6 +11,11 @@ def random_case(seed, batch=64, classes=10, scale=2.0):
     logits = rng.normal(scale=scale, size=(batch, classes))
     targets = rng.dirichlet(np.ones(classes), size=batch) * rng.uniform(0.3, 1.0, size=(batch, 1))
     return logits, targets
+
+
+def outputs(seed, batch, classes):
+    """Probabilities (B, C) as a network gives them."""
+    return torch.softmax(torch.randn(batch, classes, generator=torch.Generator().manual_seed(seed)), dim=1)
 
 
 def soft_labels(seed, batch=64, classes=10):

@@ -130,20 +130,6 @@ def test_batches_carry_the_shares():
     assert torch.equal(seen[0].labels, prepared.examples.label_shares[seen[0].index])
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"label": "a", "annotators": ("b",)}, "label and annotators are both named"),
-        ({"annotators": ("b",), "annotations": "x.csv"}, "annotators and annotations are both named"),
-        ({"annotators": "b"}, "expected a sequence of column names"),
-        ({"annotators": ("b",), "ignore": ("b",)}, "'b' is named as label and as clean_label or ignore"),
-    ],
-)
-def test_options_that_contradict_each_other(options, message):
-    with pytest.raises(ArgumentError, match=message):
-        ReadOptions(**options)
-
-
 def test_annotators_where_there_can_be_none(tmp_path):
     (tmp_path / "images" / "a").mkdir(parents=True)
     with pytest.raises(DataError, match="labels of several annotators are for tables"):

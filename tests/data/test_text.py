@@ -5,7 +5,7 @@ import pytest
 import elr
 from elr.data.records import ReadOptions
 from elr.data.text import fit_text, text_values
-from elr.errors import ArgumentError, DataError
+from elr.errors import DataError
 
 TOPICS = {
     "sport": ["the team won the match", "a goal in the last minute", "players train before the game", "the coach lost"],
@@ -79,13 +79,6 @@ def test_words_of_one_letter_only_are_taken_by_characters_and_signs_refused():
     assert fit_text(["a b", "c d"], name="q")["terms"].analyzer == "char_wb"
     with pytest.raises(DataError, match="q has no words"):
         fit_text(["", " "], name="q")
-
-
-def test_one_column_has_one_role():
-    with pytest.raises(ArgumentError, match="'q' is named as text and in another role"):
-        ReadOptions(label="q", text="q")
-    with pytest.raises(ArgumentError, match="text and embedding are both named"):
-        ReadOptions(label="y", text="q", embedding="e")
 
 
 def test_hostile_texts_are_escaped_in_the_report(tmp_path):

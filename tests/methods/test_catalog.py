@@ -42,14 +42,6 @@ def test_a_run_gives_every_method_the_settings_that_it_has(name):
         assert config.to_json().get(setting, value) == value
 
 
-def test_what_a_run_means_for_elr():
-    assert ELRConfig.for_run({}, steps=100, fast=True) == ELRConfig(lam_ramp=100)
-    assert ELRConfig.for_run({}, steps=100, fast=False) == ELRConfig()
-    for fast in (True, False):
-        assert ELRPlusConfig.for_run({}, steps=100, fast=fast) == ELRPlusConfig(gamma_ramp=50)
-        assert ELRPlusConfig.for_run({}, steps=10**6, fast=fast) == ELRPlusConfig()
-
-
 def test_a_second_network_is_a_peer_and_one_is_too_few_for_two():
     pair = [nn.Linear(2, 3), nn.Linear(2, 3)]
     method = ELRConfig(gamma=0.9).build(pair, num_examples=8, num_classes=3)
@@ -59,13 +51,6 @@ def test_a_second_network_is_a_peer_and_one_is_too_few_for_two():
         ELRPlusConfig().build(pair[:1], num_examples=8, num_classes=3)
     with pytest.raises(ArgumentError, match="and 3 were passed"):
         ELRConfig().build([*pair, nn.Linear(2, 3)], num_examples=8, num_classes=3)
-
-
-def test_elr_plus_is_elr_with_other_defaults():
-    switched = {"networks": 2, "gamma": 0.997, "gamma_ramp": 40_000, "mixup": 1.0}
-    assert dataclasses.asdict(ELRPlusConfig()) == dataclasses.asdict(ELRConfig(**switched))
-    assert ELRConfig(**switched).label == ELRPlusConfig().label == "elr_plus"
-    assert ELRPlusConfig().described() == {"name": "elr_plus", "lam": 3.0, "beta": 0.7} | switched
 
 
 def test_unknown_names_and_settings_are_refused_with_those_that_there_are():

@@ -177,19 +177,6 @@ def test_a_network_of_ones_own_is_no_backbone(tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"encoder": "x"}, "encoder is 'x' and no text is named"),
-        ({"weights": "w.pth"}, "weights is 'w.pth' and no backbone is named"),
-        ({"fine_tune": True, "backbone": "none"}, "fine_tune is True and no backbone is named"),
-    ],
-)
-def test_options_that_lack_their_other_half(options, message):
-    with pytest.raises(ArgumentError, match=message):
-        ReadOptions(**options)
-
-
 def test_images_of_a_parquet_file_have_features_too(tmp_path):
     if not weights_at_hand():
         pytest.skip("elr[images] is not installed")

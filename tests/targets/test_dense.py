@@ -6,17 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 
 from elr.errors import ArgumentError, RowIndexError
-from elr.targets import dense as targets
 from elr.targets.dense import STORAGE_DTYPES, DenseTargets
-from elr.targets.store import stores_in, trusted_rows
+from elr_batches import outputs
 from reference.losses_reference import running_average
-
-
-def outputs(seed, batch, classes):
-    return torch.softmax(torch.randn(batch, classes, generator=torch.Generator().manual_seed(seed)), dim=1)
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=20), st.floats(0, 1), st.integers(0, 1000))
@@ -89,32 +83,6 @@ def test_copies_are_independent():
     assert store.table.abs().sum() == 0
 
 
-@pytest.mark.parametrize("row", [-1, 10, 2**40])
-def test_a_row_out_of_range_is_named_and_changes_nothing(row):
-    store = DenseTargets(10, 2)
-    with pytest.raises(IndexError, match=f"index {row} is out of range for 10 examples") as caught:
-        store.update(torch.tensor([0, row]), outputs(0, 2, 2), beta=0.5)
-    assert isinstance(caught.value, RowIndexError)
-    assert store.table.abs().sum() == 0
-    with pytest.raises(IndexError, match=str(row)):
-        store.read(torch.tensor([row]))
-
-
-@pytest.mark.parametrize(
-    ("index", "probs", "beta", "words"),
-    [
-        (torch.tensor([0.0]), torch.ones(1, 2), 0.5, "int64"),
-        (torch.tensor([[0]]), torch.ones(1, 2), 0.5, "index has shape"),
-        (torch.tensor([0]), torch.ones(1, 3), 0.5, "probs have shape"),
-        (torch.tensor([0]), torch.ones(2, 2), 0.5, "probs have shape"),
-        (torch.tensor([0]), torch.ones(1, 2), 1.5, "beta is 1.5"),
-    ],
-)
-def test_wrong_arguments_are_refused(index, probs, beta, words):
-    with pytest.raises(ArgumentError, match=words):
-        DenseTargets(3, 2).update(index, probs, beta=beta)
-
-
 def test_wrong_sizes_and_types_are_refused():
     with pytest.raises(ArgumentError, match="int64"):
         DenseTargets(3, 2, dtype=torch.int64)
@@ -139,27 +107,3 @@ def test_rows_that_repeat_are_not_updated_in_pieces():
     assert store.piecewise(torch.tensor([1, 3, 1]), beta=0.7) is None
     with pytest.raises(RowIndexError, match="index 4 is out of range"):
         store.piecewise(torch.tensor([4]), beta=0.7)
-
-
-def test_rows_that_are_trusted_are_not_looked_at(monkeypatch):
-    looked = []
-    monkeypatch.setattr(targets, "has_repeats", lambda index: bool(looked.append(index)))
-    monkeypatch.setattr(targets, "check_rows", lambda index, count: looked.append(index))
-    method = nn.ModuleList([DenseTargets(5, 2), DenseTargets(5, 2)])
-    index, probs = torch.tensor([3, 0]), outputs(0, 2, 2)
-    with trusted_rows(stores_in(method)):
-        trusted = [store.update(index, probs, beta=0.7) for store in method]
-        method[0].piecewise(index, beta=0.7)
-        method[0].read(index)
-        assert not looked
-    assert not any(store.trusts_rows for store in method)
-    assert torch.equal(trusted[1], DenseTargets(5, 2).update(index, probs, beta=0.7))
-    assert looked
-
-
-def test_trust_in_rows_ends_with_an_error():
-    store = DenseTargets(5, 2)
-    with pytest.raises(ArgumentError, match="int64"), trusted_rows([store]):
-        store.update(torch.tensor([0.0]), torch.ones(1, 2), beta=0.7)
-    with pytest.raises(RowIndexError, match="index 5"):
-        store.read(torch.tensor([5]))

@@ -5,8 +5,11 @@ import pandas as pd
 import pytest
 import torch
 
-from elr.data.kinds.catalog import KINDS, fit_preprocessing
+from elr.data.kinds.catalog import KINDS, fit_preprocessing, load_preprocessing
+from elr.data.reading import read_data
 from elr.data.records import ReadOptions, Records
+from elr.errors import ArtifactError, DataError
+from small_data import LABEL, N, frame, images, settings_of, table
 
 ROWS = np.arange(4)
 LABELS = ["cat", "dog"] * 2
@@ -34,8 +37,60 @@ def test_a_kind_prepares_its_rows_and_shows_them(name):
     assert shown == ({"title": ["a red hat"]} if name in ("table", "text") else {})
 
 
-def test_features_of_a_backbone_are_another_way_for_images():
-    features = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
-    records = Records(kind="images", rows=ROWS, features=features, labels=LABELS)
-    fitted = fit_preprocessing(records, ReadOptions())
-    assert (fitted.takes_images, fitted.learns_from, fitted.feature_rate(5)) == (False, "features of images", 0.002)
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["a"] * N, "label column 'y' is constant"),
+        ([f"a{row}" for row in range(N)], "label column 'y' is different in each of the 24 rows"),
+        (["a"] * 12 + ["b"] * 11 + ["c"], "label column 'y' has 1 of 3 classes with one example only"),
+    ],
+)
+def test_labels_that_say_nothing(labels, message):
+    with pytest.raises(DataError, match=message):
+        fit_preprocessing(table(frame().assign(y=labels)), LABEL)
+
+
+def test_messages_of_arrays_do_not_speak_of_folders():
+    with pytest.raises(DataError, match=r"^the label is constant"):
+        fit_preprocessing(read_data((np.eye(4), [1] * 4), ReadOptions()), ReadOptions())
+    with pytest.raises(DataError, match="the training data have no labels"):
+        fit_preprocessing(read_data((np.eye(4), None), ReadOptions()), ReadOptions())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"class_names": None},
+        {"kind": "sound"},
+        {"columns": None},
+        {"columns": {"z": "numeric"}},
+        {"kind": "images"},
+        {"kind": "features"},
+    ],
+)
+def test_damaged_settings_are_refused(changes, tmp_path):
+    encoder = fit_preprocessing(table(), LABEL)
+    encoder.save(tmp_path)
+    with pytest.raises(
+        ArtifactError, match=r"run\.json in .* is damaged: .*|does not fit run\.json .*run `elr fit` again"
+    ):
+        load_preprocessing(tmp_path, settings_of(encoder, **changes))
+
+
+@pytest.mark.parametrize("key", ["kind", "class_names", "columns", "image_format"])
+def test_lacking_settings_are_refused(key, tmp_path):
+    encoder = fit_preprocessing(images(), ReadOptions())
+    settings = settings_of(encoder)
+    del settings[key]
+    with pytest.raises(ArtifactError, match=rf"run\.json in .* is damaged: its encoder is incomplete \('{key}'\)"):
+        load_preprocessing(tmp_path, settings)
+    with pytest.raises(ArtifactError, match="incomplete"):
+        load_preprocessing(tmp_path, settings_of(encoder, image_format={"channels": 3}))
+
+
+def test_classes_that_differ_only_by_case_or_space_are_remarked():
+    frame = pd.DataFrame({"x": range(8), "y": ["basic", " Basic", "pro", "plus"] * 2})
+    encoder = fit_preprocessing(read_data(frame, ReadOptions(label="y")), ReadOptions(label="y"))
+    assert len(encoder.coding.class_names) == 4
+    assert any("' Basic', 'basic' differ only by case or space" in remark for remark in encoder.remarks)
+    assert not any("'pro'" in remark for remark in encoder.remarks)

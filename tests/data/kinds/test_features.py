@@ -1,0 +1,56 @@
+"""Rows of numbers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.preprocessing import StandardScaler
+
+from elr.data.kinds.catalog import fit_preprocessing
+from elr.data.kinds.features import Features
+from elr.data.labels import LabelCoding
+from elr.data.reading import FORMATS, read_data
+from elr.data.records import ReadOptions
+from elr.errors import DataError
+from small_data import N, features, images, saved
+
+
+def test_features_are_standardized_and_counted():
+    encoder = fit_preprocessing(features(), ReadOptions())
+    inputs = encoder.encode(features(), name="it").inputs
+    torch.testing.assert_close(inputs.mean(0), torch.zeros(3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(inputs.std(0, correction=0), torch.ones(3))
+    with pytest.raises(DataError, match="new has 2 features, training had 3: give the same ones in the same order"):
+        encoder.encode(features(columns=2), name="new")
+
+
+def test_constant_features_do_no_harm():
+    raw = read_data((np.c_[np.ones(N), np.arange(N)], np.arange(N) % 2), ReadOptions())
+    assert torch.isfinite(fit_preprocessing(raw, ReadOptions()).encode(raw, name="it").inputs).all()
+
+
+def test_features_are_saved_as_a_plain_scaler(tmp_path):
+    encoder = fit_preprocessing(features(), ReadOptions())
+    loaded = saved(encoder, tmp_path)
+    assert type(loaded.transformer) is StandardScaler
+    assert loaded.coding == LabelCoding(class_names=(0, 1))
+    fit_preprocessing(images(), ReadOptions()).save(tmp_path / "absent")  # images have nothing to write
+
+
+@pytest.mark.parametrize(("columns", "rate"), [(1, None), (255, None), (256, 0.003), (2048, 0.003)])
+def test_many_numbers_are_taken_for_an_embedding(columns, rate):
+    fitted = fit_preprocessing(features(columns=columns), ReadOptions())
+    assert fitted.feature_rate(columns) == rate
+    assert (fitted.learns_from, fitted.takes_images) == ("features", False)
+
+
+def test_people_are_not_shown_numbers():
+    kind, records = Features(), features()
+    assert not kind.shows_rows
+    assert kind.picture(records, 0) is None
+    assert kind.cells(records, np.array([0]), []) == {}
+    assert kind.contents(FORMATS["npz"], Path("t.npz"), ReadOptions(), [7, 2], []) == (
+        "Text",
+        [{"text": "row 7"}, {"text": "row 2"}],
+    )

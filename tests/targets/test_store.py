@@ -1,0 +1,204 @@
+"""What every store of targets promises, and the operations that stores are made of."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from elr.errors import ArgumentError, RowIndexError
+from elr.targets import dense
+from elr.targets import store as store_module
+from elr.targets.dense import STORAGE_DTYPES, DenseTargets
+from elr.targets.store import (
+    Targets,
+    blend,
+    check_rows,
+    has_repeats,
+    mean_over_repeats,
+    stores_in,
+    trusted_rows,
+    update_rows,
+    whole_probs,
+)
+from elr_batches import outputs
+
+
+@pytest.mark.parametrize("row", [-1, 10, 2**40])
+def test_a_row_out_of_range_is_named_and_changes_nothing(row):
+    store = DenseTargets(10, 2)
+    with pytest.raises(IndexError, match=f"index {row} is out of range for 10 examples") as caught:
+        store.update(torch.tensor([0, row]), outputs(0, 2, 2), beta=0.5)
+    assert isinstance(caught.value, RowIndexError)
+    assert store.table.abs().sum() == 0
+    with pytest.raises(IndexError, match=str(row)):
+        store.read(torch.tensor([row]))
+
+
+@pytest.mark.parametrize(
+    ("index", "probs", "beta", "words"),
+    [
+        (torch.tensor([0.0]), torch.ones(1, 2), 0.5, "int64"),
+        (torch.tensor([[0]]), torch.ones(1, 2), 0.5, "index has shape"),
+        (torch.tensor([0]), torch.ones(1, 3), 0.5, "probs have shape"),
+        (torch.tensor([0]), torch.ones(2, 2), 0.5, "probs have shape"),
+        (torch.tensor([0]), torch.ones(1, 2), 1.5, "beta is 1.5"),
+    ],
+)
+def test_wrong_arguments_are_refused(index, probs, beta, words):
+    with pytest.raises(ArgumentError, match=words):
+        DenseTargets(3, 2).update(index, probs, beta=beta)
+
+
+def test_rows_that_are_trusted_are_not_looked_at(monkeypatch):
+    looked = []
+    monkeypatch.setattr(dense, "has_repeats", lambda index: bool(looked.append(index)))
+    monkeypatch.setattr(store_module, "check_rows", lambda index, count: looked.append(index))
+    method = nn.ModuleList([DenseTargets(5, 2), DenseTargets(5, 2)])
+    index, probs = torch.tensor([3, 0]), outputs(0, 2, 2)
+    with trusted_rows(stores_in(method)):
+        trusted = [store.update(index, probs, beta=0.7) for store in method]
+        method[0].piecewise(index, beta=0.7)
+        method[0].read(index)
+        assert not looked
+    assert not any(store.trusts_rows for store in method)
+    assert torch.equal(trusted[1], DenseTargets(5, 2).update(index, probs, beta=0.7))
+    assert looked
+
+
+def test_trust_in_rows_ends_with_an_error():
+    store = DenseTargets(5, 2)
+    with pytest.raises(ArgumentError, match="int64"), trusted_rows([store]):
+        store.update(torch.tensor([0.0]), torch.ones(1, 2), beta=0.7)
+    with pytest.raises(RowIndexError, match="index 5"):
+        store.read(torch.tensor([5]))
+
+
+def test_trust_in_rows_is_given_back_as_it_was():
+    trusting, other = DenseTargets(5, 2), DenseTargets(5, 2)
+    trusting.trusts_rows = True
+    with trusted_rows([trusting, other]):
+        assert other.trusts_rows
+    assert (trusting.trusts_rows, other.trusts_rows) == (True, False)
+
+
+def test_stores_are_found_wherever_they_are():
+    inner, outer = DenseTargets(5, 2), DenseTargets(6, 3)
+    module = nn.ModuleDict({"loss": nn.Sequential(nn.Linear(2, 2), inner), "store": outer, "again": inner})
+    found = stores_in(module)
+    assert len(found) == 2
+    assert all(any(each is store for store in found) for each in (inner, outer))
+    assert stores_in(nn.Linear(2, 2)) == []
+
+
+# The contract
+
+
+class Last(Targets):
+    """Keeps what was said last: a store that offers no more than it must."""
+
+    def __init__(self, num_examples, num_classes):
+        super().__init__(num_examples, num_classes)
+        self.table = torch.zeros(num_examples, num_classes)
+
+    def read(self, index):
+        self.check(index)
+        return self.table[index]
+
+    def update(self, index, probs, *, beta):
+        self.check(index, probs, beta=beta)
+        self.table[index] = probs
+        return self.table[index]
+
+
+def test_what_a_store_need_not_offer_is_none():
+    store = Last(5, 2)
+    assert store.piecewise(torch.tensor([0]), beta=0.7) is None
+    assert store.table_of(torch.tensor([0]), beta=0.7) is None
+    group = object()
+    store.distribute(group)
+    assert store.process_group is group
+    with pytest.raises(TypeError, match="read"):
+        Targets(5, 2)
+
+
+@pytest.mark.parametrize(("num_examples", "num_classes"), [(0, 2), (-1, 2), (5, 1)])
+def test_a_store_of_nothing_is_refused(num_examples, num_classes):
+    with pytest.raises(ArgumentError, match=f"{num_examples} examples and {num_classes} classes: expected at least 1"):
+        Last(num_examples, num_classes)
+
+
+@pytest.mark.parametrize("beta", [-0.1, 1.1, float("nan")])
+def test_a_store_is_not_changed_by_a_momentum_out_of_range(beta):
+    store = Last(5, 2)
+    with pytest.raises(ArgumentError, match=r"expected a momentum in \[0, 1\]"):
+        store.update(torch.tensor([0]), outputs(0, 1, 2), beta=beta)
+    assert store.table.abs().sum() == 0
+
+
+# The operations
+
+
+@pytest.mark.parametrize(("rows", "named"), [([0, -3, 9], -3), ([2, 8, 0], 8), ([8, -1], -1)])
+def test_the_row_out_of_range_is_named(rows, named):
+    with pytest.raises(RowIndexError, match=rf"index {named} is out of range for 8 examples: expected .* \[0, 8\)"):
+        check_rows(torch.tensor(rows), 8)
+
+
+def test_rows_in_range_and_no_rows_pass():
+    check_rows(torch.tensor([0, 7, 7]), 8)
+    check_rows(torch.tensor([], dtype=torch.int64), 8)
+
+
+ROWS = st.lists(st.integers(0, 6), min_size=1, max_size=25)
+
+
+@given(ROWS)
+@settings(max_examples=60, deadline=None)
+def test_repeats_are_seen(rows):
+    assert has_repeats(torch.tensor(rows)) == (len(set(rows)) < len(rows))
+
+
+@given(ROWS, st.integers(0, 1000))
+@settings(max_examples=60, deadline=None)
+def test_rows_that_repeat_get_the_mean_of_their_outputs(rows, seed):
+    index, probs = torch.tensor(rows), outputs(seed, len(rows), 3)
+    expected = torch.stack([probs[index == row].mean(dim=0) for row in rows])
+    before = probs.clone()
+    torch.testing.assert_close(mean_over_repeats(index, probs), expected)
+    assert torch.equal(probs, before), "outputs may be buffers of the caller"
+
+
+@pytest.mark.parametrize("dtype", STORAGE_DTYPES)
+def test_a_blend_moves_its_rows_and_no_others(dtype):
+    table, index, probs = outputs(0, 6, 3).to(dtype), torch.tensor([4, 1]), outputs(1, 2, 3)
+    expected = table.clone()
+    expected[index] = (0.7 * table[index].float() + 0.3 * probs).to(dtype)
+    out = torch.empty(2, 3, dtype=dtype)
+    found = blend(table, index, probs, 0.7, out=out)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(table, expected)
+    assert torch.equal(found, table[index].float()), "what it returns is what was stored"
+    assert torch.equal(out, table[index])
+
+
+def test_an_update_as_one_operation_is_the_update_of_the_store():
+    store, index, probs = DenseTargets(6, 3), torch.tensor([3, 1, 3]), outputs(2, 3, 3)
+    table = store.table.clone()
+    expected = store.update(index, probs, beta=0.7)
+    torch.testing.assert_close(update_rows(table, index, probs, 0.7), expected)
+    torch.testing.assert_close(table, store.table)
+    torch.library.opcheck(torch.ops.elr.update_rows, (table, index, probs, 0.7))
+    with pytest.raises(RowIndexError, match="index 6"):
+        update_rows(table, torch.tensor([0, 6, 1]), probs, 0.7)
+    torch.testing.assert_close(table, store.table)
+
+
+@given(st.integers(0, 1000), st.floats(1e-6, 1.0))
+@settings(max_examples=40, deadline=None)
+def test_targets_that_have_just_begun_are_made_whole(seed, begun):
+    probs = outputs(seed, 4, 5)
+    shares = torch.tensor([[begun], [1.0], [0.5], [0.0]])
+    whole = whole_probs(probs * shares)
+    torch.testing.assert_close(whole[:3], probs[:3])
+    assert torch.equal(whole[3], torch.full((5,), 0.2))
