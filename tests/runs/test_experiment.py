@@ -241,8 +241,8 @@ def test_predictions_average_both_networks_and_both_views(finished, data):
     fitted, _ = finished
     predicted = predict(fitted.out, data / "test.parquet")
     images = read_data(data / "test.parquet", ReadOptions(label="label")).images
-    encoder = load_preprocessing(fitted.out, fitted.run["encoder"])
-    inputs = encoder.transform()(images)
+    preprocessing = load_preprocessing(fitted.out, fitted.run["preprocessing"])
+    inputs = preprocessing.transform()(images)
     weights = load_file(fitted.out / "model.safetensors")
     probs = []
     for number in ("0", "1"):
@@ -469,4 +469,4 @@ def test_torchvisions_layout_runs_as_well(tmp_path, monkeypatch):
     recipe = replace(SMALL, method=CrossEntropyConfig())
     fitted = run_recipe(recipe, data=tmp_path / "cifar", out=tmp_path / "out", changes=replace(HERE, epochs=1))
     assert fitted.results["num_examples"] == 40
-    assert json.loads((fitted.out / "run.json").read_text())["encoder"]["class_names"] == list(CIFAR10_CLASSES)
+    assert json.loads((fitted.out / "run.json").read_text())["preprocessing"]["class_names"] == list(CIFAR10_CLASSES)

@@ -157,7 +157,7 @@ def _describe(prepared: PreparedData, plan: Plan, config: dict[str, Any]) -> dic
         "elr_version": metadata.version("elr"),
         "config": config,
         **plan.to_json(),
-        "encoder": prepared.preprocessing.to_json(),
+        "preprocessing": prepared.preprocessing.to_json(),
         "data": {
             "source": prepared.source,
             "options": asdict(prepared.options),
