@@ -101,25 +101,6 @@ def broken_off(data, tmp_path, monkeypatch):
 # Changes
 
 
-def test_changes_at_rest_change_nothing_but_the_seed():
-    for recipe in RECIPES.values():
-        assert Changes().apply(recipe) == recipe
-    seeded = Changes(seed=7).apply(SMALL)
-    assert seeded == replace(SMALL, training=replace(SMALL.training, seed=7))
-
-
-def test_each_change_is_made():
-    changed = Changes(seed=2, epochs=50, holdout=0.0, precision="float32", device="cpu").apply(
-        RECIPES["cifar10-sym40-elr"]
-    )
-    training = changed.training
-    assert (training.seed, training.epochs, training.precision, training.device) == (2, 50, "float32", "cpu")
-    assert training.milestones == (40,)
-    assert changed.holdout == 0.0
-    assert Changes(epochs=40).apply(RECIPES["cifar10-sym40-elr"]).training.milestones == ()
-    assert Changes(epochs=500).apply(RECIPES["cifar10-sym40-elr"]).training.milestones == (40, 80)
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -136,11 +117,6 @@ def test_changes_out_of_range_are_named_and_nothing_is_written(settings, message
     with pytest.raises(ArgumentError, match=message):
         run_recipe(SMALL, data=data, out=tmp_path / "out", changes=Changes(**settings))
     assert not (tmp_path / "out").exists()
-
-
-def test_a_recipe_keeps_its_own_precision_and_device():
-    own = replace(SMALL, training=replace(SMALL.training, precision="float32", device="cpu"))
-    assert Changes().apply(own) == own
 
 
 # A finished run
