@@ -128,7 +128,7 @@ def test_chunks_of_any_size_are_written_as_they_are_and_never_held(tmp_path, mon
     )
     (tmp_path / "run").mkdir()
     audit = write_evidence(tmp_path / "run" / "evidence.parquet", written)
-    about = {"status": "complete", "encoder": {"class_names": ["x", "y", "z"]}, "data": {"num_examples": 57}}
+    about = {"status": "complete", "preprocessing": {"class_names": ["x", "y", "z"]}, "data": {"num_examples": 57}}
     files.write_json(tmp_path / "run" / "run.json", about)
     found = read_evidence(tmp_path / "run")
     assert [len(chunk) for chunk in found.chunks()] == [10, 10, 10, 10, 10, 7]

@@ -17,12 +17,23 @@ import pandas as pd
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file
+from typer.main import get_command
 
 import tiny_cifar
 from command_line import ELR, FIT, done, elr, flowers, inside
+from elr.cli.main import app
 from elr.datasets.as_data import CIFAR10_CLASSES
+from elr.methods.catalog import METHODS
 from elr.methods.elr import ELRConfig
 from elr.runs.recipes import RECIPES
+from scripts import ROOT
+
+
+def test_the_page_that_help_names_lists_every_method():
+    [method] = [option for option in get_command(app).commands["fit"].params if option.name == "method"]
+    assert "docs/methods.md" in method.help
+    page = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` (?:\(default\) )?\|", page, flags=re.MULTILINE)[: len(METHODS)] == list(METHODS)
 
 
 def test_fit_prints_what_it_found(run):

@@ -31,7 +31,7 @@ def test_texts_are_learned_and_their_wrong_labels_found(tmp_path):
     outcome = elr.fit(str(tmp_path / "q.csv"), options=options, out=tmp_path / "run", config=elr.FitConfig(epochs=30))
     assert outcome.results["suspects_precision"] > 0.9
     assert outcome.results["suspects_recall"] > 0.9
-    assert outcome.fitted.run["encoder"]["columns"] == {"text": "text"}
+    assert outcome.fitted.run["preprocessing"]["columns"] == {"text": "text"}
     fresh = questions(50, seed=1)
     predictions = elr.predict(tmp_path / "run", fresh[["text"]])
     assert (predictions["predicted_label"] == fresh["truth"]).mean() > 0.9

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from elr.data.preprocessing import Augmentation
 from elr.data.transforms import ImageTransform, Transform, image_statistics
+from tiny_prepared import prepared_features, prepared_images
 
 IMAGES = torch.randint(0, 256, (6, 3, 5, 4), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
@@ -125,3 +127,22 @@ def test_features_have_one_view():
     rows = torch.randn(3, 2)
     [only] = Transform().views(rows)
     assert only is rows
+
+
+# Augmentation
+
+
+def test_augmentation_is_the_papers_for_images_of_32_pixels():
+    prepared = prepared_images(side=32)
+    transform = Augmentation(crop=True, flip=True).transform(prepared.preprocessing, flatten=False)
+    assert isinstance(transform, ImageTransform)
+    assert (transform.padding, transform.flip, transform.cutout, transform.mirror) == (4, True, 0, False)
+    plain = Augmentation().transform(prepared.preprocessing, flatten=True)
+    assert (plain.padding, plain.flip, plain.flatten) == (0, False, True)
+    every = Augmentation(cutout=7, mirror=True).transform(prepared.preprocessing, flatten=False)
+    assert (every.padding, every.flip, every.cutout, every.mirror) == (0, False, 7, True)
+
+
+def test_features_are_not_augmented():
+    every = Augmentation(crop=True, flip=True, cutout=3, mirror=True)
+    assert type(every.transform(prepared_features().preprocessing, flatten=True)) is Transform

@@ -72,7 +72,7 @@ def test_a_fine_tuned_backbone_predicts_from_its_own_weights(tmp_path, monkeypat
     run = outcome.fitted.run
     assert run["network"] == {"name": "timm", "num_classes": 2, "in_channels": 3, "backbone": DEFAULT_BACKBONE}
     assert (run["training"]["learning_rate"], run["training"]["weight_decay"]) == (0.002, 1e-3)
-    assert run["encoder"]["image_format"]["mean"] == [0.5, 0.5, 0.5]
+    assert run["preprocessing"]["image_format"]["mean"] == [0.5, 0.5, 0.5]
     monkeypatch.setattr("elr.networks.backbones._with_weights", None)  # nothing looks for weights any more
     predictions = elr.predict(tmp_path / "run", folder)
     np.testing.assert_allclose(predictions[["prob_cross", "prob_disc"]].sum(axis=1), 1.0, atol=1e-5)

@@ -154,7 +154,7 @@ def test_predictions_are_those_of_the_network_in_memory(fitted, kind):
 )
 def test_class_names_are_those_of_the_data(fitted, kind, names):
     out, data, *_ = fitted[kind]
-    assert files.read_run(out)["encoder"]["class_names"] == names
+    assert files.read_run(out)["preprocessing"]["class_names"] == names
     predicted = predict(out, data)["predicted_label"].tolist()
     assert set(predicted) <= set(names)
     assert {type(label) for label in predicted} == {type(names[0])}
@@ -170,7 +170,7 @@ def test_the_network_has_learned_something(fitted):
 
 
 def test_columns_keep_their_order_and_kinds_in_the_run(fitted):
-    columns = files.read_run(fitted["csv"][0])["encoder"]["columns"]
+    columns = files.read_run(fitted["csv"][0])["preprocessing"]["columns"]
     assert list(columns.items()) == [
         ("row", "numeric"),
         ("town", "categorical"),
@@ -305,17 +305,17 @@ def rewritten(out, change):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda run: run.pop("encoder"),
+        lambda run: run.pop("preprocessing"),
         lambda run: run.pop("network"),
         lambda run: run["data"].pop("options"),
         lambda run: run["data"]["options"].update(unknown=1),
         lambda run: run["data"]["options"].update(label=3),
         lambda run: run["network"].update(name="brain"),
         lambda run: run["network"].update(num_classes=7),
-        lambda run: run["encoder"]["class_names"].append("more"),
-        lambda run: run["encoder"].update(columns={"row": "numeric"}),
-        lambda run: run["encoder"].update(kind="images"),
-        lambda run: run.update(encoder=[]),
+        lambda run: run["preprocessing"]["class_names"].append("more"),
+        lambda run: run["preprocessing"].update(columns={"row": "numeric"}),
+        lambda run: run["preprocessing"].update(kind="images"),
+        lambda run: run.update(preprocessing=[]),
     ],
 )
 def test_a_damaged_description_is_refused(copied, change):

@@ -155,7 +155,7 @@ def test_a_finished_run_can_be_measured_on_imagenet_later(webvision, tmp_path):
     names = [f"ILSVRC2012_val_{row:08}.JPEG" for row in range(2, 12)]
     write_images(tmp_path / "imagenet", names)
     found = predict(fitted.out, tmp_path / "imagenet")
-    classes = read_json(fitted.out / "run.json")["encoder"]["class_names"]
+    classes = read_json(fitted.out / "run.json")["preprocessing"]["class_names"]
     said = [classes.index(label) for label in found["predicted_label"]]
     (tmp_path / "imagenet" / "val.txt").write_text("".join(f"{n} {c}\n" for n, c in zip(names, said, strict=True)))
     again = run_recipe(

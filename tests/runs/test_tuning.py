@@ -24,10 +24,10 @@ SHORT = FitConfig(epochs=2, device="cpu", precision="float32")
 
 def prepared(noise_rate=0.2, test=False):
     features, given, clean = blobs(noise_rate=noise_rate)
-    raw = Records(kind=FEATURES, rows=np.arange(120), features=features, labels=given.tolist())
-    trusted = replace(raw, labels=clean.tolist()) if test else None
-    raw = replace(raw, clean_labels=clean.tolist()) if test else raw
-    return prepare_records(raw, trusted, options=ReadOptions(), source="blobs")
+    records = Records(kind=FEATURES, rows=np.arange(120), features=features, labels=given.tolist())
+    trusted = replace(records, labels=clean.tolist()) if test else None
+    records = replace(records, clean_labels=clean.tolist()) if test else records
+    return prepare_records(records, trusted, options=ReadOptions(), source="blobs")
 
 
 def trials(out):
@@ -237,8 +237,8 @@ def test_clean_labels_and_test_data_are_never_looked_at(tmp_path):
 
 def test_every_class_keeps_a_row_to_train_on():
     labels = np.array([0] * 30 + [1] * 2 + [2] * 2 + [3] * 2)
-    raw = Records(kind=FEATURES, rows=np.arange(36), features=np.eye(36, dtype=np.float32), labels=labels.tolist())
-    whole = prepare_records(raw, None, options=ReadOptions(), source="few")
+    records = Records(kind=FEATURES, rows=np.arange(36), features=np.eye(36, dtype=np.float32), labels=labels.tolist())
+    whole = prepare_records(records, None, options=ReadOptions(), source="few")
     for seed in range(20):
         part = hold_out(whole, 0.8, seed=seed)
         assert set(part.examples.labels.tolist()) == {0, 1, 2, 3}

@@ -280,8 +280,8 @@ def test_a_folder_holds_every_network_that_predicts(tmp_path):
     fitted = run_recipe(recipe, data=images, out=tmp_path / "run")
     predicted = predict(tmp_path / "run", images / "test.parquet")
     weights = files.read_tensors(tmp_path / "run" / files.MODEL_FILE)
-    encoder = load_preprocessing(tmp_path / "run", fitted.run["encoder"])
-    inputs = encoder.transform()(read_data(images / "test.parquet", ReadOptions(label="label")).images)
+    preprocessing = load_preprocessing(tmp_path / "run", fitted.run["preprocessing"])
+    inputs = preprocessing.transform()(read_data(images / "test.parquet", ReadOptions(label="label")).images)
     probs = []
     for number in range(3):
         one = NetworkSpec("fast", 10, in_channels=3, widths=(8, 8, 8)).build(generator_seed=1)

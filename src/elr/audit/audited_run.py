@@ -34,7 +34,8 @@ class AuditedRun:
         ...     rows=np.arange(3), ids=None, class_names=("cat", "dog"), labels=np.array([0, 0, 1]),
         ...     margins=np.zeros(3, "float32"),
         ...     chunks=lambda: [np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]], "float32")])
-        >>> about = {"status": "complete", "encoder": {"class_names": ["cat", "dog"]}, "data": {"num_examples": 3}}
+        >>> about = {"status": "complete", "data": {"num_examples": 3}}
+        >>> about["preprocessing"] = {"class_names": ["cat", "dog"]}
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     files.write_json(Path(folder) / files.RUN_FILE, about)
         ...     _ = write_evidence(Path(folder) / files.EVIDENCE_FILE, evidence)

@@ -97,8 +97,8 @@ def clean(folder: str | Path, decisions: str | Path, out: str | Path, *, data: s
     run = files.read_run(folder)
     try:
         source, form = _source(run, data)
-        class_names = [str(name) for name in run["encoder"]["class_names"]]
-        label, named = run["data"]["options"]["label"], KINDS[run["encoder"]["kind"]].named_classes
+        class_names = [str(name) for name in run["preprocessing"]["class_names"]]
+        label, named = run["data"]["options"]["label"], KINDS[run["preprocessing"]["kind"]].named_classes
     except (AttributeError, KeyError, TypeError) as error:
         raise ArtifactError(f"run.json in {folder} is damaged ({error!r}): run `elr fit` again") from error
     _check_out(out, source)

@@ -212,7 +212,7 @@ def _read(folder: Path) -> Evidence:
         ids = [name or "" for name in columns["id"].to_pylist()] if "id" in schema.names else None
         rows, labels, margins = (columns[name].to_numpy() for name in ("row", "label", "margin"))
     try:
-        told = (tuple(run["encoder"]["class_names"]), run["data"]["num_examples"])
+        told = (tuple(run["preprocessing"]["class_names"]), run["data"]["num_examples"])
     except (KeyError, TypeError) as error:
         raise ArtifactError(f"run.json in {folder} is damaged ({error!r}): {_ADVICE}") from error
     if told != (names, count):

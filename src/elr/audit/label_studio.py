@@ -50,7 +50,7 @@ def export_label_studio(
         >>> evidence = Evidence(
         ...     rows=np.arange(2), ids=None, class_names=("cat", "dog"), labels=np.array([0, 0]),
         ...     margins=np.zeros(2, "float32"), chunks=lambda: [np.array([[0.9, 0.1], [0.2, 0.8]], "float32")])
-        >>> run = {"data": {"options": {}, "source": "arrays"}, "encoder": {"kind": "features"}}
+        >>> run = {"data": {"options": {}, "source": "arrays"}, "preprocessing": {"kind": "features"}}
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder) / "tasks.json"
         ...     interface = export_label_studio(evidence, evidence.audit(), path, run=run)
@@ -64,7 +64,7 @@ def export_label_studio(
     suspects = [position for position in audit.ranking.tolist() if audit.is_label_issue[position]]
     try:
         options = ReadOptions(**run["data"]["options"])
-        kind, source = KINDS[run["encoder"]["kind"]], Path(data or run["data"]["source"])
+        kind, source = KINDS[run["preprocessing"]["kind"]], Path(data or run["data"]["source"])
     except (KeyError, TypeError) as error:
         raise ArtifactError(f"the run.json of this run is damaged ({error!r}): run `elr fit` again") from error
     shown, contents = _contents(kind, source, options, evidence, suspects)

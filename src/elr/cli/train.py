@@ -67,7 +67,9 @@ def fit(
     image_size: Annotated[
         int | None, typer.Option(help="Side of the images in pixels. Default: theirs, up to 64.")
     ] = None,
-    method: Annotated[str, typer.Option(help="elr, elr_plus, cross_entropy or kl_penalty.")] = "elr",
+    method: Annotated[
+        str, typer.Option(help="elr, elr_plus, cross_entropy or another that docs/methods.md lists.")
+    ] = "elr",
     lam: Annotated[float | None, typer.Option(help="Weight of the regularizer. Default: 3.")] = None,
     beta: Annotated[float | None, typer.Option(help="Momentum of the targets. Default: 0.7.")] = None,
     network: Annotated[

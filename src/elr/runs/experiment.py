@@ -59,6 +59,16 @@ def run_recipe(
         DataError: the data are not there, or not whole.
         CheckpointError: `out` holds a run of another recipe or with other changes.
         ELRError: see `run_plan`.
+
+    Example:
+        >>> from elr.runs.recipes import RECIPES
+        >>> recipe = RECIPES["cifar10-sym40-elr"]
+        >>> run_recipe(recipe, data="no-such-folder", out="run")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        elr.errors.DataError: no such folder: no-such-folder; expected the folder of CIFAR-10...
+        >>> run_recipe(recipe, data="cifar-10", out="run", weights="resnet.safetensors")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: weights are named, and recipe cifar10-sym40-elr begins with random ones...
     """
     changes = changes or Changes()
     recipe = changes.apply(recipe)

@@ -33,6 +33,15 @@ class Outcome:
         fitted: the run.
         report: where its page is.
         baseline: plain cross entropy on the same data, where it was asked for.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> data = (np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     outcome = fit(data, out=Path(folder) / "run", config=FitConfig(epochs=2), compare=True)
+        >>> sorted(outcome.results["methods"]), outcome.report.name, outcome.baseline.out.name
+        (['cross_entropy', 'elr'], 'report.html', 'cross_entropy')
     """
 
     fitted: Fitted
@@ -86,6 +95,18 @@ def fit(
 
     Raises:
         ELRError: see `prepare_data`, `run_plan` and `elr.runs.tuning.tune`.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> labels = np.tile([0, 1], 30)
+        >>> inputs = labels[:, None] + 0.2 * np.random.default_rng(0).normal(size=(60, 4))
+        >>> labels[7] = 0  # which was right as 1
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     outcome = fit((inputs, labels), out=Path(folder) / "run", config=FitConfig(epochs=10))
+        >>> audit = outcome.fitted.audit
+        >>> int(audit.ranking[0]), int(audit.predicted_labels[7]), audit.num_label_issues
+        (7, 1, 1)
     """
     options = options or ReadOptions()
     options = replace(options, label=label) if label else options

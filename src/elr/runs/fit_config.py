@@ -152,6 +152,12 @@ class FitConfig:
 def loop_kind(network: NetworkSpec, examples: Examples) -> str:
     """The kind of loop for a network on some data: on few images Muon memorizes what SGD does not.
 
+    Example:
+        >>> few, many = (Examples(np.zeros((count, 1), dtype="float32"), None) for count in (1_000, 40_000))
+        >>> fast, mlp = NetworkSpec("fast", 10), NetworkSpec("mlp", 10, num_features=1)
+        >>> loop_kind(fast, few), loop_kind(fast, many), loop_kind(mlp, many)
+        ('images', 'fast', 'vectors')
+
     Source: docs/log/fit-defaults.md.
     """
     if network.backbone is not None:
@@ -168,6 +174,13 @@ def default_loop(kind: str, examples: Examples, *, batch_size: int | None = None
         kind: of loop.
         examples: the training set.
         batch_size: the one asked for, if any: the fast loop's learning rate goes with its root.
+
+    Example:
+        >>> few, many = (Examples(np.zeros((count, 1), dtype="float32"), None) for count in (1_000, 100_000))
+        >>> default_loop(VECTORS, few)
+        {'batch_size': 64, 'learning_rate': 0.02, 'weight_decay': 0.005, 'epochs': 100}
+        >>> default_loop(VECTORS, many)["epochs"]
+        20
     """
     visits, most, settings = _LOOPS[kind]
     found = dict(settings)

@@ -150,6 +150,16 @@ def network_for(
 
     Raises:
         ArgumentError: no such network, or one for images and data of another kind.
+
+    Example:
+        >>> from elr.data.prepared import prepare_data
+        >>> from elr.data.records import ReadOptions
+        >>> images = np.zeros((20, 3, 32, 32), dtype=np.uint8), np.arange(20) % 4
+        >>> for data in (images, (np.eye(20), np.arange(20) % 4)):
+        ...     network = network_for(prepare_data(data, ReadOptions()))
+        ...     network.name, network.num_classes
+        ('fast', 4)
+        ('mlp', 4)
     """
     images = prepared.preprocessing.takes_images
     if images and prepared.records.pretrained is not None:

@@ -92,7 +92,7 @@ def _read_run(folder: Path) -> tuple[Preprocessing, Plan, ReadOptions]:
     """What a run wrote about itself."""
     run = files.read_run(folder)
     try:
-        preprocessing, plan = load_preprocessing(folder, run["encoder"]), Plan.from_json(run)
+        preprocessing, plan = load_preprocessing(folder, run["preprocessing"]), Plan.from_json(run)
         stored = ReadOptions(**run["data"]["options"])
     except (KeyError, TypeError, ArgumentError) as error:
         raise ArtifactError(f"run.json in {folder} is damaged ({error!r}): run `elr fit` again") from error

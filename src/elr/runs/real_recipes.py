@@ -23,6 +23,11 @@ def clothing1m_elr() -> Recipe:
     """ELR on Clothing1M as published: ResNet-50 from ImageNet, 10 epochs of 2000 balanced batches. Table 3; appendix G.
 
     Balanced subsets are drawn anew in each epoch, as the paper has it.
+
+    Example:
+        >>> training = clothing1m_elr().training
+        >>> training.epochs, training.num_batches, training.sampling, training.milestones
+        (10, 2000, 'balanced', (5,))
     """
     return Recipe(
         name="clothing1m-elr",
@@ -50,7 +55,13 @@ def clothing1m_elr() -> Recipe:
 
 
 def clothing1m_elr_plus() -> Recipe:
-    """ELR+ on Clothing1M: 15 epochs, gamma 0.9999 from the first step. Table 3; appendix G."""
+    """ELR+ on Clothing1M: 15 epochs, gamma 0.9999 from the first step. Table 3; appendix G.
+
+    Example:
+        >>> recipe = clothing1m_elr_plus()
+        >>> recipe.source, recipe.training.epochs, recipe.method.gamma
+        ('Liu et al., NeurIPS 2020, Table 3, ELR+ (74.81)', 15, 0.9999)
+    """
     recipe = clothing1m_elr()
     return replace(
         recipe,
@@ -62,7 +73,13 @@ def clothing1m_elr_plus() -> Recipe:
 
 
 def clothing1m_elr_plus_authors() -> Recipe:
-    """The same as the authors' code has it: one balanced subset of 3000 batches, drawn once for the run."""
+    """The same as the authors' code has it: one balanced subset of 3000 batches, drawn once for the run.
+
+    Example:
+        >>> training = clothing1m_elr_plus_authors().training
+        >>> training.sampling, training.num_batches
+        ('balanced_once', 3000)
+    """
     recipe = clothing1m_elr_plus()
     return replace(
         recipe,
@@ -73,7 +90,13 @@ def clothing1m_elr_plus_authors() -> Recipe:
 
 
 def clothing1m_cross_entropy() -> Recipe:
-    """Cross entropy with the network and the loop of `clothing1m_elr`. (The paper copied its 69.10.)"""
+    """Cross entropy with the network and the loop of `clothing1m_elr`. (The paper copied its 69.10.)
+
+    Example:
+        >>> recipe = clothing1m_cross_entropy()
+        >>> recipe.method.name, recipe.backbone, recipe.training == clothing1m_elr().training
+        ('cross_entropy', 'resnet50.tv_in1k', True)
+    """
     return replace(
         clothing1m_elr(),
         name="clothing1m-cross-entropy",
@@ -83,7 +106,13 @@ def clothing1m_cross_entropy() -> Recipe:
 
 
 def mini_webvision_elr() -> Recipe:
-    """ELR on mini-WebVision as published: InceptionResNetV2, 120 epochs. Table 4, row ELR; appendix G."""
+    """ELR on mini-WebVision as published: InceptionResNetV2, 120 epochs. Table 4, row ELR; appendix G.
+
+    Example:
+        >>> recipe = mini_webvision_elr()
+        >>> recipe.backbone, recipe.pretrained, recipe.training.epochs, recipe.training.milestones
+        ('inception_resnet_v2', False, 120, (40, 80))
+    """
     return Recipe(
         name="mini-webvision-elr",
         source=f"{_PAPER}, Table 4, ELR (76.26 top-1, 91.26 top-5; ILSVRC12 68.71, 87.84)",
@@ -105,6 +134,11 @@ def mini_webvision_elr_plus() -> Recipe:
     """ELR+ on mini-WebVision: 100 epochs, gamma 0.997 from the first step. Table 4, row ELR+; appendix G.
 
     mixup 1 as in the paper; the authors' configuration has 1.5.
+
+    Example:
+        >>> recipe = mini_webvision_elr_plus()
+        >>> recipe.training.epochs, recipe.method.gamma, recipe.method.gamma_ramp, recipe.method.mixup
+        (100, 0.997, 0, 1.0)
     """
     recipe = mini_webvision_elr()
     return replace(
@@ -124,7 +158,12 @@ def _own(like: Recipe, data: str, **changes: object) -> Iterator[Recipe]:
 
 
 def real_recipes() -> Iterator[Recipe]:
-    """All of them."""
+    """All of them.
+
+    Example:
+        >>> [recipe.name for recipe in real_recipes() if "tuned" in recipe.source and recipe.method.name == "elr"]
+        ['food101n-elr', 'animal10n-elr', 'red-mini-imagenet-elr', 'allenoise-elr']
+    """
     clothing, webvision = clothing1m_elr(), mini_webvision_elr()
     yield from (clothing, clothing1m_elr_plus(), clothing1m_elr_plus_authors(), clothing1m_cross_entropy())
     yield from (webvision, mini_webvision_elr_plus())

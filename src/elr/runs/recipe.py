@@ -35,6 +35,14 @@ class Recipe:
         whiten: see `elr.runs.plan.Plan`.
         holdout: share of the training rows kept apart, with their noisy labels.
         probe_period: epochs between looks at the test images.
+
+    Example:
+        >>> from elr.methods.elr import ELRConfig
+        >>> recipe = Recipe(
+        ...     name="mine", source="table 1 of mine", noise=("symmetric", 0.4), network="resnet18", method=ELRConfig(),
+        ...     training=TrainingConfig(epochs=60), augmentation=Augmentation(crop=True))
+        >>> recipe.data, recipe.test_part, recipe.method.lam
+        ('cifar10', 'test', 3.0)
     """
 
     name: str
@@ -71,6 +79,13 @@ class Changes:
 
     Raises:
         ArgumentError: fewer than two examples.
+
+    Example:
+        >>> from elr.runs.recipes import RECIPES
+        >>> recipe = RECIPES["cifar10-sym40-elr"]
+        >>> shorter = Changes(seed=1, epochs=60).apply(recipe)
+        >>> recipe.training.milestones, shorter.training.milestones, shorter.training.seed
+        ((40, 80), (40,), 1)
     """
 
     seed: int = 0

@@ -30,7 +30,15 @@ _PAPER = "Liu et al., NeurIPS 2020"
 
 
 def cifar10_elr(noise: Noise, name: str) -> Recipe:
-    """ELR on CIFAR-10 as published: ResNet-34, 120 epochs, steps down at 40 and 80. Table 1, row ELR; appendix G."""
+    """ELR on CIFAR-10 as published: ResNet-34, 120 epochs, steps down at 40 and 80. Table 1, row ELR; appendix G.
+
+    Example:
+        >>> for noise in (("symmetric-authors", 0.4), ("asymmetric-cifar10-authors", 0.4)):
+        ...     method = cifar10_elr(noise, "cifar10-sym40-elr").method
+        ...     method.lam, method.beta
+        (3.0, 0.7)
+        (1.0, 0.9)
+    """
     beta, lam = _weights(noise)
     return Recipe(
         name=name,
@@ -47,7 +55,13 @@ def cifar10_elr(noise: Noise, name: str) -> Recipe:
 
 
 def cifar10_elr_cosine(noise: Noise, name: str) -> Recipe:
-    """ELR with cosine restarts, 150 epochs (the floor of a period). Table 1, row ELR*; appendix G."""
+    """ELR with cosine restarts, 150 epochs (the floor of a period). Table 1, row ELR*; appendix G.
+
+    Example:
+        >>> training = cifar10_elr_cosine(("symmetric-authors", 0.4), "cifar10-sym40-elr-cosine").training
+        >>> training.schedule, training.epochs, training.period
+        ('restarts', 150, 10)
+    """
     recipe = cifar10_elr(noise, name)
     training = replace(recipe.training, epochs=150, schedule="restarts", milestones=())
     return replace(recipe, source=_source(name, "Table 1, ELR with cosine annealing", _TABLE_1), training=training)
@@ -57,6 +71,10 @@ def cifar10_elr_plus(noise: Noise, name: str) -> Recipe:
     """ELR+ on CIFAR-10: two PreActResNet-18, mixup, averaged weights, 200 epochs. Table 2, row ELR+; appendix G.
 
     Differs from the authors' code in what leaks labels there: both networks see the same given labels and split.
+
+    Example:
+        >>> cifar10_elr_plus(("symmetric-authors", 0.5), "cifar10-sym50-elr-plus").method.described()
+        {'name': 'elr_plus', 'networks': 2, 'lam': 3.0, 'beta': 0.7, 'gamma': 0.997, 'gamma_ramp': 40000, 'mixup': 1.0}
     """
     recipe, (beta, lam) = cifar10_elr(noise, name), _weights(noise)
     return replace(
@@ -69,26 +87,51 @@ def cifar10_elr_plus(noise: Noise, name: str) -> Recipe:
 
 
 def cifar10_cross_entropy(noise: Noise, name: str) -> Recipe:
-    """Cross entropy with the network and the loop of `cifar10_elr`. (The paper copied its row from the GCE paper.)"""
+    """Cross entropy with the network and the loop of `cifar10_elr`. (The paper copied its row from the GCE paper.)
+
+    Example:
+        >>> noise, name = ("symmetric-authors", 0.4), "cifar10-sym40-cross-entropy"
+        >>> recipe = cifar10_cross_entropy(noise, name)
+        >>> recipe.method.name, recipe.training == cifar10_elr(noise, name).training
+        ('cross_entropy', True)
+    """
     return replace(
         cifar10_elr(noise, name), source=f"{_PAPER}, appendix G, without the regularizer", method=CrossEntropyConfig()
     )
 
 
 def cifar100_elr(noise: Noise, name: str) -> Recipe:
-    """ELR on CIFAR-100 as published: ResNet-34, 150 epochs, steps down at 80 and 120. Table 1, row ELR; appendix G."""
+    """ELR on CIFAR-100 as published: ResNet-34, 150 epochs, steps down at 80 and 120. Table 1, row ELR; appendix G.
+
+    Example:
+        >>> recipe = cifar100_elr(("symmetric-authors", 0.4), "cifar100-sym40-elr")
+        >>> recipe.training.epochs, recipe.training.milestones, recipe.method.lam, recipe.method.beta
+        (150, (80, 120), 7.0, 0.9)
+    """
     recipe = cifar10_elr(noise, name)
     training = replace(recipe.training, epochs=150, milestones=(80, 120))
     return replace(recipe, data="cifar100", method=_CIFAR100, training=training)
 
 
 def cifar100_elr_cosine(noise: Noise, name: str) -> Recipe:
-    """ELR on CIFAR-100 with cosine restarts. Table 1, row ELR*; appendix G."""
+    """ELR on CIFAR-100 with cosine restarts. Table 1, row ELR*; appendix G.
+
+    Example:
+        >>> recipe = cifar100_elr_cosine(("symmetric-authors", 0.4), "cifar100-sym40-elr-cosine")
+        >>> recipe.source, recipe.training.schedule, recipe.method.lam
+        ('Liu et al., NeurIPS 2020, Table 1, ELR with cosine annealing', 'restarts', 7.0)
+    """
     return replace(cifar10_elr_cosine(noise, name), data="cifar100", method=_CIFAR100)
 
 
 def cifar100_elr_plus(noise: Noise, name: str) -> Recipe:
-    """ELR+ on CIFAR-100: 250 epochs, lam ramped up, labels refined. Table 2, row ELR+; appendix F and G."""
+    """ELR+ on CIFAR-100: 250 epochs, lam ramped up, labels refined. Table 2, row ELR+; appendix F and G.
+
+    Example:
+        >>> recipe = cifar100_elr_plus(("symmetric-authors", 0.5), "cifar100-sym50-elr-plus")
+        >>> recipe.training.epochs, recipe.method.lam, recipe.method.lam_ramp, recipe.method.refine_labels
+        (250, 7.0, 40000, True)
+    """
     recipe = cifar10_elr_plus(noise, name)
     method = ELRPlusConfig(lam=_CIFAR100.lam, beta=_CIFAR100.beta, lam_ramp=PAPER_RAMP, refine_labels=True)
     training = replace(recipe.training, epochs=250, milestones=(200,))
@@ -96,7 +139,13 @@ def cifar100_elr_plus(noise: Noise, name: str) -> Recipe:
 
 
 def cifar100_cross_entropy(noise: Noise, name: str) -> Recipe:
-    """Cross entropy with the network and the loop of `cifar100_elr`."""
+    """Cross entropy with the network and the loop of `cifar100_elr`.
+
+    Example:
+        >>> recipe = cifar100_cross_entropy(None, "cifar100-clean-cross-entropy")
+        >>> recipe.method.name, recipe.training.epochs, recipe.training.milestones
+        ('cross_entropy', 150, (80, 120))
+    """
     return replace(
         cifar100_elr(noise, name), source=f"{_PAPER}, appendix G, without the regularizer", method=CrossEntropyConfig()
     )
@@ -137,6 +186,11 @@ def fast_cifar10_elr(noise: Noise, name: str) -> Recipe:
     """ELR in three generations.
 
     The regularizer rises through the first one; the later ones learn what predictions and labels say together.
+
+    Example:
+        >>> recipe = fast_cifar10_elr(None, "fast-cifar10-clean-elr")
+        >>> recipe.training.generations, recipe.training.generation_epochs, recipe.training.optimizer
+        (3, 12, 'muon')
     """
     method = ELRConfig(lam_ramp=_FAST_GENERATION, hold=1.0, posterior=True, relabel=True, snapshots=1)
     return _fast(noise, name, method, generations=3)
@@ -146,13 +200,24 @@ def fast_cifar10_elr_plus(noise: Noise, name: str) -> Recipe:
     """ELR+ in three generations as those of `fast_cifar10_elr`, longer by a third, and without mixup.
 
     Generations that memorize nothing are too short for mixup, which only slows them (docs/log/fast-recipe.md).
+
+    Example:
+        >>> recipe = fast_cifar10_elr_plus(None, "fast-cifar10-clean-elr-plus")
+        >>> recipe.training.epochs, recipe.method.networks, recipe.method.gamma, recipe.method.mixup
+        (48, 2, 0.99, 0.0)
     """
     method = replace(fast_cifar10_elr(noise, name).method, networks=2, gamma=0.99, lam_ramp=_FAST_GENERATION * 4 // 3)
     return _fast(noise, name, method, generations=3, epochs=48)
 
 
 def fast_cifar10_cross_entropy(noise: Noise, name: str) -> Recipe:
-    """Cross entropy, as many epochs of the same network; in one generation: it would keep nothing of the first."""
+    """Cross entropy, as many epochs of the same network; in one generation: it would keep nothing of the first.
+
+    Example:
+        >>> recipe = fast_cifar10_cross_entropy(None, "fast-cifar10-clean-cross-entropy")
+        >>> recipe.training.epochs, recipe.training.generations
+        (36, 1)
+    """
     return _fast(noise, name, CrossEntropyConfig())
 
 

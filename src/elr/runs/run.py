@@ -112,34 +112,16 @@ def run_plan(
     if found is not None and found["status"] == "complete":
         return _finished(out, found)
     training = plan.build(prepared, probe=prepared.probe, folder=out)
-    training.predict(
-        prepared.examples.first(2)
-    )  # a network that the examples do not fit fails before anything is written
+    training.predict(prepared.examples.first(2))  # a network that they do not fit fails before anything is written
     started = time.perf_counter()
     run = found or {"status": "running", "command": command, "created": _now(), **description}
-    main = training.accelerator.is_main_process
-    training.accelerator.wait_for_everyone()  # every rank has looked at the folder before one of them makes it
-    run["num_processes"] = training.accelerator.num_processes
-    if main:
-        with files.writing(out):
-            out.mkdir(parents=True, exist_ok=True)
-        files.write_json(out / files.RUN_FILE, run)
+    _begin(out, run, training)
     training.run(resume=resume, on_progress=on_progress)
-    evidence = _evidence(prepared, training)
+    main, evidence = training.accelerator.is_main_process, _evidence(prepared, training)
     audit = write_evidence(out / files.EVIDENCE_FILE, evidence) if main else evidence.audit()
     seconds = time.perf_counter() - started + training.earlier_seconds
-    results = {
-        "out": str(out),
-        "num_examples": len(prepared.examples),
-        "num_classes": prepared.preprocessing.num_classes,
-    }
-    results |= {"noise_rate": audit.noise_rate, "noise_rate_interval": list(audit.noise_rate_interval)}
-    results |= {"num_label_issues": audit.num_label_issues, "seconds": seconds}
-    if audit.num_label_issues:
-        results["expected_precision"] = float(audit.expected_precision[audit.num_label_issues - 1])
-    results |= _measures(training, prepared, audit) | {"remarks": description["data"]["remarks"]}
     history = _with_accuracies(training, prepared)
-    results["early_learning"] = early_learning(history, generations=plan.training.generations).to_json()
+    results = {"out": str(out)} | _results(prepared, training, audit, history=history, seconds=seconds)
     results |= {} if tuning is None else {"tuning": tuning}
     run |= {"status": "complete", "results": results}
     training.accelerator.wait_for_everyone()  # no rank reads the checkpoint any more
@@ -157,7 +139,7 @@ def _describe(prepared: PreparedData, plan: Plan, config: dict[str, Any]) -> dic
         "elr_version": metadata.version("elr"),
         "config": config,
         **plan.to_json(),
-        "encoder": prepared.preprocessing.to_json(),
+        "preprocessing": prepared.preprocessing.to_json(),
         "data": {
             "source": prepared.source,
             "options": asdict(prepared.options),
@@ -165,12 +147,16 @@ def _describe(prepared: PreparedData, plan: Plan, config: dict[str, Any]) -> dic
             "test": prepared.test_source,
             "sha256": prepared.sha256,
             "num_examples": len(prepared.examples),
-            "remarks": [*prepared.records.remarks, *prepared.preprocessing.remarks],
+            "remarks": _remarks(prepared),
         },
         "versions": {name: metadata.version(name) for name in ("torch", "numpy", "scikit-learn", "accelerate", "skops")}
         | {"python": platform.python_version(), "machine": platform.platform(), "threads": torch.get_num_threads()},
     }
     return json.loads(json.dumps(description))  # as it will be read again
+
+
+def _remarks(prepared: PreparedData) -> list[str]:
+    return [*prepared.records.remarks, *prepared.preprocessing.remarks]
 
 
 def _open_folder(out: Path, description: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
@@ -211,6 +197,35 @@ def _differences(found: dict[str, Any], description: dict[str, Any]) -> list[str
 
 def _only(settings: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name in names}
+
+
+def _begin(out: Path, run: dict[str, Any], training: Training) -> None:
+    """Make the folder of the run and say in it that it is under way."""
+    training.accelerator.wait_for_everyone()  # every rank has looked at the folder before one of them makes it
+    run["num_processes"] = training.accelerator.num_processes
+    if training.accelerator.is_main_process:
+        with files.writing(out):
+            out.mkdir(parents=True, exist_ok=True)
+        files.write_json(out / files.RUN_FILE, run)
+
+
+def _results(
+    prepared: PreparedData, training: Training, audit: Audit, *, history: list[dict[str, Any]], seconds: float
+) -> dict[str, Any]:
+    """What was found and measured, in the order in which it is told."""
+    results: dict[str, Any] = {
+        "num_examples": len(prepared.examples),
+        "num_classes": prepared.preprocessing.num_classes,
+        "noise_rate": audit.noise_rate,
+        "noise_rate_interval": list(audit.noise_rate_interval),
+        "num_label_issues": audit.num_label_issues,
+        "seconds": seconds,
+    }
+    if audit.num_label_issues:
+        results["expected_precision"] = float(audit.expected_precision[audit.num_label_issues - 1])
+    results |= _measures(training, prepared, audit) | {"remarks": _remarks(prepared)}
+    results["early_learning"] = early_learning(history, generations=training.config.generations).to_json()
+    return results
 
 
 def _measures(training: Training, prepared: PreparedData, audit: Audit) -> dict[str, float]:

@@ -82,7 +82,9 @@ def test_lacking_settings_are_refused(key, tmp_path):
     encoder = fit_preprocessing(images(), ReadOptions())
     settings = settings_of(encoder)
     del settings[key]
-    with pytest.raises(ArtifactError, match=rf"run\.json in .* is damaged: its encoder is incomplete \('{key}'\)"):
+    with pytest.raises(
+        ArtifactError, match=rf"run\.json in .* is damaged: its preprocessing is incomplete \('{key}'\)"
+    ):
         load_preprocessing(tmp_path, settings)
     with pytest.raises(ArtifactError, match="incomplete"):
         load_preprocessing(tmp_path, settings_of(encoder, image_format={"channels": 3}))

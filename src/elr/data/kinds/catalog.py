@@ -67,7 +67,7 @@ def load_preprocessing(folder: Path, settings: Mapping[str, Any]) -> Preprocessi
         return KINDS[kind].load(folder, settings, coding=coding)
     except (AttributeError, KeyError, TypeError) as error:
         raise ArtifactError(
-            f"run.json in {folder} is damaged: its encoder is incomplete ({error}); run `elr fit` again"
+            f"run.json in {folder} is damaged: its preprocessing is incomplete ({error}); run `elr fit` again"
         ) from error
 
 

@@ -1,0 +1,23 @@
+"""A few made rows, prepared as those that people bring: images, and features."""
+
+import numpy as np
+
+from elr.data.prepared import prepare_data
+from elr.data.records import ReadOptions
+
+N, C = 24, 3
+LABELS = np.arange(N) % C
+
+
+def images(side=16, channels=3, count=N):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, size=(count, channels, side, side)).astype(np.uint8)
+
+
+def prepared_images(side=16, channels=3, **settings):
+    return prepare_data((images(side, channels), LABELS), ReadOptions(), **settings)
+
+
+def prepared_features(count=N, width=5):
+    features = np.random.default_rng(0).normal(size=(count, width))
+    return prepare_data((features, np.arange(count) % C), ReadOptions())
