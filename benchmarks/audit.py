@@ -12,7 +12,7 @@ With --features the images are what a frozen pretrained network makes of them, a
 fit --backbone tf_efficientnet_lite0` (but enlarged from memory, by bilinear interpolation, where `elr fit` decodes them
 to that size, bicubic). The features of all images are kept in FILE (.npz) for the next call.
 
-- elr: one run, its targets against the labels (`elr.audit.labels.audit_labels`).
+- elr: one run, its targets against the labels (`elr.audit.label_quality.audit_labels`).
 - elr_aum: the same run and issues, ranked by the mean margin over its epochs (`--score aum` of `elr audit`).
 - cleanlab: cross entropy on five stratified folds, probabilities out of sample, cleanlab's label quality scores and
   find_label_issues (confident learning), with cleanlab's defaults.
@@ -41,9 +41,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from torch.nn import functional as F
 
-from elr.audit.labels import audit_labels
+from elr.audit.label_quality import audit_labels
 from elr.data.examples import Examples
-from elr.data.prepared import PreparedData, prepare_data, prepare_records
+from elr.data.prepared_data import PreparedData, prepare_data, prepare_records
 from elr.data.records import ReadOptions, Records
 from elr.datasets.as_data import load_cifar10, load_digits
 from elr.datasets.readers.cifar_n import human_labels

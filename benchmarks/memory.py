@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from elr.audit.evidence import Evidence, write_evidence
-from elr.audit.issues import write_issues
+from elr.audit.issues_view import write_issues
 from elr.data.examples import Examples
 from elr.methods.elr import ELRConfig
 from elr.training.config import TrainingConfig

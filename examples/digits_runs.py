@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from elr.data.prepared import prepare_records
+from elr.data.prepared_data import prepare_records
 from elr.data.records import ReadOptions
 from elr.datasets.as_data import load_digits
 from elr.methods.cross_entropy import CrossEntropyConfig

@@ -33,6 +33,8 @@ TITLES = ("Analysing the Noise Model Error",)  # of papers, as they were publish
 def texts():
     for place in map(ROOT.joinpath, PLACES):
         for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if any(part.endswith(".egg-info") for part in path.parts):  # made by an installation
+                continue
             if path.is_file() and path.suffix in SUFFIXES and path.name != "test_spelling.py":
                 yield path
 

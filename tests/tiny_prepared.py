@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from elr.data.prepared import prepare_data
+from elr.data.prepared_data import prepare_data
 from elr.data.records import ReadOptions
 
 N, C = 24, 3

@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from elr.audit.labels import Audit, audit_labels
+from elr.audit.label_quality import Audit, audit_labels
 from elr.data.examples import Examples
 from elr.data.tables import column_kinds, plain_columns, table_preprocessing
 from elr.errors import DataError
@@ -145,7 +145,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         """Which of the labels passed to `fit` the evidence contradicts; class numbers index `classes_`.
 
         Args:
-            score: see `elr.audit.labels.audit_labels`.
+            score: see `elr.audit.label_quality.audit_labels`.
         """
         check_is_fitted(self)
         return audit_labels(self._labels, self.targets_, score=score, margins=self.margins_)

@@ -8,10 +8,10 @@ import pytest
 
 import elr
 from elr import files
-from elr.audit import labels as auditing
+from elr.audit import label_quality as auditing
 from elr.audit.evidence import Evidence, read_evidence, write_evidence
-from elr.audit.issues import issues_table
-from elr.audit.labels import audit_labels
+from elr.audit.issues_view import issues_table
+from elr.audit.label_quality import audit_labels
 from elr.data.records import ReadOptions
 from elr.errors import ArgumentError, ArtifactError
 

@@ -8,8 +8,8 @@ import torch
 import elr
 from elr.data.annotations import from_columns, from_table
 from elr.data.examples import Examples
-from elr.data.labels import LabelCoding
-from elr.data.prepared import prepare_data
+from elr.data.label_coding import LabelCoding
+from elr.data.prepared_data import prepare_data
 from elr.data.reading import read_table
 from elr.data.records import ReadOptions
 from elr.errors import ArgumentError, DataError

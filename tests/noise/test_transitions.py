@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elr.audit.labels import audit_labels
+from elr.audit.label_quality import audit_labels
 from elr.datasets.base import Part
 from elr.datasets.sets.clothing1m import measured_noise
 from elr.noise.models import NoisyLabels

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 import elr
 from elr import files
-from elr.data.prepared import prepare_data
+from elr.data.prepared_data import prepare_data
 from elr.data.reading import ReadOptions
 from elr.errors import ArgumentError, ArtifactError, DataError, OutputError
 from elr.runs import plan

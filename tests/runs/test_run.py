@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from elr.audit.evidence import read_evidence
-from elr.data.prepared import prepare_data
+from elr.data.prepared_data import prepare_data
 from elr.data.records import ReadOptions
 from elr.errors import CheckpointError, OutputError
 from elr.runs.fit_config import FitConfig

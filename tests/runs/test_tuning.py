@@ -13,7 +13,7 @@ from blobs import blobs
 from elr import fit
 from elr.cli.main import app
 from elr.data.examples import Examples
-from elr.data.prepared import hold_out, prepare_records
+from elr.data.prepared_data import hold_out, prepare_records
 from elr.data.records import FEATURES, ReadOptions, Records
 from elr.errors import ArgumentError, CheckpointError, OutputError
 from elr.runs import tuning

@@ -12,8 +12,8 @@ import pandas as pd
 
 from elr import files
 from elr.audit.evidence import Evidence, read_evidence
-from elr.audit.issues import issues_table
-from elr.audit.labels import Audit
+from elr.audit.issues_view import issues_table
+from elr.audit.label_quality import Audit
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from elr import files
-from elr.audit.labels import Audit, Tally, rows_at_once
-from elr.data.labels import Label
+from elr.audit.label_quality import Audit, Tally, rows_at_once
+from elr.data.label_coding import Label
 from elr.errors import ArgumentError, ArtifactError
 
 Chunks = Callable[[], Iterable[NDArray[np.float32]]]
@@ -62,7 +62,7 @@ class Evidence:
         return np.concatenate(list(self.chunks()))
 
     def audit(self, *, score: str = "margin") -> Audit:
-        """Which given labels it contradicts, in one pass; see `elr.audit.labels.audit_labels`.
+        """Which given labels it contradicts, in one pass; see `elr.audit.label_quality.audit_labels`.
 
         Raises:
             ArgumentError: an unknown score.

@@ -11,7 +11,7 @@ from xml.sax.saxutils import quoteattr
 
 from elr import files
 from elr.audit.evidence import Evidence
-from elr.audit.labels import Audit
+from elr.audit.label_quality import Audit
 from elr.data.kinds.catalog import KINDS
 from elr.data.kinds.kind import Kind, numbers
 from elr.data.reading import file_format

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from elr.data.labels import Label, LabelCoding, label_values, row_names, some
+from elr.data.label_coding import Label, LabelCoding, label_values, row_names, some
 from elr.errors import DataError
 
 _SHOWN = 5

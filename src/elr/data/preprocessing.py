@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
 from elr.data.examples import Examples
-from elr.data.labels import LabelCoding
+from elr.data.label_coding import LabelCoding
 from elr.data.records import ReadOptions, Records
 from elr.data.transforms import Transform
 from elr.errors import ArgumentError, ArtifactError, DataError

@@ -1,4 +1,4 @@
-"""Anyone's data, as they lie: every format that is read, in one dict. Read and checked, not yet prepared."""
+"""Anyone's data, as they lie: recognized by one of the formats and read by it; checked, not yet prepared."""
 
 from __future__ import annotations
 
@@ -8,30 +8,14 @@ from pathlib import Path
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from elr.data.formats.arrays import ArrayPair, Npy, Npz
-from elr.data.formats.delimited import Delimited
-from elr.data.formats.folder import ImageFolder
+from elr.data.formats.catalog import FORMATS
 from elr.data.formats.format import FileFormat, Format
-from elr.data.formats.json_lines import JsonLines
-from elr.data.formats.parquet import Parquet
-from elr.data.formats.table import DataFrames, TableFile
+from elr.data.formats.table import TableFile
 from elr.data.records import ReadOptions, Records
 from elr.errors import ArgumentError, DataError
 from elr.files import printable
 
 Data = str | Path | pd.DataFrame | tuple[ArrayLike, ArrayLike | None]
-
-FORMATS: dict[str, Format] = {
-    "folder": ImageFolder(),  # before all files: a folder may be called like one
-    "csv": Delimited(".csv", ","),
-    "tsv": Delimited(".tsv", "\t"),
-    "parquet": Parquet(),
-    "json_lines": JsonLines(),
-    "npz": Npz(),
-    "npy": Npy(),
-    "frame": DataFrames(),
-    "pair": ArrayPair(),
-}
 
 
 def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Records:

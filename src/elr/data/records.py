@@ -16,7 +16,7 @@ from elr.errors import ArgumentError
 if TYPE_CHECKING:  # records hold these, and make none
     from elr.data.annotations import Annotations
     from elr.data.image_store import ImageStore
-    from elr.data.labels import Label
+    from elr.data.label_coding import Label
     from elr.networks.backbones import Backbone
 
 NO_BACKBONE = "none"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from elr.data.labels import LabelCoding
-from elr.data.prepared import PreparedData, prepare_records
+from elr.data.label_coding import LabelCoding
+from elr.data.prepared_data import PreparedData, prepare_records
 from elr.data.records import ReadOptions, Records
 from elr.datasets.as_data import HUMAN, training_data
 from elr.datasets.base import TRAIN, VALIDATION

@@ -18,7 +18,7 @@ from elr.runs.plan import Plan, network_for
 from elr.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from elr.data.prepared import PreparedData
+    from elr.data.prepared_data import PreparedData
 
 AUGMENTATIONS = ("auto", "crop", "none")
 
@@ -81,7 +81,7 @@ class FitConfig:
         ArgumentError: an unknown method or augmentation; other values are checked where they are used.
 
     Example:
-        >>> from elr.data.prepared import prepare_data
+        >>> from elr.data.prepared_data import prepare_data
         >>> from elr.data.records import ReadOptions
         >>> prepared = prepare_data((np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3), ReadOptions())
         >>> plan = FitConfig(lam=5.0).plan(prepared)

@@ -27,7 +27,7 @@ from elr.training.loop import Training
 from elr.training.monitor import Monitor
 
 if TYPE_CHECKING:
-    from elr.data.prepared import PreparedData
+    from elr.data.prepared_data import PreparedData
 
 PEER_SEED = 2**31  # the first that no run has; of more than 32 bits, torch's generator on a processor takes the last 32
 """Added to the seed of the first network's weights for those of its peer."""
@@ -152,7 +152,7 @@ def network_for(
         ArgumentError: no such network, or one for images and data of another kind.
 
     Example:
-        >>> from elr.data.prepared import prepare_data
+        >>> from elr.data.prepared_data import prepare_data
         >>> from elr.data.records import ReadOptions
         >>> images = np.zeros((20, 3, 32, 32), dtype=np.uint8), np.arange(20) % 4
         >>> for data in (images, (np.eye(20), np.arange(20) % 4)):

@@ -15,7 +15,7 @@ from elr.methods.elr import ELRConfig
 from elr.methods.elr_plus import PAPER_RAMP, ELRPlusConfig
 from elr.methods.method import MethodConfig
 from elr.runs.fit_config import FAST_SETTINGS
-from elr.runs.real_recipes import real_recipes
+from elr.runs.real_noise_recipes import real_recipes
 from elr.runs.recipe import Recipe
 from elr.training.config import TrainingConfig
 

@@ -22,7 +22,7 @@ from elr.errors import ArgumentError, ArtifactError, OutputError
 from elr.runs.plan import Plan
 
 if TYPE_CHECKING:
-    from elr.data.prepared import PreparedData
+    from elr.data.prepared_data import PreparedData
     from elr.runs.run import Fitted
 
 COMPARED = (
@@ -53,7 +53,7 @@ def write_report(prepared: PreparedData, fitted: Fitted, *, baseline: Fitted | N
 
     Example:
         >>> import tempfile
-        >>> from elr.data.prepared import prepare_data
+        >>> from elr.data.prepared_data import prepare_data
         >>> from elr.data.records import ReadOptions
         >>> from elr.runs.fit_config import FitConfig
         >>> from elr.runs.run import run_plan

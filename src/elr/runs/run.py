@@ -18,12 +18,12 @@ from torch import nn
 
 from elr import files
 from elr.audit.evidence import Evidence, read_evidence, write_evidence
-from elr.audit.issues import write_issues
-from elr.audit.labels import Audit, score_suspects
-from elr.data.prepared import PreparedData
+from elr.audit.issues_view import write_issues
+from elr.audit.label_quality import Audit, score_suspects
+from elr.data.prepared_data import PreparedData
 from elr.errors import CheckpointError, OutputError
-from elr.runs.folder import contents, is_tuning, something_else
 from elr.runs.plan import Plan
+from elr.runs.run_folder import contents, is_tuning, something_else
 from elr.training.checkpoints import remove_checkpoints
 from elr.training.loop import Training
 from elr.training.monitor import fractions
@@ -97,7 +97,7 @@ def run_plan(
 
     Example:
         >>> import tempfile
-        >>> from elr.data.prepared import prepare_data
+        >>> from elr.data.prepared_data import prepare_data
         >>> from elr.data.records import ReadOptions
         >>> from elr.runs.fit_config import FitConfig
         >>> prepared = prepare_data((np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20)), ReadOptions())

@@ -1,7 +1,7 @@
 """A search for settings by Optuna, on held-out labels as noisy as those trained on; it goes on where it was stopped.
 
-Only given labels are looked at: `elr.data.prepared.hold_out` leaves clean labels and test data out before the first
-trial.
+Only given labels are looked at: `elr.data.prepared_data.hold_out` leaves clean labels and test data out before the
+first trial.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elr import files
-from elr.data.prepared import PreparedData, hold_out
+from elr.data.prepared_data import PreparedData, hold_out
 from elr.devices import mixed_seed
 from elr.errors import ArgumentError, CheckpointError, OutputError, TrainingError
-from elr.runs.folder import contents, something_else
 from elr.runs.plan import Plan
+from elr.runs.run_folder import contents, something_else
 from elr.runs.study import complete_trials, opened, quiet, writing_study
 from elr.training.loop import Training
 from elr.training.progress import Progress
@@ -142,7 +142,7 @@ def tune(
 
     Example:
         >>> import tempfile
-        >>> from elr.data.prepared import prepare_data
+        >>> from elr.data.prepared_data import prepare_data
         >>> from elr.data.records import ReadOptions
         >>> from elr.runs.fit_config import FitConfig
         >>> prepared = prepare_data((np.tile(np.eye(2), (40, 1)), np.tile([0, 1], 40)), ReadOptions())

@@ -36,11 +36,11 @@ from elr.training.config import ALL, TrainingConfig
 from elr.training.cuda_graphs import replayed
 from elr.training.engine import make_accelerator, threads_for
 from elr.training.inference import PlainInputs, gathered_probs, predicted_probs
+from elr.training.method_view import TrainingView
 from elr.training.monitor import Monitor
 from elr.training.optimizers import groups_of, make_optimizer, make_scheduler
 from elr.training.progress import Measures, Progress, append_line, json_line, write_lines
 from elr.training.sampling import Pass, RowOrder
-from elr.training.view import TrainingView
 
 _PLAIN = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from elr.data.formats.catalog import FORMATS
 from elr.data.formats.format import FileFormat, refuse_columns
-from elr.data.reading import FORMATS
 from elr.data.records import ReadOptions
 from elr.errors import DataError
 

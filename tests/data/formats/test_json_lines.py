@@ -12,7 +12,7 @@ from elr.audit.audited_run import AuditedRun
 from elr.audit.decisions import clean
 from elr.audit.label_studio import export_label_studio
 from elr.data.formats.json_lines import JsonLines
-from elr.data.prepared import prepare_data
+from elr.data.prepared_data import prepare_data
 from elr.data.reading import read_data, read_table
 from elr.data.records import ReadOptions
 from elr.data.tables import column_kinds

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
+from elr.data.formats.catalog import FORMATS
 from elr.data.formats.table import DataFrames, TableFile, from_frame
-from elr.data.reading import FORMATS
 from elr.data.records import ReadOptions
 from elr.errors import DataError
 

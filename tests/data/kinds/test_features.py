@@ -7,10 +7,11 @@ import pytest
 import torch
 from sklearn.preprocessing import StandardScaler
 
+from elr.data.formats.catalog import FORMATS
 from elr.data.kinds.catalog import fit_preprocessing
 from elr.data.kinds.features import Features
-from elr.data.labels import LabelCoding
-from elr.data.reading import FORMATS, read_data
+from elr.data.label_coding import LabelCoding
+from elr.data.reading import read_data
 from elr.data.records import ReadOptions
 from elr.errors import DataError
 from small_data import N, features, images, saved

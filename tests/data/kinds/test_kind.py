@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from elr.data.formats.catalog import FORMATS
 from elr.data.kinds.kind import Kind, column_cells, numbers, table_rows
-from elr.data.labels import LabelCoding
-from elr.data.reading import FORMATS
+from elr.data.label_coding import LabelCoding
 from elr.data.records import ReadOptions, Records
 from elr.errors import DataError
 

@@ -7,9 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from elr.data.formats.catalog import FORMATS
 from elr.data.kinds.catalog import fit_preprocessing
 from elr.data.kinds.table import Table
-from elr.data.reading import FORMATS, read_data
+from elr.data.reading import read_data
 from elr.data.records import ReadOptions
 from elr.errors import DataError
 from small_data import LABEL, N, frame, saved, table

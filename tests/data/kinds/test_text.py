@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
+from elr.data.formats.catalog import FORMATS
 from elr.data.kinds import text
 from elr.data.kinds.catalog import fit_preprocessing
 from elr.data.kinds.text import SentencesPreprocessing, Text, WordsPreprocessing
-from elr.data.reading import FORMATS
 from elr.data.records import ReadOptions, Records
 from elr.errors import ArgumentError, ArtifactError, DataError
 from small_data import saved

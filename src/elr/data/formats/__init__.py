@@ -1,4 +1,4 @@
-"""How data lie: one class a format, of which `elr.data.reading.FORMATS` is the list."""
+"""How data lie: one class a format, of which `elr.data.formats.catalog.FORMATS` is the list."""
 
 from elr.data.formats.format import FileFormat as FileFormat
 from elr.data.formats.format import Format as Format

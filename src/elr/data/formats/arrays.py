@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from elr.data.formats.features import as_array, checked_features, one_each
 from elr.data.formats.format import Changes, FileFormat, Format, refuse_columns
-from elr.data.labels import Label, label_values, row_names, some
+from elr.data.label_coding import Label, label_values, row_names, some
 from elr.data.records import FEATURES, IMAGES, ReadOptions, Records
 from elr.errors import DataError
 from elr.files import printable

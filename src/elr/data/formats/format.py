@@ -20,7 +20,7 @@ Changes = Mapping[int, int]
 
 
 class Format(ABC):
-    """One way in which data lie. `elr.data.reading.FORMATS` has them all; docs/extending.md adds one.
+    """One way in which data lie. `elr.data.formats.catalog.FORMATS` has them all; docs/extending.md adds one.
 
     Example:
         >>> import numpy as np
@@ -45,7 +45,7 @@ class Format(ABC):
 
     @abstractmethod
     def recognizes(self, data: object) -> bool:
-        """Whether some data lie so; the first format in `elr.data.reading.FORMATS` that says so reads them."""
+        """Whether some data lie so; the first format in `elr.data.formats.catalog.FORMATS` that says so reads them."""
 
     @abstractmethod
     def source(self, data: Any) -> str:

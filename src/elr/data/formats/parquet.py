@@ -21,7 +21,7 @@ from elr.data.decoding import Encoded
 from elr.data.formats.format import Changes
 from elr.data.formats.images import read_images
 from elr.data.formats.table import TableFile, annotated, check_columns, label_columns
-from elr.data.labels import Label, some
+from elr.data.label_coding import Label, some
 from elr.data.records import IMAGES, ReadOptions, Records
 from elr.errors import DataError
 from elr.files import printable

@@ -16,7 +16,7 @@ import pandas as pd
 from elr.data.annotations import from_columns, from_table
 from elr.data.formats.features import list_features
 from elr.data.formats.format import FileFormat, Format
-from elr.data.labels import Label, label_values, row_names, some
+from elr.data.label_coding import Label, label_values, row_names, some
 from elr.data.records import FEATURES, TABLE, TEXT, ReadOptions, Records
 from elr.data.text import text_values
 from elr.errors import ArgumentError, DataError

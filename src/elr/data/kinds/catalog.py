@@ -12,7 +12,7 @@ from elr.data.kinds.images import Images
 from elr.data.kinds.kind import Kind
 from elr.data.kinds.table import Table
 from elr.data.kinds.text import Text
-from elr.data.labels import Label, LabelCoding
+from elr.data.label_coding import Label, LabelCoding
 from elr.data.preprocessing import Preprocessing
 from elr.data.records import FEATURES, IMAGES, TABLE, TEXT, ReadOptions, Records
 from elr.errors import ArtifactError, DataError

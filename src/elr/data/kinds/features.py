@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from elr.data.formats.format import FileFormat
 from elr.data.kinds.kind import Contents, Kind, numbers
-from elr.data.labels import LabelCoding
+from elr.data.label_coding import LabelCoding
 from elr.data.preprocessing import Preprocessing
 from elr.data.records import FEATURES, ReadOptions, Records
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from elr.data.formats.format import FileFormat
 from elr.data.image_store import ImageStore
 from elr.data.kinds.kind import Contents, Kind, numbers
-from elr.data.labels import LabelCoding
+from elr.data.label_coding import LabelCoding
 from elr.data.preprocessing import Preprocessing
 from elr.data.records import IMAGES, NO_BACKBONE, ReadOptions, Records
 from elr.data.text import one_scale

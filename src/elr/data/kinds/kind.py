@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from elr.data.formats.format import FileFormat
-    from elr.data.labels import LabelCoding
+    from elr.data.label_coding import LabelCoding
     from elr.data.preprocessing import Preprocessing
     from elr.data.records import ReadOptions, Records
 

@@ -13,7 +13,7 @@ from sklearn.compose import ColumnTransformer
 
 from elr.data.formats.format import FileFormat
 from elr.data.kinds.kind import Contents, Kind, column_cells, table_rows
-from elr.data.labels import LabelCoding
+from elr.data.label_coding import LabelCoding
 from elr.data.preprocessing import Preprocessing
 from elr.data.records import TABLE, ReadOptions, Records
 from elr.data.tables import column_kinds, plain_columns, table_preprocessing

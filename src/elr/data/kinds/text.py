@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from elr.data.formats.format import FileFormat
 from elr.data.kinds.kind import Contents, Kind, column_cells, table_rows
-from elr.data.labels import LabelCoding
+from elr.data.label_coding import LabelCoding
 from elr.data.preprocessing import Preprocessing
 from elr.data.records import TEXT, ReadOptions, Records
 from elr.data.text import fit_text, one_scale

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from elr.data.examples import Examples, StoredInputs
 from elr.data.kinds.catalog import KINDS, fit_preprocessing
-from elr.data.labels import LabelCoding
+from elr.data.label_coding import LabelCoding
 from elr.data.preprocessing import Preprocessing
 from elr.data.reading import Data, data_name, format_of, read_data
 from elr.data.records import ReadOptions, Records

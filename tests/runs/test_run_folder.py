@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from elr.errors import OutputError
-from elr.runs.folder import contents, is_tuning, something_else
+from elr.runs.run_folder import contents, is_tuning, something_else
 
 
 def test_what_a_killed_run_had_not_finished_is_left_out(tmp_path):

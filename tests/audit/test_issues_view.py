@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from elr.audit import issues
-from elr.audit.issues import export_table, issues_table, write_issues
+from elr.audit import issues_view
+from elr.audit.issues_view import export_table, issues_table, write_issues
 from elr.errors import OutputError
 
 
@@ -23,7 +23,7 @@ def test_tables(audited, tmp_path):
 def test_the_file_is_the_table_however_many_lines_are_written_at_a_time(audited, tmp_path, monkeypatch):
     issues_table(audited.evidence, audited.audit).to_csv(tmp_path / "whole.csv", index=False)
     for lines in (7, 120, 1000):
-        monkeypatch.setattr(issues, "_LINES", lines)
+        monkeypatch.setattr(issues_view, "_LINES", lines)
         write_issues(audited.evidence, audited.audit, tmp_path / "issues.csv")
         assert (tmp_path / "issues.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert np.array_equal(pd.read_csv(tmp_path / "issues.csv")["row"], audited.evidence.rows[audited.audit.ranking])

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elr.audit.labels import audit_labels, score_suspects
+from elr.audit.label_quality import audit_labels, score_suspects
 from elr.errors import ArgumentError
 
 PROBS = [[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.3, 0.3, 0.4], [0.5, 0.5, 0.0]]

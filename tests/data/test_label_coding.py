@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elr.data.labels import LabelCoding, label_values
+from elr.data.label_coding import LabelCoding, label_values
 from elr.errors import DataError
 
 

@@ -4,7 +4,7 @@ from blobs import C, N, examples
 from elr.data.examples import Examples
 from elr.data.transforms import ImageTransform, Transform
 from elr.training.inference import PlainInputs
-from elr.training.view import TrainingView
+from elr.training.method_view import TrainingView
 
 
 def test_every_row_comes_once_in_order_with_what_is_trained_on():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from elr.data.prepared import prepare_data, prepare_records
+from elr.data.prepared_data import prepare_data, prepare_records
 from elr.data.reading import ReadOptions, data_name, read_data
 from elr.errors import ArgumentError, DataError
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from elr import files
 from elr.audit.evidence import Evidence
-from elr.audit.labels import Audit
+from elr.audit.label_quality import Audit
 
 _LINES = 100_000  # that are written at a time
 

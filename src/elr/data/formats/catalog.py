@@ -1,0 +1,24 @@
+"""The formats that there are, by name: a new one is a row here and a file of its own."""
+
+from __future__ import annotations
+
+from elr.data.formats.arrays import ArrayPair, Npy, Npz
+from elr.data.formats.delimited import Delimited
+from elr.data.formats.folder import ImageFolder
+from elr.data.formats.format import Format
+from elr.data.formats.json_lines import JsonLines
+from elr.data.formats.parquet import Parquet
+from elr.data.formats.table import DataFrames
+
+FORMATS: dict[str, Format] = {
+    "folder": ImageFolder(),  # before all files: a folder may be called like one
+    "csv": Delimited(".csv", ","),
+    "tsv": Delimited(".tsv", "\t"),
+    "parquet": Parquet(),
+    "json_lines": JsonLines(),
+    "npz": Npz(),
+    "npy": Npy(),
+    "frame": DataFrames(),
+    "pair": ArrayPair(),
+}
+"""A path is read by the first that recognizes it."""
