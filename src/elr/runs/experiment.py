@@ -107,11 +107,10 @@ def plan_of(recipe: Recipe, prepared: PreparedData) -> Plan:
         >>> plan.training.batch_size, plan.network.num_features, plan.network.num_classes
         (1437, 64, 10)
     """
-    network = (
-        NetworkSpec(recipe.network, prepared.preprocessing.num_classes, backbone=recipe.backbone)
-        if (recipe.backbone is not None)
-        else network_for(prepared, recipe.network, widths=recipe.widths)
-    )
+    if recipe.backbone is not None:
+        network = NetworkSpec(recipe.network, prepared.preprocessing.num_classes, backbone=recipe.backbone)
+    else:
+        network = network_for(prepared, recipe.network, widths=recipe.widths)
     return Plan(
         method=recipe.method,
         network=network,

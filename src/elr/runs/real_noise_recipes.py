@@ -158,7 +158,7 @@ def _own(like: Recipe, data: str, **changes: object) -> Iterator[Recipe]:
 
 
 def real_recipes() -> Iterator[Recipe]:
-    """All of them.
+    """Every recipe for data whose labels are noisy by themselves: the paper's, then elr's own.
 
     Example:
         >>> [recipe.name for recipe in real_recipes() if "tuned" in recipe.source and recipe.method.name == "elr"]
