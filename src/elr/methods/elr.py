@@ -351,7 +351,7 @@ class ELR(Method):
         if len(values) != self.passes + 2:
             raise ArgumentError(
                 f"the state of a method of {self.passes} network(s) has {len(values)} counters, expected "
-                f"{self.passes + 2}: it is of another method, or of an earlier version of elr"
+                f"{self.passes + 2}: it is of another method"
             )
         *self.steps, self.held_until, self.ended = values
 

@@ -98,7 +98,7 @@ def plan_of(recipe: Recipe, prepared: PreparedData) -> Plan:
     Example:
         >>> from elr.datasets.as_data import load_digits
         >>> from elr.methods.elr import ELRConfig
-        >>> from elr.data.transforms import Augmentation
+        >>> from elr.data.preprocessing import Augmentation
         >>> from elr.training.config import TrainingConfig
         >>> settings = {"method": ELRConfig(), "training": TrainingConfig(batch_size=2000), "noise": None}
         >>> recipe = Recipe(name="mine", source="mine", network="linear", augmentation=Augmentation(), **settings)
