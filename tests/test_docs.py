@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+import elr
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -105,3 +109,33 @@ def test_every_decision_and_every_entry_of_the_log_is_in_its_index():
                 continue
             headings = re.findall(r"^## ", page.read_text(encoding="utf-8"), re.MULTILINE)
             assert index.count(f"({page.name}#") == len(headings), name_of(page)
+
+
+def found(name: str) -> bool:
+    """Whether a dotted name is a module of elr, or something in one."""
+    here, place = elr, "elr"
+    for part in name.split(".")[1:]:
+        place = f"{place}.{part}"
+        if not hasattr(here, part) and hasattr(here, "__path__") and find_spec(place):
+            import_module(place)
+        if not hasattr(here, part):
+            return False
+        here = getattr(here, part)
+    return True
+
+
+def named_in(path: Path) -> set[str]:
+    return set(re.findall(r"(?<![\w./-])elr\.[a-z_][\w.]*\w", path.read_text(encoding="utf-8")))
+
+
+def test_names_of_the_package_are_looked_up():
+    assert found("elr.targets.store.Targets.read")
+    assert not any(map(found, ["elr.targets.store.Targets.nothing", "elr.targets.nothing", "elr.methods.elr.Nothing"]))
+
+
+@pytest.mark.parametrize("folder", ["docs", "src", "benchmarks", "examples", "README.md", "CONTRIBUTING.md"])
+def test_every_name_of_the_package_that_is_mentioned_exists(folder: str):
+    place = ROOT / folder
+    pages = [*place.rglob("*.md"), *place.rglob("*.py")] if place.is_dir() else [place]
+    missing = {name: name_of(page) for page in pages for name in named_in(page) if not found(name)}
+    assert missing == {}
