@@ -6,10 +6,14 @@ import torch
 
 from blobs import METHODS, C, N, examples, network
 from elr.errors import CheckpointError
-from elr.methods.elr import ELRConfig
+from elr.methods.elr import ELR, ELRConfig
+from elr.methods.method import ParameterGroup
 from elr.training import checkpoints
+from elr.training.checkpoints import identity_of
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
+
+SETTINGS = TrainingConfig()
 
 
 def training_of(method="elr", folder=None, **settings):
@@ -101,3 +105,20 @@ def test_another_lam_is_another_configuration(stopped):
     config = TrainingConfig(epochs=3, batch_size=20, device="cpu")
     with pytest.raises(CheckpointError, match=r"lam=3\.0.*lam=7\.0"):
         Training(other, examples(), config=config, folder=stopped).run(resume=True)
+
+
+def test_other_views_are_another_configuration(stopped, monkeypatch):
+    monkeypatch.setattr(ELR, "views", 2)
+    with pytest.raises(CheckpointError, match="views was 1, now 2"):
+        training_of(folder=stopped).run(resume=True)
+
+
+def test_a_weight_in_another_group_is_another_configuration():
+    first, second = torch.nn.Linear(2, 2, bias=False), torch.nn.Linear(2, 2, bias=False)
+    method = METHODS["cross entropy"]()
+    method.first, method.second = first, second
+    one, other = (
+        identity_of(method, [[ParameterGroup([a.weight]), ParameterGroup([b.weight], learning_rate=1.0)]], SETTINGS)
+        for a, b in ((first, second), (second, first))
+    )
+    assert one["groups"] != other["groups"]

@@ -13,6 +13,7 @@ from elr.devices import computes_bfloat16
 from elr.errors import ArgumentError, TrainingError
 from elr.methods.cross_entropy import LossMethod
 from elr.methods.elr import ELRConfig
+from elr.methods.method import ParameterGroup
 from elr.networks.spec import NetworkSpec
 from elr.training import checkpoints
 from elr.training.config import TrainingConfig
@@ -293,3 +294,37 @@ def test_targets_for_too_few_examples_are_refused():
     method = ELRConfig().build([network()], num_examples=N - 1, num_classes=C)
     with pytest.raises(ArgumentError, match=f"targets for {N - 1} examples, and there are {N}"):
         Training(method, examples(), config=TrainingConfig(batch_size=20, device="cpu"))
+
+
+class Together(LossMethod):
+    """Two networks whose sum is the loss, though each pass trains one of them."""
+
+    passes = 2
+
+    def __init__(self):
+        super().__init__(network())
+        self.other = network()
+
+    def forward(self, batch):
+        step = super().forward(batch)
+        more = self.loss(self.other(batch.inputs), batch.labels).mean()
+        return step._replace(loss=step.loss + more)
+
+    def parameter_groups(self, number):
+        return [ParameterGroup([self.network, self.other][number].parameters())]
+
+
+def test_a_pass_leaves_no_gradient_to_the_next_one():
+    training = Training(Together(), examples(), config=TrainingConfig(epochs=1, batch_size=N, device="cpu"))
+    before = [weight.clone() for weight in training.method.other.parameters()]
+    batch, share = next(training._batches())
+    training._step(batch, share, 0)
+    assert all(weight.grad is None for weight in training.method.parameters())
+    assert all(map(torch.equal, before, training.method.other.parameters()))
+
+
+def test_weights_may_come_from_parameters_of_a_module():
+    training = Training(Together(), examples(), config=TrainingConfig(epochs=1, batch_size=N, device="cpu"))
+    before = [weight.clone() for weight in training.method.network.parameters()]
+    training.run()
+    assert not any(map(torch.equal, before, training.method.network.parameters()))

@@ -70,7 +70,7 @@ class ParameterGroup:
     """Some of the parameters that a pass trains, and how.
 
     Args:
-        weights: the parameters.
+        weights: the parameters, or what gives them once, such as `module.parameters()`.
         learning_rate: their peak learning rate, >= 0, scheduled as the run's; None: the run's.
         weight_decay: >= 0; None: the run's.
 
@@ -88,6 +88,7 @@ class ParameterGroup:
     weight_decay: float | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", list(self.weights))  # `module.parameters()` can be gone through only once
         if not self.weights:
             raise ArgumentError("a group of parameters has no weights: leave it out")
         for name in ("learning_rate", "weight_decay"):
@@ -212,7 +213,10 @@ class Method(nn.Module, ABC):
         """
 
     def begin_generation(self, steps: int) -> None:
-        """Called when training starts again from `first_state`, for `steps` steps in each pass."""
+        """Called when training starts again from `first_state`, for `steps` steps in each pass.
+
+        They are counted as if each pass had its usual rows, whatever `epoch_rows` chooses.
+        """
 
     def end_training(self, view: View) -> None:
         """Called when the last epoch has ended; again if a finished training is taken up again.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import torch
 from accelerate import Accelerator
 from torch import Tensor
 from torch import distributed as dist
@@ -31,7 +32,6 @@ class BatchReader:
         layout: brings inputs into the order in memory that the network likes.
 
     Example:
-        >>> import torch
         >>> from elr.training.engine import make_accelerator
         >>> examples = Examples(torch.arange(3.0)[:, None], [0, 1, 0])
         >>> here = {"accelerator": make_accelerator("cpu"), "layout": lambda inputs: inputs}
@@ -100,29 +100,43 @@ class BatchReader:
         return sent(tensor, self.accelerator.device)
 
 
-def agreed_rows(rows: Tensor, num_examples: int, accelerator: Accelerator) -> Tensor:
-    """The rows that a method chose for a pass, checked, in rising order: under several ranks those of the first.
+def agreed_rows(rows: Tensor | None, num_examples: int, accelerator: Accelerator) -> Tensor | None:
+    """The rows that a method chose for a pass, checked, in rising order; under several ranks what the first one has.
 
-    What a rank computes by itself may differ in the last digits, and all have to train on the same rows.
+    What a rank computes by itself may differ in the last digits, and all have to train on the same rows: what the
+    others chose, or that they chose nothing, is not looked at.
 
     Args:
-        rows: (M,) from `Method.epoch_rows`.
+        rows: (M,) from `Method.epoch_rows`, or None.
         num_examples: N.
         accelerator: knows the ranks.
 
     Raises:
-        ArgumentError: see `elr.training.sampling.checked_rows`.
+        ArgumentError: see `elr.training.sampling.checked_rows`; on every rank.
 
     Example:
         >>> from elr.training.engine import make_accelerator
-        >>> import torch
         >>> agreed_rows(torch.tensor([4, 0]), 5, make_accelerator("cpu"))
         tensor([0, 4])
     """
-    checked = checked_rows(rows, num_examples)
     if accelerator.num_processes == 1:
-        return checked
-    marks = checked.new_zeros(num_examples).index_fill_(0, checked, 1).to(accelerator.device)
+        return None if rows is None else checked_rows(rows, num_examples)
+    checked, error = None, None
+    if accelerator.is_main_process and rows is not None:
+        try:
+            checked = checked_rows(rows, num_examples)
+        except ArgumentError as found:
+            error = found
+    answer = torch.tensor([-1 if error else 0 if checked is None else 1], device=accelerator.device)
+    dist.broadcast(answer, 0)
+    if answer.item() < 0:
+        raise error or ArgumentError("the method chose rows, on the first rank, that cannot be trained on: see there")
+    if not answer.item():
+        return None
+    marks = torch.zeros(num_examples, dtype=torch.int64)
+    if checked is not None:
+        marks[checked] = 1
+    marks = marks.to(accelerator.device)
     dist.broadcast(marks, 0)
     return marks.nonzero().flatten().cpu()
 

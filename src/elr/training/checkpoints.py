@@ -149,14 +149,18 @@ def identity_of(method: Method, groups: Sequence[Sequence[ParameterGroup]], conf
         >>> method = LossMethod(torch.nn.Linear(2, 3))
         >>> identity = identity_of(method, [method.parameter_groups(0)], TrainingConfig(epochs=7))
         >>> identity["config"]["epochs"], identity["groups"], identity["state"]
-        (7, [[[None, None, 2]]], {'network.weight': [3, 2], 'network.bias': [3]})
+        (7, [[[None, None, 'network.weight', 'network.bias']]], {'network.weight': [3, 2], 'network.bias': [3]})
     """
+    names = {weight: name for name, weight in method.named_parameters()}
     settings = asdict(config) | {"milestones": list(config.milestones)}
     del settings["cuda_graphs"]  # how the same is computed
     return {
         "config": settings,
         "method": repr(method),
-        "groups": [[[each.learning_rate, each.weight_decay, len(each.weights)] for each in part] for part in groups],
+        "groups": [
+            [[each.learning_rate, each.weight_decay, *map(names.get, each.weights)] for each in part] for part in groups
+        ],
+        "views": method.views,
         "state": {name: list(each.shape) for name, each in method.state_dict().items() if isinstance(each, Tensor)},
     }
 

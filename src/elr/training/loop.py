@@ -289,10 +289,9 @@ class Training:
     def _begin_pass(self, number: int) -> Pass:
         """The rows of a pass in their batches: those that the method chooses, or else the usual ones."""
         chosen = self.method.epoch_rows(self.state.epoch, number)
-        if chosen is not None:
-            chosen = agreed_rows(chosen, len(self.examples), self.accelerator)
-            if self.state.visited is None:  # so far every pass had all rows
-                self.state.visited = torch.full((len(self.examples),), self.state.epoch > 0 or number > 0)
+        chosen = agreed_rows(chosen, len(self.examples), self.accelerator)
+        if chosen is not None and self.state.visited is None:  # so far every pass had all rows
+            self.state.visited = torch.full((len(self.examples),), self.state.epoch > 0 or number > 0)
         this = self.rows.begin(self.state.epoch, number, chosen=chosen)
         if self.state.visited is not None:
             self.state.visited[torch.cat(this.batches)] = True
@@ -308,6 +307,7 @@ class Training:
         self.backward(step.loss * share if share != 1.0 else step.loss)
         self.optimizers[number].step()
         self.optimizers[number].zero_grad()
+        self.method.zero_grad()  # of all weights: a loss may reach those of another pass
         for _ in range(steps):
             self.schedulers[number].step()
         self.state.monitor.update(batch.index, step.logits)
