@@ -3,6 +3,7 @@ import shutil
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -188,3 +189,40 @@ def test_a_mixed_up_folder_is_refused(runs, tmp_path):
         read_evidence(tmp_path / "run")
     with pytest.raises(ArtifactError, match="is not a folder"):
         read_evidence(tmp_path / "nothing")
+
+
+def small_evidence(*, ids=None, chunks=None, labels=(0, 1)):
+    probs = np.array([[0.9, 0.1], [0.2, 0.8]], dtype=np.float32)
+    return Evidence(
+        rows=np.arange(2),
+        ids=ids,
+        class_names=(np.int64(3), "b"),
+        labels=np.array(labels),
+        margins=np.zeros(2, dtype=np.float32),
+        chunks=lambda: [probs] if chunks is None else chunks,
+    )
+
+
+def test_an_incomplete_table_does_not_get_its_name(tmp_path):
+    with pytest.raises(ArgumentError, match="1 rows for 2 labels"):
+        write_evidence(tmp_path / "e.parquet", small_evidence(chunks=[np.array([[0.5, 0.5]], dtype=np.float32)]))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_are_no_text_are_written_escaped(tmp_path):
+    write_evidence(tmp_path / "e.parquet", small_evidence(ids=["\udce9", "é"]))
+    assert pq.read_table(tmp_path / "e.parquet")["id"].to_pylist() == ["\\udce9", "é"]
+
+
+@pytest.mark.parametrize("labels", [[0, 7], [-1, 0], [0, None]])
+def test_labels_that_are_no_classes_are_damage(labels, tmp_path):
+    run = {"status": "complete", "preprocessing": {"class_names": [3, "b"]}, "data": {"num_examples": 2}}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    path = tmp_path / "evidence.parquet"
+    write_evidence(path, small_evidence())
+    assert read_evidence(tmp_path).class_names == (3, "b")
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("label")
+    pq.write_table(table.set_column(place, "label", pa.array(labels, pa.int32())), path)
+    with pytest.raises(ArtifactError, match=r"evidence\.parquet is damaged"):
+        read_evidence(tmp_path)

@@ -110,7 +110,7 @@ def write_evidence(path: Path, evidence: Evidence) -> Audit:
         1
     """
     classes = len(evidence.class_names)
-    tally = Tally(evidence.labels, num_classes=classes)
+    tally, audits = Tally(evidence.labels, num_classes=classes), []
 
     def write(partial: Path) -> None:
         schema = _schema(evidence)
@@ -121,9 +121,10 @@ def write_evidence(path: Path, evidence: Evidence) -> Audit:
                 tally.add(probs)
                 writer.write_table(_lines(evidence, start, probs, schema), row_group_size=len(probs))
                 start += len(probs)
+        audits.append(tally.audit())  # refused here, an incomplete table does not get its name
 
     files.write_file(path, write)
-    return tally.audit()
+    return audits[0]
 
 
 def read_evidence(folder: Path, *others: Path) -> Evidence:
@@ -181,7 +182,9 @@ def _schema(evidence: Evidence) -> pa.Schema:
     fields += [pa.field("label", pa.int32()), pa.field("margin", pa.float32())]
     probs = pa.list_(pa.field("element", pa.float32(), nullable=False), len(evidence.class_names))
     fields.append(pa.field("pred_probs", probs, nullable=False))
-    return pa.schema(fields, metadata={_CLASS_NAMES: json.dumps(list(evidence.class_names))})
+    return pa.schema(
+        fields, metadata={_CLASS_NAMES: json.dumps(list(evidence.class_names), default=lambda name: name.item())}
+    )
 
 
 def _lines(evidence: Evidence, start: int, probs: NDArray[np.float32], schema: pa.Schema) -> pa.Table:
@@ -195,8 +198,13 @@ def _lines(evidence: Evidence, start: int, probs: NDArray[np.float32], schema: p
         "pred_probs": pa.FixedSizeListArray.from_arrays(numbers, type=schema.field("pred_probs").type),
     }
     if evidence.ids is not None:
-        columns["id"] = pa.array(evidence.ids[part], pa.string())
+        columns["id"] = pa.array(map(_utf8, evidence.ids[part]), pa.string())
     return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _utf8(name: str) -> str:
+    """A name as it can be written: half of a pair of surrogates, which a data frame may hold, is no character."""
+    return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _read(folder: Path) -> Evidence:
@@ -210,7 +218,11 @@ def _read(folder: Path) -> Evidence:
             raise ValueError(f"pred_probs are {kind}, for {len(names)} classes")
         columns = file.read([name for name in ("row", "id", "label", "margin") if name in schema.names])
         ids = [name or "" for name in columns["id"].to_pylist()] if "id" in schema.names else None
+        if any(columns[name].null_count for name in ("row", "label", "margin")):
+            raise ValueError("it has empty cells")
         rows, labels, margins = (columns[name].to_numpy() for name in ("row", "label", "margin"))
+        if count and not 0 <= labels.min() <= labels.max() < len(names):
+            raise ValueError(f"its labels go from {labels.min()} to {labels.max()}, for {len(names)} classes")
     try:
         told = (tuple(run["preprocessing"]["class_names"]), run["data"]["num_examples"])
     except (KeyError, TypeError) as error:
