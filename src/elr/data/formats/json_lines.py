@@ -16,6 +16,7 @@ from elr.errors import DataError
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_EXACT = 2**53  # up to which a float holds every whole number
 
 
 class JsonLines(TableFile):
@@ -110,7 +111,8 @@ def _column(values: list[Any]) -> pd.Series:
     """Values of one column under the type that they share; whole numbers stay whole where some are missing."""
     column = pd.Series(values, dtype=object)
     gaps = any(value is None for value in values) and any(type(value) is int for value in values)
-    return column if gaps else column.infer_objects()
+    rounded = any(type(value) is int and abs(value) > _EXACT for value in values)  # beside fractions
+    return column if gaps or rounded else column.infer_objects()
 
 
 def _refuse_two_of_one_spelling(values: list[Any], name: str, path: Path) -> None:
