@@ -67,7 +67,8 @@ def export_label_studio(
         kind, source = KINDS[run["preprocessing"]["kind"]], Path(data or run["data"]["source"])
     except (KeyError, TypeError) as error:
         raise ArtifactError(f"the run.json of this run is damaged ({error!r}): run `elr fit` again") from error
-    shown, contents = _contents(kind, source, options, evidence, suspects)
+    trained_on = Path(run["data"]["source"])
+    shown, contents = _contents(kind, source, trained_on, options, evidence, suspects)
     names = [str(name) for name in evidence.class_names]
     scores = evidence.probs_of(audit.predicted_labels)
     tasks = []
@@ -94,16 +95,16 @@ def export_label_studio(
 
 
 def _contents(
-    kind: Kind, source: Path, options: ReadOptions, evidence: Evidence, suspects: list[int]
+    kind: Kind, source: Path, trained_on: Path, options: ReadOptions, evidence: Evidence, suspects: list[int]
 ) -> tuple[str, list[dict[str, str]]]:
     """The tag of Label Studio that shows such data, and the data of each suspect."""
     rows = evidence.rows[suspects].tolist()
-    form = file_format(source)
-    if not (kind.shows_rows and (form is None or form.shows_rows)):
+    form, own = file_format(source), file_format(trained_on)
+    if not (kind.shows_rows and (own is None or own.shows_rows)):
         return numbers(rows)
     if not source.exists():
         raise DataError(f"the data of the run are not at {printable(source)} any more: name them with --data")
-    if form is None:
+    if form is None or not form.shows_rows:
         raise DataError(f"{printable(source)} is no table: name the data of the run with --data")
     ids = [] if evidence.ids is None else [evidence.ids[position] for position in suspects]
     return kind.contents(form, source, options, rows, ids)

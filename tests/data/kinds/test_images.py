@@ -100,8 +100,8 @@ def test_people_are_shown_images_where_a_browser_finds_them(tmp_path):
     tag, shown = Images().contents(FORMATS["folder"], tmp_path, ReadOptions(), [1, 0], ["dog/2.png", "cat/no 1.png"])
     assert tag == "Image"
     assert [row["image"].rpartition(f"{tmp_path.name}/")[2] for row in shown] == ["dog/2.png", "cat/no%201.png"]
-    unseen = Images().contents(FORMATS["npz"], tmp_path / "t.npz", ReadOptions(), [3], [])
-    assert unseen == ("Text", [{"text": "row 3"}])
+    with pytest.raises(DataError, match=r"t\.csv has no images: name the data of the run"):
+        Images().contents(FORMATS["csv"], tmp_path / "t.csv", ReadOptions(), [3], [])
 
 
 def test_a_picture_is_the_image_of_a_row_where_there_are_any():

@@ -14,14 +14,14 @@ from torch import Tensor
 
 from elr.data.formats.format import FileFormat
 from elr.data.image_store import ImageStore
-from elr.data.kinds.kind import Contents, Kind, numbers
+from elr.data.kinds.kind import Contents, Kind
 from elr.data.label_coding import LabelCoding
 from elr.data.preprocessing import Preprocessing
 from elr.data.records import IMAGES, NO_BACKBONE, ReadOptions, Records
 from elr.data.text import one_scale
 from elr.data.transforms import ImageTransform, Transform, image_statistics
 from elr.errors import DataError
-from elr.files import BACKBONE_FILE
+from elr.files import BACKBONE_FILE, printable
 
 _BACKBONE_RATE = 0.002  # docs/benchmarks/defaults.md
 
@@ -196,7 +196,9 @@ class Images(Kind):
         self, form: FileFormat, source: Path, options: ReadOptions, rows: Sequence[int], ids: Sequence[str]
     ) -> Contents:
         pictures = form.pictures(source, options, rows, ids)
-        return numbers(rows) if pictures is None else ("Image", [{"image": url} for url in pictures])
+        if pictures is None:
+            raise DataError(f"{printable(source)} has no images: name the data of the run with --data")
+        return "Image", [{"image": url} for url in pictures]
 
     def picture(self, records: Records, row: int) -> Tensor | None:
         return None if records.images is None else records.images[row]
