@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,12 +11,14 @@ import torch
 from torch import Tensor, nn, softmax
 
 from elr.errors import ArgumentError
+from elr.methods.elr_settings import ELRSettings
+from elr.methods.ingredients.alignment import Alignment, class_shares
 from elr.methods.ingredients.averaging import averaged_weights, ramp
 from elr.methods.ingredients.mixup import Mixing, draw_mixing, mixed_batch, refined
 from elr.methods.ingredients.posterior import weigh_targets
-from elr.methods.loss.elr_loss import ELRLoss, check_weights
+from elr.methods.loss.elr_loss import ELRLoss
 from elr.methods.loss.fused import elr_loss
-from elr.methods.method import Batch, Method, MethodConfig, ParameterGroup, Step, View, gradient_of
+from elr.methods.method import Batch, Method, ParameterGroup, Step, View, gradient_of
 from elr.targets.config import DENSE, TargetsConfig
 from elr.targets.store import Targets, whole_probs
 
@@ -26,35 +27,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ELRConfig(MethodConfig):
-    """Settings of `ELR`: every ingredient is a switch, and the paper's ablation is a set of settings (docs/methods.md).
-
-    Args:
-        networks: 1, or 2 that supply each other's targets; `build` takes a second one also where this is 1.
-        lam: weight of the regularizer, >= 0; see `ELRLoss`.
-        beta: momentum of the targets in [0, 1); see `ELRLoss`.
-        clamp: see `ELRLoss`.
-        target_from: "own" or "peer": whose outputs make the targets. Default: the peer's, if there is one.
-        ensembling: whether targets are averaged over time (temporal ensembling); without it beta is unused. A table
-            begins at zero and so regularizes little in the first epochs; without one a poor start confirms itself and
-            training collapses, unless lam_ramp is several epochs long.
-        gamma: decay of weight averaging in [0, 1); 0: none. The paper has 0.997; 0.9999 for Clothing1M.
-        gamma_ramp: steps over which gamma rises, as exp(-5 (1 - i / gamma_ramp)^2); the paper has 40,000 on CIFAR.
-        lam_ramp: the same for lam; the paper has 40,000 on CIFAR-100.
-        mixup: alpha of mixup's Beta distribution; 0: none. The paper has 1.
-        hold: share of a later generation (see `elr.training.config.TrainingConfig`) through which the targets stay as
-            the generation before it left them, in [0, 1]; new weights would spoil them at first.
-        posterior: whether each generation ends by setting the targets to what all networks that predict say of each
-            example in eval mode, weighed with its given label by Bayes' rule
-            (`elr.methods.ingredients.posterior.label_posterior`): where the networks hesitate between the given label
-            and another, the label decides. Needs no noise rate.
-        relabel: whether held targets stand in for the given labels: as long as `hold` lasts, cross entropy is with the
-            targets. After `posterior`, what the networks and the labels say together is what the next ones learn.
-        snapshots: of how many earlier generations the networks, as they ended, take part in predictions, >= 0 (snapshot
-            ensemble).
-        refine_labels: whether mixed labels y become y t / sum(y t); the authors do so where C = 100. Class numbers that
-            are not mixed stay what they are.
-        predict_with: "networks": the mean of the networks' probabilities; "averaged": of the averaged networks'.
+class ELRConfig(ELRSettings):
+    """Settings of `ELR`, see `elr.methods.elr_settings.ELRSettings`, and how it is built.
 
     Raises:
         ArgumentError: a setting out of range, or settings that do not belong together.
@@ -68,57 +42,6 @@ class ELRConfig(MethodConfig):
     """
 
     name: ClassVar[str] = "elr"
-    networks: int = 1
-    lam: float = 3.0
-    beta: float = 0.7
-    clamp: float = 1e-4
-    target_from: str | None = None
-    ensembling: bool = True
-    gamma: float = 0.0
-    gamma_ramp: int = 0
-    lam_ramp: int = 0
-    mixup: float = 0.0
-    hold: float = 0.0
-    posterior: bool = False
-    relabel: bool = False
-    snapshots: int = 0
-    refine_labels: bool = False
-    predict_with: str = "networks"
-
-    def __post_init__(self) -> None:
-        check_weights(self.lam, self.beta)
-        ranges = {
-            "networks": (self.networks in (1, 2), "1 or 2"),
-            "clamp": (0.0 <= self.clamp < 0.5, "a probability in [0, 0.5); the authors have 1e-4, 0 is none"),
-            "gamma": (0.0 <= self.gamma < 1.0, "a decay in [0, 1); the paper has 0.997 and 0.9999, 0 is none"),
-            "mixup": (0.0 <= self.mixup < math.inf, "0 (none) or mixup's alpha > 0; the paper has 1"),
-            "gamma_ramp": (self.gamma_ramp >= 0, "a number of steps >= 0; the paper has 40,000"),
-            "lam_ramp": (self.lam_ramp >= 0, "a number of steps >= 0; the paper has 40,000"),
-            "hold": (0.0 <= self.hold <= 1.0, "a share of a generation in [0, 1]"),
-            "snapshots": (type(self.snapshots) is int and self.snapshots >= 0, "a number of generations >= 0"),
-            "target_from": (self.target_from in (None, "own", "peer"), '"own" or "peer"'),
-            "predict_with": (self.predict_with in ("networks", "averaged"), '"networks" or "averaged"'),
-        }
-        for name, (holds, expected) in ranges.items():
-            if not holds:
-                raise ArgumentError(f"{name} is {getattr(self, name)!r}: expected {expected}")
-        if message := next((message for message, refused in self._contradictions() if refused), None):
-            raise ArgumentError(message)
-
-    def _contradictions(self) -> Iterator[tuple[str, object]]:
-        """What is wrong with settings that do not belong together, and whether these are such."""
-        own, table = self.own_targets, self.ensembling
-        one = 'target_from is "peer", but there is one network only: pass a second one, or take "own"'
-        yield one, self.networks == 1 and not own
-        unaveraged = 'predict_with is "averaged", but gamma is 0: set gamma, or take "networks"'
-        yield unaveraged, self.predict_with == "averaged" and not self.gamma
-        for name, what in (("hold keeps targets for a while", " to keep"), ("posterior sets the targets anew", "")):
-            message = f"{name}, and without ensembling there are none{what}: leave one of them out"
-            yield message, getattr(self, name.split()[0]) and not table
-        useless = "relabel learns held targets in place of labels, and hold is 0: set hold, or leave relabel out"
-        yield useless, self.relabel and not self.hold
-        present = "without ensembling and averaging, a network's own targets would be its present outputs: expected "
-        yield present + 'ensembling, gamma > 0, or target_from="peer"', not table and not self.gamma and own
 
     def build(
         self,
@@ -153,15 +76,6 @@ class ELRConfig(MethodConfig):
                 "relabel is for later generations, and there is one generation: set training's generations to 2 or "
                 "more, or leave relabel out"
             )
-
-    @property
-    def own_targets(self) -> bool:
-        """Whether a network's targets come from itself."""
-        return (self.target_from or ("own" if self.networks == 1 else "peer")) == "own"
-
-    @property
-    def num_networks(self) -> int:
-        return self.networks
 
     @property
     def num_predictors(self) -> int:
@@ -233,6 +147,9 @@ class ELR(Method):
             ELRLoss(store.num_examples, store.num_classes, lam=lam, beta=beta, clamp=clamp, targets=store)
             for store in stores
         )
+        if config.align:
+            for loss, store in zip(self.losses, stores, strict=True):
+                loss.alignment = Alignment(store.num_examples, store.num_classes)
         self.steps = [0] * self.passes
         self.held_until, self.ended = 0, 0
         self.averaged = nn.ModuleList(self._average(number) for number in range(self.passes) if config.gamma)
@@ -259,6 +176,13 @@ class ELR(Method):
             raise ArgumentError(f"pass {number} of a method with {self.passes}: expected a number below {self.passes}")
         self.current = number
         self.begun = True
+
+    def begin_epoch(self, epoch: int, view: View) -> None:
+        del epoch
+        if self.config.align:
+            shares = class_shares(view.labels_alone(), self.stores[0].num_classes)
+            for loss in self.losses:
+                loss.realign(class_shares=shares)  # type: ignore[operator]
 
     def first_state(self) -> dict[str, Any]:
         outlives = ("losses.", "earlier.", "_extra_state")
@@ -339,8 +263,9 @@ class ELR(Method):
             return None  # the targets are what the averaged network would say now
         targets, lam = self._kept(index, logits.device), self._present_lam
         labels = targets if self.config.relabel and self._held else labels
+        seen = self.losses[self.current].seen(targets)  # type: ignore[operator]
         return gradient_of(
-            lambda outputs: elr_loss(outputs, labels, targets, lam=lam, clamp=self.config.clamp)[0] * len(index), logits
+            lambda outputs: elr_loss(outputs, labels, seen, lam=lam, clamp=self.config.clamp)[0] * len(index), logits
         )
 
     def get_extra_state(self) -> Tensor:
@@ -387,12 +312,11 @@ class ELR(Method):
         return self.averaged[number] if self.averaged else self.networks[number]
 
     def _targets(self, index: Tensor, probs: Tensor, *, update: bool) -> Tensor:
-        """(B, C) targets of the present pass's network, moved toward these outputs if `update`."""
+        """(B, C) targets of the present pass's network as the loss sees them, moved to these outputs if `update`."""
         if not self.config.ensembling:
             return probs
-        store = self.stores[self.current]
-        targets = store.update(index, probs, beta=self.config.beta) if update else store.read(index)
-        return targets.to(probs.device)
+        loss: ELRLoss = self.losses[self.current]  # type: ignore[assignment]
+        return loss.renewed(index, probs, update=update)
 
     def _average(self, number: int) -> nn.Module:
         """Averaged weights of a network, by the schedule of gamma."""

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from elr.methods.loss.elr_loss import check_weights
-from elr.methods.loss.formulas import cross_entropy
+from elr.methods.loss.formulas import check_weights, cross_entropy
 from elr.methods.method import Batch, Method, MethodConfig, Step, gradient_of
 from elr.targets.config import DENSE, TargetsConfig
 from elr.targets.store import Targets, whole_probs

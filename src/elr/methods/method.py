@@ -123,6 +123,10 @@ class View(ABC):
         for batch in self.batches():
             yield [batch]
 
+    def labels_alone(self) -> Iterable[Tensor]:
+        """The given labels of all examples in order, in parts; a view that has them at hand reads no inputs for it."""
+        return (batch.labels for batch in self.batches())
+
 
 class Method(nn.Module, ABC):
     """A way to train: networks, per-example state and the training step. All that the training loop may call.

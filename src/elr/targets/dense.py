@@ -10,7 +10,7 @@ from torch import distributed as dist
 
 from elr.devices import sent
 from elr.errors import ArgumentError
-from elr.targets.store import Targets, blend, has_repeats, mean_over_repeats, update_rows
+from elr.targets.store import CHUNK, Targets, blend, has_repeats, mean_over_repeats, update_rows
 
 STORAGE_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -50,6 +50,11 @@ class DenseTargets(Targets):
     def read(self, index: Tensor) -> Tensor:
         self.check(index)
         return self.table[sent(index, self.table.device)].float()
+
+    def mean(self) -> Tensor:
+        parts = self.table.split(max(1, CHUNK // self.num_classes))
+        sums = [part.sum(dim=0, dtype=torch.float64) for part in parts]
+        return torch.stack(sums).sum(dim=0) / self.num_examples
 
     @torch.no_grad()  # the paper holds targets constant in the gradient
     def update(self, index: Tensor, probs: Tensor, *, beta: float) -> Tensor:

@@ -16,6 +16,9 @@ from torch import distributed as dist
 
 from elr.errors import ArgumentError, RowIndexError
 
+CHUNK = 2**20
+"""Numbers that are read at once where all rows are gone over: 4 MiB in float32."""
+
 
 class Targets(nn.Module, ABC):
     """A table of target probabilities, one row per training example, read and updated by row number.
@@ -103,6 +106,14 @@ class Targets(nn.Module, ABC):
             RowIndexError: as `read`.
             ArgumentError: shapes that do not belong together, or beta outside [0, 1].
         """
+
+    @torch.no_grad()
+    def mean(self) -> Tensor:
+        """(C,) float64 mean of the targets over all N rows, those never updated included; in chunks."""
+        total = torch.zeros(self.num_classes, dtype=torch.float64)
+        for rows in torch.arange(self.num_examples).split(max(1, CHUNK // self.num_classes)):
+            total += self.read(rows).sum(dim=0, dtype=torch.float64).cpu()
+        return total / self.num_examples
 
     def piecewise(self, index: Tensor, *, beta: float) -> Callable[[slice, Tensor], Tensor] | None:  # noqa: ARG002
         """An `update` of this batch that takes the outputs in pieces, so that each is still in the cache; or None.

@@ -43,5 +43,8 @@ class TrainingView(View):
         for rows, views in self.inputs.views(self.examples):
             yield [self._batch(rows, view) for view in views]
 
+    def labels_alone(self) -> Iterable[Tensor]:
+        return [self.labels]
+
     def _batch(self, rows: Tensor, inputs: Tensor) -> Batch:
         return Batch(rows.to(inputs.device), inputs, self.labels[rows].to(inputs.device))

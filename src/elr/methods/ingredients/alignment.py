@@ -6,8 +6,16 @@ little, every target drifts to the class that most labels are of, and the rows o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from elr.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from elr.targets.store import Targets
 
 BOUND = 1e4
 """Weights lie in [1 / BOUND, BOUND], so that none is infinite or zero. A class whose mean target is less than 1e-4 of
@@ -67,3 +75,117 @@ def aligned(targets: Tensor, weights: Tensor, *, out: Tensor | None = None) -> T
     weighted = torch.mul(targets, weights, out=out)
     scale = mass / weighted.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(weighted.dtype).tiny)
     return torch.mul(weighted, scale, out=out).clamp_(max=1.0)
+
+
+def class_shares(parts: Iterable[Tensor], num_classes: int) -> Tensor:
+    """(C,) float64 shares of the classes among given labels, which come in parts: (B,) classes, or (B, C) rows.
+
+    Example:
+        >>> class_shares([torch.tensor([0, 2, 2]), torch.tensor([2])], 3)
+        tensor([0.2500, 0.0000, 0.7500], dtype=torch.float64)
+    """
+    counts = torch.zeros(num_classes, dtype=torch.float64)
+    for labels in parts:
+        if labels.ndim == 1:
+            counts += torch.bincount(labels.cpu(), minlength=num_classes)
+        else:
+            counts += labels.sum(dim=0, dtype=torch.float64).cpu()
+    return counts / counts.sum()
+
+
+class Alignment(nn.Module):
+    """The weights of the classes for a store of targets, constant from one `realign` to the next.
+
+    `forward` gives targets as the regularizer sees them (`aligned`). Weights are 1 until the first `realign`; they are
+    in `state_dict()`, 4 C bytes. The store keeps what it has: alignment is only what the loss sees.
+
+    Args:
+        num_examples: N, rows of the training set.
+        num_classes: C >= 2.
+        class_shares: (C,) shares of the classes among the given labels of these rows, or their counts; None: `realign`
+            is given them.
+
+    Raises:
+        ArgumentError: shares of another shape, negative, or none above 0; in training, more than 2 N rows counted since
+            the last `realign`, which whoever trains has forgotten.
+
+    Example:
+        >>> from elr.targets.dense import DenseTargets
+        >>> targets = DenseTargets(2, 2)
+        >>> given = targets.update(torch.tensor([0, 1]), torch.tensor([[0.9, 0.1], [0.7, 0.3]]), beta=0.0)
+        >>> alignment = Alignment(2, 2, class_shares=torch.tensor([1, 1]))
+        >>> torch.equal(alignment(given), given)
+        True
+        >>> alignment.realign(targets)
+        >>> alignment(given)
+        tensor([[0.6923, 0.3077],
+                [0.3684, 0.6316]])
+    """
+
+    def __init__(self, num_examples: int, num_classes: int, *, class_shares: Tensor | None = None) -> None:
+        super().__init__()
+        self.num_examples = num_examples
+        self.num_classes = num_classes
+        self.class_shares = None if class_shares is None else self._checked(class_shares)
+        self.register_buffer("weights", torch.ones(num_classes))
+        self.weights: Tensor
+        self.rows = torch.zeros((), dtype=torch.int64)  # on the processor, where looking at it costs nothing
+
+    def forward(self, targets: Tensor, *, out: Tensor | None = None) -> Tensor:
+        return aligned(targets, self.weights.to(targets.device, targets.dtype), out=out)
+
+    @torch.no_grad()
+    def realign(self, targets: Targets, *, class_shares: Tensor | None = None) -> None:
+        """Weights for the targets as they stand; once an epoch, before its first step."""
+        if class_shares is not None:
+            self.class_shares = self._checked(class_shares)
+        if self.class_shares is None:
+            raise ArgumentError("no shares of the classes are known: pass class_shares, those of the given labels")
+        self.weights.copy_(alignment_weights(targets.mean(), self.class_shares))
+        self.rows.zero_()
+
+    def count(self, rows: int) -> None:
+        """Note that so many rows of targets are about to be updated."""
+        if torch.compiler.is_compiling():
+            torch.ops.elr.count_rows(self.rows, rows, 2 * self.num_examples)
+        else:
+            _count(self.rows, rows, 2 * self.num_examples)
+
+    def _checked(self, shares: Tensor) -> Tensor:
+        shares = torch.as_tensor(shares).detach().cpu().double()
+        if shares.shape != (self.num_classes,) or not (shares >= 0.0).all() or not 0.0 < shares.sum() < torch.inf:
+            raise ArgumentError(
+                f"class_shares are {shares.tolist()}: expected {self.num_classes} numbers >= 0, shares or counts of "
+                "the classes among the given labels"
+            )
+        return shares
+
+    def extra_repr(self) -> str:
+        return f"{self.num_examples}, {self.num_classes}"
+
+
+def _count(total: Tensor, rows: int, most: int) -> None:
+    found = total.add_(rows).item()
+    if found > most:
+        raise ArgumentError(
+            f"{found} rows of targets were updated since they were last aligned, more than twice as many as there are: "
+            "call realign() before each epoch (a method: begin_epoch(epoch, view))"
+        )
+
+
+@torch.library.custom_op("elr::count_rows", mutates_args={"total"})
+def count_rows(total: Tensor, rows: int, most: int) -> None:
+    """Add to a count of rows, and raise ArgumentError if it is more than `most`; so that compilers take it as it is.
+
+    Example:
+        >>> total = torch.tensor(3)
+        >>> count_rows(total, 2, 8)
+        >>> total
+        tensor(5)
+    """
+    _count(total, rows, most)
+
+
+@count_rows.register_fake
+def _(*_: object) -> None:
+    """For tracing: nothing is returned."""

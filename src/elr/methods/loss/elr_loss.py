@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn, softmax
 
 from elr.errors import ArgumentError
-from elr.methods.loss.formulas import in_blocks
+from elr.methods.ingredients.alignment import Alignment
+from elr.methods.loss.formulas import check_weights, in_blocks
 from elr.methods.loss.fused import check_batch, elr_loss, is_swept, swept_elr_loss, traced_elr_loss
 from elr.targets.dense import DenseTargets
 from elr.targets.store import Targets
@@ -36,6 +37,9 @@ class ELRLoss(nn.Module):
         clamp: see `elr.methods.loss.formulas.elr_term`. Default 1e-4, the authors' code; 0 is the paper's formula
             without a floor.
         targets: another store than `elr.targets.config.DENSE`, in float32.
+        class_shares: (C,) shares of the classes among the given labels of the training rows, or their counts: the
+            regularizer sees aligned targets (`elr.methods.ingredients.alignment`), and `realign()` is to be called
+            before each epoch. Default: targets as they are, the paper's.
 
     Returns:
         From `forward`: a scalar in nats.
@@ -43,6 +47,8 @@ class ELRLoss(nn.Module):
     Raises:
         ArgumentError: a setting out of range, or shapes that do not belong together.
         RowIndexError: a row outside [0, N).
+
+    With `class_shares`, more than 2 N rows of training without `realign()` are refused as well.
 
     Example:
         >>> import torch
@@ -63,6 +69,7 @@ class ELRLoss(nn.Module):
         beta: float = 0.7,
         clamp: float = 1e-4,
         targets: Targets | None = None,
+        class_shares: Tensor | None = None,
     ) -> None:
         super().__init__()
         check_weights(lam, beta)
@@ -75,6 +82,34 @@ class ELRLoss(nn.Module):
         self.beta = float(beta)
         self.clamp = float(clamp)
         self.targets = DenseTargets(num_examples, num_classes) if targets is None else targets
+        self.alignment: Alignment | None = None
+        if class_shares is not None:
+            self.alignment = Alignment(num_examples, num_classes, class_shares=class_shares)
+
+    def realign(self, *, class_shares: Tensor | None = None) -> None:
+        """Align the targets as they stand with the shares of the classes; before each epoch, and after resuming one.
+
+        Args:
+            class_shares: (C,) from now on. Default: those that are known.
+
+        Raises:
+            ArgumentError: the loss was made without `class_shares`, or these cannot be.
+        """
+        if self.alignment is None:
+            raise ArgumentError("the loss sees targets as they are: make it with class_shares to have them aligned")
+        self.alignment.realign(self.targets, class_shares=class_shares)
+
+    def renewed(self, index: Tensor, probs: Tensor, *, update: bool) -> Tensor:
+        """(B, C) targets of these rows as the regularizer sees them, moved toward outputs (B, C) first if `update`."""
+        if not update:
+            return self.seen(self.targets.read(index).to(probs.device))
+        if self.alignment is not None:
+            self.alignment.count(len(index))
+        return self.seen(self.targets.update(index, probs, beta=self.beta).to(probs.device))
+
+    def seen(self, targets: Tensor) -> Tensor:
+        """(B, C) targets of some rows as the regularizer sees them."""
+        return targets if self.alignment is None else self.alignment(targets)
 
     def forward(self, logits: Tensor, labels: Tensor, index: Tensor) -> Tensor:
         return self.parts(logits, labels, index)[0]
@@ -91,26 +126,49 @@ class ELRLoss(nn.Module):
         check_batch(logits, labels, self.clamp)
         if (expected := (*index.shape, self.targets.num_classes)) != tuple(logits.shape):
             raise ArgumentError(f"logits have shape {tuple(logits.shape)}: expected {expected}, a row per index")
-        if not (self.training and update):
-            targets = self.targets.read(index)
-        else:
+        update = self.training and update
+        if update:
+            if self.alignment is not None:
+                self.alignment.count(len(index))
             renew = self._renewal(logits, index)
             if renew is not None:
                 return swept_elr_loss(logits, labels, renew, lam=lam, clamp=self.clamp)
             table = self.targets.table_of(index, beta=self.beta) if self._is_traced(logits) else None
             if table is not None:
-                return traced_elr_loss(logits, labels, index, table, beta=self.beta, lam=lam, clamp=self.clamp)
+                weights = None if self.alignment is None else self.alignment.weights
+                return traced_elr_loss(
+                    logits, labels, index, table, beta=self.beta, lam=lam, clamp=self.clamp, weights=weights
+                )
             probs = softmax(logits.detach().float(), dim=1)
             targets = self.targets.update(index, probs, beta=self.beta)
-        return elr_loss(logits, labels, targets.to(logits.device), lam=lam, clamp=self.clamp)
+        else:
+            targets = self.targets.read(index)
+        return elr_loss(logits, labels, self.seen(targets.to(logits.device)), lam=lam, clamp=self.clamp)
 
     def _renewal(self, logits: Tensor, index: Tensor) -> Callable[[slice, Tensor], Tensor] | None:
         """What updates the targets of these rows from within the sweep over the loss; None: update them before."""
         if in_blocks(logits):
-            return self.targets.piecewise(index, beta=self.beta)
-        if is_swept(logits):  # on a GPU, the whole batch at once
-            return lambda _, probs: self.targets.update(index, probs, beta=self.beta).to(logits.device)
-        return None
+            renew = self.targets.piecewise(index, beta=self.beta)
+        elif is_swept(logits):  # on a GPU, the whole batch at once
+            renew = lambda _, probs: self.targets.update(index, probs, beta=self.beta).to(logits.device)  # noqa: E731
+        else:
+            return None
+        if renew is None or self.alignment is None:
+            return renew
+        return self._aligning(renew, self.alignment)
+
+    @staticmethod
+    def _aligning(renew: Callable[[slice, Tensor], Tensor], alignment: Alignment) -> Callable[[slice, Tensor], Tensor]:
+        """The same with targets as the regularizer sees them, in memory that the next block uses again."""
+        scratch: list[Tensor] = []
+
+        def renew_aligned(rows: slice, probs: Tensor) -> Tensor:
+            targets = renew(rows, probs)
+            if not scratch:
+                scratch.append(torch.empty_like(targets))
+            return alignment(targets, out=scratch[0][: len(targets)])
+
+        return renew_aligned
 
     def _is_traced(self, logits: Tensor) -> bool:
         """Whether loss and update become one loop; on an accelerator looking for repeats would wait for it."""
@@ -118,17 +176,3 @@ class ELRLoss(nn.Module):
 
     def extra_repr(self) -> str:
         return f"lam={self.lam}, beta={self.beta}, clamp={self.clamp}"
-
-
-def check_weights(lam: float, beta: float) -> None:
-    """Raise what every user of lam and beta promises to raise.
-
-    Example:
-        >>> check_weights(3.0, 1.0)
-        Traceback (most recent call last):
-        elr.errors.ArgumentError: beta is 1.0: expected a momentum in [0, 1); the paper uses 0.7 and 0.9
-    """
-    if not lam >= 0.0 or lam == float("inf"):
-        raise ArgumentError(f"lam is {lam}: expected a weight >= 0; the paper uses 1, 3 and 7")
-    if not 0.0 <= beta < 1.0:
-        raise ArgumentError(f"beta is {beta}: expected a momentum in [0, 1); the paper uses 0.7 and 0.9")

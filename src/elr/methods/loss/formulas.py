@@ -286,6 +286,20 @@ def check_targets(logits: Tensor, targets: Tensor) -> None:
         )
 
 
+def check_weights(lam: float, beta: float) -> None:
+    """Raise what every user of lam and beta promises to raise.
+
+    Example:
+        >>> check_weights(3.0, 1.0)
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: beta is 1.0: expected a momentum in [0, 1); the paper uses 0.7 and 0.9
+    """
+    if not lam >= 0.0 or lam == float("inf"):
+        raise ArgumentError(f"lam is {lam}: expected a weight >= 0; the paper uses 1, 3 and 7")
+    if not 0.0 <= beta < 1.0:
+        raise ArgumentError(f"beta is {beta}: expected a momentum in [0, 1); the paper uses 0.7 and 0.9")
+
+
 def check_clamp(clamp: float) -> None:
     """Raise ArgumentError for a clamp outside [0, 0.5).
 

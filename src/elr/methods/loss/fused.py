@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elr.errors import ArgumentError
+from elr.methods.ingredients.alignment import aligned
 from elr.methods.loss.formulas import (
     KnownGradient,
     check_clamp,
@@ -240,7 +241,15 @@ def closed_form(
 
 
 def traced_elr_loss(
-    logits: Tensor, labels: Tensor, index: Tensor, table: Tensor, *, beta: float, lam: float, clamp: float
+    logits: Tensor,
+    labels: Tensor,
+    index: Tensor,
+    table: Tensor,
+    *,
+    beta: float,
+    lam: float,
+    clamp: float,
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`elr.methods.loss.fused.elr_loss` with the targets of these rows updated first; for `torch.compile` on a CPU.
 
@@ -256,6 +265,7 @@ def traced_elr_loss(
         beta: momentum of the targets in [0, 1).
         lam: as `elr_loss`.
         clamp: as `elr_loss`, above 0.
+        weights: (C,) of the classes, by which the regularizer sees the new targets aligned; None: as they are.
 
     Returns:
         As `elr_loss`.
@@ -285,9 +295,10 @@ def traced_elr_loss(
         if given.ndim == 1:
             given = given.clamp(0, full.shape[1] - 1)
         log_probs = full - (total.log() + largest)
-        entropy, term, gradient = closed_form(log_probs, probs, given, targets, lam=lam, clamp=clamp)
+        seen = targets if weights is None else aligned(targets, weights.to(targets.dtype))
+        entropy, term, gradient = closed_form(log_probs, probs, given, seen, lam=lam, clamp=clamp)
         means = torch.cat([entropy, term], dim=1).mean(dim=0)
-        settle_rows(table, index, logits.detach(), labels.detach(), targets, gradient, means, beta, lam, clamp)
+        settle_rows(table, index, logits.detach(), labels.detach(), targets, gradient, means, beta, lam, clamp, weights)
         loss = means[0] + lam * means[1]
     return KnownGradient.apply(logits, loss, gradient), means[0], means[1]
 
@@ -304,6 +315,7 @@ def settle_rows(
     beta: float,
     lam: float,
     clamp: float,
+    weights: Tensor | None = None,
 ) -> None:
     """Write the new targets of a batch into the table, and take all again if a row came more than once.
 
@@ -318,6 +330,7 @@ def settle_rows(
         beta: as `traced_elr_loss`.
         lam: as `traced_elr_loss`.
         clamp: as `traced_elr_loss`.
+        weights: as `traced_elr_loss`.
 
     Raises:
         RowIndexError: see `traced_elr_loss`.
@@ -338,7 +351,8 @@ def settle_rows(
         table[index] = targets.to(table.dtype)  # less time than index_copy_ (docs/log/speed.md)
         return
     merged = update_rows(table, index, torch.softmax(logits, dim=1, dtype=torch.float32), beta)
-    entropy, term, exact = sweep(logits, labels, lambda rows, _: merged[rows], lam, clamp)
+    seen = merged if weights is None else aligned(merged, weights.to(merged.dtype))
+    entropy, term, exact = sweep(logits, labels, lambda rows, _: seen[rows], lam, clamp)
     gradient.copy_(exact)
     means.copy_(torch.stack([entropy, term]))
 
