@@ -57,6 +57,10 @@ METHODS = {
     "elr": lambda: built(ELRConfig()),
     "elr in bfloat16": lambda: built(ELRConfig(), targets=TargetsConfig(dtype="bfloat16")),
     "elr between generations": lambda: built(ELRConfig(hold=0.5, posterior=True, snapshots=1)),
+    "elr aligned": lambda: built(ELRConfig(align=True)),
+    "elr+ aligned in bfloat16": lambda: built(
+        ELRPlusConfig(gamma=0.9, gamma_ramp=10, align=True), targets=TargetsConfig(dtype="bfloat16")
+    ),
     "kl penalty": lambda: built(KLPenaltyConfig()),
     "elr with dropout": lambda: built(ELRConfig(), Dropped()),
     "elr+": lambda: built(ELRPlusConfig(gamma=0.9, gamma_ramp=10)),

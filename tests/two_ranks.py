@@ -52,6 +52,8 @@ if __name__ == "__main__":
     resumed.run(resume=True)
     pair = Training(METHODS["two networks"](), examples(), config=config)
     pair.run()
+    alike = Training(METHODS["elr aligned"](), examples(), config=config)
+    alike.run()
     twice = TrainingConfig(epochs=4, generations=2, batch_size=17, device="cpu", precision="float32")
     weighed = Training(METHODS["elr between generations"](), examples(), config=twice)
     weighed.run()
@@ -70,6 +72,8 @@ if __name__ == "__main__":
                 "agreement": training.history[-1]["agreement_with_given_labels"],
                 "loss": training.history[-1]["loss"],
                 "history": [{name: record[name] for name in MEASURED} for record in training.history],
+                "aligned": alike.method.stores[0].table,
+                "weights": alike.method.losses[0].alignment.weights,
                 "pair agreement": pair.history[-1]["agreement_with_given_labels"],
                 "pair": torch.stack([store.table for store in pair.method.stores]),
                 "weighed": weighed.method.stores[0].table,
@@ -82,6 +86,6 @@ if __name__ == "__main__":
             },
             sys.argv[1],
         )
-    del training, first, resumed, pair, weighed, demanding
+    del training, first, resumed, pair, alike, weighed, demanding
     gc.collect()  # what outlives the group of processes has been seen to end in an abort, here and there
     leave_process_group()

@@ -13,7 +13,7 @@ from blobs import built, examples, network
 from elr.errors import ArgumentError
 from elr.methods.elr import ELRConfig
 from elr.methods.ingredients.mixup import Mixing, draw_mixing
-from elr.methods.method import Batch
+from elr.methods.method import Batch, View
 from elr.targets.store import Targets
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
@@ -51,9 +51,20 @@ SETTINGS = {
     "clamp, everything": {"peer": True, "mixup": 1.0, "gamma": 0.8, "clamp": 0.15},
     "other weights": {"lam": 1.0, "beta": 0.9, "peer": True, "gamma": 0.8},
     "beta zero": {"beta": 0.0, "peer": True},
+    "aligned": {"align": True},
+    "aligned, clamp": {"align": True, "clamp": 0.15},
+    "aligned, refinement": {"align": True, "mixup": 1.0, "refine_labels": True},
+    "aligned, everything": {"align": True, "peer": True, "mixup": 1.0, "gamma": 0.8},
 }
 # Bit-identical continuation and the like are asked of those that between them hold every kind of state.
-SOME = ["plain", "mixup and averaging", "stateless, two networks", "ramps, everything", "stateless, refinement"]
+SOME = [
+    "plain",
+    "mixup and averaging",
+    "stateless, two networks",
+    "ramps, everything",
+    "stateless, refinement",
+    "aligned, everything",
+]
 
 
 def torch_network(kind, seed):
@@ -127,6 +138,20 @@ def optimizers_of(method):
     return [torch.optim.SGD(method.parameter_groups(k)[0].weights, **SGD) for k in range(method.passes)]
 
 
+class GivenLabels(View):
+    """The labels of the plan."""
+
+    num_examples = N
+
+    def batches(self):
+        for _, batch in steps(1)[:BATCHES]:
+            yield torch_batch(batch)
+
+
+def begins_epoch(number, passes):
+    return number % (passes * BATCHES) == 0
+
+
 def take_step(method, optimizers, k, batch, settings):
     method.begin_pass(k)
     loss = method(torch_batch(batch), mixing=mixing_of(settings, batch)).loss
@@ -163,6 +188,9 @@ def test_every_step_equals_algorithm_2(name, kind):
     assert len(method.stores) == (len(expected.networks) if expected.ensembling else 0)
     for number, (k, batch) in enumerate(steps(method.passes)):
         where = f"step {number}, network {k}"
+        if begins_epoch(number, method.passes):
+            method.begin_epoch(number, GivenLabels())
+            expected.begin_epoch(torch.cat(list(GivenLabels().labels_alone())).numpy())
         assert_close(take_step(method, optimizers, k, batch, settings), expected.step(k, batch), f"loss, {where}")
         for other in range(method.passes):
             pairs = {"weights": (arrays(method.networks[other]), expected.networks[other])}
@@ -207,6 +235,8 @@ def test_the_plan_goes_over_the_data_once_per_pass_in_orders_of_its_own():
         ("averaging", "ramp of gamma"),
         ("plain", "clamp"),
         ("two networks, mixup, averaging", "clamp, everything"),
+        ("plain", "aligned"),
+        ("two networks, mixup, averaging", "aligned, everything"),
     ],
 )
 def test_each_switch_of_the_reference_changes_far_more_than_the_tolerance(one, other):
@@ -214,7 +244,11 @@ def test_each_switch_of_the_reference_changes_far_more_than_the_tolerance(one, o
     losses = []
     for name in (one, other):
         model = reference_of(SETTINGS[name])
-        losses.append(np.array(model.run(plan(len(model.networks)))))
+        losses.append([])
+        for epoch in plan(len(model.networks)):
+            model.begin_epoch(np.concatenate([batch.labels for batch in epoch[0]]))
+            losses[-1] += model.run([epoch])
+    losses = np.array(losses)
     assert np.abs(losses[0] - losses[1]).max() > 1e-3
 
 
@@ -351,7 +385,9 @@ def test_a_state_dict_continues_bit_identically(name, at):
     settings = SETTINGS[name]
     whole, rest = method_of(settings).train(), steps(2 if settings.get("peer") else 1)
     optimizers = optimizers_of(whole)
-    for k, batch in rest[:at]:
+    for number, (k, batch) in enumerate(rest[:at]):
+        if begins_epoch(number, whole.passes):
+            whole.begin_epoch(number, GivenLabels())
         take_step(whole, optimizers, k, batch, settings)
     file = io.BytesIO()
     torch.save([whole.state_dict(), [optimizer.state_dict() for optimizer in optimizers]], file)
@@ -362,7 +398,10 @@ def test_a_state_dict_continues_bit_identically(name, at):
     optimizers_again = optimizers_of(again)
     for optimizer, saved_state in zip(optimizers_again, optimizer_states, strict=True):
         optimizer.load_state_dict(saved_state)
-    for k, batch in rest[at:]:
+    for number, (k, batch) in enumerate(rest[at:], start=at):
+        if begins_epoch(number, whole.passes):
+            whole.begin_epoch(number, GivenLabels())
+            again.begin_epoch(number, GivenLabels())
         losses = [take_step(*pair, k, batch, settings) for pair in ((whole, optimizers), (again, optimizers_again))]
         assert losses[0] == losses[1]
     assert_equal_states(whole.state_dict(), again.state_dict())
@@ -425,6 +464,7 @@ def test_wrong_settings_are_refused_with_what_was_found_and_what_expected(settin
     [
         ({"target_from": "peer"}, "target_from is .peer.*pass a second one"),
         ({"predict_with": "averaged"}, "predict_with is .averaged.*gamma is 0.*set gamma"),
+        ({"align": True, "ensembling": False, "gamma": 0.8}, "align is about the mean.*leave one of them out"),
         ({"ensembling": False}, "expected ensembling, gamma > 0, or"),
         ({"ensembling": False, "mixup": 1.0}, "expected ensembling, gamma > 0, or"),
         ({"ensembling": False, "peer": True, "target_from": "own"}, "expected ensembling, gamma > 0, or"),

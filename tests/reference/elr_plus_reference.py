@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from reference.losses_reference import aligned, alignment_weights
+
 
 class Example(NamedTuple):
     """One batch: rows of the training set, their inputs and given labels, and how it is to be mixed."""
@@ -99,6 +101,7 @@ class ELRPlus:
     lam_ramp: int = 0
     mixup: bool = False
     refine_labels: bool = False
+    align: bool = False
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 0.0
@@ -112,6 +115,13 @@ class ELRPlus:
         self.tables = [np.zeros((self.num_examples, self.num_classes)) for _ in self.networks]
         self.steps = [0 for _ in self.networks]
         self.velocities = [None for _ in self.networks]
+        self.weights = [np.ones(self.num_classes) for _ in self.networks]
+
+    def begin_epoch(self, labels):
+        """Align the targets with the shares of the given labels (N,)."""
+        if self.align:
+            shares = np.bincount(labels, minlength=self.num_classes) / len(labels)
+            self.weights = [alignment_weights(table, shares) for table in self.tables]
 
     def run(self, epochs):
         """Train on `epochs[e][k]`, the batches of network k in epoch e. Returns the loss of each step, in order."""
@@ -145,7 +155,7 @@ class ELRPlus:
             return probs
         table = self.tables[k]
         table[batch.index] = self.beta * table[batch.index] + (1.0 - self.beta) * probs
-        return table[batch.index]
+        return np.stack([aligned(row, self.weights[k]) for row in table[batch.index]])
 
     def _descend(self, k, gradients):
         """torch.optim.SGD: v <- momentum v + (g + weight_decay w), at first v = that gradient; w <- w - rate v."""

@@ -35,3 +35,17 @@ def running_average(targets, index, probs, beta):
     for row in np.unique(index):
         updated[row] = beta * targets[row] + (1.0 - beta) * probs[index == row].mean(axis=0)
     return updated
+
+
+def alignment_weights(table, shares):
+    """Given shares over those of the mean target; 1 where nothing is known."""
+    means = np.array([np.mean([row[c] for row in table]) for c in range(table.shape[1])])
+    if means.sum() == 0:
+        return np.ones(len(means))
+    return shares / (means / means.sum())
+
+
+def aligned(targets, weights):
+    """Each target times its weight, scaled so that the sum of the row stays what it was."""
+    weighted = [t * w for t, w in zip(targets, weights, strict=True)]
+    return np.array([value * sum(targets) / sum(weighted) if sum(targets) > 0 else 0.0 for value in weighted])
