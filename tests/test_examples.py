@@ -95,3 +95,11 @@ def test_figure_lam(load, tmp_path):
 def test_figure_verdict(load, tmp_path):
     found = load("figure_verdict").main(tmp_path / "a.png", epochs=5)
     assert set(found) == {0.2, 0.4, 0.6}
+
+
+def test_figure_drift(load, tmp_path):
+    found = load("figure_drift").main(tmp_path / "a.png", steps=1500)
+    assert found["as published"][-1] > 0.999
+    assert found["aligned"][-1] == pytest.approx(0.794, abs=1e-3)
+    assert found["aligned to equal shares"] == pytest.approx(0.55)
+    assert (tmp_path / "a.png").exists()
