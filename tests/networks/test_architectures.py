@@ -278,6 +278,8 @@ def test_mlp_drops_units_in_train_mode_only():
         (lambda: MLP(5, 3, hidden=()), "hidden is ()"),
         (lambda: MLP(5, 3, dropout=1.0), "dropout is 1.0, expected a probability in [0, 1)"),
         (lambda: MLP(5, 3, dropout=float("nan")), "dropout is nan"),
+        (lambda: Linear(5, 3, columns=(0, 6)), "columns is (0, 6), 6 features, and num_features is 5"),
+        (lambda: MLP(5, 3, columns=(6, 1)), "columns is (6, 1), expected 0 <= start < stop"),
         (lambda: resnet18(1), "num_classes is 1"),
         (lambda: resnet34(10, in_channels=0), "in_channels is 0"),
         (lambda: PreActResNet18(1), "num_classes is 1"),
@@ -299,6 +301,13 @@ def test_vectors_of_another_shape(name, shape):
     network = spec_of(name).build(generator_seed=0)
     with pytest.raises(ArgumentError, match=re.escape(f"shape {shape}, expected (B, 6): use inputs.flatten(1)")):
         network(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (2, 2, 3), (6,)])
+def test_inputs_without_the_columns_that_a_network_reads(shape):
+    for network in (Linear(2, 3, columns=(4, 6)), MLP(2, 3, columns=(4, 6))):
+        with pytest.raises(ArgumentError, match=re.escape(f"shape {shape}, expected (B, 6) or wider")):
+            network(torch.zeros(shape))
 
 
 @pytest.mark.parametrize("name", ["preactresnet18", "fast"])

@@ -82,6 +82,7 @@ def test_seeds_that_are_refused(seed):
         NetworkSpec("linear", 2, num_features=1),
         NetworkSpec("mlp", 10, num_features=784, hidden=(300, 100)),
         NetworkSpec("mlp", 10, num_features=784),
+        NetworkSpec("mlp", 10, columns=(15_000, 15_300), dropout=0.5),
         NetworkSpec("resnet34", 100),
         NetworkSpec("fast", 10, in_channels=1),
     ],
@@ -97,8 +98,10 @@ def test_json_is_fully_written_down():
     assert NetworkSpec("fast", 10).to_json() == fast
     narrow = NetworkSpec.from_json(fast | {"widths": [8, 16, 16]})
     assert [block.conv1.out_channels for block in narrow.build(generator_seed=0).blocks] == [8, 16, 16]
-    expected = {"name": "mlp", "num_classes": 2, "num_features": 5, "hidden": [256, 256]}
+    expected = {"name": "mlp", "num_classes": 2, "num_features": 5, "hidden": [256, 256], "dropout": 0.0}
     assert NetworkSpec("mlp", 2, num_features=5).to_json() == expected
+    some = {"name": "linear", "num_classes": 2, "num_features": 5, "columns": [3, 8]}
+    assert NetworkSpec("linear", 2, columns=(3, 8)).to_json() == some
 
 
 def test_a_spec_holds_plain_integers():
@@ -127,6 +130,21 @@ def test_the_built_network_has_the_settings_of_the_spec():
     assert NetworkSpec("resnet18", 3, in_channels=2).build(generator_seed=0).conv1.in_channels == 2
 
 
+def test_a_network_of_some_columns_is_that_of_them_alone():
+    inputs = torch.randn(4, 50)
+    for name in VECTOR:
+        some = NetworkSpec(name, 3, columns=(20, 26)).build(generator_seed=1)
+        alone = NetworkSpec(name, 3, num_features=6).build(generator_seed=1)
+        assert list(some.state_dict()) == list(alone.state_dict())
+        alone.load_state_dict(some.state_dict())
+        assert torch.equal(some(inputs), alone(inputs[:, 20:26].contiguous()))
+
+
+def test_dropout_is_the_networks():
+    network = NetworkSpec("mlp", 3, num_features=5, hidden=(8, 8), dropout=0.25).build(generator_seed=0)
+    assert [module.p for module in network.modules() if isinstance(module, nn.Dropout)] == [0.25, 0.25]
+
+
 # ---- errors: what was found, what was expected, what to do
 
 
@@ -146,8 +164,20 @@ def test_the_built_network_has_the_settings_of_the_spec():
         ({"name": "linear"}, "num_features of network 'linear' is None, expected an integer of at least 1: pass one"),
         ({"name": "mlp"}, "num_features of network 'mlp' is None"),
         ({"name": "linear", "num_features": 0}, "num_features of network 'linear' is 0"),
-        ({"name": "linear", "num_features": 5, "hidden": [5]}, "hidden is [5], but 'linear' takes only num_features:"),
-        ({"name": "mlp", "num_features": 5, "in_channels": 3}, "'mlp' takes only num_features and hidden"),
+        (
+            {"name": "linear", "num_features": 5, "hidden": [5]},
+            "hidden is [5], but 'linear' takes only num_features and columns:",
+        ),
+        ({"name": "linear", "num_features": 5, "dropout": 0.5}, "dropout is 0.5, but 'linear' takes only"),
+        ({"name": "mlp", "num_features": 5, "dropout": 1.0}, "dropout of network 'mlp' is 1.0, expected a probability"),
+        ({"name": "mlp", "num_features": 5, "dropout": "0.5"}, "is '0.5', expected a probability in [0, 1)"),
+        ({"columns": [0, 5]}, "columns is [0, 5], but 'fast' takes only in_channels and widths"),
+        ({"name": "mlp", "columns": [5, 5]}, "columns of network 'mlp' is [5, 5], expected 0 <= start < stop"),
+        ({"name": "mlp", "columns": [-1, 5]}, "columns of network 'mlp'[0] is -1, expected an integer"),
+        ({"name": "mlp", "columns": [0, 5, 9]}, "is [0, 5, 9], expected [start, stop), such as"),
+        ({"name": "mlp", "columns": 5}, "is 5, expected [start, stop), such as"),
+        ({"name": "mlp", "columns": [0, 5], "num_features": 6}, "5 features, and num_features is 6: make"),
+        ({"name": "mlp", "num_features": 5, "in_channels": 3}, "'mlp' takes only num_features, hidden,"),
         ({"name": "mlp", "num_features": 5, "hidden": []}, "is [], expected one or more layer sizes"),
         ({"name": "mlp", "num_features": 5, "hidden": 64}, "is 64, expected one or more layer sizes"),
         ({"name": "mlp", "num_features": 5, "hidden": "64"}, "is '64', expected one or more layer sizes"),

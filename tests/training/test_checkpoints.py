@@ -52,6 +52,30 @@ def test_a_checkpoint_of_another_configuration_is_refused(stopped, settings, wor
         training_of(folder=stopped, **settings).run(resume=True)
 
 
+def test_adamw_goes_on_from_a_checkpoint_bit_identical(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "COST_SHARE", math.inf)
+    settings = {"optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 0.1, "epochs": 4}
+
+    class Stopped(Exception):
+        pass
+
+    def stop(progress):
+        if progress.step == 15:
+            raise Stopped
+
+    whole = training_of(**settings)
+    whole.run()
+    with pytest.raises(Stopped):
+        training_of(folder=tmp_path, **settings).run(on_progress=stop)
+    resumed = training_of(folder=tmp_path, **settings)
+    resumed.run(resume=True)
+    assert resumed.earlier_seconds > 0
+    for found, expected in zip(resumed.method.parameters(), whole.method.parameters(), strict=True):
+        assert torch.equal(found, expected)
+    assert torch.equal(resumed.pred_probs(), whole.pred_probs())
+    assert isinstance(resumed.optimizers[0].optimizer, torch.optim.AdamW)
+
+
 @pytest.mark.parametrize("name", ["identity.json", "model.safetensors", "optimizer.bin", "parts.pt"])
 def test_a_damaged_checkpoint_is_named(stopped, name):
     [checkpoint] = checkpoints.checkpoint_folders(stopped)

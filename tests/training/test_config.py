@@ -119,6 +119,11 @@ def test_two_steps_of_the_optimizer_by_hand():
         assert weight.item() == pytest.approx(expected)
 
 
+def test_nesterov_is_not_for_adamw():
+    with pytest.raises(ArgumentError, match="nesterov is True: expected False where momentum is 0, and for adamw"):
+        TrainingConfig(nesterov=True, optimizer="adamw")
+
+
 def test_nesterov_needs_momentum():
     with pytest.raises(ArgumentError, match="nesterov"):
         make_optimizer(

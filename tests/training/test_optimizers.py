@@ -7,8 +7,8 @@ from torch import nn
 from elr.errors import ArgumentError
 from elr.methods.cross_entropy import LossMethod
 from elr.methods.method import ParameterGroup
-from elr.training.config import SCHEDULES, TrainingConfig
-from elr.training.optimizers import ConvolutionalMuon, as_settings, groups_of, make_optimizer, make_scheduler
+from elr.training.config import OPTIMIZERS, SCHEDULES, TrainingConfig
+from elr.training.optimizers import SQUARES, ConvolutionalMuon, as_settings, groups_of, make_optimizer, make_scheduler
 
 
 def parameter(*shape):
@@ -44,7 +44,7 @@ def test_a_step_of_a_group_has_its_rate_and_decay(own, expected):
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("optimizer", ["sgd", "muon"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_schedule_goes_from_the_rate_of_each_group(schedule, optimizer):
     config = TrainingConfig(
         epochs=6, learning_rate=0.1, schedule=schedule, optimizer=optimizer, milestones=(2, 4), period=3
@@ -60,6 +60,26 @@ def test_every_schedule_goes_from_the_rate_of_each_group(schedule, optimizer):
         made.step()
         scheduler.step()
     assert (len(seen) > 1) == (schedule != "constant")
+
+
+@pytest.mark.parametrize(
+    ("own", "rate", "decay"),
+    [({}, 0.1, 0.5), ({"learning_rate": 0.3}, 0.3, 0.5), ({"learning_rate": 0.3, "weight_decay": 0.0}, 0.3, 0.0)],
+)
+def test_two_steps_of_adamw_by_hand(own, rate, decay):
+    """Decoupled decay, of vectors like biases too, and averages corrected for their start at zero."""
+    weight = parameter(3)
+    config = TrainingConfig(optimizer="adamw", learning_rate=0.1, momentum=0.8, weight_decay=0.5)
+    made = make_optimizer(config, [ParameterGroup([weight], **own)])
+    expected, mean, square = 1.0, 0.0, 0.0
+    for step, gradient in enumerate((2.0, -3.0), start=1):
+        weight.grad = torch.full((3,), gradient)
+        made.step()
+        mean = 0.8 * mean + 0.2 * gradient
+        square = SQUARES * square + (1 - SQUARES) * gradient**2
+        expected *= 1 - rate * decay
+        expected -= rate * mean / (1 - 0.8**step) / ((square / (1 - SQUARES**step)) ** 0.5 + 1e-8)
+        torch.testing.assert_close(weight.detach(), torch.full((3,), expected))
 
 
 def test_muon_moves_the_usual_groups_as_it_did_before_there_were_groups():

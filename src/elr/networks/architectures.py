@@ -6,6 +6,7 @@ A count that is out of range, or a batch of another shape than the network was b
 import itertools
 import operator
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -26,21 +27,25 @@ class Linear(nn.Module):
     Args:
         num_features: D, at least 1.
         num_classes: C, at least 2.
+        columns: [start, stop) of inputs of at least `stop` columns that the network reads, D of them. Default: the
+            inputs have D columns, and it reads all.
 
     Example:
         >>> Linear(5, 3)(torch.zeros(2, 5)).shape
         torch.Size([2, 3])
+        >>> Linear(5, 3, columns=(10, 15))(torch.zeros(2, 100)).shape
+        torch.Size([2, 3])
     """
 
-    def __init__(self, num_features: int, num_classes: int) -> None:
+    def __init__(self, num_features: int, num_classes: int, *, columns: Sequence[int] | None = None) -> None:
         super().__init__()
         self.num_features = count("num_features", num_features, at_least=1)
+        self.columns = None if columns is None else column_range("columns", columns, num_features=self.num_features)
         self.head = nn.Linear(self.num_features, count("num_classes", num_classes, at_least=2))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Logits (B, C) of inputs (B, D)."""
-        _check_vectors(inputs, self.num_features)
-        return self.head(inputs)
+        """Logits (B, C) of inputs (B, D), or (B, D or more) where it reads some of the columns."""
+        return self.head(_vectors(inputs, self.num_features, self.columns))
 
 
 class MLP(nn.Module):
@@ -54,6 +59,7 @@ class MLP(nn.Module):
         num_classes: C, at least 2.
         hidden: units of each hidden layer, at least one layer; the default is ours.
         dropout: probability in [0, 1).
+        columns: see `Linear`.
 
     Example:
         >>> MLP(5, 3, hidden=(8,))(torch.zeros(2, 5)).shape
@@ -61,12 +67,18 @@ class MLP(nn.Module):
     """
 
     def __init__(
-        self, num_features: int, num_classes: int, *, hidden: Sequence[int] = (256, 256), dropout: float = 0.0
+        self,
+        num_features: int,
+        num_classes: int,
+        *,
+        hidden: Sequence[int] = (256, 256),
+        dropout: float = 0.0,
+        columns: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        if not 0 <= dropout < 1:
-            raise ArgumentError(f"dropout is {dropout!r}, expected a probability in [0, 1): 0 drops nothing.")
+        dropout = dropout_rate("dropout", dropout)
         self.num_features = count("num_features", num_features, at_least=1)
+        self.columns = None if columns is None else column_range("columns", columns, num_features=self.num_features)
         widths = (self.num_features, *sizes("hidden", hidden))
         layers: list[nn.Module] = []
         for width_in, width in itertools.pairwise(widths):
@@ -75,9 +87,8 @@ class MLP(nn.Module):
         self.head = nn.Linear(widths[-1], count("num_classes", num_classes, at_least=2))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Logits (B, C) of inputs (B, D)."""
-        _check_vectors(inputs, self.num_features)
-        return self.head(self.body(inputs))
+        """Logits (B, C) of inputs (B, D), or (B, D or more) where it reads some of the columns."""
+        return self.head(self.body(_vectors(inputs, self.num_features, self.columns)))
 
 
 def resnet18(num_classes: int, *, in_channels: int = 3) -> nn.Module:
@@ -315,10 +326,57 @@ def sizes(name: str, values: Any) -> tuple[int, ...]:
     return tuple(count(f"{name}[{i}]", value, at_least=1) for i, value in enumerate(values))
 
 
-def _check_vectors(inputs: Tensor, num_features: int) -> None:
-    if inputs.ndim != 2 or inputs.shape[1] != num_features:
-        found, expected = f"Inputs have shape {tuple(inputs.shape)}", f"(B, {num_features})"
-        raise ArgumentError(f"{found}, expected {expected}: use inputs.flatten(1), or build with another num_features.")
+def dropout_rate(name: str, value: Any) -> float:
+    """A probability of dropping a unit, checked.
+
+    Example:
+        >>> dropout_rate("dropout", 1)
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: dropout is 1, expected a probability in [0, 1): 0 drops nothing.
+    """
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else -1.0
+    if not 0 <= number < 1:
+        raise ArgumentError(f"{name} is {value!r}, expected a probability in [0, 1): 0 drops nothing.")
+    return number
+
+
+def column_range(name: str, value: Any, *, num_features: int | None = None) -> tuple[int, int]:
+    """The columns of its inputs that a network reads, [start, stop), checked; `num_features` of them, if that is given.
+
+    Example:
+        >>> column_range("columns", [300, 400], num_features=100)
+        (300, 400)
+        >>> column_range("columns", (400, 300))
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: columns is (400, 300), expected 0 <= start < stop, such as (0, 300).
+    """
+    pair = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    if len(pair) != 2:
+        raise ArgumentError(f"{name} is {value!r}, expected [start, stop), such as (0, 300).")
+    start, stop = (count(f"{name}[{i}]", number, at_least=0) for i, number in enumerate(pair))
+    if not start < stop:
+        raise ArgumentError(f"{name} is {value!r}, expected 0 <= start < stop, such as (0, 300).")
+    if num_features not in (None, stop - start):
+        raise ArgumentError(
+            f"{name} is {value!r}, {stop - start} features, and num_features is {num_features}: make them agree."
+        )
+    return start, stop
+
+
+def _vectors(inputs: Tensor, num_features: int, columns: tuple[int, int] | None) -> Tensor:
+    """The columns (B, num_features) of inputs that a network reads, checked."""
+    if columns is None:
+        if inputs.ndim != 2 or inputs.shape[1] != num_features:
+            found, expected = f"Inputs have shape {tuple(inputs.shape)}", f"(B, {num_features})"
+            raise ArgumentError(
+                f"{found}, expected {expected}: use inputs.flatten(1), or build with another num_features."
+            )
+        return inputs
+    start, stop = columns
+    if inputs.ndim != 2 or inputs.shape[1] < stop:
+        found, expected = f"Inputs have shape {tuple(inputs.shape)}", f"(B, {stop}) or wider"
+        raise ArgumentError(f"{found}, expected {expected}: use inputs.flatten(1), or build with other columns.")
+    return inputs[:, start:stop].contiguous()  # so that it computes the same as with these columns alone
 
 
 def _check_images(inputs: Tensor, in_channels: int, *, smallest: int) -> None:

@@ -12,7 +12,18 @@ import torch
 from torch import nn
 
 from elr.errors import ArgumentError
-from elr.networks.architectures import MLP, FastConvNet, Linear, PreActResNet18, count, resnet18, resnet34, sizes
+from elr.networks.architectures import (
+    MLP,
+    FastConvNet,
+    Linear,
+    PreActResNet18,
+    column_range,
+    count,
+    dropout_rate,
+    resnet18,
+    resnet34,
+    sizes,
+)
 from elr.networks.backbones import build_timm
 
 
@@ -40,11 +51,16 @@ class Architecture:
         """True where inputs are images (B, in_channels, H, W), False where they are vectors (B, D)."""
         return "in_channels" in self.defaults
 
+    @property
+    def takes_columns(self) -> bool:
+        """True where a network can read some columns of its inputs alone: those that take vectors."""
+        return "num_features" in self.defaults
+
 
 _RGB = {"in_channels": 3}
 NETWORKS = {
     "linear": Architecture(build=Linear, defaults={"num_features": None}),
-    "mlp": Architecture(build=MLP, defaults={"num_features": None, "hidden": (256, 256)}),
+    "mlp": Architecture(build=MLP, defaults={"num_features": None, "hidden": (256, 256), "dropout": 0.0}),
     "resnet18": Architecture(build=resnet18, defaults=_RGB),
     "resnet34": Architecture(build=resnet34, defaults=_RGB),
     "preactresnet18": Architecture(build=PreActResNet18, defaults=_RGB),
@@ -53,7 +69,14 @@ NETWORKS = {
     "timm": Architecture(build=build_timm, defaults=_RGB | {"backbone": None}),
 }
 """The architectures by name."""
-_SIZES = ("hidden", "widths")
+_COUNT = partial(count, at_least=1)
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "num_features": _COUNT,
+    "in_channels": _COUNT,
+    "hidden": sizes,
+    "widths": sizes,
+    "dropout": dropout_rate,
+}
 
 
 @dataclass(frozen=True)
@@ -66,11 +89,14 @@ class NetworkSpec:
     Args:
         name: a key of `NETWORKS`.
         num_classes: C, at least 2.
-        num_features: D, at least 1; "linear" and "mlp" need it.
+        num_features: D, at least 1; "linear" and "mlp" need it, or `columns`.
         in_channels: channels of the image, at least 1; image networks only, default 3.
         hidden: units of each hidden layer; "mlp" only, default (256, 256).
         widths: channels of each block; "fast" only, default (64, 128, 256).
         backbone: name of a model of timm; "timm" only, which needs it.
+        columns: [start, stop) of the inputs, which may have more, that the network reads; "linear" and "mlp" only.
+            num_features is then stop - start. Default None: the inputs have num_features columns, and it reads all.
+        dropout: probability in [0, 1) of zeroing a hidden unit in training; "mlp" only, default 0.
 
     Raises:
         ArgumentError: the name is unknown, a value is out of range, missing, or not a setting of that architecture.
@@ -81,6 +107,8 @@ class NetworkSpec:
         torch.Size([2, 3])
         >>> NetworkSpec.from_json(spec.to_json()) == spec
         True
+        >>> NetworkSpec("linear", 3, columns=(100, 105)).num_features
+        5
     """
 
     name: str
@@ -91,6 +119,8 @@ class NetworkSpec:
     hidden: tuple[int, ...] | None = None
     widths: tuple[int, ...] | None = None
     backbone: str | None = None
+    columns: tuple[int, int] | None = None
+    dropout: float | None = None
 
     def __post_init__(self) -> None:
         if self.name not in tuple(NETWORKS):  # a tuple, because a name out of a file can be unhashable
@@ -100,17 +130,33 @@ class NetworkSpec:
         if ("backbone" in defaults) != isinstance(self.backbone, str):
             expected = "the name of a model of timm" if "backbone" in defaults else "None, it is for 'timm'"
             raise ArgumentError(f"backbone of network {self.name!r} is {self.backbone!r}: expected {expected}.")
-        for setting in ("num_features", "in_channels", *_SIZES):
-            value = getattr(self, setting)
+        checked |= self._checked_columns()
+        for setting, check in _CHECKS.items():
+            value = checked.get(setting, getattr(self, setting))
             if setting in defaults:
                 value = defaults[setting] if value is None else value
-                label = f"{setting} of network {self.name!r}"
-                checked[setting] = sizes(label, value) if setting in _SIZES else count(label, value, at_least=1)
+                checked[setting] = check(f"{setting} of network {self.name!r}", value)
             elif value is not None:
-                takes = " and ".join(defaults)
-                raise ArgumentError(f"{setting} is {value!r}, but {self.name!r} takes only {takes}: leave it out.")
+                raise self._not_taken(setting)
         for setting, value in checked.items():
             object.__setattr__(self, setting, value)  # frozen for everyone else
+
+    def _checked_columns(self) -> dict[str, Any]:
+        """The columns and how many they are, if some are named."""
+        if self.columns is None:
+            return {}
+        if not NETWORKS[self.name].takes_columns:
+            raise self._not_taken("columns")
+        start, stop = column_range(f"columns of network {self.name!r}", self.columns, num_features=self.num_features)
+        return {"columns": (start, stop), "num_features": stop - start}
+
+    def _not_taken(self, setting: str) -> ArgumentError:
+        architecture = NETWORKS[self.name]
+        *others, last = [*architecture.defaults, *(["columns"] if architecture.takes_columns else [])]
+        takes = f"{', '.join(others)} and {last}" if others else last
+        return ArgumentError(
+            f"{setting} is {getattr(self, setting)!r}, but {self.name!r} takes only {takes}: leave it out."
+        )
 
     @property
     def takes_images(self) -> bool:
@@ -131,15 +177,17 @@ class NetworkSpec:
             raise ArgumentError(f"generator_seed is {seed}, expected an integer in [0, 2^64): take a smaller one.")
         architecture = NETWORKS[self.name]
         settings = {setting: getattr(self, setting) for setting in architecture.defaults}
+        if self.columns is not None:
+            settings["columns"] = self.columns
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             # Not torch.manual_seed: it would also seed the GPU generators, which fork_rng(devices=[]) does not restore.
             torch.default_generator.manual_seed(seed)
             return architecture.build(num_classes=self.num_classes, **settings)
 
     def to_json(self) -> dict[str, Any]:
-        """The settings that are not None, as strings, integers and lists, ready for json.dumps."""
+        """The settings that are not None, as strings, numbers and lists, ready for json.dumps."""
         values = {key: value for key, value in asdict(self).items() if value is not None}
-        return values | {key: list(values[key]) for key in _SIZES if key in values}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> "NetworkSpec":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from elr.errors import ArgumentError
 
-OPTIMIZERS = ("sgd", "muon")
+OPTIMIZERS = ("sgd", "muon", "adamw")
 SCHEDULES = ("cosine", "restarts", "multistep", "onecycle", "triangle", "constant")
 PRECISIONS = ("auto", "float32", "bfloat16")
 ALL, ANEW, ONCE = "all", "balanced", "balanced_once"
@@ -23,11 +23,12 @@ class TrainingConfig:
             parts of the epochs; a method keeps what it has learned of the examples (`Method.begin_generation`).
         batch_size: B over all ranks, >= 2. An epoch is cut into ceil(N / B) batches whose sizes differ by one at most,
             so every row comes once an epoch and no batch is much smaller than the others.
-        optimizer: "sgd", as the paper, or "muon": see `elr.training.optimizers.ConvolutionalMuon`, whose other settings
-            are its defaults.
+        optimizer: "sgd", as the paper; "muon": see `elr.training.optimizers.ConvolutionalMuon`, whose other settings
+            are its defaults; or "adamw": torch's, of betas (momentum, `elr.training.optimizers.SQUARES`), whose decay
+            is not part of the gradient: each step takes learning_rate * weight_decay of every weight.
         learning_rate: peak learning rate, > 0. Default 0.02 (appendix G of the paper).
         momentum: in [0, 1). Default 0.9 (same).
-        nesterov: whether momentum is Nesterov's; muon's always is.
+        nesterov: whether momentum is Nesterov's; muon's always is, adamw's never.
         weight_decay: >= 0. Default 1e-3 (same).
         schedule: "cosine" to 0 over a generation; "restarts" (cosine, period `period`, down to learning_rate / 20: the
             paper's ELR*); "multistep" (times `decay` at `milestones`); "onecycle" (up, then down to 0, by cosines);
@@ -88,7 +89,10 @@ class TrainingConfig:
             "optimizer": (self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}"),
             "learning_rate": (0 < self.learning_rate < math.inf, "above 0"),
             "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
-            "nesterov": (not self.nesterov or self.momentum > 0, "False where momentum is 0"),
+            "nesterov": (
+                not self.nesterov or (self.momentum > 0 and self.optimizer != "adamw"),
+                "False where momentum is 0, and for adamw",
+            ),
             "milestones": (all(epoch > 0 for epoch in self.milestones), "epochs above 0"),
             "decay": (0 < self.decay <= 1, "a factor in (0, 1]"),
             "weight_decay": (0 <= self.weight_decay < math.inf, "0 or more"),
