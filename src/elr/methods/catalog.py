@@ -10,11 +10,12 @@ from elr.errors import ArgumentError
 from elr.methods.cross_entropy import CrossEntropyConfig
 from elr.methods.elr import ELRConfig
 from elr.methods.elr_plus import ELRPlusConfig
+from elr.methods.ensemble.settings import EnsembleConfig
 from elr.methods.kl_penalty import KLPenaltyConfig
 from elr.methods.method import MethodConfig
 
 METHODS: dict[str, type[MethodConfig]] = {
-    config.name: config for config in (ELRConfig, ELRPlusConfig, CrossEntropyConfig, KLPenaltyConfig)
+    config.name: config for config in (ELRConfig, ELRPlusConfig, EnsembleConfig, CrossEntropyConfig, KLPenaltyConfig)
 }
 """The settings of each method by its name."""
 

@@ -17,6 +17,7 @@ from elr.targets.store import Targets, stores_in
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from elr.networks.spec import NetworkSpec
     from elr.targets.config import TargetsConfig
 
 Inputs = Tensor | Mapping[str, Tensor]
@@ -257,6 +258,10 @@ class Method(nn.Module, ABC):
         del index
         return None
 
+    def choice(self) -> dict[str, Any]:
+        """What it chose among its settings and why, in plain values for run.json; after `end_training`."""
+        return {}
+
     def logit_gradients(self, index: Tensor, logits: Tensor, labels: Tensor) -> Tensor | None:
         """(B, C) gradient of the loss of each example, not mixed, with respect to its logits; changes no state.
 
@@ -342,6 +347,15 @@ class MethodConfig(ABC):
     def num_predictors(self) -> int:
         """How many networks predict when training has ended."""
         return self.num_networks
+
+    def network_specs(self, default: NetworkSpec) -> list[NetworkSpec]:
+        """The networks to build it from, of which `default` is the run's."""
+        return [default] * self.num_networks
+
+    def predictor_specs(self, default: NetworkSpec, choice: Mapping[str, Any]) -> list[NetworkSpec]:
+        """The networks that predict at the end, where the method made this `Method.choice`."""
+        del choice
+        return [default] * self.num_predictors
 
     @property
     def label(self) -> str:

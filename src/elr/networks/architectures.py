@@ -76,13 +76,13 @@ class MLP(nn.Module):
         columns: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        dropout = dropout_rate("dropout", dropout)
+        self.dropout = dropout_rate("dropout", dropout)
         self.num_features = count("num_features", num_features, at_least=1)
         self.columns = None if columns is None else column_range("columns", columns, num_features=self.num_features)
         widths = (self.num_features, *sizes("hidden", hidden))
         layers: list[nn.Module] = []
         for width_in, width in itertools.pairwise(widths):
-            layers += [nn.Linear(width_in, width), nn.ReLU(), nn.Dropout(dropout)]
+            layers += [nn.Linear(width_in, width), nn.ReLU(), nn.Dropout(self.dropout)]
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(widths[-1], count("num_classes", num_classes, at_least=2))
 

@@ -13,6 +13,17 @@ from elr.data.preprocessing import Augmentation
 from elr.errors import ArgumentError
 from elr.methods.catalog import method_named
 from elr.methods.elr import ELRConfig
+from elr.methods.ensemble.grid import (
+    HIDDEN,
+    LEAST_ROWS,
+    MEMBERS,
+    affordable,
+    default_grid,
+    kept_epochs,
+    linear_rate,
+    loop_settings,
+)
+from elr.methods.ensemble.settings import EnsembleConfig
 from elr.networks.spec import NetworkSpec
 from elr.runs.plan import Plan, network_for
 from elr.training.config import TrainingConfig
@@ -57,8 +68,15 @@ class FitConfig:
     Args:
         method: one of `elr.methods.catalog.METHODS` (docs/methods.md): "elr"; "elr_plus": two networks, averaged
             weights and mixup, in three times the time or more; "cross_entropy" for comparison; and others.
-        lam: weight of the regularizer. Default 3, the paper's for CIFAR-10 and Clothing1M.
-        beta: momentum of the targets. Default 0.7 (as lam).
+        lam: weight of the regularizer. Default: of an ensemble, chosen among 0, 1, 3 and 7 (`members`); of a single
+            network 3, the paper's for CIFAR-10 and Clothing1M.
+        beta: momentum of the targets. Default 0.7 (the paper's for CIFAR-10 and Clothing1M).
+        align: whether the regularizer sees aligned targets, for "elr" and "elr_plus"; the paper does not.
+        members: networks side by side, each blind to its share of the rows, which predict together and judge the labels
+            that they never saw; settings that are left open are chosen by the given labels of such rows
+            (`elr.methods.ensemble`). Default: 5 for "elr" on tables, text, embeddings, arrays and features of a frozen
+            backbone, of at least 50 rows; else 1, a single network that sees all rows.
+        dropout: of perceptrons. Default: of an ensemble, chosen between 0 and 0.5; of a single network none.
         network: a name in `elr.networks.spec.NETWORKS`; default "fast" for images of at least 16 pixels, "mlp"
             otherwise. From 40,000 images of 32 pixels on (10,000 of 64) "fast" is trained as in the fast CIFAR-10
             recipes: Muon, a whitened first layer, lam rising through the run, predictions over mirror images.
@@ -94,6 +112,9 @@ class FitConfig:
     method: str = "elr"
     lam: float | None = None
     beta: float | None = None
+    align: bool = True
+    members: int | None = None
+    dropout: float | None = None
     network: str | None = None
     epochs: int | None = None
     batch_size: int | None = None
@@ -110,13 +131,14 @@ class FitConfig:
             raise ArgumentError(f"augment is {self.augment!r}: expected one of {', '.join(AUGMENTATIONS)}")
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, as run.json holds them: what was asked for, and lam and beta, which no data decide on."""
-        return asdict(self) | self._regularizer()
+        """Plain values, as run.json holds them: what was asked for."""
+        return asdict(self)
 
     def _regularizer(self) -> dict[str, Any]:
         return {
             "lam": ELRConfig.lam if self.lam is None else self.lam,
             "beta": ELRConfig.beta if self.beta is None else self.beta,
+            "align": self.align,
         }
 
     def plan(self, prepared: PreparedData) -> Plan:
@@ -126,6 +148,11 @@ class FitConfig:
             ArgumentError: values out of range, or a network that does not take such data.
         """
         network = network_for(prepared, self.network)
+        members = self.members_for(prepared, network)
+        if members > 1:
+            return self._ensemble(prepared, network, members)
+        if self.dropout is not None:
+            network = replace(network, dropout=self.dropout)
         augmented = network.takes_images and self.augment != "none"
         kind = loop_kind(network, prepared.examples)
         training = self.loop(prepared.examples, kind=kind)
@@ -142,11 +169,75 @@ class FitConfig:
             whiten=fast,
         )
 
+    def members_for(self, prepared: PreparedData, network: NetworkSpec) -> int:
+        """How many networks are trained side by side.
+
+        Raises:
+            ArgumentError: a number out of range, or a method that has no members.
+        """
+        count = len(prepared.examples)
+        if self.members is None:
+            vectors = self.method == ELRConfig.name and not network.takes_images
+            return MEMBERS if vectors and count >= LEAST_ROWS else 1
+        if type(self.members) is not int or not 1 <= self.members <= count:
+            raise ArgumentError(
+                f"members is {self.members!r} for {count} rows: expected at least 1, and at most one for each row; 1 is "
+                "a single network, 5 the default for tables, text and features"
+            )
+        if self.members > 1 and self.method != ELRConfig.name:
+            raise ArgumentError(
+                f"members is {self.members} and the method {self.method!r}: only 'elr' has members; leave one of them out"
+            )
+        return self.members
+
+    def _ensemble(self, prepared: PreparedData, network: NetworkSpec, members: int) -> Plan:
+        """The plan for networks side by side, which choose among the settings that are left open."""
+        examples, preprocessing = prepared.examples, prepared.preprocessing
+        networks = [network] if self.network is not None or network.takes_images else _both(network, prepared)
+        grid = default_grid(networks, num_examples=len(examples), lam=self.lam, dropout=self.dropout)
+        if network.takes_images:  # each costs as much as a run
+            grid = grid[:1]
+        many = {"num_examples": len(examples), "num_classes": preprocessing.num_classes}
+        count, fewer = affordable(grid, members=members, **many)
+        if fewer < 2:
+            return replace(self, members=1).plan(prepared)
+        if network.takes_images:
+            training, linear = self.loop(examples, kind=loop_kind(network, examples)), None
+        else:
+            alike = preprocessing.feature_rate(int(examples.inputs.shape[1])) is not None
+            training = self._chosen(loop_settings(len(examples), alike=alike))
+            linear = linear_rate(alike=alike, terms="terms" in preprocessing.feature_blocks)
+        method = EnsembleConfig(
+            settings=grid[:count],
+            members=fewer,
+            epochs=training.epochs,
+            kept_epochs=() if self.epochs is not None else kept_epochs(training.epochs),
+            beta=self._regularizer()["beta"],
+            align=self.align,
+            linear_rate=linear if self.learning_rate is None else None,
+            seed=self.seed,
+        )
+        augmented = network.takes_images and self.augment != "none"
+        flip = augmented and self.augment != "crop"
+        return Plan(
+            method=method, network=network, training=training, augmentation=Augmentation(crop=augmented, flip=flip)
+        )
+
     def loop(self, examples: Examples, *, kind: str) -> TrainingConfig:
         """The settings of the training loop, with every choice made; `kind` is one of those above."""
-        defaults = default_loop(kind, examples, batch_size=self.batch_size)
+        return self._chosen(default_loop(kind, examples, batch_size=self.batch_size))
+
+    def _chosen(self, defaults: dict[str, Any]) -> TrainingConfig:
+        """The settings of the loop: the defaults, where nothing else was asked for."""
         chosen = {name: value for name in defaults if (value := getattr(self, name, None)) is not None}
         return TrainingConfig(precision=self.precision, device=self.device, seed=self.seed, **{**defaults, **chosen})
+
+
+def _both(network: NetworkSpec, prepared: PreparedData) -> list[NetworkSpec]:
+    """A perceptron and a linear network for the same data; of text the latter reads all terms."""
+    if network.name != "mlp":
+        return [network]
+    return [replace(network, hidden=HIDDEN), network_for(prepared, "linear")]
 
 
 def loop_kind(network: NetworkSpec, examples: Examples) -> str:

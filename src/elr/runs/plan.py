@@ -15,6 +15,7 @@ from elr.data.examples import Examples
 from elr.data.formats.images import SMALLEST
 from elr.data.image_store import ImageStore
 from elr.data.preprocessing import Augmentation
+from elr.devices import mixed_seed
 from elr.errors import ArgumentError
 from elr.methods.catalog import method_from_json
 from elr.methods.method import MethodConfig
@@ -121,14 +122,20 @@ class Plan:
             folder=folder,
         )
 
-    def predictors(self) -> list[nn.Module]:
-        """As many networks as predict at the end of the run, to load their weights into."""
-        return [self.network.build(generator_seed=0) for _ in range(self.method.num_predictors)]
+    def predictors(self, choice: Mapping[str, Any] | None = None) -> list[nn.Module]:
+        """The networks that predict at the end of the run, to load their weights into.
+
+        Args:
+            choice: what the method chose (`Method.choice`), as run.json has it. Default: nothing.
+        """
+        return [spec.build(generator_seed=0) for spec in self.method.predictor_specs(self.network, choice or {})]
 
     def networks(self) -> list[nn.Module]:
         """The networks with their first weights."""
-        seeds = (self.training.seed, self.training.seed + PEER_SEED)
-        return [self.network.build(generator_seed=seed) for seed in seeds[: self.method.num_networks]]
+        seeds = [self.training.seed, self.training.seed + PEER_SEED]
+        specs = self.method.network_specs(self.network)
+        seeds += [mixed_seed(self.training.seed, number) for number in range(len(seeds), len(specs))]
+        return [spec.build(generator_seed=seed) for spec, seed in zip(specs, seeds, strict=False)]
 
 
 def _whiten(networks: Sequence[nn.Module], images: Tensor) -> None:

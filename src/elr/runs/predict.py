@@ -43,7 +43,7 @@ def predict(folder: str | Path, data: Data, *, encoder: str | None = None) -> pd
         elr.errors.ArtifactError: no-such-run is not a folder: expected the --out of a run of `elr fit`
     """
     folder = Path(folder)
-    preprocessing, plan, options = _read_run(folder)
+    preprocessing, plan, options, networks = _read_run(folder)
     options = preprocessing.reading(options, folder=folder, encoder=encoder)
     if isinstance(data, tuple) and len(data) == 2:
         data = (data[0], None)
@@ -51,7 +51,7 @@ def predict(folder: str | Path, data: Data, *, encoder: str | None = None) -> pd
     examples = preprocessing.encode(
         records, name=data_name(data), label_name=options.label_name, with_labels=options.label is not None
     )
-    probs = _predict_probs(folder, preprocessing, plan, examples)
+    probs = _predict_probs(folder, preprocessing, plan, examples, networks)
     columns: dict[str, Any] = {"row": records.rows}
     if records.ids is not None:
         columns["id"] = records.ids
@@ -81,19 +81,20 @@ def predict_probs(folder: Path, records: Records, *, name: str) -> tuple[np.ndar
         Traceback (most recent call last):
         elr.errors.ArtifactError: no-such-run is not a folder: expected the --out of a run of `elr fit`
     """
-    preprocessing, plan, _ = _read_run(folder)
+    preprocessing, plan, _, networks = _read_run(folder)
     examples = preprocessing.encode(records, name=name)
     if examples.labels is None:
         raise DataError(f"{name} has no labels to measure against")
-    return _predict_probs(folder, preprocessing, plan, examples), examples.labels.numpy()
+    return _predict_probs(folder, preprocessing, plan, examples, networks), examples.labels.numpy()
 
 
-def _read_run(folder: Path) -> tuple[Preprocessing, Plan, ReadOptions]:
-    """What a run wrote about itself."""
+def _read_run(folder: Path) -> tuple[Preprocessing, Plan, ReadOptions, nn.ModuleList]:
+    """What a run wrote about itself, and networks to load its weights into."""
     run = files.read_run(folder)
     try:
         preprocessing, plan = load_preprocessing(folder, run["preprocessing"]), Plan.from_json(run)
         stored = ReadOptions(**run["data"]["options"])
+        networks = nn.ModuleList(plan.predictors(run["choice"]))
     except (KeyError, TypeError, ArgumentError) as error:
         raise ArtifactError(f"run.json in {folder} is damaged ({error!r}): run `elr fit` again") from error
     if preprocessing.num_classes != plan.network.num_classes:
@@ -101,12 +102,13 @@ def _read_run(folder: Path) -> tuple[Preprocessing, Plan, ReadOptions]:
             f"run.json in {folder} is damaged: it names {preprocessing.num_classes} classes, its network has "
             f"{plan.network.num_classes}; run `elr fit` again"
         )
-    return preprocessing, plan, stored
+    return preprocessing, plan, stored, networks
 
 
-def _predict_probs(folder: Path, preprocessing: Preprocessing, plan: Plan, examples: Examples) -> np.ndarray:
+def _predict_probs(
+    folder: Path, preprocessing: Preprocessing, plan: Plan, examples: Examples, networks: nn.ModuleList
+) -> np.ndarray:
     """(M, C) probabilities, averaged over networks and views."""
-    networks = nn.ModuleList(plan.predictors())
     try:
         networks.load_state_dict(files.read_tensors(folder / files.MODEL_FILE))
     except RuntimeError as error:

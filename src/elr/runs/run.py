@@ -123,7 +123,7 @@ def run_plan(
     history = _with_accuracies(training, prepared)
     results = {"out": str(out)} | _results(prepared, training, audit, history=history, seconds=seconds)
     results |= {} if tuning is None else {"tuning": tuning}
-    run |= {"status": "complete", "results": results}
+    run |= {"status": "complete", "results": results, "choice": training.method.choice()}
     training.accelerator.wait_for_everyone()  # no rank reads the checkpoint any more
     if main:
         _write(out, prepared, training, evidence, audit, history)

@@ -1,0 +1,116 @@
+"""The settings that an ensemble chooses from by default, and what of them there is memory and time for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from elr.methods.ensemble.settings import Setting
+from elr.networks.spec import NetworkSpec
+
+LAMS = (3.0, 0.0, 1.0, 7.0)
+"""The paper's values of lam, and cross entropy; of equals the paper's default is preferred."""
+DROPOUTS = (0.5, 0.0)
+FEW, MANY = 20_000, 100_000
+"""Rows up to which the whole grid is trained, and above which two settings are."""
+MOST_BYTES = 2**31
+"""Of targets of all networks: 2 GiB."""
+MEMBERS = 5
+LEAST_ROWS = 50
+"""Below which a single network is trained: folds of fewer than ten rows say nothing about settings."""
+HIDDEN = (128, 128)
+"""Units of a perceptron of an ensemble."""
+KIND_RATE = 1e-3
+"""Learning rate of perceptrons for features that are many numbers of one kind, such as embeddings."""
+_LOOP = {"learning_rate": 3e-3, "weight_decay": 1e-2, "optimizer": "adamw", "schedule": "triangle"}
+_EPOCHS, _VISITS = 30, 2_000_000
+_LINEAR_RATE, _LINEAR_KIND_RATE, _TERMS_RATE = 1e-2, 2e-3, 2e-2
+
+
+def default_grid(
+    networks: Sequence[NetworkSpec], *, num_examples: int, lam: float | None = None, dropout: float | None = None
+) -> list[Setting]:
+    """The grid for some data: every lam for each network, perceptrons with and without dropout.
+
+    Args:
+        networks: that take such data, the preferred one first.
+        num_examples: N. Above `FEW` rows perceptrons have dropout only, above `MANY` only the first network is trained,
+            with lam 3 and 0.
+        lam: the one asked for. Default: all of `LAMS`.
+        dropout: the same. Default: all of `DROPOUTS`.
+
+    Example:
+        >>> networks = [NetworkSpec("mlp", 3, num_features=5), NetworkSpec("linear", 3, num_features=5)]
+        >>> len(default_grid(networks, num_examples=1_000)), len(default_grid(networks, num_examples=1_000, lam=3.0))
+        (12, 3)
+        >>> [setting.text() for setting in default_grid(networks, num_examples=1_000_000)]
+        ['mlp, lam 3, dropout 0.5', 'mlp, lam 0, dropout 0.5']
+    """
+    lams = LAMS if lam is None else (lam,)
+    dropouts = DROPOUTS if dropout is None else (dropout,)
+    if num_examples > FEW:
+        dropouts = dropouts[:1]
+    if num_examples > MANY:
+        lams, networks = lams[:2], networks[:1]
+    return [
+        Setting(lam=each, network=spec)
+        for network in networks
+        for spec in ([replace(network, dropout=rate) for rate in dropouts] if network.name == "mlp" else [network])
+        for each in lams
+    ]
+
+
+def affordable(settings: Sequence[Setting], *, members: int, num_examples: int, num_classes: int) -> tuple[int, int]:
+    """How many of the settings, and how many members of each, have room for their targets: N S K C numbers of 4 bytes.
+
+    Settings are left out from the end first, then members; 1 member is a single network.
+
+    Example:
+        >>> grid = default_grid([NetworkSpec("mlp", 1000, num_features=5)], num_examples=100_000)
+        >>> affordable(grid, members=5, num_examples=100_000, num_classes=1000)
+        (1, 5)
+        >>> affordable(grid, members=5, num_examples=500_000, num_classes=1000)
+        (1, 1)
+    """
+    room = MOST_BYTES // (4 * num_examples * num_classes)
+    if room >= members:
+        return min(len(settings), room // members), members
+    return 1, max(1, room) if room >= 2 else 1
+
+
+def loop_settings(num_examples: int, *, alike: bool) -> dict[str, Any]:
+    """How an ensemble is trained by default: settings of `elr.training.config.TrainingConfig`.
+
+    Args:
+        num_examples: N.
+        alike: whether the features are many numbers of one kind.
+
+    Example:
+        >>> loop_settings(1_000, alike=False)["epochs"], loop_settings(1_000_000, alike=False)["batch_size"]
+        (30, 256)
+    """
+    found = _LOOP | {"learning_rate": KIND_RATE} if alike else dict(_LOOP)
+    epochs = min(_EPOCHS, max(10, _VISITS // num_examples))
+    batch_size = 64 if num_examples <= FEW else 256
+    return found | {"epochs": epochs, "batch_size": min(batch_size, num_examples)}
+
+
+def linear_rate(*, alike: bool, terms: bool) -> float:
+    """Learning rate of linear networks; of terms of texts, of which each text has few, it is higher.
+
+    Example:
+        >>> linear_rate(alike=False, terms=False), linear_rate(alike=True, terms=True)
+        (0.01, 0.02)
+    """
+    return _TERMS_RATE if terms else _LINEAR_KIND_RATE if alike else _LINEAR_RATE
+
+
+def kept_epochs(epochs: int) -> tuple[int, ...]:
+    """After which epochs weights are candidates where nobody said how long to train: each third.
+
+    Example:
+        >>> kept_epochs(30), kept_epochs(2)
+        ((10, 20, 30), (1, 2))
+    """
+    return tuple(sorted({max(1, epochs // 3), max(1, 2 * epochs // 3), epochs}))

@@ -1,0 +1,163 @@
+"""Settings of an ensemble: the grid it chooses from, and how it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import nn
+
+from elr.errors import ArgumentError
+from elr.methods.loss.formulas import check_weights
+from elr.methods.method import MethodConfig
+from elr.networks.spec import NetworkSpec
+from elr.targets.config import DENSE, TargetsConfig
+
+if TYPE_CHECKING:
+    from elr.methods.ensemble.ensemble import Ensemble
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What one point of the grid trains: one network for each fold.
+
+    Args:
+        lam: weight of the regularizer, >= 0.
+        network: its networks, dropout included.
+
+    Example:
+        >>> setting = Setting(lam=3.0, network=NetworkSpec("mlp", 3, num_features=5, dropout=0.5))
+        >>> setting.described()
+        {'network': 'mlp', 'lam': 3.0, 'dropout': 0.5}
+    """
+
+    lam: float
+    network: NetworkSpec
+
+    def described(self) -> dict[str, Any]:
+        """What tells it from the others."""
+        dropout = {} if self.network.dropout is None else {"dropout": self.network.dropout}
+        return {"network": self.network.name, "lam": self.lam} | dropout
+
+    def text(self) -> str:
+        """The same in words."""
+        return ", ".join(f"{name} {value:g}" if name != "network" else str(value) for name, value in self.described().items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleConfig(MethodConfig):
+    """Settings of `Ensemble`.
+
+    Args:
+        settings: the grid, in the order in which equals are preferred; or mappings of their values, as JSON has them.
+        members: K >= 2, folds of the rows and networks for each setting.
+        beta: momentum of the targets in [0, 1).
+        align: whether the regularizer sees aligned targets (`elr.methods.ingredients.alignment`).
+        clamp: see `elr.methods.loss.elr_loss.ELRLoss`.
+        epochs: of the run.
+        kept_epochs: epochs after which the weights are candidates, ascending; the last one always is. Default: that.
+        most: how many candidates predict together, at most.
+        linear_rate: peak learning rate of linear networks. Default: the run's.
+        seed: of the folds.
+
+    Raises:
+        ArgumentError: a setting out of range.
+
+    Example:
+        >>> network = NetworkSpec("linear", 3, num_features=5)
+        >>> grid = [Setting(lam=lam, network=network) for lam in (0.0, 3.0)]
+        >>> config = EnsembleConfig(settings=grid, members=5, epochs=30)
+        >>> config.num_networks, config.kept_epochs
+        (10, (30,))
+    """
+
+    name: ClassVar[str] = "elr_ensemble"
+    settings: Sequence[Setting]
+    epochs: int
+    members: int = 5
+    beta: float = 0.7
+    align: bool = True
+    clamp: float = 1e-4
+    kept_epochs: Sequence[int] = ()
+    most: int = 3
+    linear_rate: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "settings", tuple(map(_setting, self.settings)))  # JSON knows mappings and lists only
+        object.__setattr__(self, "kept_epochs", tuple(sorted({*self.kept_epochs, self.epochs})))
+        if not self.settings:
+            raise ArgumentError("an ensemble has no settings: expected at least one")
+        for setting in self.settings:
+            check_weights(setting.lam, self.beta)
+        ranges = {
+            "members": (type(self.members) is int and self.members >= 2, "at least 2; one network is the method 'elr'"),
+            "clamp": (0.0 <= self.clamp < 0.5, "a probability in [0, 0.5)"),
+            "kept_epochs": (1 <= self.kept_epochs[0] and self.kept_epochs[-1] == self.epochs, "epochs of the run"),
+            "most": (self.most >= 1, "at least 1"),
+        }
+        for name, (holds, expected) in ranges.items():
+            if not holds:
+                raise ArgumentError(f"{name} is {getattr(self, name)!r}: expected {expected}")
+
+    def build(
+        self,
+        networks: Sequence[nn.Module],
+        *,
+        num_examples: int,
+        num_classes: int,
+        targets: TargetsConfig | None = None,
+    ) -> Ensemble:
+        """See `MethodConfig.build`; networks of the first setting come first, one for each fold."""
+        from elr.methods.ensemble.ensemble import Ensemble
+
+        self.check_networks(networks)
+        if self.members > num_examples:
+            raise ArgumentError(
+                f"members is {self.members} for {num_examples} rows: expected at most one for each row; --members 1 "
+                "trains a single network on all of them"
+            )
+        store = targets or DENSE
+        return Ensemble(
+            networks,
+            self,
+            targets=store.build(num_examples, self.num_networks * num_classes),
+            evidence=store.build(num_examples, num_classes),
+        )
+
+    @property
+    def num_networks(self) -> int:
+        return len(self.settings) * self.members
+
+    @property
+    def label(self) -> str:
+        return "elr"
+
+    def network_specs(self, default: NetworkSpec) -> list[NetworkSpec]:
+        del default
+        return [setting.network for setting in self.settings for _ in range(self.members)]
+
+    def predictor_specs(self, default: NetworkSpec, choice: Mapping[str, Any]) -> list[NetworkSpec]:
+        del default
+        chosen = [each["setting"] for each in choice["candidates"] if each["chosen"]]
+        return [self.settings[place].network for place in chosen for _ in range(self.members)]
+
+    def described(self) -> dict[str, Any]:
+        """The label, how many networks, and the settings that they are chosen from."""
+        lams = sorted({setting.lam for setting in self.settings})
+        return {"name": self.label, "members": self.members, "settings": len(self.settings), "lam": lams}
+
+    def to_json(self) -> dict[str, Any]:
+        values = asdict(self) | {"settings": [_values(setting) for setting in self.settings]}
+        return {"name": self.name, **values, "kept_epochs": list(self.kept_epochs)}
+
+
+def _setting(value: Setting | Mapping[str, Any]) -> Setting:
+    if isinstance(value, Setting):
+        return value
+    return Setting(lam=value["lam"], network=NetworkSpec.from_json(value["network"]))
+
+
+def _values(setting: Setting) -> dict[str, Any]:
+    return {"lam": setting.lam, "network": setting.network.to_json()}
