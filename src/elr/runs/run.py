@@ -123,7 +123,9 @@ def run_plan(
     history = _with_accuracies(training, prepared)
     results = {"out": str(out)} | _results(prepared, training, audit, history=history, seconds=seconds)
     results |= {} if tuning is None else {"tuning": tuning}
-    run |= {"status": "complete", "results": results, "choice": training.method.choice()}
+    choice = training.method.choice()
+    results |= {"choice": {name: choice[name] for name in ("text", "chosen")}} if choice else {}
+    run |= {"status": "complete", "results": results, "choice": choice}
     training.accelerator.wait_for_everyone()  # no rank reads the checkpoint any more
     if main:
         _write(out, prepared, training, evidence, audit, history)

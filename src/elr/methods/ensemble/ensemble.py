@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from elr.errors import ArgumentError
-from elr.methods.ensemble.choice import Candidate, choose, row_weights
+from elr.methods.ensemble.choice import Candidate, choice_text, choose, row_weights
 from elr.methods.ensemble.folds import EVERYWHERE, folds_of
 from elr.methods.ensemble.settings import EnsembleConfig
 from elr.methods.ingredients.alignment import aligned, alignment_weights, class_shares
@@ -206,6 +206,7 @@ class Ensemble(Method):
             for setting, column in zip(self.config.settings, zip(*curve, strict=True), strict=True)
         ]
         return {
+            "text": choice_text(self.candidates, [setting.text() for setting in self.config.settings]),
             "members": self.config.members,
             "settings": settings,
             "candidates": [each.to_json() for each in self.candidates],

@@ -29,7 +29,7 @@ def folds_of(labels: ArrayLike, *, num_folds: int, seed: int) -> NDArray[np.int6
 
     Example:
         >>> folds_of([0, 0, 0, 0, 1, 1, 2], num_folds=2, seed=0).tolist()
-        [1, 0, 1, 0, 0, 1, -1]
+        [0, 1, 0, 1, 0, 1, -1]
     """
     given = np.asarray(labels)
     if not 2 <= num_folds <= len(given):
