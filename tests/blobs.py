@@ -1,6 +1,7 @@
 """A small problem that every method must learn: separable blobs with some wrong labels."""
 
 import numpy as np
+import torch
 from torch import nn
 
 from demanding import DemandingConfig
@@ -8,7 +9,9 @@ from elr.data.examples import Examples
 from elr.methods.cross_entropy import CrossEntropyConfig, LossMethod
 from elr.methods.elr import ELRConfig
 from elr.methods.elr_plus import ELRPlusConfig
+from elr.methods.ensemble.settings import EnsembleConfig, Setting
 from elr.methods.kl_penalty import KLPenaltyConfig
+from elr.methods.method import Batch, View
 from elr.networks.spec import NetworkSpec
 from elr.targets.config import TargetsConfig
 
@@ -53,6 +56,37 @@ def built(config, *networks, **settings):
     return config.build(networks, num_examples=N, num_classes=C, **settings)
 
 
+class Rows(View):
+    """All of the examples, as they are."""
+
+    num_examples = N
+
+    def __init__(self, given=None):
+        self.given = torch.from_numpy(blobs()[1]) if given is None else given
+
+    def batches(self):
+        yield Batch(torch.arange(N), examples().fetch(torch.arange(N)), self.given)
+
+
+def ensemble_config(*, lams=(3.0, 0.0), dropout=0.0, epochs=3, **settings):
+    """Two settings of a perceptron and one of a linear network, with three folds."""
+    perceptron = NetworkSpec("mlp", C, num_features=D, hidden=(32,), dropout=dropout)
+    grid = [Setting(lam=lam, network=perceptron) for lam in lams]
+    grid.insert(1, Setting(lam=3.0, network=NetworkSpec("linear", C, num_features=D)))
+    settings = {"members": 3, "kept_epochs": (2,), "linear_rate": 0.05} | settings
+    return EnsembleConfig(settings=grid, epochs=epochs, **settings)
+
+
+def ensemble(view=None, *, targets=None, **settings):
+    """The method over networks of its own, which knows the folds."""
+    config = ensemble_config(**settings)
+    specs = config.network_specs(config.settings[0].network)
+    networks = [spec.build(generator_seed=seed) for seed, spec in enumerate(specs)]
+    method = config.build(networks, num_examples=N, num_classes=C, targets=targets)
+    method.begin_epoch(0, view or Rows())
+    return method
+
+
 METHODS = {
     "elr": lambda: built(ELRConfig()),
     "elr in bfloat16": lambda: built(ELRConfig(), targets=TargetsConfig(dtype="bfloat16")),
@@ -68,6 +102,8 @@ METHODS = {
     "elr with mixup": lambda: built(ELRConfig(mixup=1.0)),
     "elr stateless": lambda: built(ELRConfig(gamma=0.9, lam_ramp=40, ensembling=False)),
     "cross entropy": lambda: built(CrossEntropyConfig()),
+    "ensemble": ensemble,
+    "ensemble in bfloat16": lambda: ensemble(targets=TargetsConfig(dtype="bfloat16")),
     "everything asked for": lambda: built(DemandingConfig()),
     "another loss": lambda: LossMethod(network(), nn.CrossEntropyLoss(reduction="none", label_smoothing=0.1)),
 }

@@ -57,6 +57,8 @@ if __name__ == "__main__":
     twice = TrainingConfig(epochs=4, generations=2, batch_size=17, device="cpu", precision="float32")
     weighed = Training(METHODS["elr between generations"](), examples(), config=twice)
     weighed.run()
+    several = Training(METHODS["ensemble"](), examples(), config=config)
+    several.run()
     demanding = Training(METHODS["everything asked for"](), examples(), config=config)
     seen = []
     demanding.method.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].index))
@@ -78,6 +80,8 @@ if __name__ == "__main__":
                 "pair": torch.stack([store.table for store in pair.method.stores]),
                 "weighed": weighed.method.stores[0].table,
                 "weighed probs": weighed.predict(examples()),
+                "ensemble": several.method.evidence.table,
+                "hits": several.method.hits,
                 "demanding": demanding.method.targets.table,
                 "shifts": demanding.method.shifts.detach(),
                 "rows": rows,
@@ -86,6 +90,6 @@ if __name__ == "__main__":
             },
             sys.argv[1],
         )
-    del training, first, resumed, pair, alike, weighed, demanding
+    del training, first, resumed, pair, alike, weighed, several, demanding
     gc.collect()  # what outlives the group of processes has been seen to end in an abort, here and there
     leave_process_group()

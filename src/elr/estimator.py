@@ -16,12 +16,27 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from torch import nn
 
 from elr.audit.label_quality import Audit, audit_labels
 from elr.data.examples import Examples
 from elr.data.tables import column_kinds, plain_columns, table_preprocessing
-from elr.errors import DataError
+from elr.devices import mixed_seed
+from elr.errors import ArgumentError, DataError
 from elr.methods.elr import ELRConfig
+from elr.methods.ensemble.grid import (
+    HIDDEN,
+    LEAST_ALIKE,
+    LEAST_ROWS,
+    MEMBERS,
+    affordable,
+    default_grid,
+    kept_epochs,
+    linear_rate,
+    loop_settings,
+)
+from elr.methods.ensemble.settings import EnsembleConfig
+from elr.methods.method import Method
 from elr.networks.spec import NetworkSpec
 from elr.training.config import TrainingConfig
 from elr.training.inference import predicted_probs, softmax_of
@@ -29,29 +44,39 @@ from elr.training.loop import Training
 
 
 class ELRClassifier(ClassifierMixin, BaseEstimator):
-    """Multi-layer perceptron trained with early-learning regularization, robust to wrong labels.
+    """Perceptrons and linear networks trained with early-learning regularization, robust to wrong labels.
 
     Arrays, data frames (numeric, boolean, categorical, text and date columns, missing values) and SciPy sparse
-    matrices; features are standardized inside. The loss is `elr.ELRLoss`; training is
-    deterministic given `random_state`.
+    matrices; features are standardized inside. As `elr fit`, it trains networks side by side, each blind to its fold of
+    the rows (`elr.methods.ensemble`): they choose the settings that are left open by given labels that they never saw,
+    predict together, and judge the labels. Training is deterministic given `random_state`.
 
     Args:
-        hidden_layer_sizes: units of each hidden layer. Default (256, 256).
-        lam: weight of the regularizer, >= 0; above 2 for lasting resistance to wrong labels. Default 3 (the paper).
+        members: folds and networks for each setting. Default: 5, or 1 below 50 rows. 1 is a single network that sees
+            all rows; `members=1, lam=3, align=False` is the paper.
+        lam: weight of the regularizer, >= 0; above 2 for lasting resistance to wrong labels. Default: chosen among 0,
+            1, 3 and 7; of a single network 3 (the paper).
         beta: momentum of the targets in [0, 1). Default 0.7 (the paper).
-        epochs: passes over the data, >= 1. Default 100.
-        batch_size: default 64; all examples where there are fewer.
-        learning_rate: peak learning rate of SGD with momentum 0.9 on a cosine schedule, > 0. Default 0.02.
-        weight_decay: >= 0. Default 5e-3.
+        align: whether the regularizer sees aligned targets (`elr.methods.ingredients.alignment`).
+        dropout: of perceptrons, in [0, 1). Default: chosen between 0 and 0.5; of a single network none.
+        hidden_layer_sizes: units of each hidden layer; () is a linear network. Default: perceptrons of (128, 128) and
+            linear networks, to choose from; of a single network (256, 256).
+        epochs: passes over the data, >= 1. Default: chosen among 10, 20 and 30; of a single network 100.
+        batch_size: default 64, 256 above 20,000 rows; all examples where there are fewer.
+        learning_rate: peak learning rate, > 0. Default: 0.003 (AdamW) of perceptrons, 0.001 from 256 features on, more
+            of linear networks; of a single network 0.02 (SGD with momentum 0.9).
+        weight_decay: >= 0. Default 0.01 (AdamW's); of a single network 5e-3.
         random_state: int, RandomState or None.
         device: "auto" (what Accelerate finds) or "cpu".
 
     Attributes:
         classes_: (C,) labels.
         n_features_in_: D.
-        targets_: (N, C) running averages of the outputs for the training rows, rows that sum to 1.
+        choice_: which settings were chosen and why (`elr.methods.method.Method.choice`); empty of a single network.
+        pred_probs_: (N, C) the evidence about each training row, rows that sum to 1: of networks that never saw its
+            label, or of a single network its targets.
         margins_: (N,) mean over the epochs of the given label's margin (`elr.training.monitor.Monitor.margins`).
-        network_: the trained network, on the CPU.
+        networks_: the networks that predict, on the CPU.
         history_: measures of each epoch.
 
     Raises:
@@ -69,20 +94,26 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        hidden_layer_sizes: tuple[int, ...] = (256, 256),
         *,
-        lam: float = 3.0,
+        members: int | None = None,
+        lam: float | None = None,
         beta: float = 0.7,
-        epochs: int = 100,
-        batch_size: int = 64,
-        learning_rate: float = 0.02,
-        weight_decay: float = 5e-3,
+        align: bool = True,
+        dropout: float | None = None,
+        hidden_layer_sizes: tuple[int, ...] | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        weight_decay: float | None = None,
         random_state: int | np.random.RandomState | None = None,
         device: str = "auto",
     ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
+        self.members = members
         self.lam = lam
         self.beta = beta
+        self.align = align
+        self.dropout = dropout
+        self.hidden_layer_sizes = hidden_layer_sizes
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -106,35 +137,87 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         if len(self.classes_) < 2:
             raise DataError(f"y has one class only, {self.classes_[0]!r}: a classifier needs at least two classes")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        num_classes, count = len(self.classes_), rows.shape[0]
-        spec = NetworkSpec("mlp", num_classes, num_features=rows.shape[1], hidden=tuple(self.hidden_layer_sizes))
-        network = spec.build(generator_seed=seed)
-        method = ELRConfig(lam=self.lam, beta=self.beta).build([network], num_examples=count, num_classes=num_classes)
-        config = TrainingConfig(
-            epochs=self.epochs,
-            batch_size=min(self.batch_size, count),
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            device=self.device,
-            seed=seed,
-        )
+        members = self._members(rows.shape[0])
+        method, config = self._ensemble(rows, members, seed) if members > 1 else self._single(rows, seed)
         training = Training(method, Examples(rows, classes), config=config)
         training.run()
-        self.network_ = network.cpu().eval()
-        self.targets_ = training.pred_probs().numpy()
+        self.networks_ = [network.cpu().eval() for network in training.method.predictors]
+        self.choice_ = training.method.choice()
+        self.pred_probs_ = training.pred_probs().numpy()
         self.margins_ = training.state.monitor.margins
         self.history_ = training.history
         self._labels = classes
         return self
 
+    def _members(self, count: int) -> int:
+        if self.members is None:
+            return MEMBERS if count >= LEAST_ROWS else 1
+        if type(self.members) is not int or not 1 <= self.members <= count:
+            raise ArgumentError(
+                f"members is {self.members!r} for {count} rows: expected at least 1, and at most one for each row; 1 is "
+                "a single network"
+            )
+        return self.members
+
+    def _single(self, rows: Any, seed: int) -> tuple[Method, TrainingConfig]:
+        """One network that sees all rows."""
+        network = self._spec(rows, (256, 256), self.dropout)
+        lam = ELRConfig.lam if self.lam is None else self.lam
+        many = {"num_examples": rows.shape[0], "num_classes": len(self.classes_)}
+        method = ELRConfig(lam=lam, beta=self.beta, align=self.align).build([network.build(generator_seed=seed)], **many)
+        settings = {"epochs": 100, "batch_size": min(64, rows.shape[0]), "learning_rate": 0.02, "weight_decay": 5e-3}
+        return method, self._loop(settings, rows, seed)
+
+    def _ensemble(self, rows: Any, members: int, seed: int) -> tuple[Method, TrainingConfig]:
+        """Networks side by side, which choose among the settings that are left open."""
+        count, num_classes = rows.shape[0], len(self.classes_)
+        networks = [self._spec(rows, HIDDEN, None)]
+        if self.hidden_layer_sizes is None:
+            networks.append(NetworkSpec("linear", num_classes, num_features=rows.shape[1]))
+        grid = default_grid(networks, num_examples=count, lam=self.lam, dropout=self.dropout)
+        kept, fewer = affordable(grid, members=members, num_examples=count, num_classes=num_classes)
+        if fewer < 2:
+            return self._single(rows, seed)
+        alike = self._columns is None and rows.shape[1] >= LEAST_ALIKE
+        config = self._loop(loop_settings(count, alike=alike), rows, seed)
+        linear = linear_rate(alike=alike, terms=sparse.issparse(rows)) if self.learning_rate is None else None
+        settings = EnsembleConfig(
+            settings=grid[:kept],
+            members=fewer,
+            epochs=config.epochs,
+            kept_epochs=kept_epochs(config.epochs) if self.epochs is None else (),
+            beta=self.beta,
+            align=self.align,
+            linear_rate=linear,
+            seed=seed,
+        )
+        built = [
+            spec.build(generator_seed=mixed_seed(seed, number))
+            for number, spec in enumerate(settings.network_specs(networks[0]))
+        ]
+        return settings.build(built, num_examples=count, num_classes=num_classes), config
+
+    def _spec(self, rows: Any, hidden: tuple[int, ...], dropout: float | None) -> NetworkSpec:
+        sizes = hidden if self.hidden_layer_sizes is None else tuple(self.hidden_layer_sizes)
+        many = {"num_features": rows.shape[1]}
+        if not sizes:
+            return NetworkSpec("linear", len(self.classes_), **many)
+        return NetworkSpec("mlp", len(self.classes_), hidden=sizes, dropout=dropout, **many)
+
+    def _loop(self, defaults: dict[str, Any], rows: Any, seed: int) -> TrainingConfig:
+        names = ("epochs", "batch_size", "learning_rate", "weight_decay")
+        asked = {name: value for name in names if (value := getattr(self, name)) is not None}
+        asked |= {"batch_size": min(self.batch_size, rows.shape[0])} if self.batch_size is not None else {}
+        return TrainingConfig(device=self.device, seed=seed, **{**defaults, **asked})
+
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(M, C) class probabilities, columns in the order of `classes_`."""
         check_is_fitted(self)
         rows = self._features(X)
-        network = deepcopy(self.network_).double()  # so that a row's result does not depend on the rows beside it
+        networks = deepcopy(nn.ModuleList(self.networks_)).double()  # so that a row's result does not depend on others
         chunks = np.array_split(np.arange(rows.shape[0]), max(1, rows.shape[0] // 1000))
         inputs = ([_dense(rows, chunk)] for chunk in chunks)
-        return torch.cat(list(predicted_probs(network, inputs, predictors=[softmax_of(network)]))).numpy()
+        return torch.cat(list(predicted_probs(networks, inputs, predictors=list(map(softmax_of, networks))))).numpy()
 
     def predict(self, X: Any) -> NDArray:
         """(M,) classes."""
@@ -148,7 +231,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
             score: see `elr.audit.label_quality.audit_labels`.
         """
         check_is_fitted(self)
-        return audit_labels(self._labels, self.targets_, score=score, margins=self.margins_)
+        return audit_labels(self._labels, self.pred_probs_, score=score, margins=self.margins_)
 
     def _learn_features(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray]:
         """Check the training data and learn the preprocessing."""

@@ -16,6 +16,7 @@ from elr.data.examples import Examples
 from elr.data.transforms import ImageTransform
 from elr.errors import ArgumentError, CheckpointError
 from elr.methods.elr import ELR
+from elr.methods.ensemble.ensemble import Ensemble
 from elr.methods.method import Batch, ParameterGroup
 from elr.networks.spec import NetworkSpec
 from elr.targets.config import TargetsConfig
@@ -112,8 +113,7 @@ def test_logit_gradients_are_those_of_the_step(make):
     before = {name: value.clone() for name, value in method.state_dict().items() if isinstance(value, torch.Tensor)}
     gradients = method.logit_gradients(index, step.logits, labels)
     if gradients is None:
-        assert isinstance(method, ELR)
-        assert not method.config.ensembling
+        assert isinstance(method, Ensemble) or not method.config.ensembling
         return
     assert gradients.shape == (4, C)
     torch.testing.assert_close(gradients.sum(dim=1), torch.zeros(4), atol=1e-5, rtol=0)
@@ -182,6 +182,8 @@ def test_two_ranks_give_the_targets_of_one(tmp_path):
     torch.testing.assert_close(two["weighed"], one["weighed"], atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(two["weighed probs"], one["weighed probs"], atol=1e-4, rtol=1e-3)
     assert not torch.allclose(one["weighed"], one["targets"], atol=1e-2)
+    torch.testing.assert_close(two["ensemble"], one["ensemble"], atol=1e-4, rtol=1e-3)
+    assert two["hits"].equal(one["hits"])
     torch.testing.assert_close(two["demanding"], one["demanding"], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(two["shifts"], one["shifts"], atol=1e-5, rtol=1e-4)
     assert one["shifts"].abs().max() > 0.01

@@ -15,9 +15,12 @@ from elr.methods.kl_penalty import KLPenaltyConfig
 from elr.methods.method import MethodConfig
 
 METHODS: dict[str, type[MethodConfig]] = {
-    config.name: config for config in (ELRConfig, ELRPlusConfig, EnsembleConfig, CrossEntropyConfig, KLPenaltyConfig)
+    config.name: config for config in (ELRConfig, ELRPlusConfig, CrossEntropyConfig, KLPenaltyConfig)
 }
 """The settings of each method by its name."""
+
+_STORED: dict[str, type[MethodConfig]] = {**METHODS, EnsembleConfig.name: EnsembleConfig}
+# what run.json may hold: nobody asks for an ensemble by name, it is ELR with members
 
 
 def method_named(name: str) -> type[MethodConfig]:
@@ -48,7 +51,7 @@ def method_from_json(values: Mapping[str, Any]) -> MethodConfig:
         >>> method_from_json({"name": "kl_penalty", "lam": 5.0})
         KLPenaltyConfig(lam=5.0, beta=0.7)
     """
-    config = method_named(values["name"])
+    config = _STORED.get(values["name"]) or method_named(values["name"])
     settings = {name: value for name, value in values.items() if name != "name"}
     known = [each.name for each in fields(config)]
     if unknown := sorted(settings.keys() - set(known)):

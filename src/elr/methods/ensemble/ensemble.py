@@ -101,7 +101,7 @@ class Ensemble(Method):
         self.register_buffer(
             "hits", torch.zeros(len(config.kept_epochs), count, targets.num_examples, dtype=torch.bool)
         )
-        self.register_buffer("curve", torch.full((len(self._points()), count), torch.nan, dtype=torch.float64))
+        self.register_buffer("curve", torch.full((len(self._points()), count), -1.0, dtype=torch.float64))
         self.hits: Tensor
         self.curve: Tensor
         self.candidates: list[Candidate] = []
@@ -202,7 +202,7 @@ class Ensemble(Method):
         """What was chosen and why, in plain values; after `end_training`."""
         curve = self.curve.cpu().tolist()
         settings = [
-            setting.described() | {"curve": [list(point) for point in zip(self._points(), column, strict=True)]}
+            setting.described() | {"curve": [[epoch, score] for epoch, score in zip(self._points(), column, strict=True)]}
             for setting, column in zip(self.config.settings, zip(*curve, strict=True), strict=True)
         ]
         return {

@@ -14,6 +14,8 @@ LAMS = (3.0, 0.0, 1.0, 7.0)
 DROPOUTS = (0.5, 0.0)
 FEW, MANY = 20_000, 100_000
 """Rows up to which the whole grid is trained, and above which two settings are."""
+WIDE = 6_000
+"""Features above which perceptrons are left out: their first layers would have a hundred million weights and more."""
 MOST_BYTES = 2**31
 """Of targets of all networks: 2 GiB."""
 MEMBERS = 5
@@ -21,6 +23,8 @@ LEAST_ROWS = 50
 """Below which a single network is trained: folds of fewer than ten rows say nothing about settings."""
 HIDDEN = (128, 128)
 """Units of a perceptron of an ensemble."""
+LEAST_ALIKE = 256
+"""Columns of an array from which on they are taken for many numbers of one kind."""
 KIND_RATE = 1e-3
 """Learning rate of perceptrons for features that are many numbers of one kind, such as embeddings."""
 _LOOP = {"learning_rate": 3e-3, "weight_decay": 1e-2, "optimizer": "adamw", "schedule": "triangle"}
@@ -34,7 +38,8 @@ def default_grid(
     """The grid for some data: every lam for each network, perceptrons with and without dropout.
 
     Args:
-        networks: that take such data, the preferred one first.
+        networks: that take such data, the preferred one first; a perceptron of more than `WIDE` features is left out
+            where there is a linear one.
         num_examples: N. Above `FEW` rows perceptrons have dropout only, above `MANY` only the first network is trained,
             with lam 3 and 0.
         lam: the one asked for. Default: all of `LAMS`.
@@ -51,6 +56,8 @@ def default_grid(
     dropouts = DROPOUTS if dropout is None else (dropout,)
     if num_examples > FEW:
         dropouts = dropouts[:1]
+    narrow = [each for each in networks if each.name != "mlp" or (each.num_features or 0) <= WIDE]
+    networks = narrow or networks
     if num_examples > MANY:
         lams, networks = lams[:2], networks[:1]
     return [
