@@ -52,6 +52,7 @@ SETTINGS = {
     "other weights": {"lam": 1.0, "beta": 0.9, "peer": True, "gamma": 0.8},
     "beta zero": {"beta": 0.0, "peer": True},
     "aligned": {"align": True},
+    "aligned to the roots of the shares": {"align": True, "align_power": 0.5},
     "aligned, clamp": {"align": True, "clamp": 0.15},
     "aligned, refinement": {"align": True, "mixup": 1.0, "refine_labels": True},
     "aligned, everything": {"align": True, "peer": True, "mixup": 1.0, "gamma": 0.8},
@@ -236,6 +237,7 @@ def test_the_plan_goes_over_the_data_once_per_pass_in_orders_of_its_own():
         ("plain", "clamp"),
         ("two networks, mixup, averaging", "clamp, everything"),
         ("plain", "aligned"),
+        ("aligned", "aligned to the roots of the shares"),
         ("two networks, mixup, averaging", "aligned, everything"),
     ],
 )
@@ -448,6 +450,8 @@ def test_prediction_of_the_averaged_networks(name):
         ({"mixup": float("nan")}, "mixup is nan"),
         ({"gamma_ramp": -1}, "gamma_ramp is -1"),
         ({"lam_ramp": -1}, "lam_ramp is -1"),
+        ({"align": True, "align_power": 1.5}, "align_power is 1.5"),
+        ({"align": True, "align_power": float("nan")}, "align_power is nan"),
         ({"target_from": "both"}, "target_from is 'both'"),
         ({"predict_with": "targets"}, "predict_with is 'targets'"),
     ],
@@ -464,6 +468,7 @@ def test_wrong_settings_are_refused_with_what_was_found_and_what_expected(settin
     [
         ({"target_from": "peer"}, "target_from is .peer.*pass a second one"),
         ({"predict_with": "averaged"}, "predict_with is .averaged.*gamma is 0.*set gamma"),
+        ({"align_power": 0.5}, "set align, or leave align_power out"),
         ({"align": True, "ensembling": False, "gamma": 0.8}, "align is about the mean.*leave one of them out"),
         ({"ensembling": False}, "expected ensembling, gamma > 0, or"),
         ({"ensembling": False, "mixup": 1.0}, "expected ensembling, gamma > 0, or"),

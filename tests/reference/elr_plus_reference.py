@@ -102,6 +102,7 @@ class ELRPlus:
     mixup: bool = False
     refine_labels: bool = False
     align: bool = False
+    align_power: float = 1.0
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 0.0
@@ -121,6 +122,7 @@ class ELRPlus:
         """Align the targets with the shares of the given labels (N,)."""
         if self.align:
             shares = np.bincount(labels, minlength=self.num_classes) / len(labels)
+            shares = shares**self.align_power / (shares**self.align_power).sum()
             self.weights = [alignment_weights(table, shares) for table in self.tables]
 
     def run(self, epochs):

@@ -182,7 +182,7 @@ class ELR(Method):
         if self.config.align:
             shares = class_shares(view.labels_alone(), self.stores[0].num_classes)
             for loss in self.losses:
-                loss.realign(class_shares=shares)  # type: ignore[operator]
+                loss.realign(class_shares=shares**self.config.align_power)  # type: ignore[operator]
 
     def first_state(self) -> dict[str, Any]:
         outlives = ("losses.", "earlier.", "_extra_state")

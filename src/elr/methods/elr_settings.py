@@ -46,6 +46,9 @@ class ELRSettings(MethodConfig):
             classes (`elr.methods.ingredients.alignment`); weighed once an epoch. Without it a large lam draws all that
             is doubtful to the most frequent class (docs/alignment.md). Refined labels (refine_labels) are weighed with
             such targets too; `relabel` and what is predicted have the plain ones. The paper has none.
+        align_power: what align goes by is the given shares to this power, in [0, 1]. 1 (default): the shares. Lower,
+            nearer to equal shares, there is less drift without features, and rare classes gain at the cost of frequent
+            ones; 0 has no drift at all.
         predict_with: "networks": the mean of the networks' probabilities; "averaged": of the averaged networks'.
 
     Raises:
@@ -77,6 +80,7 @@ average: leave one of them out
     snapshots: int = 0
     refine_labels: bool = False
     align: bool = False
+    align_power: float = 1.0
     predict_with: str = "networks"
 
     def __post_init__(self) -> None:
@@ -88,6 +92,7 @@ average: leave one of them out
             "mixup": (0.0 <= self.mixup < math.inf, "0 (none) or mixup's alpha > 0; the paper has 1"),
             "gamma_ramp": (self.gamma_ramp >= 0, "a number of steps >= 0; the paper has 40,000"),
             "lam_ramp": (self.lam_ramp >= 0, "a number of steps >= 0; the paper has 40,000"),
+            "align_power": (0.0 <= self.align_power <= 1.0, "a power in [0, 1]; 1 is the given shares, 0 equal ones"),
             "hold": (0.0 <= self.hold <= 1.0, "a share of a generation in [0, 1]"),
             "snapshots": (type(self.snapshots) is int and self.snapshots >= 0, "a number of generations >= 0"),
             "target_from": (self.target_from in (None, "own", "peer"), '"own" or "peer"'),
@@ -115,6 +120,8 @@ average: leave one of them out
             yield message, getattr(self, name.split()[0]) and not table
         useless = "relabel learns held targets in place of labels, and hold is 0: set hold, or leave relabel out"
         yield useless, self.relabel and not self.hold
+        idle = "align_power is of the shares that targets are aligned with: set align, or leave align_power out"
+        yield idle, self.align_power != 1.0 and not self.align
         present = "without ensembling and averaging, a network's own targets would be its present outputs: expected "
         yield present + 'ensembling, gamma > 0, or target_from="peer"', not table and not self.gamma and own
 
