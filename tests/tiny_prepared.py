@@ -1,6 +1,7 @@
-"""A few made rows, prepared as those that people bring: images, and features."""
+"""A few made rows, prepared as those that people bring: images, features, and texts."""
 
 import numpy as np
+import pandas as pd
 
 from elr.data.prepared_data import prepare_data
 from elr.data.records import ReadOptions
@@ -21,3 +22,9 @@ def prepared_images(side=16, channels=3, **settings):
 def prepared_features(count=N, width=5):
     features = np.random.default_rng(0).normal(size=(count, width))
     return prepare_data((features, np.arange(count) % C), ReadOptions())
+
+
+def prepared_texts():
+    """Of seven terms and six dimensions."""
+    titles = [f"{color} mug" for color in ("red", "blue", "green")] * (N // C)
+    return prepare_data(pd.DataFrame({"title": titles, "y": LABELS}), ReadOptions(label="y", text="title"))

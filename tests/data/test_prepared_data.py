@@ -287,6 +287,17 @@ def test_the_probe_is_the_test_data_and_then_what_was_held_out():
     assert all(each.labels is None for each in (alone, held_out, both)), "labels must not be where training goes on"
 
 
+def test_the_probe_of_texts_is_sparse_as_they_are():
+    texts = ["a red mug", "a blue mug", "a red hat", "a blue hat"] * 5
+    data, options = pd.DataFrame({"title": texts, "y": ["cat", "dog"] * 10}), ReadOptions(label="y", text="title")
+    raw = read_data(data, options)
+    prepared = prepare_records(raw, raw.head(7), options=options, source="s", holdout=0.25)
+    parts = [part.fetch(torch.arange(len(part))) for part in (prepared.test, prepared.validation, prepared.probe)]
+    assert torch.equal(parts[2], torch.cat(parts[:2]))
+    assert not isinstance(prepared.probe.inputs, torch.Tensor)
+    assert len({prepared.sha256, prepare_records(raw, None, options=options, source="s").sha256}) == 2
+
+
 def test_reading_holds_nothing_out():
     assert prepare_data(frame(), LABEL).validation is None
 

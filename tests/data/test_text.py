@@ -3,8 +3,9 @@ import pandas as pd
 import pytest
 
 import elr
+from elr.data.kinds import text as text_kind
 from elr.data.records import ReadOptions
-from elr.data.text import fit_text, text_values
+from elr.data.text import MAX_TERMS, MOST_TEXTS, blocks_of, fit_text, text_blocks, text_values
 from elr.errors import DataError
 
 TOPICS = {
@@ -79,6 +80,49 @@ def test_words_of_one_letter_only_are_taken_by_characters_and_signs_refused():
     assert fit_text(["a b", "c d"], name="q")["terms"].analyzer == "char_wb"
     with pytest.raises(DataError, match="q has no words"):
         fit_text(["", " "], name="q")
+
+
+def test_all_features_are_terms_and_then_dimensions():
+    texts = questions(1200)["text"].tolist()
+    fitted = fit_text(texts, name="q")
+    found, blocks = text_blocks(fitted, texts), blocks_of(fitted)
+    (start, terms), (again, stop) = blocks["terms"], blocks["dense"]
+    assert (start, again, found.dtype) == (0, terms, np.float32)
+    assert found.shape == (1200, stop)
+    assert terms == len(fitted["terms"].vocabulary_) <= MAX_TERMS
+    dense = found.toarray()
+    np.testing.assert_array_equal(dense[:, :terms], fitted["terms"].transform(texts).toarray())
+    np.testing.assert_array_equal(dense[:, terms:], fitted.transform(texts))
+
+
+def test_a_network_of_the_dimensions_is_not_touched_by_the_terms(tmp_path, monkeypatch):
+    """One network, trained, tested and predicting beside the terms, and without them: the same to the last bit."""
+    options = ReadOptions(label="topic", clean_label="truth", text="text")
+    found = []
+    for name, most in (("beside", MOST_TEXTS), ("alone", 0)):
+        monkeypatch.setattr(text_kind, "MOST_TEXTS", most)
+        config = elr.FitConfig(epochs=3)
+        outcome = elr.fit(
+            questions(300), options=options, test=questions(60, seed=2), out=tmp_path / name, config=config
+        )
+        found.append((elr.predict(tmp_path / name, questions(50, seed=1)[["text"]]), outcome))
+    (beside, first), (alone, second) = found
+    pd.testing.assert_frame_equal(beside, alone, check_exact=True)
+    np.testing.assert_array_equal(first.fitted.audit.ranking, second.fitted.audit.ranking)
+    assert first.results["test_accuracy_last"] == second.results["test_accuracy_last"]
+    assert (first.fitted.run["network"]["columns"][1], "columns" in second.fitted.run["network"]) == (
+        first.fitted.run["preprocessing"]["feature_blocks"]["dense"][1],
+        False,
+    )
+
+
+def test_a_linear_network_reads_the_terms(tmp_path):
+    options = ReadOptions(label="topic", text="text")
+    config = elr.FitConfig(epochs=10, network="linear", learning_rate=1.0, weight_decay=1e-5)
+    outcome = elr.fit(questions(300), options=options, out=tmp_path / "run", config=config)
+    assert outcome.fitted.run["network"]["columns"] == outcome.fitted.run["preprocessing"]["feature_blocks"]["terms"]
+    fresh = questions(50, seed=1)
+    assert (elr.predict(tmp_path / "run", fresh[["text"]])["predicted_label"] == fresh["truth"]).mean() > 0.9
 
 
 def test_hostile_texts_are_escaped_in_the_report(tmp_path):

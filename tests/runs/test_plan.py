@@ -17,7 +17,7 @@ from elr.networks.spec import NetworkSpec
 from elr.runs.plan import PEER_SEED, Plan, network_for
 from elr.targets.dense import DenseTargets
 from elr.training.config import TrainingConfig
-from tiny_prepared import LABELS, C, N, prepared_features, prepared_images
+from tiny_prepared import LABELS, C, N, prepared_features, prepared_images, prepared_texts
 
 EVERY_SWITCH = ELRConfig(
     networks=2,
@@ -220,6 +220,8 @@ def test_a_probe_period_of_nothing_is_refused():
         (prepared_images, "resnet34", NetworkSpec("resnet34", C)),
         (prepared_features, None, NetworkSpec("mlp", C, num_features=5)),
         (prepared_features, "linear", NetworkSpec("linear", C, num_features=5)),
+        (prepared_texts, None, NetworkSpec("mlp", C, columns=(7, 13))),
+        (prepared_texts, "linear", NetworkSpec("linear", C, columns=(0, 7))),
     ],
 )
 def test_a_network_fits_its_data(make, name, expected):

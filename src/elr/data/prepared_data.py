@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 
 from elr.data.examples import Examples, StoredInputs
 from elr.data.kinds.catalog import KINDS, fit_preprocessing
@@ -66,11 +67,10 @@ class PreparedData:
         parts = [part for part in (self.test, self.validation) if part is not None]
         if len(parts) < 2:
             return parts[0].first(len(parts[0])) if parts else None
-        if not all(isinstance(part.inputs, torch.Tensor) for part in parts):
-            raise ArgumentError(
-                "held-out rows of sparse features or images on disk beside test data are not provided for: leave one "
-                "out"
-            )
+        if any(isinstance(part.inputs, StoredInputs) for part in parts):
+            raise ArgumentError("held-out images on disk beside test data are not provided for: leave one out")
+        if not isinstance(parts[0].inputs, torch.Tensor):
+            return Examples(sparse.vstack([part.inputs for part in parts], format="csr"), None)
         return Examples(torch.cat([part.inputs for part in parts]), None)  # type: ignore[misc]
 
 

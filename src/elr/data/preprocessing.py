@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -32,6 +32,8 @@ class Preprocessing(ABC):
         transformer: fitted scikit-learn transformer, for all but images that a network sees as such.
         columns: kind of each column learned from, for tables and text.
         remarks: what was left out and why.
+        feature_blocks: name -> [start, stop) of the columns of its inputs, where these hold features of several kinds
+            for networks to choose from; nothing where all are of one kind.
 
     Example:
         >>> records = Records(kind="features", rows=np.arange(2), features=np.array([[1.0], [3.0]], "float32"))
@@ -52,6 +54,7 @@ class Preprocessing(ABC):
     transformer: Any = None
     columns: Mapping[str, str] | None = None
     remarks: tuple[str, ...] = ()
+    feature_blocks: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
     def suits(cls, records: Records, options: ReadOptions) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import Pipeline
@@ -18,6 +19,8 @@ from elr.errors import DataError
 
 MAX_TERMS = 20_000  # the most frequent
 DIMENSIONS = 300
+MOST_TEXTS = 100_000
+"""Texts to train on, above which no features but the dimensions are kept."""
 _MANY = 1000  # texts, from which on words that only one of them has are left out
 _WORD = re.compile(r"(?u)\b\w\w+\b")  # scikit-learn's
 _LOOKED_AT = 1000
@@ -100,6 +103,44 @@ def fit_text(texts: Sequence[str], *, name: str) -> Pipeline:
     shorten = TruncatedSVD(min(DIMENSIONS, min(counted.shape) - 1), random_state=0)
     scale = one_scale(shorten.fit_transform(counted))  # the last dimensions are noise
     return Pipeline([("terms", frequencies), ("dimensions", shorten), ("scale", scale)])
+
+
+def blocks_of(fitted: Pipeline) -> dict[str, tuple[int, int]]:
+    """Which columns of `text_blocks` hold what, as [start, stop).
+
+    Example:
+        >>> blocks_of(fit_text(["a red mug", "a blue mug", "a red hat"], name="titles"))
+        {'terms': (0, 7), 'dense': (7, 9)}
+    """
+    terms = len(fitted["terms"].vocabulary_)
+    return {"terms": (0, terms), "dense": (terms, terms + fitted["dimensions"].n_components)}
+
+
+def text_blocks(fitted: Pipeline, texts: Sequence[str]) -> sparse.csr_array:
+    """All features of texts side by side: TF-IDF of every term, then the dimensions made of them.
+
+    Stores 8 bytes for each term that a text has and for each dimension: 2.4 kB for 300 dimensions.
+
+    Args:
+        fitted: by `fit_text`.
+        texts: M of them.
+
+    Returns:
+        (M, T + D) float32, of T terms and D dimensions; the dimensions are those of `fitted.transform`.
+
+    Example:
+        >>> fitted = fit_text(["a red mug", "a blue mug", "a red hat"], name="titles")
+        >>> features = text_blocks(fitted, ["a red coat"])
+        >>> features.shape, features[:, :7].toarray().tolist()
+        ((1, 9), [[0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]])
+    """
+    terms = fitted["terms"].transform(texts)
+    dense = np.asarray(fitted["scale"].transform(fitted["dimensions"].transform(terms)), dtype=np.float32)
+    count, width = dense.shape
+    columns = np.tile(np.arange(width, dtype=np.int32), count)
+    starts = np.arange(count + 1, dtype=np.int32 if dense.size < 2**31 else np.int64) * width
+    block = sparse.csr_array((dense.ravel(), columns, starts), shape=dense.shape)
+    return sparse.hstack([sparse.csr_array(terms), block], format="csr", dtype=np.float32)
 
 
 def one_scale(features: NDArray[np.floating]) -> StandardScaler:

@@ -152,7 +152,8 @@ def network_for(
 
     Args:
         prepared: the data.
-        name: in `elr.networks.spec.NETWORKS`. Default: "fast" for images of at least 16 pixels, "mlp" otherwise.
+        name: in `elr.networks.spec.NETWORKS`. Default: "fast" for images of at least 16 pixels, "mlp" otherwise. Of
+            features in several blocks, as those of text, "linear" reads the terms, "mlp" the dense ones.
         widths: of the fast network, if not its default.
 
     Raises:
@@ -179,10 +180,12 @@ def network_for(
     if takes_images and not images:
         found = prepared.preprocessing.learns_from
         raise ArgumentError(f"network {name!r} takes images, the data are {found}: use mlp or linear")
+    columns = prepared.preprocessing.feature_blocks.get("terms" if name == "linear" else "dense")
     return NetworkSpec(
         name,
         prepared.preprocessing.num_classes,
         in_channels=shape[0] if takes_images else None,
-        num_features=None if takes_images else int(np.prod(shape)),
+        num_features=None if takes_images or columns else int(np.prod(shape)),
+        columns=columns,
         widths=widths,
     )

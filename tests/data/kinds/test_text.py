@@ -10,7 +10,7 @@ import torch
 
 from elr.data.formats.catalog import FORMATS
 from elr.data.kinds import text
-from elr.data.kinds.catalog import fit_preprocessing
+from elr.data.kinds.catalog import fit_preprocessing, load_preprocessing
 from elr.data.kinds.text import SentencesPreprocessing, Text, WordsPreprocessing
 from elr.data.records import ReadOptions, Records
 from elr.errors import ArgumentError, ArtifactError, DataError
@@ -37,17 +37,45 @@ def probe(monkeypatch):
     return known
 
 
+def all_of(examples):
+    return examples.fetch(torch.arange(len(examples)))
+
+
 def test_words_go_round_and_say_something_of_new_texts(tmp_path):
     fitted = fit_preprocessing(titles(), ReadOptions(text="title"))
     loaded = saved(fitted, tmp_path)
     assert type(loaded) is WordsPreprocessing
     assert (loaded.columns, loaded.takes_images) == ({"title": "text"}, False)
-    inputs = loaded.encode(titles(), name="it").inputs
-    assert torch.equal(inputs, fitted.encode(titles(), name="it").inputs)
-    again, unknown = loaded.encode(titles("a blue mug", "zebra"), name="new").inputs
+    assert loaded.feature_blocks == fitted.feature_blocks == {"terms": (0, 8), "dense": (8, 11)}
+    inputs = all_of(loaded.encode(titles(), name="it"))
+    assert torch.equal(inputs, all_of(fitted.encode(titles(), name="it")))
+    again, unknown = all_of(loaded.encode(titles("a blue mug", "zebra"), name="new"))
     torch.testing.assert_close(again, inputs[1])
+    assert not unknown[:8].any()
     assert not torch.allclose(unknown, inputs[1])
     assert torch.isfinite(unknown).all()
+
+
+def test_above_a_number_of_texts_there_are_the_dimensions_alone(monkeypatch, tmp_path):
+    options = ReadOptions(text="title")
+    both = fit_preprocessing(titles(), options)
+    monkeypatch.setattr(text, "MOST_TEXTS", 3)
+    fitted = fit_preprocessing(titles(), options)
+    loaded = saved(fitted, tmp_path)
+    assert (loaded.feature_blocks, fitted.feature_blocks) == ({}, {})
+    alone = loaded.encode(titles(), name="it").inputs
+    assert torch.equal(alone, torch.from_numpy(both.transformer.transform(TITLES)))
+    assert torch.equal(all_of(both.encode(titles(), name="it"))[:, 8:], alone)
+    monkeypatch.undo()  # what was trained on counts, not what is predicted
+    assert torch.equal(loaded.encode(titles(), name="it").inputs, alone)
+
+
+@pytest.mark.parametrize("blocks", [{"terms": [0, 7], "dense": [7, 10]}, {"dense": [0, 3]}, {"terms": [0, 8]}])
+def test_blocks_that_the_transformer_does_not_have_are_refused(blocks, tmp_path):
+    fitted = fit_preprocessing(titles(), ReadOptions(text="title"))
+    fitted.save(tmp_path)
+    with pytest.raises(ArtifactError, match=r"that does not fit run\.json"):
+        load_preprocessing(tmp_path, fitted.to_json() | {"feature_blocks": blocks})
 
 
 def test_texts_without_words_are_refused():
@@ -59,7 +87,7 @@ def test_an_encoder_makes_them_sentences(probe, tmp_path):
     records = titles(embedded=True)
     fitted = fit_preprocessing(records, OPTIONS)
     assert type(fitted) is SentencesPreprocessing
-    assert fitted.probe == tuple(PROBE)
+    assert (fitted.probe, fitted.feature_blocks) == (tuple(PROBE), {})
     loaded = saved(fitted, tmp_path)
     assert loaded.to_json() == fitted.to_json()
     assert torch.equal(loaded.encode(records, name="it").inputs, fitted.encode(records, name="it").inputs)

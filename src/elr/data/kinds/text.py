@@ -18,7 +18,7 @@ from elr.data.kinds.kind import Contents, Kind, column_cells, table_rows
 from elr.data.label_coding import LabelCoding
 from elr.data.preprocessing import Preprocessing
 from elr.data.records import TEXT, ReadOptions, Records
-from elr.data.text import fit_text, one_scale
+from elr.data.text import MOST_TEXTS, blocks_of, fit_text, one_scale, text_blocks
 from elr.errors import DataError
 from elr.files import printable
 from elr.networks.sentence_encoders import encoder_probe
@@ -28,15 +28,19 @@ _WORDS_RATE, _EMBEDDING_RATE = 0.005, 0.003  # docs/benchmarks/defaults.md
 
 @dataclass(frozen=True, kw_only=True)
 class WordsPreprocessing(Preprocessing):
-    """Texts as numbers by latent semantic analysis of their words: see `elr.data.text`.
+    """Texts as TF-IDF of their words, and as numbers by latent semantic analysis of these: see `elr.data.text`.
+
+    Inputs are sparse, of the blocks "terms" and "dense", up to `elr.data.text.MOST_TEXTS` texts to train on; above,
+    they are the numbers alone.
 
     Example:
         >>> import pandas as pd
         >>> texts = ["a red mug", "a blue mug", "a red hat", "a blue hat"]
         >>> records = Records(kind="text", rows=np.arange(4), table=pd.DataFrame({"title": texts}))
         >>> coding = LabelCoding(class_names=("cat", "dog"))
-        >>> WordsPreprocessing.fit(records, ReadOptions(text="title"), coding=coding).columns
-        {'title': 'text'}
+        >>> fitted = WordsPreprocessing.fit(records, ReadOptions(text="title"), coding=coding)
+        >>> fitted.columns, fitted.feature_blocks
+        ({'title': 'text'}, {'terms': (0, 8), 'dense': (8, 11)})
     """
 
     kind, learns_from = TEXT, f"features of {TEXT}"
@@ -55,21 +59,27 @@ class WordsPreprocessing(Preprocessing):
         assert records.table is not None, "texts are in a table"
         (name,) = records.table.columns
         fitted = fit_text(records.table[name].tolist(), name=f"text column {name!r}")
-        return cls(coding=coding, transformer=fitted, columns={name: TEXT})
+        blocks = blocks_of(fitted) if len(records) <= MOST_TEXTS else {}
+        return cls(coding=coding, transformer=fitted, columns={name: TEXT}, feature_blocks=blocks)
 
     def _inputs(self, records: Records, name: str) -> Any:
         del name
         assert records.table is not None, "texts are in a table"
-        return self.transformer.transform(records.table.iloc[:, 0].tolist())
+        texts = records.table.iloc[:, 0].tolist()
+        return text_blocks(self.transformer, texts) if self.feature_blocks else self.transformer.transform(texts)
 
     def feature_rate(self, num_features: int) -> float | None:
         del num_features
         return _WORDS_RATE
 
+    def to_json(self) -> dict[str, Any]:
+        return super().to_json() | {"feature_blocks": {name: list(span) for name, span in self.feature_blocks.items()}}
+
     @classmethod
     def _restored(cls, transformer: Any, settings: Mapping[str, Any], coding: LabelCoding) -> WordsPreprocessing | None:
-        fits = isinstance(transformer, Pipeline) and len(settings["columns"]) == 1
-        return cls(coding=coding, transformer=transformer, columns=settings["columns"]) if fits else None
+        columns, blocks = settings["columns"], {name: tuple(span) for name, span in settings["feature_blocks"].items()}
+        fits = isinstance(transformer, Pipeline) and len(columns) == 1 and blocks in ({}, blocks_of(transformer))
+        return cls(coding=coding, transformer=transformer, columns=columns, feature_blocks=blocks) if fits else None
 
 
 @dataclass(frozen=True, kw_only=True)
