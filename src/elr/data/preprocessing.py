@@ -110,10 +110,6 @@ class Preprocessing(ABC):
         del crop, window, flip, cutout, mirror, flatten
         return Transform()
 
-    @property
-    def feature_blocks(self) -> dict[str, tuple[int, int]]:
-        return {}
-
     def feature_rate(self, num_features: int) -> float | None:
         """The learning rate for what is many numbers of one kind; None where that of any others will do."""
         del num_features

@@ -99,7 +99,7 @@ def loop_settings(num_examples: int, *, alike: bool) -> dict[str, Any]:
     """
     found = _LOOP | {"learning_rate": KIND_RATE} if alike else dict(_LOOP)
     epochs = min(_EPOCHS, max(10, _VISITS // num_examples))
-    batch_size = 64 if num_examples <= FEW else 256
+    batch_size = 256 if num_examples > FEW else 64 if num_examples > 1_500 else 32 if num_examples > 750 else 16
     return found | {"epochs": epochs, "batch_size": min(batch_size, num_examples)}
 
 
