@@ -72,8 +72,8 @@ def ensemble_config(*, lams=(3.0, 0.0), dropout=0.0, epochs=3, **settings):
     """Two settings of a perceptron and one of a linear network, with three folds."""
     perceptron = NetworkSpec("mlp", C, num_features=D, hidden=(32,), dropout=dropout)
     grid = [Setting(lam=lam, network=perceptron) for lam in lams]
-    grid.insert(1, Setting(lam=3.0, network=NetworkSpec("linear", C, num_features=D)))
-    settings = {"members": 3, "kept_epochs": (2,), "linear_rate": 0.05} | settings
+    grid.insert(1, Setting(lam=3.0, network=NetworkSpec("linear", C, num_features=D), learning_rate=0.05))
+    settings = {"members": 3, "kept_epochs": (2,)} | settings
     return EnsembleConfig(settings=grid, epochs=epochs, **settings)
 
 

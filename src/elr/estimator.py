@@ -171,16 +171,16 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
     def _ensemble(self, rows: Any, members: int, seed: int) -> tuple[Method, TrainingConfig]:
         """Networks side by side, which choose among the settings that are left open."""
         count, num_classes = rows.shape[0], len(self.classes_)
-        networks = [self._spec(rows, HIDDEN, None)]
+        alike, wide = self._columns is None and rows.shape[1] >= LEAST_ALIKE, {"num_features": rows.shape[1]}
+        networks: list[tuple[NetworkSpec, float | None]] = [(self._spec(rows, HIDDEN, None), None)]
         if self.hidden_layer_sizes is None:
-            networks.append(NetworkSpec("linear", num_classes, num_features=rows.shape[1]))
+            rate = linear_rate(alike=alike, sparse=sparse.issparse(rows)) if self.learning_rate is None else None
+            networks.append((NetworkSpec("linear", num_classes, **wide), rate))
         grid = default_grid(networks, num_examples=count, lam=self.lam, dropout=self.dropout)
         kept, fewer = affordable(grid, members=members, num_examples=count, num_classes=num_classes)
         if fewer < 2:
             return self._single(rows, seed)
-        alike = self._columns is None and rows.shape[1] >= LEAST_ALIKE
         config = self._loop(loop_settings(count, alike=alike), rows, seed)
-        linear = linear_rate(alike=alike, terms=sparse.issparse(rows)) if self.learning_rate is None else None
         settings = EnsembleConfig(
             settings=grid[:kept],
             members=fewer,
@@ -188,12 +188,11 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
             kept_epochs=kept_epochs(config.epochs) if self.epochs is None else (),
             beta=self.beta,
             align=self.align,
-            linear_rate=linear,
             seed=seed,
         )
         built = [
             spec.build(generator_seed=mixed_seed(seed, number))
-            for number, spec in enumerate(settings.network_specs(networks[0]))
+            for number, spec in enumerate(settings.network_specs(networks[0][0]))
         ]
         return settings.build(built, num_examples=count, num_classes=num_classes), config
 

@@ -104,7 +104,7 @@ class FitConfig:
         >>> prepared = prepare_data((np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3), ReadOptions())
         >>> plan = FitConfig(lam=5.0).plan(prepared)
         >>> plan.method.described(), plan.network.name, plan.training.epochs, plan.training.batch_size
-        ({'name': 'elr', 'lam': 5.0, 'beta': 0.7}, 'mlp', 100, 30)
+        ({'name': 'elr', 'lam': 5.0, 'beta': 0.7, 'align': True}, 'mlp', 100, 30)
 
     Source: docs/benchmarks/defaults.md says how the defaults were chosen, on noisy validation labels.
     """
@@ -193,7 +193,10 @@ class FitConfig:
     def _ensemble(self, prepared: PreparedData, network: NetworkSpec, members: int) -> Plan:
         """The plan for networks side by side, which choose among the settings that are left open."""
         examples, preprocessing = prepared.examples, prepared.preprocessing
-        networks = [network] if self.network is not None or network.takes_images else _both(network, prepared)
+        alike = preprocessing.feature_rate(int(examples.inputs.shape[1])) is not None
+        networks = [(network, None)] if self.network is not None else _networks(network, prepared, alike=alike)
+        if self.learning_rate is not None:
+            networks = [(each, None) for each, _ in networks]
         grid = default_grid(networks, num_examples=len(examples), lam=self.lam, dropout=self.dropout)
         if network.takes_images:  # each costs as much as a run
             grid = grid[:1]
@@ -202,11 +205,9 @@ class FitConfig:
         if fewer < 2:
             return replace(self, members=1).plan(prepared)
         if network.takes_images:
-            training, linear = self.loop(examples, kind=loop_kind(network, examples)), None
+            training = self.loop(examples, kind=loop_kind(network, examples))
         else:
-            alike = preprocessing.feature_rate(int(examples.inputs.shape[1])) is not None
             training = self._chosen(loop_settings(len(examples), alike=alike))
-            linear = linear_rate(alike=alike, terms="terms" in preprocessing.feature_blocks)
         method = EnsembleConfig(
             settings=grid[:count],
             members=fewer,
@@ -214,13 +215,16 @@ class FitConfig:
             kept_epochs=() if self.epochs is not None else kept_epochs(training.epochs),
             beta=self._regularizer()["beta"],
             align=self.align,
-            linear_rate=linear if self.learning_rate is None else None,
             seed=self.seed,
         )
         augmented = network.takes_images and self.augment != "none"
         flip = augmented and self.augment != "crop"
         return Plan(
-            method=method, network=network, training=training, augmentation=Augmentation(crop=augmented, flip=flip)
+            method=method,
+            network=network,
+            training=training,
+            augmentation=Augmentation(crop=augmented, flip=flip),
+            probe_period=training.epochs,  # which networks predict is chosen at the end
         )
 
     def loop(self, examples: Examples, *, kind: str) -> TrainingConfig:
@@ -233,11 +237,19 @@ class FitConfig:
         return TrainingConfig(precision=self.precision, device=self.device, seed=self.seed, **{**defaults, **chosen})
 
 
-def _both(network: NetworkSpec, prepared: PreparedData) -> list[NetworkSpec]:
-    """A perceptron and a linear network for the same data; of text the latter reads all terms."""
+def _networks(
+    network: NetworkSpec, prepared: PreparedData, *, alike: bool
+) -> list[tuple[NetworkSpec, float | None]]:
+    """What there is to choose from, each with its learning rate: a perceptron and a linear network of the same columns,
+    and of text a linear network of all terms."""
     if network.name != "mlp":
-        return [network]
-    return [replace(network, hidden=HIDDEN), network_for(prepared, "linear")]
+        return [(network, None)]
+    many = {"num_features": network.num_features, "columns": network.columns}
+    linear = NetworkSpec("linear", network.num_classes, **many)  # type: ignore[arg-type]
+    found = [(replace(network, hidden=HIDDEN), None), (linear, linear_rate(alike=alike))]
+    if "terms" in prepared.preprocessing.feature_blocks:
+        found.append((network_for(prepared, "linear"), linear_rate(alike=alike, sparse=True)))
+    return found
 
 
 def loop_kind(network: NetworkSpec, examples: Examples) -> str:

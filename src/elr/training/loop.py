@@ -223,6 +223,8 @@ class Training:
                     checkpoints.save(self.state.epoch)
             with self._autocast():
                 self.method.end_training(self.view)
+            if self.state.probe_labels and self.probe is not None and self.method.choice():
+                self.state.probe_labels[-1] = self.predict_labels(self.probe)  # by the networks that were chosen
 
     def _states(self) -> list[dict[str, Any]]:
         """What a generation begins with: networks, optimizers, schedules."""

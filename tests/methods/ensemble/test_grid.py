@@ -17,7 +17,7 @@ from elr.networks.spec import NetworkSpec
 
 
 def networks(num_features=5):
-    return [NetworkSpec(name, 3, num_features=num_features) for name in ("mlp", "linear")]
+    return [(NetworkSpec(name, 3, num_features=num_features), None) for name in ("mlp", "linear")]
 
 
 def points(settings):
@@ -66,5 +66,5 @@ def test_the_loop_goes_with_the_data():
     assert loop_settings(500, alike=True)["learning_rate"] < loop_settings(500, alike=False)["learning_rate"]
     assert loop_settings(20, alike=False)["batch_size"] <= 20
     assert loop_settings(10_000_000, alike=False)["epochs"] == 10
-    assert linear_rate(alike=True, terms=True) > linear_rate(alike=False, terms=False) > linear_rate(alike=True, terms=False)
+    assert linear_rate(alike=True, sparse=True) > linear_rate(alike=False) > linear_rate(alike=True)
     assert kept_epochs(1) == (1,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,7 +17,6 @@ from elr.methods.ensemble.settings import EnsembleConfig
 from elr.methods.ingredients.alignment import aligned, alignment_weights, class_shares
 from elr.methods.loss.formulas import cross_entropy, elr_term
 from elr.methods.method import Batch, Method, ParameterGroup, Step, View
-from elr.networks.architectures import Linear
 from elr.networks.side_by_side import OneByOne, SideBySide, side_by_side
 from elr.targets.store import Targets, whole_probs
 
@@ -79,7 +79,7 @@ class Ensemble(Method):
         self.config = config
         self.num_classes = evidence.num_classes
         count, members = len(config.settings), config.members
-        specs = [str(setting.network.to_json() | {"dropout": None}) for setting in config.settings]
+        specs = [str((replace(setting.network, dropout=None), setting.learning_rate)) for setting in config.settings]
         self.groups = [[place for place in range(count) if specs[place] == spec] for spec in dict.fromkeys(specs)]
         self.stacks = nn.ModuleList(
             side_by_side([networks[place * members + k] for place in group for k in range(members)])
@@ -118,8 +118,8 @@ class Ensemble(Method):
     def parameter_groups(self, number: int) -> list[ParameterGroup]:
         del number
         return [
-            ParameterGroup(stack.parameters(), learning_rate=self.config.linear_rate if _is_linear(stack) else None)
-            for stack in self.stacks
+            ParameterGroup(stack.parameters(), learning_rate=self.config.settings[group[0]].learning_rate)
+            for stack, group in zip(self.stacks, self.groups, strict=True)
         ]
 
     def begin_epoch(self, epoch: int, view: View) -> None:
@@ -327,8 +327,3 @@ class Ensemble(Method):
             sums += torch.einsum("bmc,mb->mc", targets, seen.to(targets.dtype)).double().cpu()
         return alignment_weights(sums, self.shares).float().to(self.lams.device)
 
-
-def _is_linear(stack: nn.Module) -> bool:
-    if isinstance(stack, SideBySide):
-        return len(stack.weights) == 1
-    return isinstance(stack, OneByOne) and all(isinstance(network, Linear) for network in stack.networks)

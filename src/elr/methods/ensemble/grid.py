@@ -29,24 +29,24 @@ KIND_RATE = 1e-3
 """Learning rate of perceptrons for features that are many numbers of one kind, such as embeddings."""
 _LOOP = {"learning_rate": 3e-3, "weight_decay": 1e-2, "optimizer": "adamw", "schedule": "triangle"}
 _EPOCHS, _VISITS = 30, 2_000_000
-_LINEAR_RATE, _LINEAR_KIND_RATE, _TERMS_RATE = 1e-2, 2e-3, 2e-2
+_LINEAR_RATE, _LINEAR_KIND_RATE, _SPARSE_RATE = 1e-2, 2e-3, 2e-2
 
 
 def default_grid(
-    networks: Sequence[NetworkSpec], *, num_examples: int, lam: float | None = None, dropout: float | None = None
+    networks: Sequence[tuple[NetworkSpec, float | None]], *, num_examples: int, lam: float | None = None, dropout: float | None = None
 ) -> list[Setting]:
     """The grid for some data: every lam for each network, perceptrons with and without dropout.
 
     Args:
-        networks: that take such data, the preferred one first; a perceptron of more than `WIDE` features is left out
-            where there is a linear one.
+        networks: that take such data and their learning rates (None: the run's), the preferred one first; a perceptron
+            of more than `WIDE` features is left out where there is a linear network.
         num_examples: N. Above `FEW` rows perceptrons have dropout only, above `MANY` only the first network is trained,
             with lam 3 and 0.
         lam: the one asked for. Default: all of `LAMS`.
         dropout: the same. Default: all of `DROPOUTS`.
 
     Example:
-        >>> networks = [NetworkSpec("mlp", 3, num_features=5), NetworkSpec("linear", 3, num_features=5)]
+        >>> networks = [(NetworkSpec(name, 3, num_features=5), None) for name in ("mlp", "linear")]
         >>> len(default_grid(networks, num_examples=1_000)), len(default_grid(networks, num_examples=1_000, lam=3.0))
         (12, 3)
         >>> [setting.text() for setting in default_grid(networks, num_examples=1_000_000)]
@@ -56,14 +56,14 @@ def default_grid(
     dropouts = DROPOUTS if dropout is None else (dropout,)
     if num_examples > FEW:
         dropouts = dropouts[:1]
-    narrow = [each for each in networks if each.name != "mlp" or (each.num_features or 0) <= WIDE]
+    narrow = [(each, rate) for each, rate in networks if each.name != "mlp" or (each.num_features or 0) <= WIDE]
     networks = narrow or networks
     if num_examples > MANY:
         lams, networks = lams[:2], networks[:1]
     return [
-        Setting(lam=each, network=spec)
-        for network in networks
-        for spec in ([replace(network, dropout=rate) for rate in dropouts] if network.name == "mlp" else [network])
+        Setting(lam=each, network=spec, learning_rate=rate)
+        for network, rate in networks
+        for spec in ([replace(network, dropout=share) for share in dropouts] if network.name == "mlp" else [network])
         for each in lams
     ]
 
@@ -74,7 +74,7 @@ def affordable(settings: Sequence[Setting], *, members: int, num_examples: int, 
     Settings are left out from the end first, then members; 1 member is a single network.
 
     Example:
-        >>> grid = default_grid([NetworkSpec("mlp", 1000, num_features=5)], num_examples=100_000)
+        >>> grid = default_grid([(NetworkSpec("mlp", 1000, num_features=5), None)], num_examples=100_000)
         >>> affordable(grid, members=5, num_examples=100_000, num_classes=1000)
         (1, 5)
         >>> affordable(grid, members=5, num_examples=500_000, num_classes=1000)
@@ -99,18 +99,19 @@ def loop_settings(num_examples: int, *, alike: bool) -> dict[str, Any]:
     """
     found = _LOOP | {"learning_rate": KIND_RATE} if alike else dict(_LOOP)
     epochs = min(_EPOCHS, max(10, _VISITS // num_examples))
-    batch_size = 256 if num_examples > FEW else 64 if num_examples > 1_500 else 32 if num_examples > 750 else 16
+    few = not alike and num_examples <= 1_500  # more steps, and their noise, do these good
+    batch_size = 256 if num_examples > FEW else 64 if not few else 32 if num_examples > 750 else 16
     return found | {"epochs": epochs, "batch_size": min(batch_size, num_examples)}
 
 
-def linear_rate(*, alike: bool, terms: bool) -> float:
-    """Learning rate of linear networks; of terms of texts, of which each text has few, it is higher.
+def linear_rate(*, alike: bool, sparse: bool = False) -> float:
+    """Learning rate of linear networks; of sparse features, such as terms of which each text has few, it is higher.
 
     Example:
-        >>> linear_rate(alike=False, terms=False), linear_rate(alike=True, terms=True)
-        (0.01, 0.02)
+        >>> linear_rate(alike=False), linear_rate(alike=True), linear_rate(alike=True, sparse=True)
+        (0.01, 0.002, 0.02)
     """
-    return _TERMS_RATE if terms else _LINEAR_KIND_RATE if alike else _LINEAR_RATE
+    return _SPARSE_RATE if sparse else _LINEAR_KIND_RATE if alike else _LINEAR_RATE
 
 
 def kept_epochs(epochs: int) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ class Setting:
     Args:
         lam: weight of the regularizer, >= 0.
         network: its networks, dropout included.
+        learning_rate: their peak learning rate. Default: the run's.
 
     Example:
         >>> setting = Setting(lam=3.0, network=NetworkSpec("mlp", 3, num_features=5, dropout=0.5))
@@ -34,15 +35,19 @@ class Setting:
 
     lam: float
     network: NetworkSpec
+    learning_rate: float | None = None
 
     def described(self) -> dict[str, Any]:
         """What tells it from the others."""
-        dropout = {} if self.network.dropout is None else {"dropout": self.network.dropout}
-        return {"network": self.network.name, "lam": self.lam} | dropout
+        settings = {"dropout": self.network.dropout, "columns": self.network.columns}
+        kept = {name: value for name, value in settings.items() if value is not None}
+        return {"network": self.network.name, "lam": self.lam} | kept
 
     def text(self) -> str:
         """The same in words."""
-        return ", ".join(f"{name} {value:g}" if name != "network" else str(value) for name, value in self.described().items())
+        columns = "" if self.network.columns is None else " of columns {}-{}".format(*self.network.columns)
+        dropout = "" if self.network.dropout is None else f", dropout {self.network.dropout:g}"
+        return f"{self.network.name}{columns}, lam {self.lam:g}{dropout}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +63,6 @@ class EnsembleConfig(MethodConfig):
         epochs: of the run.
         kept_epochs: epochs after which the weights are candidates, ascending; the last one always is. Default: that.
         most: how many candidates predict together, at most.
-        linear_rate: peak learning rate of linear networks. Default: the run's.
         seed: of the folds.
 
     Raises:
@@ -81,7 +85,6 @@ class EnsembleConfig(MethodConfig):
     clamp: float = 1e-4
     kept_epochs: Sequence[int] = ()
     most: int = 3
-    linear_rate: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -156,8 +159,8 @@ class EnsembleConfig(MethodConfig):
 def _setting(value: Setting | Mapping[str, Any]) -> Setting:
     if isinstance(value, Setting):
         return value
-    return Setting(lam=value["lam"], network=NetworkSpec.from_json(value["network"]))
+    return Setting(**{**value, "network": NetworkSpec.from_json(value["network"])})
 
 
 def _values(setting: Setting) -> dict[str, Any]:
-    return {"lam": setting.lam, "network": setting.network.to_json()}
+    return asdict(setting) | {"network": setting.network.to_json()}
