@@ -29,6 +29,7 @@ from elr.methods.ensemble.grid import (
     LEAST_ALIKE,
     LEAST_ROWS,
     MEMBERS,
+    Choosable,
     affordable,
     default_grid,
     kept_epochs,
@@ -164,7 +165,9 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         network = self._spec(rows, (256, 256), self.dropout)
         lam = ELRConfig.lam if self.lam is None else self.lam
         many = {"num_examples": rows.shape[0], "num_classes": len(self.classes_)}
-        method = ELRConfig(lam=lam, beta=self.beta, align=self.align).build([network.build(generator_seed=seed)], **many)
+        method = ELRConfig(lam=lam, beta=self.beta, align=self.align).build(
+            [network.build(generator_seed=seed)], **many
+        )
         settings = {"epochs": 100, "batch_size": min(64, rows.shape[0]), "learning_rate": 0.02, "weight_decay": 5e-3}
         return method, self._loop(settings, rows, seed)
 
@@ -172,10 +175,10 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         """Networks side by side, which choose among the settings that are left open."""
         count, num_classes = rows.shape[0], len(self.classes_)
         alike, wide = self._columns is None and rows.shape[1] >= LEAST_ALIKE, {"num_features": rows.shape[1]}
-        networks: list[tuple[NetworkSpec, float | None]] = [(self._spec(rows, HIDDEN, None), None)]
+        networks = [Choosable(network=self._spec(rows, HIDDEN, None))]
         if self.hidden_layer_sizes is None:
             rate = linear_rate(alike=alike, sparse=sparse.issparse(rows)) if self.learning_rate is None else None
-            networks.append((NetworkSpec("linear", num_classes, **wide), rate))
+            networks.append(Choosable(network=NetworkSpec("linear", num_classes, **wide), learning_rate=rate))
         grid = default_grid(networks, num_examples=count, lam=self.lam, dropout=self.dropout)
         kept, fewer = affordable(grid, members=members, num_examples=count, num_classes=num_classes)
         if fewer < 2:
@@ -192,7 +195,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         )
         built = [
             spec.build(generator_seed=mixed_seed(seed, number))
-            for number, spec in enumerate(settings.network_specs(networks[0][0]))
+            for number, spec in enumerate(settings.network_specs(networks[0].network))
         ]
         return settings.build(built, num_examples=count, num_classes=num_classes), config
 

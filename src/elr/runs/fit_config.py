@@ -17,6 +17,7 @@ from elr.methods.ensemble.grid import (
     HIDDEN,
     LEAST_ROWS,
     MEMBERS,
+    Choosable,
     affordable,
     default_grid,
     kept_epochs,
@@ -194,9 +195,11 @@ class FitConfig:
         """The plan for networks side by side, which choose among the settings that are left open."""
         examples, preprocessing = prepared.examples, prepared.preprocessing
         alike = preprocessing.feature_rate(int(examples.inputs.shape[1])) is not None
-        networks = [(network, None)] if self.network is not None else _networks(network, prepared, alike=alike)
+        networks = _networks(network, prepared, alike=alike)
+        if self.network is not None:
+            networks = [Choosable(network=network)]
         if self.learning_rate is not None:
-            networks = [(each, None) for each, _ in networks]
+            networks = [replace(each, learning_rate=None) for each in networks]
         grid = default_grid(networks, num_examples=len(examples), lam=self.lam, dropout=self.dropout)
         if network.takes_images:  # each costs as much as a run
             grid = grid[:1]
@@ -237,18 +240,20 @@ class FitConfig:
         return TrainingConfig(precision=self.precision, device=self.device, seed=self.seed, **{**defaults, **chosen})
 
 
-def _networks(
-    network: NetworkSpec, prepared: PreparedData, *, alike: bool
-) -> list[tuple[NetworkSpec, float | None]]:
-    """What there is to choose from, each with its learning rate: a perceptron and a linear network of the same columns,
-    and of text a linear network of all terms."""
+def _networks(network: NetworkSpec, prepared: PreparedData, *, alike: bool) -> list[Choosable]:
+    """What there is to choose from: a perceptron and a linear network of the same columns, and of text a linear network
+    of all terms."""
     if network.name != "mlp":
-        return [(network, None)]
-    many = {"num_features": network.num_features, "columns": network.columns}
-    linear = NetworkSpec("linear", network.num_classes, **many)  # type: ignore[arg-type]
-    found = [(replace(network, hidden=HIDDEN), None), (linear, linear_rate(alike=alike))]
-    if "terms" in prepared.preprocessing.feature_blocks:
-        found.append((network_for(prepared, "linear"), linear_rate(alike=alike, sparse=True)))
+        return [Choosable(network=network)]
+    linear = NetworkSpec("linear", network.num_classes, num_features=network.num_features, columns=network.columns)
+    terms = "terms" in prepared.preprocessing.feature_blocks
+    found = [
+        Choosable(network=replace(network, hidden=HIDDEN)),
+        Choosable(network=linear, learning_rate=linear_rate(alike=alike), reads="dimensions" if terms else ""),
+    ]
+    if terms:
+        rate = linear_rate(alike=alike, sparse=True)
+        found.append(Choosable(network=network_for(prepared, "linear"), learning_rate=rate, reads="terms"))
     return found
 
 

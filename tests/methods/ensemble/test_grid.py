@@ -7,6 +7,7 @@ from elr.methods.ensemble.grid import (
     MANY,
     MOST_BYTES,
     WIDE,
+    Choosable,
     affordable,
     default_grid,
     kept_epochs,
@@ -17,7 +18,7 @@ from elr.networks.spec import NetworkSpec
 
 
 def networks(num_features=5):
-    return [(NetworkSpec(name, 3, num_features=num_features), None) for name in ("mlp", "linear")]
+    return [Choosable(network=NetworkSpec(name, 3, num_features=num_features)) for name in ("mlp", "linear")]
 
 
 def points(settings):

@@ -141,7 +141,11 @@ class Ensemble(Method):
         size, classes = len(batch.index), self.num_classes
         probs = torch.softmax(logits.detach().float(), dim=-1)
         flat = probs.transpose(0, 1).reshape(size, -1)
-        rows = self.targets.update(batch.index, flat, beta=self.config.beta) if self.training else self.targets.read(batch.index)
+        rows = (
+            self.targets.update(batch.index, flat, beta=self.config.beta)
+            if self.training
+            else self.targets.read(batch.index)
+        )
         targets = rows.to(logits.device).view(size, -1, classes).transpose(0, 1)
         if self.weights is not None:
             targets = aligned(targets, self.weights[:, None])
@@ -181,7 +185,9 @@ class Ensemble(Method):
         """What predicts; before the end of training, every setting as it is."""
         if self.candidates:
             return [each for each in self.candidates if each.chosen]
-        nothing: dict[str, Any] = dict.fromkeys(("agreement", "balanced_agreement", "score", "behind", "standard_error"), 0.0)
+        nothing: dict[str, Any] = dict.fromkeys(
+            ("agreement", "balanced_agreement", "score", "behind", "standard_error"), 0.0
+        )
         return [
             Candidate(setting=place, epoch=self.config.epochs, chosen=True, **nothing)
             for place in range(len(self.config.settings))
@@ -202,7 +208,8 @@ class Ensemble(Method):
         """What was chosen and why, in plain values; after `end_training`."""
         curve = self.curve.cpu().tolist()
         settings = [
-            setting.described() | {"curve": [[epoch, score] for epoch, score in zip(self._points(), column, strict=True)]}
+            setting.described()
+            | {"curve": [[epoch, score] for epoch, score in zip(self._points(), column, strict=True)]}
             for setting, column in zip(self.config.settings, zip(*curve, strict=True), strict=True)
         ]
         return {
@@ -326,4 +333,3 @@ class Ensemble(Method):
             seen = self.fold_of_network[:, None].to(targets.device) != self.folds[rows].to(targets.device)
             sums += torch.einsum("bmc,mb->mc", targets, seen.to(targets.dtype)).double().cpu()
         return alignment_weights(sums, self.shares).float().to(self.lams.device)
-

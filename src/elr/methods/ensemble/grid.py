@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from elr.methods.ensemble.settings import Setting
@@ -32,21 +32,40 @@ _EPOCHS, _VISITS = 30, 2_000_000
 _LINEAR_RATE, _LINEAR_KIND_RATE, _SPARSE_RATE = 1e-2, 2e-3, 2e-2
 
 
+@dataclass(frozen=True, kw_only=True)
+class Choosable:
+    """A network to choose from.
+
+    Args:
+        network: without dropout of its own.
+        learning_rate: see `elr.methods.ensemble.settings.Setting`.
+        reads: see there.
+
+    Example:
+        >>> Choosable(network=NetworkSpec("linear", 3, num_features=5), learning_rate=0.02, reads="terms").reads
+        'terms'
+    """
+
+    network: NetworkSpec
+    learning_rate: float | None = None
+    reads: str = ""
+
+
 def default_grid(
-    networks: Sequence[tuple[NetworkSpec, float | None]], *, num_examples: int, lam: float | None = None, dropout: float | None = None
+    networks: Sequence[Choosable], *, num_examples: int, lam: float | None = None, dropout: float | None = None
 ) -> list[Setting]:
     """The grid for some data: every lam for each network, perceptrons with and without dropout.
 
     Args:
-        networks: that take such data and their learning rates (None: the run's), the preferred one first; a perceptron
-            of more than `WIDE` features is left out where there is a linear network.
+        networks: that take such data, the preferred one first; a perceptron of more than `WIDE` features is left out
+            where there is a linear network.
         num_examples: N. Above `FEW` rows perceptrons have dropout only, above `MANY` only the first network is trained,
             with lam 3 and 0.
         lam: the one asked for. Default: all of `LAMS`.
         dropout: the same. Default: all of `DROPOUTS`.
 
     Example:
-        >>> networks = [(NetworkSpec(name, 3, num_features=5), None) for name in ("mlp", "linear")]
+        >>> networks = [Choosable(network=NetworkSpec(name, 3, num_features=5)) for name in ("mlp", "linear")]
         >>> len(default_grid(networks, num_examples=1_000)), len(default_grid(networks, num_examples=1_000, lam=3.0))
         (12, 3)
         >>> [setting.text() for setting in default_grid(networks, num_examples=1_000_000)]
@@ -56,16 +75,20 @@ def default_grid(
     dropouts = DROPOUTS if dropout is None else (dropout,)
     if num_examples > FEW:
         dropouts = dropouts[:1]
-    narrow = [(each, rate) for each, rate in networks if each.name != "mlp" or (each.num_features or 0) <= WIDE]
+    narrow = [each for each in networks if each.network.name != "mlp" or (each.network.num_features or 0) <= WIDE]
     networks = narrow or networks
     if num_examples > MANY:
         lams, networks = lams[:2], networks[:1]
     return [
-        Setting(lam=each, network=spec, learning_rate=rate)
-        for network, rate in networks
-        for spec in ([replace(network, dropout=share) for share in dropouts] if network.name == "mlp" else [network])
+        Setting(lam=each, network=spec, learning_rate=of.learning_rate, reads=of.reads)
+        for of in networks
+        for spec in ([replace(of.network, dropout=share) for share in dropouts] if _drops(of) else [of.network])
         for each in lams
     ]
+
+
+def _drops(of: Choosable) -> bool:
+    return of.network.name == "mlp"
 
 
 def affordable(settings: Sequence[Setting], *, members: int, num_examples: int, num_classes: int) -> tuple[int, int]:
@@ -74,7 +97,7 @@ def affordable(settings: Sequence[Setting], *, members: int, num_examples: int, 
     Settings are left out from the end first, then members; 1 member is a single network.
 
     Example:
-        >>> grid = default_grid([(NetworkSpec("mlp", 1000, num_features=5), None)], num_examples=100_000)
+        >>> grid = default_grid([Choosable(network=NetworkSpec("mlp", 1000, num_features=5))], num_examples=100_000)
         >>> affordable(grid, members=5, num_examples=100_000, num_classes=1000)
         (1, 5)
         >>> affordable(grid, members=5, num_examples=500_000, num_classes=1000)

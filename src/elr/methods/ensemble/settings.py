@@ -26,6 +26,7 @@ class Setting:
         lam: weight of the regularizer, >= 0.
         network: its networks, dropout included.
         learning_rate: their peak learning rate. Default: the run's.
+        reads: what people call the columns that they read, such as "terms", where these are not all.
 
     Example:
         >>> setting = Setting(lam=3.0, network=NetworkSpec("mlp", 3, num_features=5, dropout=0.5))
@@ -36,16 +37,17 @@ class Setting:
     lam: float
     network: NetworkSpec
     learning_rate: float | None = None
+    reads: str = ""
 
     def described(self) -> dict[str, Any]:
         """What tells it from the others."""
-        settings = {"dropout": self.network.dropout, "columns": self.network.columns}
+        settings = {"dropout": self.network.dropout, "reads": self.reads or None}
         kept = {name: value for name, value in settings.items() if value is not None}
         return {"network": self.network.name, "lam": self.lam} | kept
 
     def text(self) -> str:
         """The same in words."""
-        columns = "" if self.network.columns is None else " of columns {}-{}".format(*self.network.columns)
+        columns = f" of {self.reads}" if self.reads else ""
         dropout = "" if self.network.dropout is None else f", dropout {self.network.dropout:g}"
         return f"{self.network.name}{columns}, lam {self.lam:g}{dropout}"
 
@@ -97,7 +99,7 @@ class EnsembleConfig(MethodConfig):
         ranges = {
             "members": (type(self.members) is int and self.members >= 2, "at least 2; one network is the method 'elr'"),
             "clamp": (0.0 <= self.clamp < 0.5, "a probability in [0, 0.5)"),
-            "kept_epochs": (1 <= self.kept_epochs[0] and self.kept_epochs[-1] == self.epochs, "epochs of the run"),
+            "kept_epochs": (self.kept_epochs[0] >= 1 and self.kept_epochs[-1] == self.epochs, "epochs of the run"),
             "most": (self.most >= 1, "at least 1"),
         }
         for name, (holds, expected) in ranges.items():
