@@ -151,7 +151,9 @@ def test_every_way_gives_the_same_steps(way, clamp, storage, monkeypatch):
 @pytest.mark.skipif(sys.platform == "win32", reason="torch.compile needs more than g++ on Windows")
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
 @pytest.mark.parametrize("clamp", [0.0, 1e-4])
-def test_compiled_without_a_break_it_is_the_same(clamp):
+def test_compiled_without_a_break_it_is_the_same(clamp, request):
+    torch.compiler.reset()  # compiled forms are counted over all tests
+    request.addfinalizer(torch.compiler.reset)
     loss, other = aligned_loss(clamp), aligned_loss(clamp)
     step = torch.compile(loss, fullgraph=True)
     assert_same(two_epochs(loss, step=step), two_epochs(other))
