@@ -117,6 +117,8 @@ def test_logit_gradients_are_those_of_the_step(make):
         return
     assert gradients.shape == (4, C)
     torch.testing.assert_close(gradients.sum(dim=1), torch.zeros(4), atol=1e-5, rtol=0)
+    if isinstance(method, ELR) and method.config.align:
+        return  # the step saw the targets from before it; these are of the next one
     if step.logits.requires_grad:  # those of the network that is trained, not mixed
         (expected,) = torch.autograd.grad(step.loss * len(index), step.logits)
         torch.testing.assert_close(gradients, expected, atol=2e-3, rtol=2e-3)  # targets may be kept in bfloat16

@@ -156,8 +156,12 @@ class ELRPlus:
         if not self.ensembling:
             return probs
         table = self.tables[k]
+        former = table[batch.index]
         table[batch.index] = self.beta * table[batch.index] + (1.0 - self.beta) * probs
-        return np.stack([aligned(row, self.weights[k]) for row in table[batch.index]])
+        if not self.align:
+            return table[batch.index]
+        seen = [old if old.sum() > 0 else new for old, new in zip(former, table[batch.index], strict=True)]
+        return np.stack([aligned(row, self.weights[k]) for row in seen])
 
     def _descend(self, k, gradients):
         """torch.optim.SGD: v <- momentum v + (g + weight_decay w), at first v = that gradient; w <- w - rate v."""

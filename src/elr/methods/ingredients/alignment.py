@@ -77,6 +77,21 @@ def aligned(targets: Tensor, weights: Tensor, *, out: Tensor | None = None) -> T
     return torch.mul(weighted, scale, out=out).clamp_(max=1.0)
 
 
+def before(former: Tensor, renewed: Tensor) -> Tensor:
+    """Targets (B, C) as they were before a step renewed them; a row that had none yet has its first ones.
+
+    The weights of an epoch are right for what its beginning had. Were targets seen that this epoch's outputs are in
+    already, drift would feed itself until the epoch ends: at lam 7 and beta 0.7 shares swing from class to class
+    (docs/alignment.md).
+
+    Example:
+        >>> before(torch.tensor([[0.2, 0.1], [0.0, 0.0]]), torch.tensor([[0.3, 0.2], [0.1, 0.2]]))
+        tensor([[0.2000, 0.1000],
+                [0.1000, 0.2000]])
+    """
+    return torch.where(former.sum(dim=-1, keepdim=True) > 0.0, former, renewed)
+
+
 def class_shares(parts: Iterable[Tensor], num_classes: int) -> Tensor:
     """(C,) float64 shares of the classes among given labels, which come in parts: (B,) classes, or (B, C) rows.
 
@@ -171,6 +186,22 @@ def _count(total: Tensor, rows: int, most: int) -> None:
             f"{found} rows of targets were updated since they were last aligned, more than twice as many as there are: "
             "call realign() before each epoch (a method: begin_epoch(epoch, view))"
         )
+
+
+@torch.library.custom_op("elr::keep", mutates_args=())
+def keep(values: Tensor) -> Tensor:
+    """A copy that is made where it is asked for: compilers move the reading of a table past what changes the table.
+
+    Example:
+        >>> keep(torch.tensor([0.5]))
+        tensor([0.5000])
+    """
+    return values.clone()
+
+
+@keep.register_fake
+def _(values: Tensor) -> Tensor:
+    return torch.empty_like(values)
 
 
 @torch.library.custom_op("elr::count_rows", mutates_args={"total"})

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn, softmax
 
 from elr.errors import ArgumentError
-from elr.methods.ingredients.alignment import Alignment
+from elr.methods.ingredients.alignment import Alignment, before
 from elr.methods.loss.formulas import check_weights, in_blocks
 from elr.methods.loss.fused import check_batch, elr_loss, is_swept, swept_elr_loss, traced_elr_loss
 from elr.targets.dense import DenseTargets
@@ -38,8 +38,8 @@ class ELRLoss(nn.Module):
             without a floor.
         targets: another store than `elr.targets.config.DENSE`, in float32.
         class_shares: (C,) shares of the classes among the given labels of the training rows, or their counts: the
-            regularizer sees aligned targets (`elr.methods.ingredients.alignment`), and `realign()` is to be called
-            before each epoch. Default: targets as they are, the paper's.
+            regularizer sees aligned targets (`elr.methods.ingredients.alignment`), those from before the step, and
+            `realign()` is to be called before each epoch. Default: targets as they are, the paper's.
 
     Returns:
         From `forward`: a scalar in nats.
@@ -103,9 +103,14 @@ class ELRLoss(nn.Module):
         """(B, C) targets of these rows as the regularizer sees them, moved toward outputs (B, C) first if `update`."""
         if not update:
             return self.seen(self.targets.read(index).to(probs.device))
-        if self.alignment is not None:
-            self.alignment.count(len(index))
-        return self.seen(self.targets.update(index, probs, beta=self.beta).to(probs.device))
+        if self.alignment is None:
+            return self.targets.update(index, probs, beta=self.beta).to(probs.device)
+        self.alignment.count(len(index))
+        former = self.targets.read(index).to(probs.device)
+        if torch.compiler.is_compiling():
+            former = torch.ops.elr.keep(former)
+        targets = self.targets.update(index, probs, beta=self.beta).to(probs.device)
+        return self.alignment(before(former, targets))
 
     def seen(self, targets: Tensor) -> Tensor:
         """(B, C) targets of some rows as the regularizer sees them."""
@@ -126,47 +131,43 @@ class ELRLoss(nn.Module):
         check_batch(logits, labels, self.clamp)
         if (expected := (*index.shape, self.targets.num_classes)) != tuple(logits.shape):
             raise ArgumentError(f"logits have shape {tuple(logits.shape)}: expected {expected}, a row per index")
-        update = self.training and update
-        if update:
+        if not (self.training and update):
+            targets = self.seen(self.targets.read(index).to(logits.device))
+            return elr_loss(logits, labels, targets, lam=lam, clamp=self.clamp)
+        renew = self._renewal(logits, index)
+        if renew is not None:
+            return swept_elr_loss(logits, labels, renew, lam=lam, clamp=self.clamp)
+        table = self.targets.table_of(index, beta=self.beta) if self._is_traced(logits) else None
+        if table is not None:
+            weights = None
             if self.alignment is not None:
                 self.alignment.count(len(index))
-            renew = self._renewal(logits, index)
-            if renew is not None:
-                return swept_elr_loss(logits, labels, renew, lam=lam, clamp=self.clamp)
-            table = self.targets.table_of(index, beta=self.beta) if self._is_traced(logits) else None
-            if table is not None:
-                weights = None if self.alignment is None else self.alignment.weights
-                return traced_elr_loss(
-                    logits, labels, index, table, beta=self.beta, lam=lam, clamp=self.clamp, weights=weights
-                )
-            probs = softmax(logits.detach().float(), dim=1)
-            targets = self.targets.update(index, probs, beta=self.beta)
-        else:
-            targets = self.targets.read(index)
-        return elr_loss(logits, labels, self.seen(targets.to(logits.device)), lam=lam, clamp=self.clamp)
+                weights = self.alignment.weights
+            return traced_elr_loss(
+                logits, labels, index, table, beta=self.beta, lam=lam, clamp=self.clamp, weights=weights
+            )
+        targets = self.renewed(index, softmax(logits.detach().float(), dim=1), update=True)
+        return elr_loss(logits, labels, targets.to(logits.device), lam=lam, clamp=self.clamp)
 
     def _renewal(self, logits: Tensor, index: Tensor) -> Callable[[slice, Tensor], Tensor] | None:
         """What updates the targets of these rows from within the sweep over the loss; None: update them before."""
         if in_blocks(logits):
             renew = self.targets.piecewise(index, beta=self.beta)
-        elif is_swept(logits):  # on a GPU, the whole batch at once
-            renew = lambda _, probs: self.targets.update(index, probs, beta=self.beta).to(logits.device)  # noqa: E731
-        else:
-            return None
-        if renew is None or self.alignment is None:
-            return renew
-        return self._aligning(renew, self.alignment)
+            return renew if renew is None or self.alignment is None else self._aligning(renew, index, self.alignment)
+        if is_swept(logits):  # on a GPU, the whole batch at once
+            return lambda _, probs: self.renewed(index, probs, update=True).to(logits.device)
+        return None
 
-    @staticmethod
-    def _aligning(renew: Callable[[slice, Tensor], Tensor], alignment: Alignment) -> Callable[[slice, Tensor], Tensor]:
-        """The same with targets as the regularizer sees them, in memory that the next block uses again."""
-        scratch: list[Tensor] = []
+    def _aligning(
+        self, renew: Callable[[slice, Tensor], Tensor], index: Tensor, alignment: Alignment
+    ) -> Callable[[slice, Tensor], Tensor]:
+        """The same with targets as the regularizer sees them."""
+        alignment.count(len(index))
 
         def renew_aligned(rows: slice, probs: Tensor) -> Tensor:
-            targets = renew(rows, probs)
-            if not scratch:
-                scratch.append(torch.empty_like(targets))
-            return alignment(targets, out=scratch[0][: len(targets)])
+            former = self.targets.read(index[rows])
+            seen = before(former, renew(rows, probs))
+            return alignment(seen, out=seen)
 
         return renew_aligned
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elr.errors import ArgumentError
-from elr.methods.ingredients.alignment import aligned
+from elr.methods.ingredients.alignment import aligned, before
 from elr.methods.loss.formulas import (
     KnownGradient,
     check_clamp,
@@ -265,7 +265,8 @@ def traced_elr_loss(
         beta: momentum of the targets in [0, 1).
         lam: as `elr_loss`.
         clamp: as `elr_loss`, above 0.
-        weights: (C,) of the classes, by which the regularizer sees the new targets aligned; None: as they are.
+        weights: (C,) of the classes, by which the regularizer sees targets aligned, those from before the step; None:
+            the new ones.
 
     Returns:
         As `elr_loss`.
@@ -295,7 +296,7 @@ def traced_elr_loss(
         if given.ndim == 1:
             given = given.clamp(0, full.shape[1] - 1)
         log_probs = full - (total.log() + largest)
-        seen = targets if weights is None else aligned(targets, weights.to(targets.dtype))
+        seen = targets if weights is None else aligned(before(former, targets), weights.to(targets.dtype))
         entropy, term, gradient = closed_form(log_probs, probs, given, seen, lam=lam, clamp=clamp)
         means = torch.cat([entropy, term], dim=1).mean(dim=0)
         settle_rows(table, index, logits.detach(), labels.detach(), targets, gradient, means, beta, lam, clamp, weights)
@@ -350,8 +351,11 @@ def settle_rows(
     if not has_repeats(index):
         table[index] = targets.to(table.dtype)  # less time than index_copy_ (docs/log/speed.md)
         return
+    former = None if weights is None else table[index]
     merged = update_rows(table, index, torch.softmax(logits, dim=1, dtype=torch.float32), beta)
-    seen = merged if weights is None else aligned(merged, weights.to(merged.dtype))
+    seen = merged
+    if weights is not None and former is not None:
+        seen = aligned(before(former.to(merged.dtype), merged), weights.to(merged.dtype))
     entropy, term, exact = sweep(logits, labels, lambda rows, _: seen[rows], lam, clamp)
     gradient.copy_(exact)
     means.copy_(torch.stack([entropy, term]))
