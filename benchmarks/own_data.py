@@ -2,7 +2,8 @@
 
     python benchmarks/own_data.py --out FILE [--sets german,labelme] [--noises next-30] [--seeds 1,2,3]
                                   [--methods elr,boosting] [--variant 'elr-lam7={"lam": 7}'] [--keep FOLDER]
-                                  [--also FILE] [--table] [--shared FOLDER] [--features FILE] [--threads 2]
+                                  [--also FILE] [--table] [--ours elr] [--commit HASH] [--shared FOLDER]
+                                  [--features FILE] [--threads 2]
 
 A run is one method on one cell: a set, a noise and a seed. Each appends a line of JSON to FILE when it is done. What is
 there, or in --also, is not run again, so that the command can be killed and repeated until it is through; runs of elr
@@ -25,7 +26,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -36,24 +38,23 @@ from threadpoolctl import threadpool_limits
 
 from comparison.cases import NOISES, Case, MissingSetError, Place, load_case
 from comparison.measures import measured
-from comparison.methods import VARIANTS, Found, Method, elr_commit, methods
-from comparison.summary import Cell, Run, Runs, is_variant, latest, table
+from comparison.methods import PEERS, VARIANTS, Found, elr_commit, methods
+from comparison.summary import Cell, Run, Runs, is_variant, latest, stamp, table
 from elr.training.progress import append_line, json_line
 
-ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared"
+SHARED = Path(__file__).parents[2] / "shared"
+CHOSEN_ON, REPORTED_ON = [0], [1, 2, 3]
+"""Seeds: settings of elr are chosen on the first, which is not among those that are reported."""
+SEEDS = f"default: {REPORTED_ON}, on which is reported; settings are chosen on {CHOSEN_ON}"
 
 
 def read_runs(paths: Iterable[Path]) -> list[Run]:
     """Lines of the files that there are; one that was cut off when its writer was killed is left out."""
-    return [
-        json.loads(line) for path in paths if path.exists() for line in path.read_text().splitlines() if whole(line)
-    ]
-
-
-def whole(line: str) -> bool:
-    """Whether a line is one, from its first character to its last."""
-    return line.startswith("{") and line.endswith("}")
+    found = []
+    for line in (line for path in paths if path.exists() for line in path.read_text(encoding="utf-8").splitlines()):
+        with suppress(ValueError):
+            found.append(json.loads(line))
+    return found
 
 
 def end_line(path: Path) -> None:
@@ -64,7 +65,7 @@ def end_line(path: Path) -> None:
 
 def key(run: Run) -> tuple[Any, ...]:
     """What a run is known by."""
-    return (run["set"], run["noise"], run["seed"], run["method"], run.get("commit"))
+    return (run["set"], run["noise"], run["seed"], run["method"], *stamp(run))
 
 
 class Bench:
@@ -73,21 +74,30 @@ class Bench:
     Args:
         out: the file of lines.
         place: where files are.
+        variants: of elr, with their fields of `FitConfig`.
         keep: a folder for the evidence of elr; None: it is not kept.
         threads: how many are used, for the lines.
     """
 
-    def __init__(self, *, out: Path, place: Place, keep: Path | None, threads: int) -> None:
+    def __init__(
+        self,
+        *,
+        out: Path,
+        place: Place,
+        variants: Mapping[str, Mapping[str, Any]] = VARIANTS,
+        keep: Path | None = None,
+        threads: int = 1,
+    ) -> None:
         self.out, self.place, self.keep, self.threads = out, place, keep, threads
-        self.commit = elr_commit()
+        self.methods = methods(variants)
+        self.stamps = {name: {"commit": elr_commit(), "config": dict(fields)} for name, fields in variants.items()}
 
     def line(self, cell: Cell, method: str) -> dict[str, Any]:
         """What is known of a run before it."""
-        known = cell._asdict() | {"method": method}
-        return known | {"commit": self.commit} if is_variant(method) else known
+        return cell._asdict() | {"method": method} | self.stamps.get(method, {})
 
-    def run(self, cells: Iterable[Cell], chosen: Mapping[str, Method], done: Iterable[Run]) -> bool:
-        """All methods on all cells, and whether all went well."""
+    def run(self, cells: Iterable[Cell], chosen: Sequence[str], done: Iterable[Run]) -> bool:
+        """The chosen methods on all cells, but for what is done, and whether all went well."""
         there = {key(run) for run in done if "error" not in run}
         absent: set[str] = set()
         well = True
@@ -102,14 +112,14 @@ class Bench:
                 say(f"{cell.set} is left out: {error}")
                 continue
             for method in missing:
-                well &= self.run_one(cell, case, method, chosen[method])
+                well &= self.run_one(cell, case, method)
         return well
 
-    def run_one(self, cell: Cell, case: Case, method: str, run: Method) -> bool:
+    def run_one(self, cell: Cell, case: Case, method: str) -> bool:
         """One method on one case, and whether it went well; a failure is written down and does not stop the others."""
         line = self.line(cell, method) | {"threads": self.threads}
         try:
-            found = run(case, cell.seed)
+            found = self.methods[method](case, cell.seed)
             line |= measured(case, found)
             self.keep_arrays(line, found)
         except Exception as error:  # whatever a peer or elr raises on someone's data
@@ -146,10 +156,14 @@ def cells(sets: Iterable[str], noises: Iterable[str] | None, seeds: Iterable[int
 
 def variant(text: str) -> tuple[str, dict[str, Any]]:
     """NAME={"field": value, ...}, for the command line."""
-    name, found, fields = text.partition("=")
-    if not found or not is_variant(name):
+    name, _, fields = text.partition("=")
+    try:
+        found = json.loads(fields)
+    except ValueError:
+        found = None
+    if not is_variant(name) or not isinstance(found, dict):
         raise argparse.ArgumentTypeError(f'{text!r}: expected elr-NAME={{"field of FitConfig": value}}')
-    return name, json.loads(fields)
+    return name, found
 
 
 def parsed() -> argparse.Namespace:
@@ -158,8 +172,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--also", type=Path, action="append", default=[], help="more results, which are only read")
     parser.add_argument("--sets", type=names, default=list(NOISES), help=f"of {', '.join(NOISES)}; default: all")
     parser.add_argument("--noises", type=names, help="default: all of each set")
-    parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in names(text)], default=[0, 1, 2, 3])
-    parser.add_argument("--methods", type=names, help="default: elr and the peers, and each --variant")
+    parser.add_argument("--seeds", type=seeds, default=REPORTED_ON, help=SEEDS)
+    parser.add_argument("--methods", type=names, help="default: the peers, elr and each --variant; in a table all")
     parser.add_argument("--variant", type=variant, action="append", default=[], help='elr-NAME={"lam": 7}')
     parser.add_argument("--keep", type=Path, help="folder for the evidence of each run of elr, as .npz")
     parser.add_argument("--table", action="store_true", help="run nothing, print the table")
@@ -170,19 +184,26 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1))
     arguments = parser.parse_args()
     arguments.features = arguments.features or arguments.out.parent / "cifar10-features.npz"
-    arguments.known = methods(VARIANTS | dict(arguments.variant))
-    unwanted = [name for name in arguments.known if is_variant(name) and name not in ("elr", *dict(arguments.variant))]
-    arguments.methods = arguments.methods or [name for name in arguments.known if name not in unwanted]
+    arguments.variants = VARIANTS | dict(arguments.variant)
+    if not arguments.methods and not arguments.table:
+        arguments.methods = [*PEERS, "elr", *dict(arguments.variant)]
     check(parser, "--sets", arguments.sets, NOISES)
     check(parser, "--noises", arguments.noises or [], {noise for each in NOISES.values() for noise in each})
-    check(parser, "--methods", [] if arguments.table else arguments.methods, arguments.known)
+    if not arguments.table:
+        check(parser, "--methods", arguments.methods, [*PEERS, *arguments.variants])
     return arguments
 
 
-def only(runs: Runs, chosen: Iterable[Cell], methods: Iterable[str]) -> Runs:
-    """The runs of some methods, in the order of the cells; those without any are left out."""
-    wanted = set(methods)
-    found = {cell: {name: run for name, run in runs.get(cell, {}).items() if name in wanted} for cell in chosen}
+def seeds(text: str) -> list[int]:
+    return [int(seed) for seed in names(text)]
+
+
+def only(runs: Runs, chosen: Iterable[Cell], methods: Sequence[str] | None) -> Runs:
+    """The runs of some methods (default: of all), in the order of the cells; those without any are left out."""
+    found = {
+        cell: {name: run for name, run in runs.get(cell, {}).items() if methods is None or name in methods}
+        for cell in chosen
+    }
     return {cell: there for cell, there in found.items() if there}
 
 
@@ -201,16 +222,17 @@ def main() -> None:
     chosen = cells(arguments.sets, arguments.noises, arguments.seeds)
     done = read_runs([*arguments.also, arguments.out])
     if arguments.table:
-        runs, commits = latest(done, commit=arguments.commit)
-        print(table(only(runs, chosen, arguments.methods), ours=arguments.ours, commits=commits))
+        runs, origins = latest(done, commit=arguments.commit)
+        print(table(only(runs, chosen, arguments.methods), ours=arguments.ours, origins=origins))
         return
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     end_line(arguments.out)
     torch.set_num_threads(arguments.threads)
     place = Place(shared=arguments.shared, features=arguments.features)
-    bench = Bench(out=arguments.out, place=place, keep=arguments.keep, threads=arguments.threads)
-    with threadpool_limits(arguments.threads):
-        well = bench.run(chosen, {name: arguments.known[name] for name in arguments.methods}, done)
+    variants, threads = arguments.variants, arguments.threads
+    bench = Bench(out=arguments.out, place=place, variants=variants, keep=arguments.keep, threads=threads)
+    with threadpool_limits(threads):
+        well = bench.run(chosen, arguments.methods, done)
     sys.exit(not well)
 
 

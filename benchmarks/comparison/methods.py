@@ -6,7 +6,7 @@ import hashlib
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 import elr
 from comparison.cases import ARRAY, TABLE, TEXT, Case, Inputs, encoder
 from elr.audit.evidence import read_evidence
+from elr.audit.label_quality import Audit
 from elr.data.records import ReadOptions
 from elr.data.text import fit_text
 from elr.runs.fit import fit
@@ -85,34 +86,29 @@ def elr_method(fields: Mapping[str, Any]) -> Method:
             seconds = time.perf_counter() - started
             predictions = predict(out, _new_data(case))
             evidence = read_evidence(out)
-            names, pred_probs = list(map(str, evidence.class_names)), evidence.pred_probs
+            names, pred_probs = evidence.class_names, evidence.pred_probs
         audit = outcome.fitted.audit
-        number = np.array([case.class_names.index(name) for name in names])
-        assert (number[audit.labels] == case.labels).all(), "rows of the audit in the order of the data"
-        predicted = predictions["predicted_label"].astype(str)
+        number = _numbers(names, case)
+        assert np.array_equal(number[audit.labels], case.labels), "an audit has its rows in the order of the data"
         return Found(
-            test_labels=np.array([case.class_names.index(name) for name in predicted]),
+            test_labels=_numbers(predictions["predicted_label"], case),
             seconds=seconds,
             label_quality=audit.label_quality,
             num_issues=audit.num_label_issues,
             expected_precision=audit.expected_precision,
-            kept={
-                "labels": case.labels,
-                "clean_labels": case.clean_labels,
-                "label_quality": audit.label_quality,
-                "error_probs": audit.error_probs,
-                "is_label_issue": audit.is_label_issue,
-                "pred_probs": _in_order(pred_probs, number, len(case.class_names)),
-                "test_labels": case.test_labels,
-                "test_probs": _in_order(
-                    predictions[[f"prob_{name}" for name in evidence.class_names]].to_numpy(),
-                    number,
-                    len(case.class_names),
-                ),
+            kept=_kept(case, audit)
+            | {
+                "pred_probs": _in_order(pred_probs, number, case),
+                "test_probs": _in_order(predictions[[f"prob_{name}" for name in names]].to_numpy(), number, case),
             },
         )
 
     return run
+
+
+def _kept(case: Case, audit: Audit) -> dict[str, NDArray]:
+    of_audit = {name: getattr(audit, name) for name in ("label_quality", "error_probs", "is_label_issue")}
+    return of_audit | {name: getattr(case, name) for name in ("labels", "clean_labels", "test_labels")}
 
 
 _OPTIONS = {TABLE: ReadOptions(label=LABEL), TEXT: ReadOptions(label=LABEL, text=TEXTS), ARRAY: ReadOptions()}
@@ -132,9 +128,13 @@ def _frame(kind: str, inputs: Inputs) -> pd.DataFrame:
     return pd.DataFrame({TEXTS: inputs}) if kind == TEXT else inputs
 
 
-def _in_order(probs: NDArray, number: NDArray[np.int64], classes: int) -> NDArray:
-    """Probabilities with a column for each class of the case; 0 for those that were not given to any row."""
-    found = np.zeros((len(probs), classes), dtype=np.float32)
+def _numbers(names: Iterable[Any], case: Case) -> NDArray[np.int64]:
+    return np.array([case.class_names.index(str(name)) for name in names], dtype=np.int64)
+
+
+def _in_order(probs: NDArray, number: NDArray[np.int64], case: Case) -> NDArray[np.float32]:
+    """Probabilities with a column for each class of the case; 0 for classes that were given to no row."""
+    found = np.zeros((len(probs), len(case.class_names)), dtype=np.float32)
     found[:, number] = probs
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -30,35 +31,37 @@ Runs = dict[Cell, dict[str, Run]]
 """By cell, then by method."""
 
 
-def latest(lines: Iterable[Run], *, commit: str | None = None) -> tuple[Runs, dict[str, str]]:
-    """The runs to show, the last of those repeated, and for each variant of elr the commit that it is shown of.
+def stamp(run: Run) -> tuple[str | None, str]:
+    """Which elr a run is of: its commit and the fields that were set; (None, "null") for peers."""
+    return run.get("commit"), json.dumps(run.get("config"), sort_keys=True)
 
-    A commit: that one; default: for each variant that of its last line.
+
+def latest(lines: Iterable[Run], *, commit: str | None = None) -> tuple[Runs, dict[str, str]]:
+    """The runs to show, the last of those repeated, and for each variant of elr what they are of, in words.
+
+    A commit: runs of elr of that one only. Default: for each variant those of its last line.
     """
-    found = list(lines)
-    last = {line["method"]: line["commit"] for line in found if line.get("commit")}
-    commits = {method: commit or each for method, each in last.items()}
+    found = [line for line in lines if commit is None or line.get("commit") in (None, commit)]
+    last = {line["method"]: stamp(line) for line in found}
     runs: Runs = {}
     for line in found:
-        if line.get("commit") == commits.get(line["method"]):
+        if stamp(line) == last[line["method"]]:
             runs.setdefault(Cell(line["set"], line["noise"], line["seed"]), {})[line["method"]] = line
-    return runs, {
-        method: each for method, each in commits.items() if any(method in methods for methods in runs.values())
-    }
+    return runs, {method: f"commit {of}, {config}" for method, (of, config) in last.items() if of}
 
 
-def table(runs: Runs, *, ours: str = "elr", commits: Mapping[str, str] | None = None) -> str:
+def table(runs: Runs, *, ours: str = "elr", origins: Mapping[str, str] | None = None) -> str:
     """All of it.
 
     Args:
         runs: from `latest`, those to show.
         ours: the method whose wins and losses are counted.
-        commits: of the variants of elr.
+        origins: what the variants of elr are of, from there.
     """
     methods = sorted({method for found in runs.values() for method in found}, key=_peers_first)
     seeds = sorted({cell.seed for cell in runs})
     lines = [f"{len(runs)} cells (set, noise, seed), seeds {', '.join(map(str, seeds))}."]
-    lines += [f"{method}: commit {commit}." for method, commit in (commits or {}).items()]
+    lines += [f"{method}: {origin}." for method, origin in (origins or {}).items() if method in methods]
     failed = [(cell, method, run) for cell, found in runs.items() for method, run in found.items() if "error" in run]
     lines += [f"FAILED {method} on {' '.join(map(str, cell))}: {run['error']}" for cell, method, run in failed]
     lines += ["", *means(runs, methods)]
@@ -185,18 +188,19 @@ def expectations(runs: Runs, variants: Sequence[str]) -> list[str]:
     """Precision that was announced against what was measured."""
     rows = []
     for method in variants:
+        every = [found[method] for found in runs.values() if "accuracy" in found.get(method, {})]
         for percent in PERCENTS:
             key = f"precision_{percent}"
-            own = [run for found in runs.values() if f"expected_{key}" in (run := found.get(method, {}))]
+            own = [run for run in every if f"expected_{key}" in run]
             if own:
                 differences = np.array([run[f"expected_{key}"] - run[key] for run in own])
-                measured = statistics.mean(run[key] for run in own)
-                within = (np.abs(differences) <= WITHIN).mean()
-                numbers = [f"{measured + differences.mean():.4f}", f"{measured:.4f}", f"{differences.mean():+.4f}"]
-                numbers += [f"{np.abs(differences).mean():.4f}", f"{within:.2f}"]
-                rows.append([method, f"{percent} %", str(len(own)), *numbers])
-    heads = ["method", "of the issues", "runs", "expected", "measured", "difference", "absolute", f"within {WITHIN}"]
-    return ["Precision among the most suspect, in runs that have issues.", "", *_markdown(heads, rows)]
+                expected, measured = (statistics.mean(run[each] for run in own) for each in (f"expected_{key}", key))
+                numbers = [f"{expected:.4f}", f"{measured:.4f}", f"{expected - measured:+.4f}"]
+                numbers += [f"{np.abs(differences).mean():.4f}", f"{(np.abs(differences) <= WITHIN).mean():.2f}"]
+                rows.append([method, f"{percent} %", str(len(own)), str(len(every) - len(own)), *numbers])
+    heads = ["method", "of the issues", "runs", "without issues"]
+    heads += ["expected", "measured", "difference", "absolute", f"within {WITHIN}"]
+    return ["Precision among the most suspect labels, in runs that have issues.", "", *_markdown(heads, rows)]
 
 
 def seconds(runs: Runs, ours: str, peers: Sequence[str]) -> list[str]:
