@@ -1,6 +1,7 @@
 """Programs of benchmarks/ and examples/ as modules, for tests that look into them."""
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -8,10 +9,14 @@ ROOT = Path(__file__).parents[1]
 
 
 def load_script(path: Path) -> ModuleType:
-    """The module that a program is, without running it as one."""
+    """The module that a program is, without running it as one; it finds what lies beside it, as when it is run."""
     specification = importlib.util.spec_from_file_location(path.stem, path)
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+    sys.path.insert(0, str(path.parent))
+    try:
+        specification.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
     return module
