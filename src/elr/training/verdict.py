@@ -171,8 +171,8 @@ def _resists(record: Mapping[str, Any], peak: float, last: float, agreement: flo
         text = (
             f"No sign of memorization, and little to memorize: the network steadily contradicted {peak:.1%} of the "
             f"given labels at most, contradicts {last:.1%} at the end and agrees with {agreement:.1%}. Either nearly "
-            "all labels are right, or wrong ones are learned like right ones, as those are that follow the inputs or run one "
-            "way (one class given as one other): the course of training cannot tell which."
+            "all labels are right, or wrong ones are learned like right ones, as those are that follow the inputs or "
+            "run one way (one class given as one other): the course of training cannot tell which."
         )
     else:
         text = (
