@@ -13,7 +13,8 @@ from elr.audit.label_quality import audit_labels
 def planted(*, count=4000, classes=3, noise_rate=0.3, hard=2.0, times=4.0, flips="symmetric", seed=0):
     """Labels, probabilities that are `times` too sure of themselves, and the classes that are really so.
 
-    The network's log-odds are right before they are multiplied: the class favored is right with that probability.
+    The network's log-odds are right before they are multiplied: the class favored is right with that probability, and
+    where it is wrong the second opinion is right in three of four rows.
     """
     rng = np.random.default_rng(seed)
     clean = rng.integers(classes, size=count)
@@ -22,7 +23,9 @@ def planted(*, count=4000, classes=3, noise_rate=0.3, hard=2.0, times=4.0, flips
     other = (clean + rng.integers(1, classes, size=count)) % classes
     favored = np.where(right, clean, other)
     probs = np.full((count, classes), 1.0)
-    probs[np.arange(count), favored] = np.exp(times * sure) * (classes - 1)
+    rivals = np.where(right, other, np.where(rng.random(count) < 0.75, clean, (favored + 1) % classes))
+    probs[np.arange(count), rivals] += 2 * classes
+    probs[np.arange(count), favored] = np.exp(times * sure) * probs.sum(axis=1)
     step = rng.integers(1, classes, size=count) if flips == "symmetric" else 1
     flipped = rng.random(count) < noise_rate
     if flips == "one-sided":
@@ -42,10 +45,10 @@ def test_probabilities_are_as_often_wrong_as_they_say(classes, flips, noise_rate
     labels, probs, clean = planted(classes=classes, flips=flips, noise_rate=noise_rate)
     found, wrong = calibrated(labels, probs), labels != clean
     contradicted = probs.argmax(axis=1) != labels
-    assert found.error_probs[contradicted].mean() == pytest.approx(wrong[contradicted].mean(), abs=0.1)
+    assert found.error_probs[contradicted].mean() == pytest.approx(wrong[contradicted].mean(), abs=0.15)
     assert found.noise_rate == pytest.approx(wrong.mean(), abs=0.05)
     believed = 1.0 - probs[np.arange(len(labels)), labels]
-    assert believed[contradicted].mean() > 0.95  # what the evidence says of itself
+    assert believed[contradicted].mean() > 0.85  # what the evidence says of itself, whatever the noise
 
 
 def test_transitions_are_those_that_were_planted():
@@ -93,7 +96,7 @@ def test_few_rows_and_rows_that_are_all_alike(sure, count):
 
 
 def test_more_rows_than_are_fitted_to_are_all_judged(monkeypatch):
-    labels, probs, clean = planted(count=4000)
+    labels, probs, _ = planted(count=4000)
     whole = calibrated(labels, probs)
     monkeypatch.setattr("elr.audit.calibration._SEEN", 2000)
     part = calibrated(labels, probs)

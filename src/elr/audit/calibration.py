@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,10 +22,12 @@ _LOW, _HIGH = 0.2, 0.8  # the quantiles of the two
 _BINS = 20  # of sureness, in which rows are counted
 _FIRST, _MOST = 8, 50  # iterations: after the first, settings that are far behind are dropped
 _BEHIND = 30.0  # nats
+_EACH_PAIR = 10  # rows for each pair of classes: with fewer, pairs are not told apart while settings are weighed
+_EVENLY = 1e6  # as a spread: nothing is left of what was counted
 _CONVERGED = 1e-2  # nats; settings are compared to far less precision
 _SEEN = 2**17  # rows that are fitted to; all of them are judged
 _LEAST = 1e-6  # probabilities below it are alike
-_SPREAD = 0.5
+_SHARED, _SPREAD = 2.0, 0.5  # rows added to each class, and to each pair, see _smoothed
 _CONFIDENCE = 0.95
 
 
@@ -127,7 +130,7 @@ def calibrate(labels: NDArray[np.int64], favorites: Favorites) -> Calibration:
         P(given j | k, a) = a T[k, j] + (1 - a) sum_{c != k} v[c] / (1 - v[k]) T[c, j]
 
     and Bayes' rule says whether the given label is the true one. T is found by expectation maximization from what was
-    given, with a right and a wrong label added to each class; a is expit of a line in the evidence's
+    given; a is expit of a line in the evidence's
     lead, or in its rank, through two points that are not known: all on a grid are fitted, and their answers averaged
     by their likelihood. A lead whose agreement with the labels is level tells noise; one that grows tells that the
     evidence is wrong where it is unsure.
@@ -165,12 +168,7 @@ def calibrate(labels: NDArray[np.int64], favorites: Favorites) -> Calibration:
         for surest in _SUREST
         for step in _STEPS
     ]
-    settings = [_fitted(each, cells, seconds, _FIRST) for each in settings]
-    best = max(each.likelihood for each in settings)
-    settings = [_fitted(each, cells, seconds, _MOST) for each in settings if each.likelihood > best - _BEHIND]
-    likelihoods = np.array([each.likelihood for each in settings])
-    weights = np.exp(likelihoods - likelihoods.max())
-    weights /= weights.sum()
+    settings, weights = _weighed(settings, cells, seconds)
     error_probs, rates = np.zeros(count), []
     for weight, setting in zip(weights, settings, strict=True):
         wrong = _wrong(setting, labels, favorites, seconds)
@@ -212,28 +210,57 @@ def _start(classes: int) -> NDArray[np.float64]:
     return transition_matrix(np.full((classes, classes), 1.0) + (3.0 * (classes - 1) - 1.0) * np.eye(classes))
 
 
-def _smoothed(counts: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+def _smoothed(counts: NDArray[np.float64], spread: float) -> tuple[NDArray[np.float64], float]:
     """T from the counts of each class, and the logarithm of the prior of such a T.
 
-    One right and one wrong label are added to each class, and to each other class the share `_SPREAD` of a wrong one:
-    where there are few, they are taken to be spread evenly.
+    To all rows come a right and a wrong one; to each class `_SHARED` that are wrong as often as all are, and to each
+    other class `spread` of a wrong one: where there are few rows, noise is taken to be alike in all classes and spread
+    evenly.
     """
     classes = len(counts)
     flips = counts.copy()
     np.fill_diagonal(flips, 0.0)
-    wrong = flips.sum(axis=1) + 1.0
-    rates = wrong / (wrong + np.diagonal(counts) + 1.0)
-    flips += _SPREAD
+    wrong, right = flips.sum(axis=1), np.diagonal(counts)
+    overall = (wrong.sum() + 1.0) / (counts.sum() + 2.0)
+    rates = (wrong + _SHARED * overall) / (wrong + right + _SHARED)
+    flips += spread
     np.fill_diagonal(flips, 0.0)
     flips /= flips.sum(axis=1, keepdims=True)
-    prior = np.log(rates).sum() + np.log1p(-rates).sum()
-    prior += _SPREAD * (np.log(flips + np.eye(classes)).sum())
+    prior = _SHARED * (overall * np.log(rates / overall) + (1.0 - overall) * np.log((1.0 - rates) / (1.0 - overall)))
+    evenness = spread * np.log(flips * (classes - 1) + np.eye(classes)).sum()
     flips *= rates[:, None]
     np.fill_diagonal(flips, 1.0 - rates)
-    return flips, float(prior)
+    return flips, float(prior.sum() + evenness + np.log(overall) + np.log1p(-overall))
 
 
-def _fitted(setting: _Setting, cells: _Cells, seconds: NDArray[np.float64], most: int) -> _Setting:
+def _weighed(
+    settings: Sequence[_Setting], cells: _Cells, seconds: NDArray[np.float64]
+) -> tuple[list[_Setting], NDArray[np.float64]]:
+    """The settings that are not far behind, fitted, and how much each counts.
+
+    Where there are few rows for each pair of classes, T would fit what is chance, and the more so the more noise a
+    setting leaves to it: there they are weighed with flips that are spread evenly.
+    """
+    few = cells.counts.sum() < _EACH_PAIR * len(seconds) ** 2
+    spread = _EVENLY if few else _SPREAD
+    settings = [_fitted(each, cells, seconds, most=_FIRST, spread=spread) for each in settings]
+    best = max(each.likelihood for each in settings)
+    settings = [
+        _fitted(each, cells, seconds, most=_MOST, spread=spread)
+        for each in settings
+        if each.likelihood > best - _BEHIND
+    ]
+    likelihoods = np.array([each.likelihood for each in settings])
+    weights = np.exp(likelihoods - likelihoods.max())
+    if few:
+        afresh = [each._replace(prior=0.0, likelihood=-np.inf) for each in settings]
+        settings = [_fitted(each, cells, seconds, most=_MOST) for each in afresh]
+    return list(settings), weights / weights.sum()
+
+
+def _fitted(
+    setting: _Setting, cells: _Cells, seconds: NDArray[np.float64], *, most: int, spread: float = _SPREAD
+) -> _Setting:
     """The setting after `most` iterations more of expectation maximization, or fewer."""
     right, transitions, before = setting.right, setting.transitions, setting.likelihood
     classes, prior = len(seconds), setting.prior
@@ -252,7 +279,7 @@ def _fitted(setting: _Setting, cells: _Cells, seconds: NDArray[np.float64], most
         left = np.bincount(pairs, share * (1.0 - right), minlength=size).reshape(classes, classes)
         left /= (1.0 - seconds)[:, None]
         found += transitions * seconds[:, None] * (left.sum(axis=0) - left)
-        transitions, prior = _smoothed(found)
+        transitions, prior = _smoothed(found, spread)
     return setting._replace(transitions=transitions, prior=prior, likelihood=likelihood)
 
 
