@@ -16,6 +16,7 @@ RESULTS = {
     "num_examples": 200,
     "num_label_issues": 50,
     "early_learning": {"text": "Learning was early."},
+    "warnings": [],
 }
 
 

@@ -84,3 +84,33 @@ def test_the_last_generation_is_judged():
 def test_records_of_earlier_versions_say_nothing():
     records = [{"epoch": epoch, "agreement_with_given_labels": 0.5} for epoch in range(1, 30)]
     assert early_learning(records).state == "unknown"
+
+
+def blind(agreement, **more):
+    return [{"epoch": epoch + 1, "out_of_fold_agreement": value, **more} for epoch, value in enumerate(agreement)]
+
+
+def test_agreement_with_labels_never_seen_is_judged_in_place_of_objections():
+    found = early_learning(blind([0.3, 0.6, 0.55, 0.5], standing_disagreement=0.4, objections_dropped=0.0))
+    assert (found.state, found.epoch) == ("memorization", 2)
+    assert "60.0% of the given labels that they never saw after epoch 2, and with 50.0% at the end" in found.text
+
+
+def test_agreement_that_stays_is_early_learning_and_what_it_cannot_see_is_said():
+    found = early_learning(blind([0.3, 0.6, 0.61, 0.6]))
+    assert (found.state, found.epoch) == ("early learning", 4)
+    assert "run one way" in found.text
+    moving = early_learning(blind([0.3, 0.6], change=0.3))
+    assert "It is not done: 30%" in moving.text
+
+
+def test_agreement_by_chance_on_blind_rows_is_nothing_learned():
+    found = early_learning(blind([0.5, 0.51, 0.52], agreement_by_chance=0.5))
+    assert (found.state, found.epoch) == ("nothing learned", None)
+    assert "chance alone gives 50.0%" in found.text
+
+
+def test_no_memorization_never_stands_alone():
+    few = early_learning(history([math.nan, math.nan, 0.02, 0.01, 0.01], agreement=0.99))
+    assert "cannot tell which" in few.text
+    assert "learned unseen" in early_learning(history([*RISE, 0.38])).text

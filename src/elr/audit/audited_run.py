@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from elr import files
+from elr.audit.alarms import Alarm, find_alarms
 from elr.audit.evidence import Evidence, read_evidence
 from elr.audit.issues_view import issues_table
 from elr.audit.label_quality import Audit
@@ -50,15 +51,20 @@ class AuditedRun:
     audit: Audit
 
     @classmethod
-    def read(cls, folder: Path, *, also: Sequence[Path] = (), score: str = "margin") -> AuditedRun:
+    def read(cls, folder: Path, *, also: Sequence[Path] = (), score: str | None = None) -> AuditedRun:
         """Read a run, and others on the same data to average with.
 
         Raises:
             ArtifactError: not the folder of a finished run, or damaged.
-            ArgumentError: runs on different data, or an unknown score.
+            ArgumentError: runs on different data, or a score that is unknown or cannot be had.
         """
         evidence = read_evidence(folder, *also)
         return cls(folder=folder, run=files.read_run(folder), evidence=evidence, audit=evidence.audit(score=score))
+
+    @property
+    def warnings(self) -> list[Alarm]:
+        """What must be known before the rest is believed."""
+        return find_alarms(self.audit, self.evidence.class_names)
 
     def suspects(self, top: int) -> pd.DataFrame:
         """The most suspect label issues, at most `top`."""
@@ -93,6 +99,8 @@ class AuditedRun:
             "noise_rate_interval": list(audit.noise_rate_interval),
             "num_label_issues": audit.num_label_issues,
             "expected_precision": self.expected_precision(),
+            "out_of_fold": audit.out_of_fold,
+            "warnings": [alarm.to_json() for alarm in self.warnings],
             "class_names": names,
             "class_noise_rates": audit.class_noise_rates.tolist(),
             "transition_matrix": audit.transition_matrix.tolist(),

@@ -76,12 +76,12 @@ def thinned(items: Sequence, limit: int) -> list:
     return list(items[(len(items) - 1) % stride :: stride])
 
 
-def figures(runs: Mapping[str, Sequence[EpochRecord]], *, expected: float) -> list[dict]:
+def figures(runs: Mapping[str, Sequence[EpochRecord]], *, expected: float | None) -> list[dict]:
     """The figures that the histories can fill: memorization, else agreement; the accuracies; else at least the loss.
 
     Args:
         runs: method -> its history, one mapping per epoch.
-        expected: agreement with the given labels of a network that is always right, in [0, 1].
+        expected: agreement with the given labels of a network that is always right, in [0, 1]; None if not known.
 
     Returns:
         For each figure its name, ticks, and panels of lines, in SVG units; see templates/report.html.j2.
@@ -136,7 +136,7 @@ class _Scale(NamedTuple):
         return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
 
 
-def _figure(name: str, panels: Mapping[str, Mapping[str, Points]], *, expected: float) -> dict:
+def _figure(name: str, panels: Mapping[str, Mapping[str, Points]], *, expected: float | None) -> dict:
     """Geometry of one figure, whose panels share both axes. Its words (title, caption) are the template's."""
     epochs = [epoch for lines in panels.values() for points in lines.values() for epoch, _ in points]
     values = [value for lines in panels.values() for value in _values(lines)]
@@ -155,7 +155,7 @@ def _figure(name: str, panels: Mapping[str, Mapping[str, Points]], *, expected: 
         "name": name,
         "xticks": [(x(tick), f"{tick:g}") for tick in _ticks(first, last, least_step=1) if first <= tick <= last],
         "yticks": [(y(tick), label) for tick, label in zip(yticks, labels, strict=True)],
-        "expected": {"y": y(expected), "rate": expected} if name == "agreement" else None,
+        "expected": {"y": y(expected), "rate": expected} if name == "agreement" and expected is not None else None,
         "panels": [{"title": title} | _panel(lines, x, y, key=kind) for title, lines in panels.items()],
     }
 

@@ -17,8 +17,9 @@ def export_cleanlab(evidence: Evidence, folder: Path) -> None:
     """Write what `cleanlab.filter.find_label_issues(labels, pred_probs)` reads, in the order of the rows.
 
     pred_probs.npy (N, C) float32, labels.npy (N,) int64, rows.npy (N,) int64 (row of each in the data) and
-    class_names.json. The probabilities are ELR's targets: gathered in one training run, not out of sample, which
-    cleanlab asks for because a network of plain cross entropy memorizes what it is trained on. They are written some
+    class_names.json. Of a run of several networks the probabilities are out of sample, as cleanlab asks for; of a run
+    of one network they are ELR's targets, gathered in training. (cleanlab asks because a network of plain cross entropy
+    memorizes what it is trained on.) They are written some
     rows at a time; np.load(..., mmap_mode="r") reads them so.
 
     Args:

@@ -20,7 +20,7 @@ from elr.errors import ArgumentError, ArtifactError
 
 Chunks = Callable[[], Iterable[NDArray[np.float32]]]
 """Goes through the probabilities of all rows, (B, C) at a time, in order."""
-_CLASS_NAMES = b"class_names"
+_CLASS_NAMES, _OUT_OF_FOLD = b"class_names", b"out_of_fold"
 _ADVICE = "run `elr fit` again"
 
 
@@ -39,6 +39,8 @@ class Evidence:
         margins: (N,) float32, mean margins of the given labels over the epochs
             (`elr.training.monitor.Monitor.margins`), NaN for rows that had no step.
         chunks: goes through the probabilities, rows that sum to 1.
+        out_of_fold: the probabilities of each row are from networks that never saw its label; else from one that was
+            trained on it.
 
     Example:
         >>> probs = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]], dtype=np.float32)
@@ -55,19 +57,29 @@ class Evidence:
     labels: NDArray[np.int64]
     margins: NDArray[np.float32]
     chunks: Chunks
+    out_of_fold: bool = False
 
     @property
     def pred_probs(self) -> NDArray[np.float32]:
         """(N, C) the whole of `chunks`, for those who need it at once."""
         return np.concatenate(list(self.chunks()))
 
-    def audit(self, *, score: str = "margin") -> Audit:
+    def tally(self, *, score: str | None = None) -> Tally:
+        """An audit of it that is still to be given the probabilities.
+
+        Raises:
+            ArgumentError: a score that is unknown or cannot be had.
+        """
+        classes = len(self.class_names)
+        return Tally(self.labels, num_classes=classes, score=score, margins=self.margins, out_of_fold=self.out_of_fold)
+
+    def audit(self, *, score: str | None = None) -> Audit:
         """Which given labels it contradicts, in one pass; see `elr.audit.label_quality.audit_labels`.
 
         Raises:
-            ArgumentError: an unknown score.
+            ArgumentError: a score that is unknown or cannot be had.
         """
-        tally = Tally(self.labels, num_classes=len(self.class_names), score=score, margins=self.margins)
+        tally = self.tally(score=score)
         for probs in self.chunks():
             tally.add(probs)
         return tally.audit()
@@ -86,8 +98,8 @@ def write_evidence(path: Path, evidence: Evidence) -> Audit:
     """Write the table, and audit the labels in the same pass.
 
     One line for each training row: row, id (where there is one), label (the class number), margin, and pred_probs, a
-    list of C float32. The class names are in the metadata of the file. Written some rows at a time, whole or not at
-    all.
+    list of C float32. The class names, and whether the probabilities are out of fold, are in the metadata of the file.
+    Written some rows at a time, whole or not at all.
 
     Args:
         path: evidence.parquet in the folder of the run.
@@ -110,7 +122,7 @@ def write_evidence(path: Path, evidence: Evidence) -> Audit:
         1
     """
     classes = len(evidence.class_names)
-    tally, audits = Tally(evidence.labels, num_classes=classes), []
+    tally, audits = evidence.tally(), []
 
     def write(partial: Path) -> None:
         schema = _schema(evidence)
@@ -173,6 +185,7 @@ def read_evidence(folder: Path, *others: Path) -> Evidence:
         labels=first.labels,
         margins=np.mean([each.margins for each in found], axis=0),
         chunks=chunks,
+        out_of_fold=all(each.out_of_fold for each in found),
     )
 
 
@@ -182,9 +195,8 @@ def _schema(evidence: Evidence) -> pa.Schema:
     fields += [pa.field("label", pa.int32()), pa.field("margin", pa.float32())]
     probs = pa.list_(pa.field("element", pa.float32(), nullable=False), len(evidence.class_names))
     fields.append(pa.field("pred_probs", probs, nullable=False))
-    return pa.schema(
-        fields, metadata={_CLASS_NAMES: json.dumps(list(evidence.class_names), default=lambda name: name.item())}
-    )
+    names = json.dumps(list(evidence.class_names), default=lambda name: name.item())
+    return pa.schema(fields, metadata={_CLASS_NAMES: names, _OUT_OF_FOLD: json.dumps(evidence.out_of_fold)})
 
 
 def _lines(evidence: Evidence, start: int, probs: NDArray[np.float32], schema: pa.Schema) -> pa.Table:
@@ -212,7 +224,8 @@ def _read(folder: Path) -> Evidence:
     run, path = files.read_run(folder), folder / files.EVIDENCE_FILE
     with _damage_named(path), _opened(path) as file:
         schema, count = file.schema_arrow, file.metadata.num_rows
-        names = tuple(json.loads((schema.metadata or {})[_CLASS_NAMES]))
+        metadata = schema.metadata or {}
+        names, out_of_fold = tuple(json.loads(metadata[_CLASS_NAMES])), json.loads(metadata[_OUT_OF_FOLD])
         kind = schema.field("pred_probs").type
         if not pa.types.is_fixed_size_list(kind) or kind.list_size != len(names) or kind.value_type != pa.float32():
             raise ValueError(f"pred_probs are {kind}, for {len(names)} classes")
@@ -239,6 +252,7 @@ def _read(folder: Path) -> Evidence:
         labels=labels.astype(np.int64),
         margins=margins,
         chunks=lambda: _read_chunks(path, len(names)),
+        out_of_fold=out_of_fold is True,
     )
 
 

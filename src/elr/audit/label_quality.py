@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,10 +11,11 @@ from scipy.special import expit
 from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score
 
+from elr.audit.calibration import Calibration, Favorites, calibrate, favorites_of
+from elr.audit.inputs import check_probs, check_score, checked_labels, checked_margins
 from elr.errors import ArgumentError
 from elr.noise.transitions import count_transitions, transition_matrix
 
-SCORES = ("margin", "self_confidence", "aum")
 _CONFIDENCE = 0.95
 _NUMBERS = 2**20  # of probabilities that are looked at at a time
 
@@ -48,13 +49,22 @@ class Audit:
         labels: (N,) int64, the given ones.
         predicted_labels: (N,) int64, the class that the evidence favors; the given one where it is as good as any.
         label_quality: (N,) in [0, 1], low = suspect.
-        is_label_issue: (N,) bool, the evidence favors another class than the given one.
+        is_label_issue: (N,) bool, the evidence favors another class than the given one; False everywhere where nothing
+            was learned.
         transition_matrix: (C, C) estimate of T[i, j] = P(given j | clean i), rows sum to 1; the identity's row for a
             class that is never predicted.
-        noise_rate: estimated share of wrong labels, the share of label issues.
-        noise_rate_interval: its 95 % interval (Wilson) over the rows. It says how much another sample of rows would
-            change the estimate, not how often the model is wrong.
-        error_probs: (N,) in [0, 1], the probability, by the evidence, that the given label is wrong: 1 - p[given].
+        noise_rate: estimated share of wrong labels: the mean of `error_probs` of out-of-fold evidence, else the share
+            of label issues; NaN where nothing was learned.
+        noise_rate_interval: its 95 % interval over the rows and, of out-of-fold evidence, over what cannot be told
+            apart; else Wilson's, which says how much another sample of rows would change the estimate, not how often
+            the model is wrong.
+        error_probs: (N,) in [0, 1], the probability that the given label is wrong: calibrated against the given labels
+            (`elr.audit.calibration`) where the evidence is out of fold; else what the evidence says of itself,
+            1 - p[given]. NaN where nothing was learned.
+        favored_counts: (C, C) int64, [i, j] is how many rows given class j the evidence has in class i.
+        out_of_fold: no row was judged by what had seen its label.
+        nothing_learned: the evidence, out of fold, agrees with the given labels no better than the most frequent class
+            does, by a standard error: so it has nothing to say of them.
 
     Example:
         >>> audit = audit_labels([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
@@ -70,6 +80,9 @@ class Audit:
     noise_rate: float
     noise_rate_interval: tuple[float, float]
     error_probs: NDArray[np.float64]
+    favored_counts: NDArray[np.int64]
+    out_of_fold: bool = False
+    nothing_learned: bool = False
 
     @property
     def num_label_issues(self) -> int:
@@ -85,9 +98,9 @@ class Audit:
     def expected_precision(self) -> NDArray[np.float64]:
         """(N,) share of wrong labels expected among the k + 1 most suspect ones, k = 0 ... N - 1.
 
-        The mean of `error_probs` along the ranking. It is as good as the probabilities are calibrated: targets of ELR
-        are surer of themselves than they are right, on CIFAR-10 by 9 to 13 points (see
-        docs/benchmarks/expected-precision.md).
+        The mean of `error_probs` along the ranking. Of out-of-fold evidence these are calibrated. Targets of ELR, of
+        rows that the network was trained on, are surer of themselves than they are right, on CIFAR-10 by 9 to 13
+        points. docs/benchmarks/expected-precision.md has what was measured of both.
         """
         sums = self.error_probs[self.ranking]
         np.cumsum(sums, out=sums)
@@ -115,37 +128,49 @@ class Audit:
 
     @property
     def class_noise_rates(self) -> NDArray[np.float64]:
-        """(C,) share of label issues among the rows given each class; 0 for a class that is given to none."""
+        """(C,) share of wrong labels among the rows given each class, as in `noise_rate`; 0 where none is given it."""
+        wrong = self.error_probs if self.out_of_fold else self.is_label_issue
         classes = len(self.transition_matrix)
-        issues = np.bincount(self.labels[self.is_label_issue], minlength=classes)
-        return issues / np.maximum(np.bincount(self.labels, minlength=classes), 1)
+        found = np.bincount(self.labels, weights=wrong, minlength=classes)
+        return found / np.maximum(np.bincount(self.labels, minlength=classes), 1)
 
 
 def audit_labels(
-    labels: ArrayLike, pred_probs: ArrayLike, *, score: str = "margin", margins: ArrayLike | None = None
+    labels: ArrayLike,
+    pred_probs: ArrayLike,
+    *,
+    score: str | None = None,
+    margins: ArrayLike | None = None,
+    out_of_fold: bool = False,
 ) -> Audit:
     """Rank labels by how much the evidence speaks against them.
 
     A label is an issue where another class is more probable than the given one. label_quality is
 
+        "calibrated":       (r + 1) / 2, for label issues r / 2, r the probability that the given label is right
+                            by `elr.audit.calibration.calibrate`; of out-of-fold evidence only
         "margin":           (1 + p[given] - max_{c != given} p[c]) / 2,  below 0.5 exactly for label issues
         "self_confidence":  p[given]
         "aum":              1 / (1 + exp(-m)), m the mean over the epochs of logit[given] - max_{c != given} logit[c]
 
-    The first two rank by where training ended, the last by its whole course: it still tells labels apart whose
-    probabilities have all come to 0 or 1. Issues are the same for all three.
+    "aum" ranks by the whole course of training, the others by where it ended: it still tells labels apart whose
+    probabilities have all come to 0 or 1. Issues are the same for all: "calibrated" and "margin" are below 0.5 for
+    them. Where out-of-fold evidence agrees with the labels no better than the most frequent class does, nothing was
+    learned, and there is no issue.
 
     Args:
         labels: (N,) given labels, integers in [0, C).
         pred_probs: (N, C) evidence, rows that sum to 1: ELR's targets after training, or probabilities from a model
             that has not memorized these labels.
-        score: which label_quality. Default "margin".
+        score: which label_quality. Default: "calibrated" of out-of-fold evidence, which ranks best
+            (docs/decisions/audit.md), else "margin".
         margins: (N,) mean margins for "aum", such as `Monitor.margins`; rows that have none (NaN) are ranked by
             "margin".
+        out_of_fold: each row of pred_probs is from what has not seen the label of that row, as in cross-validation.
 
     Raises:
         ArgumentError: shapes that do not belong together, labels out of range, pred_probs that are no probabilities, an
-            unknown score, or "aum" without margins.
+            unknown score, "calibrated" where nothing is out of fold, or "aum" without margins.
 
     Example:
         >>> audit = audit_labels([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
@@ -161,7 +186,7 @@ def audit_labels(
         raise ArgumentError(
             f"labels have shape {given.shape}, pred_probs {probs.shape}: expected (N,) and (N, C), N >= 1, C >= 2"
         )
-    tally = Tally(given, num_classes=probs.shape[1], score=score, margins=margins)
+    tally = Tally(given, num_classes=probs.shape[1], score=score, margins=margins, out_of_fold=out_of_fold)
     for start in range(0, len(probs), rows_at_once(probs.shape[1])):
         tally.add(probs[start : start + rows_at_once(probs.shape[1])])
     return tally.audit()
@@ -178,16 +203,18 @@ def rows_at_once(num_classes: int) -> int:
 
 
 class Tally:
-    """An audit in the making: takes the evidence chunk by chunk, and keeps 25 N bytes of it.
+    """An audit in the making: takes the evidence chunk by chunk, and keeps 25 N bytes of it,
+    of out-of-fold evidence 33 N.
 
     Args:
         labels: (N,) given labels, integers in [0, C).
         num_classes: C.
         score: which label_quality, as in `audit_labels`.
         margins: (N,) for "aum", as there.
+        out_of_fold: as there.
 
     Raises:
-        ArgumentError: labels that are no integers, or out of range, an unknown score, or "aum" without margins.
+        ArgumentError: labels that are no integers, or out of range, a score that is unknown or cannot be had.
 
     Example:
         >>> tally = Tally([0, 0, 1], num_classes=2)
@@ -198,19 +225,29 @@ class Tally:
     """
 
     def __init__(
-        self, labels: ArrayLike, *, num_classes: int, score: str = "margin", margins: ArrayLike | None = None
+        self,
+        labels: ArrayLike,
+        *,
+        num_classes: int,
+        score: str | None = None,
+        margins: ArrayLike | None = None,
+        out_of_fold: bool = False,
     ) -> None:
-        if score not in SCORES:
-            raise ArgumentError(f"score is {score!r}: expected one of {', '.join(SCORES)}")
-        self.labels = _checked_labels(labels, num_classes)
+        score = score or ("calibrated" if out_of_fold else "margin")
+        check_score(score, out_of_fold=out_of_fold)
+        self.labels = checked_labels(labels, num_classes)
         self.num_classes = num_classes
         self.score = score
-        self.margins = _checked_margins(margins, len(self.labels)) if score == "aum" else None
+        self.margins = checked_margins(margins, len(self.labels)) if score == "aum" else None
         self.num_added = 0
         self.predicted_labels = np.empty(len(self.labels), dtype=np.int64)
         self.label_quality = np.empty(len(self.labels))
         self.error_probs = np.empty(len(self.labels))
         self.is_label_issue = np.empty(len(self.labels), dtype=bool)
+        self.favorites: Favorites | None = None
+        if out_of_fold:
+            leads, claims = np.empty((2, len(self.labels)), dtype=np.float32)
+            self.favorites = Favorites(self.predicted_labels, leads, claims, np.zeros(num_classes))
 
     def add(self, pred_probs: ArrayLike) -> None:
         """Take in the next rows of the evidence, (B, C).
@@ -224,7 +261,7 @@ class Tally:
                 f"pred_probs have shape {probs.shape} from row {start} on: expected {self.num_classes} classes and at "
                 f"most {len(self.labels) - start} rows"
             )
-        _check_probs(probs, start)
+        check_probs(probs, start)
         part = slice(start, start + len(probs))
         given, rows = self.labels[part], np.arange(len(probs))
         confidence = probs[rows, given]
@@ -239,6 +276,10 @@ class Tally:
         if self.margins is not None:
             means = np.asarray(self.margins[part], dtype=np.float64)
             self.label_quality[part] = np.where(np.isnan(means), self.label_quality[part], expit(means))
+        if self.favorites is not None:
+            found = favorites_of(self.predicted_labels[part], given, probs)
+            self.favorites.leads[part], self.favorites.claims[part] = found.leads, found.claims
+            self.favorites.seconds[:] += found.seconds
         self.num_added += len(probs)
 
     def audit(self) -> Audit:
@@ -251,7 +292,7 @@ class Tally:
         if self.num_added < count:
             raise ArgumentError(f"pred_probs of {self.num_added} rows for {count} labels: add the others")
         counts = count_transitions(self.labels, self.predicted_labels, num_classes=self.num_classes)
-        return Audit(
+        found = Audit(
             labels=self.labels,
             predicted_labels=self.predicted_labels,
             label_quality=self.label_quality,
@@ -260,7 +301,52 @@ class Tally:
             noise_rate=float(self.is_label_issue.mean()),
             noise_rate_interval=_share_interval(int(self.is_label_issue.sum()), count),
             error_probs=self.error_probs,
+            favored_counts=counts,
         )
+        if self.favorites is None:
+            return found
+        calibration = calibrate(self.labels, self.favorites)
+        if self.score == "calibrated":
+            right = 1.0 - calibration.error_probs
+            found = replace(found, label_quality=np.where(self.is_label_issue, right, 1.0 + right) / 2.0)
+        return _without_issues(found) if _nothing_learned(counts) else _calibrated(found, calibration)
+
+
+def _calibrated(audit: Audit, calibration: Calibration) -> Audit:
+    """The audit, with the probabilities that the calibration has found."""
+    transitions = calibration.transitions.copy()
+    never = audit.favored_counts.sum(axis=1) == 0
+    transitions[never] = np.eye(len(transitions))[never]
+    return replace(
+        audit,
+        out_of_fold=True,
+        error_probs=calibration.error_probs,
+        transition_matrix=transitions,
+        noise_rate=calibration.noise_rate,
+        noise_rate_interval=calibration.noise_rate_interval,
+    )
+
+
+def _without_issues(audit: Audit) -> Audit:
+    """The audit where nothing was learned: a ranking, and no more."""
+    return replace(
+        audit,
+        out_of_fold=True,
+        nothing_learned=True,
+        predicted_labels=audit.labels,
+        is_label_issue=np.zeros(len(audit.labels), dtype=bool),
+        error_probs=np.full(len(audit.labels), np.nan),
+        transition_matrix=np.eye(len(audit.transition_matrix)),
+        noise_rate=float("nan"),
+        noise_rate_interval=(0.0, 1.0),
+    )
+
+
+def _nothing_learned(counts: NDArray[np.int64]) -> bool:
+    """Whether favored classes agree with the given ones no better than the most frequent class, by a standard error."""
+    count = counts.sum()
+    agreement, frequent = np.trace(counts) / count, counts.sum(axis=0).max() / count
+    return bool(agreement - frequent < np.sqrt(agreement * (1.0 - agreement) / count))
 
 
 def score_suspects(audit: Audit, clean_labels: ArrayLike) -> dict[str, float]:
@@ -290,41 +376,6 @@ def score_suspects(audit: Audit, clean_labels: ArrayLike) -> dict[str, float]:
         "suspects_recall": hits / int(wrong.sum()) if wrong.any() else missing,
         "average_precision": float(average_precision_score(wrong, -audit.label_quality)) if wrong.any() else missing,
     }
-
-
-def _checked_margins(margins: ArrayLike | None, count: int) -> NDArray:
-    if margins is None:
-        raise ArgumentError('score is "aum" and there are no margins: pass them, or take another score')
-    means = np.asarray(margins)
-    if means.shape != (count,):
-        raise ArgumentError(f"margins have shape {means.shape}: expected {(count,)}, one for each label")
-    return means
-
-
-def _checked_labels(labels: ArrayLike, num_classes: int) -> NDArray[np.int64]:
-    given = np.asarray(labels)
-    if not np.issubdtype(given.dtype, np.integer):
-        raise ArgumentError(
-            f"labels are {given.dtype}, such as {given[0]!r}: expected integers in [0, {num_classes}), the columns "
-            "of pred_probs"
-        )
-    if given.min() < 0 or given.max() >= num_classes:
-        raise ArgumentError(
-            f"labels go from {given.min()} to {given.max()}: expected integers in [0, {num_classes}), the columns "
-            "of pred_probs"
-        )
-    return given.astype(np.int64, copy=False)
-
-
-def _check_probs(probs: NDArray[np.float64], start: int) -> None:
-    """Refuse rows, of which the first is row `start`, that are no probabilities."""
-    bad = ~np.isfinite(probs).all(axis=1) | (probs.min(axis=1) < 0) | (np.abs(probs.sum(axis=1) - 1) > 0.02)
-    if bad.any():
-        row = int(bad.argmax())
-        raise ArgumentError(
-            f"pred_probs of row {start + row} are {probs[row][:5].round(4).tolist()}, sum {probs[row].sum():.4f}: "
-            "expected probabilities that sum to 1; pass softmax outputs, not logits"
-        )
 
 
 def _share_interval(hits: int, count: int) -> tuple[float, float]:

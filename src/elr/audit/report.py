@@ -41,7 +41,7 @@ class Report:
         num_examples: N, labels looked at.
         num_classes: C, at least 2.
         class_names: C names, in the order of the classes.
-        noise_rate: estimated share of wrong labels.
+        noise_rate: estimated share of wrong labels; NaN if it is not known, without any label issue.
         noise_rate_interval: (low, high), 95 %; NaN for an end that is not known.
         num_label_issues: rows listed as suspect in issues.csv, 0 to N.
         transition_matrix: (C, C) estimate of P(given j | clean i); rows sum to 1.
@@ -56,6 +56,7 @@ class Report:
         comparison_history: method -> history, drawn on the same scales; an entry called `method` is not drawn twice.
         measured: numbers known only because clean or test labels were given; the page marks them as such.
         notes: caveats and warnings, one sentence or two each.
+        warnings: what must be known before the rest is believed, shown at the top; one to three sentences each.
         early_learning: whether and until when there was early learning, in words; shown above the curves.
         cleaned: a good name for the corrected copy that `elr clean` writes; "" where it has no data file to correct.
 
@@ -90,6 +91,7 @@ class Report:
     comparison_history: Mapping[str, Sequence[EpochRecord]] = field(default_factory=dict)
     measured: Mapping[str, float | int | None] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
     early_learning: str = ""
     cleaned: str = ""
 
@@ -99,7 +101,8 @@ class Report:
         require(c >= 2, f"num_classes is {c}; a classifier has at least 2")
         require(len(self.class_names) == c, f"class_names has {len(self.class_names)} names for {c} classes; give {c}")
         require(0 <= issues <= n, f"num_label_issues is {issues} of {n} examples; count each row once")
-        require_rate("noise_rate", self.noise_rate)
+        if issues or not math.isnan(self.noise_rate):
+            require_rate("noise_rate", self.noise_rate)
         low, high = self.noise_rate_interval
         in_order = all(math.isnan(end) or 0 <= end <= 1 for end in (low, high)) and not low > high
         require(in_order, f"noise_rate_interval is ({low}, {high}); give (low, high) in [0, 1]")
@@ -142,7 +145,7 @@ def render(report: Report) -> str:
             noisiest=_noisiest(matrix, limit=3),
             numbered=report.num_classes <= MAX_NUMBERED_CLASSES,
             gridded=MAX_NUMBERED_CLASSES < report.num_classes <= MAX_GRID_CLASSES,
-            figures=figures(runs, expected=1 - report.noise_rate),
+            figures=figures(runs, expected=None if math.isnan(report.noise_rate) else 1 - report.noise_rate),
             epoch_tables={
                 name: _table(thinned(history, MAX_EPOCHS_LISTED)) for name, history in runs.items() if history
             },

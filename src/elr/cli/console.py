@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -94,7 +95,8 @@ def summarize(outcome: Outcome, command: str) -> None:
         >>> found = {"noise_rate": 0.1, "noise_rate_interval": (0.08, 0.12), "num_examples": 500, "num_label_issues": 9}
         >>> fitted = SimpleNamespace(
         ...     out=Path("elr-out"),
-        ...     results=found | {"early_learning": {"text": "It came first."}, "test_accuracy_last": 0.9},
+        ...     results=found
+        ...     | {"warnings": [], "early_learning": {"text": "It came first."}, "test_accuracy_last": 0.9},
         ...     run={"data": {"remarks": []}},
         ... )
         >>> with redirect_stderr(sys.stdout):
@@ -121,11 +123,12 @@ def summarize_run(fitted: Fitted, command: str, *, with_accuracy: bool = True) -
         >>> found = {"noise_rate": 0.1, "noise_rate_interval": (0.08, 0.12), "num_examples": 500, "num_label_issues": 9}
         >>> fitted = SimpleNamespace(
         ...     out=Path("elr-out"),
-        ...     results=found | {"early_learning": {"text": "It came first."}},
+        ...     results=found | {"early_learning": {"text": "It came first."}, "warnings": [{"text": "No 'cat' ..."}]},
         ...     run={"data": {"remarks": ["3 rows without a label were left out"]}},
         ... )
         >>> with redirect_stderr(sys.stdout):
         ...     summarize_run(fitted, "elr run x")
+        warning: No 'cat' ...
         About 10.0% ...
         It came first.
         note: 3 rows without a label were left out
@@ -138,6 +141,7 @@ def summarize_run(fitted: Fitted, command: str, *, with_accuracy: bool = True) -
     results = fitted.results
     if with_accuracy and "test_accuracy_last" in results:
         say(f"Accuracy on the test data, last epoch: {results['test_accuracy_last']:.4f}")
+    _warn(results)
     say(verdict(results))
     if "tuning" in results:
         say(results["tuning"]["text"])
@@ -164,13 +168,14 @@ def summarize_audit(audited: AuditedRun, top: int) -> None:
         >>> found = {"noise_rate": 0.5, "noise_rate_interval": (0.2, 0.8), "num_examples": 4, "num_label_issues": 2}
         >>> audited = SimpleNamespace(
         ...     folder=Path("elr-out"),
-        ...     to_json=lambda top: found | {"confusions": [], "expected_precision": {"2": 0.75}},
+        ...     to_json=lambda top: found
+        ...     | {"warnings": [], "confusions": [], "expected_precision": {"2": 0.75}, "out_of_fold": True},
         ...     suspects=lambda top: pd.DataFrame({"row": [3], "given_label": ["cat"], "is_label_issue": [True]}),
         ... )
         >>> with redirect_stderr(sys.stdout):
         ...     summarize_audit(audited, 1)
         About 50.0% of 4 labels look wrong (95 % interval 20.0% to 80.0%): 2 rows to look at
-        Of the 2 most suspect labels the model expects 75.0% to be wrong; it is rather too sure
+        Of the 2 most suspect labels about 75.0% are expected to be wrong
          row given_label
            3         cat
         1 more in elr-out/issues.csv
@@ -180,12 +185,16 @@ def summarize_audit(audited: AuditedRun, top: int) -> None:
     from elr.files import ISSUES_FILE
 
     everything = audited.to_json(0)
+    _warn(everything)
     say(verdict(everything))
     if pairs := everything["confusions"][:3]:
         said = (f"{pair['given']!r} should be {pair['clean']!r} ({pair['num_rows']} rows)" for pair in pairs)
         say(without_controls(f"Most often: {', '.join(said)}"))
     for cut, share in everything["expected_precision"].items():
-        say(f"Of the {cut} most suspect labels the model expects {share:.1%} to be wrong; it is rather too sure")
+        if everything["out_of_fold"]:
+            say(f"Of the {cut} most suspect labels about {share:.1%} are expected to be wrong")
+        else:
+            say(f"Of the {cut} most suspect labels the model expects {share:.1%} to be wrong; it is rather too sure")
     worst = audited.suspects(top)
     if len(worst):
         with pd.option_context("display.max_colwidth", 60, "display.width", 160):
@@ -202,11 +211,18 @@ def verdict(results: dict[str, Any]) -> str:
         >>> verdict(found | {"num_label_issues": 50})
         'About 10.0% of 500 labels look wrong (95 % interval 8.0% to 12.0%): 50 rows to look at'
     """
+    if results["noise_rate"] is None or math.isnan(results["noise_rate"]):  # null in a run.json that was read again
+        return f"How many of {results['num_examples']} labels are wrong cannot be said: no row is called a suspect"
     low, high = results["noise_rate_interval"]
     return (
         f"About {results['noise_rate']:.1%} of {results['num_examples']} labels look wrong "
         f"(95 % interval {low:.1%} to {high:.1%}): {results['num_label_issues']} rows to look at"
     )
+
+
+def _warn(results: dict[str, Any]) -> None:
+    for alarm in results["warnings"]:
+        say(without_controls(f"warning: {alarm['text']}"))
 
 
 def _table(outcome: Outcome) -> str:

@@ -19,7 +19,12 @@ def audit(
     also: Annotated[
         list[Path] | None, typer.Option(help="Another run on the same data, to average with (may be repeated).")
     ] = None,
-    score: Annotated[str, typer.Option(help="label_quality by: margin, self_confidence or aum.")] = "margin",
+    score: Annotated[
+        str | None,
+        typer.Option(
+            help="label_quality by: calibrated (default of out-of-fold evidence), margin, self_confidence, aum."
+        ),
+    ] = None,
     export: Annotated[Path | None, typer.Option(help="Write the whole ranking: .csv or .parquet.")] = None,
     cleanlab: Annotated[
         Path | None,

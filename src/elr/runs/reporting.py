@@ -139,7 +139,7 @@ def _from_json(content: dict[str, Any]) -> Report:
         num_classes=int(content["num_classes"]),
         num_label_issues=int(content["num_label_issues"]),
         class_names=[_text(name) for name in content["class_names"]],
-        noise_rate=float(content["noise_rate"]),
+        noise_rate=math.nan if content["noise_rate"] is None else float(content["noise_rate"]),
         noise_rate_interval=(low, high),
         transition_matrix=content["transition_matrix"],
         suspects=[_suspect(each) for each in content["suspects"]],
@@ -151,6 +151,7 @@ def _from_json(content: dict[str, Any]) -> Report:
         },
         measured=dict(content["measured"]),
         notes=[_text(note) for note in content["notes"]],
+        warnings=[_text(warning) for warning in content["warnings"]],
     )
 
 
@@ -197,6 +198,7 @@ def _report(prepared: PreparedData, fitted: Fitted, baseline: Fitted | None) -> 
         comparison_history={} if baseline is None else {_label(each.run): each.history for each in both},
         measured={key: results[key] for key in _MEASURED if key in results},
         notes=[*([results["tuning"]["text"]] if "tuning" in results else []), *run["data"]["remarks"]],
+        warnings=[alarm["text"] for alarm in results["warnings"]],
         early_learning=results["early_learning"]["text"],
         cleaned=_cleaned(prepared),
     )

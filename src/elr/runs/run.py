@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from elr import files
+from elr.audit.alarms import find_alarms
 from elr.audit.evidence import Evidence, read_evidence, write_evidence
 from elr.audit.issues_view import write_issues
 from elr.audit.label_quality import Audit, score_suspects
@@ -225,6 +226,8 @@ def _results(
     }
     if audit.num_label_issues:
         results["expected_precision"] = float(audit.expected_precision[audit.num_label_issues - 1])
+    alarms = find_alarms(audit, prepared.preprocessing.coding.class_names)
+    results["warnings"] = [alarm.to_json() for alarm in alarms]
     results |= _measures(training, prepared, audit) | {"remarks": _remarks(prepared)}
     results["early_learning"] = early_learning(history, generations=training.config.generations).to_json()
     return results

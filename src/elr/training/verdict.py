@@ -15,6 +15,8 @@ _LEAST = 0.05  # share of the rows; a smaller opposition may be to rows that are
 _DROPPED = 0.15  # share of the objections that must have been dropped to count as memorization
 _SETTLED = 0.1  # predictions that still change from epoch to epoch
 _FALL = 0.02  # of held-out agreement from its peak, as a share of the rows
+_ADVICE = "Train longer, with another learning rate, or look at whether the inputs say anything about the labels."
+_UNSEEN = "Wrong labels that follow the inputs or run one way (one class given as one other) are learned unseen."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +56,12 @@ def early_learning(history: Sequence[Mapping[str, Any]], *, generations: int = 1
     labels objected to at the peak are predicted at the end (`objections_dropped`). Agreement with held-out noisy
     labels, where the run has any (`validation_agreement`), is a second witness: it falls under memorization.
 
-    It cannot see wrong labels that are taken over from the first epochs on (noise that follows the inputs), and a
-    network that cannot fit its data contradicts right labels as well.
+    Where networks were trained side by side, each blind to a part of the rows, there is a better witness: their
+    agreement with given labels that they never saw (`out_of_fold_agreement`). It rises while what is learned holds for
+    other rows, and falls under memorization; where it is there, it is judged instead.
+
+    It cannot see wrong labels that are taken over from the first epochs on (noise that follows the inputs, or runs one
+    way), and a network that cannot fit its data contradicts right labels as well.
 
     Args:
         history: the records of a run, oldest first (metrics.jsonl).
@@ -74,7 +80,9 @@ def early_learning(history: Sequence[Mapping[str, Any]], *, generations: int = 1
     measure is ours (docs/theory.md shows how well it does).
     """
     history = history[-(len(history) // max(generations, 1)) :]
-    standing = [(record["epoch"], float(value)) for record in history if _is_number(value := _standing(record))]
+    if len(_numbers(history, "out_of_fold_agreement")) > 1:
+        return _by_blind_rows(history)
+    standing = _numbers(history, "standing_disagreement")
     if len(standing) < STANDING:
         text = f"Too few epochs ({len(history)}) to tell early learning from memorization: train for 6 or more."
         return EarlyLearning(state=UNKNOWN, epoch=None, text=text, evidence={})
@@ -94,8 +102,7 @@ def early_learning(history: Sequence[Mapping[str, Any]], *, generations: int = 1
     if agreement - chance < _LEARNED * (1.0 - chance):
         text = (
             f"Nothing has been learned: predictions agree with {agreement:.1%} of the given labels, chance alone gives "
-            f"{chance:.1%}. Train longer, with another learning rate, or look at whether the inputs say anything about "
-            "the labels."
+            f"{chance:.1%}. {_ADVICE}"
         )
         return EarlyLearning(state=NOTHING, epoch=None, text=text, evidence=evidence)
     if peak >= _LEAST and evidence["objections_dropped"] >= _DROPPED:
@@ -113,6 +120,37 @@ def early_learning(history: Sequence[Mapping[str, Any]], *, generations: int = 1
         text=_resists(history[-1], peak, last, agreement),
         evidence=evidence,
     )
+
+
+def _by_blind_rows(history: Sequence[Mapping[str, Any]]) -> EarlyLearning:
+    """The verdict where networks were asked about rows whose labels they never saw."""
+    seen = _numbers(history, "out_of_fold_agreement")
+    epoch, peak = max(seen, key=lambda pair: pair[1])  # the first of equals
+    last, chance = seen[-1][1], history[-1].get("agreement_by_chance")
+    evidence = {
+        "out_of_fold_agreement_peak": peak,
+        "out_of_fold_agreement_peak_epoch": epoch,
+        "out_of_fold_agreement_last": last,
+    }
+    measured = f"agree with {peak:.1%} of the given labels that they never saw after epoch {epoch}"
+    if _is_number(chance):
+        evidence["agreement_by_chance"] = float(chance)
+        if peak - chance < _LEARNED * (1.0 - chance):
+            text = f"Nothing has been learned: the networks {measured}, chance alone gives {chance:.1%}. {_ADVICE}"
+            return EarlyLearning(state=NOTHING, epoch=None, text=text, evidence=evidence)
+    if peak - last > _FALL:
+        text = (
+            f"Early learning until about epoch {epoch}, memorization since: the networks {measured}, and with "
+            f"{last:.1%} at the end."
+        )
+        return EarlyLearning(state=MEMORIZATION, epoch=epoch, text=text, evidence=evidence)
+    text = (
+        f"Early learning until the end, no memorization in sight: the networks {measured}, and with {last:.1%} at the "
+        f"end. {_UNSEEN}"
+    )
+    if float(history[-1].get("change", 0.0)) > _SETTLED:
+        text += f" {_unsettled(history[-1])}"
+    return EarlyLearning(state=EARLY_LEARNING, epoch=int(history[-1]["epoch"]), text=text, evidence=evidence)
 
 
 def _memorizes(epoch: int, evidence: Mapping[str, float]) -> str:
@@ -133,33 +171,35 @@ def _resists(record: Mapping[str, Any], peak: float, last: float, agreement: flo
         text = (
             f"No sign of memorization, and little to memorize: the network steadily contradicted {peak:.1%} of the "
             f"given labels at most, contradicts {last:.1%} at the end and agrees with {agreement:.1%}. Either nearly "
-            "all labels are right, or wrong ones are learned like right ones."
+            "all labels are right, or wrong ones are learned like right ones, as those are that follow the inputs or "
+            "run one way (one class given as one other): the course of training cannot tell which."
         )
     else:
         text = (
             f"Early learning until the end, no memorization in sight: the share of given labels that the network "
-            f"steadily contradicts has reached {peak:.1%} and stands at {last:.1%}."
+            f"steadily contradicts has reached {peak:.1%} and stands at {last:.1%}. {_UNSEEN}"
         )
     if float(record.get("change", 0.0)) > _SETTLED:
-        text += f" It is not done: {record['change']:.0%} of the predictions changed in the last epoch; train longer."
+        text += f" {_unsettled(record)}"
     return text
+
+
+def _unsettled(record: Mapping[str, Any]) -> str:
+    return f"It is not done: {record['change']:.0%} of the predictions changed in the last epoch; train longer."
 
 
 def _held_out(history: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Agreement with held-out noisy labels, its peak and how far it fell, if it was measured at least twice."""
-    seen = [
-        (record["epoch"], record["validation_agreement"])
-        for record in history
-        if _is_number(record.get("validation_agreement"))
-    ]
+    seen = _numbers(history, "validation_agreement")
     if len(seen) < 2:
         return {}
     epoch, peak = max(seen, key=lambda pair: pair[1])
     return {"held_out_peak": peak, "held_out_peak_epoch": epoch, "held_out_fall": peak - seen[-1][1]}
 
 
-def _standing(record: Mapping[str, Any]) -> Any:
-    return record.get("standing_disagreement")
+def _numbers(history: Sequence[Mapping[str, Any]], key: str) -> list[tuple[int, float]]:
+    """(epoch, value) of the records that have one."""
+    return [(record["epoch"], float(record[key])) for record in history if _is_number(record.get(key))]
 
 
 def _is_number(value: Any) -> bool:

@@ -1,0 +1,123 @@
+"""Planted cases of what an audit must say, and the quiet ones of which it must say nothing."""
+
+import numpy as np
+import pytest
+
+from elr.audit.alarms import find_alarms
+from elr.audit.label_quality import audit_labels
+
+NAMES = ["cat", "dog", "eel"]
+
+
+def symmetric(count=600, noise_rate=0.3, classes=3):
+    """Labels with noise that has no direction, and their clean classes."""
+    rng = np.random.default_rng(0)
+    clean = np.arange(count) % classes
+    return np.where(rng.random(count) < noise_rate, (clean + rng.integers(1, classes, count)) % classes, clean), clean
+
+
+def sure(predicted, classes=3, of=0.97):
+    probs = np.full((len(predicted), classes), (1 - of) / (classes - 1))
+    probs[np.arange(len(predicted)), predicted] = of
+    return probs
+
+
+def kinds(labels, probs, *, out_of_fold=False):
+    audit = audit_labels(labels, probs, out_of_fold=out_of_fold)
+    return {alarm.kind: alarm for alarm in find_alarms(audit, NAMES[: probs.shape[1]])}
+
+
+@pytest.mark.parametrize("out_of_fold", [True, False])
+def test_noise_without_direction_is_quiet(out_of_fold):
+    labels, clean = symmetric()
+    assert kinds(labels, sure(clean), out_of_fold=out_of_fold) == {}
+    assert kinds(clean, sure(clean), out_of_fold=out_of_fold) == {}
+
+
+@pytest.mark.parametrize("out_of_fold", [True, False])
+def test_a_class_never_predicted(out_of_fold):
+    labels, clean = symmetric()
+    found = kinds(labels, sure(np.where(clean == 2, 0, clean)), out_of_fold=out_of_fold)
+    alarm = found["class never predicted"]
+    assert alarm.classes == [2]
+    assert alarm.numbers == {"num_rows": int((labels == 2).sum())}
+    assert "No row is predicted as 'eel'" in alarm.text
+    assert "class contradicted" not in found
+
+
+@pytest.mark.parametrize("out_of_fold", [True, False])
+def test_a_class_nearly_all_of_whose_rows_are_contradicted(out_of_fold):
+    labels, clean = symmetric()
+    predicted = np.where(clean == 2, 1, clean)
+    predicted[np.flatnonzero(labels == 2)[:3]] = 2
+    alarm = kinds(labels, sure(predicted), out_of_fold=out_of_fold)["class contradicted"]
+    assert alarm.classes == [2]
+    assert alarm.numbers["share_contradicted"] == pytest.approx(1 - 3 / (labels == 2).sum())
+
+
+def test_a_model_no_better_than_the_most_frequent_class_calls_no_label_wrong():
+    labels = np.array([0] * 70 + [1] * 30)
+    predicted = np.random.default_rng(0).integers(2, size=100)
+    probs = sure(predicted, classes=2)
+    found = kinds(labels, probs, out_of_fold=True)
+    assert set(found) == {"nothing learned"}
+    assert found["nothing learned"].numbers["most_frequent_class"] == 0.7
+    audit = audit_labels(labels, probs, out_of_fold=True)
+    assert audit.num_label_issues == 0
+    assert not audit.is_label_issue.any()
+    assert len(set(audit.label_quality)) > 1  # there still is a ranking
+    assert np.isnan(audit.noise_rate)
+    assert audit.noise_rate_interval == (0.0, 1.0)
+    assert "nothing learned" not in kinds(labels, probs)  # of rows that it was trained on this cannot be said
+
+
+def test_better_by_less_than_a_standard_error_is_nothing_learned():
+    labels = np.array([0] * 60 + [1] * 40)
+    predicted = np.zeros(100, dtype=int)
+    predicted[60:64] = 1  # 64 % against 60 %, standard error 4.8 %
+    assert "nothing learned" in kinds(labels, sure(predicted, classes=2), out_of_fold=True)
+    predicted[60:70] = 1
+    assert "nothing learned" not in kinds(labels, sure(predicted, classes=2), out_of_fold=True)
+
+
+def test_one_class_only_is_not_called_right_by_default():
+    found = kinds(np.array([0, 0, 1] * 30), sure(np.zeros(90, dtype=int), classes=2), out_of_fold=True)
+    assert set(found) == {"nothing learned", "class never predicted"}
+    assert "contradicted" not in found["class never predicted"].text
+
+
+@pytest.mark.parametrize("out_of_fold", [True, False])
+def test_one_sided_flips(out_of_fold):
+    rng = np.random.default_rng(0)
+    clean = np.arange(600) % 2
+    labels = np.where((clean == 0) & (rng.random(600) < 0.3), 1, clean)
+    alarm = kinds(labels, sure(clean, classes=2), out_of_fold=out_of_fold)["one-way noise"]
+    assert alarm.classes == [(0, 1)]
+    assert "of 'cat' as 'dog'" in alarm.text
+    assert "no memorization is seen says nothing" in alarm.text
+
+
+@pytest.mark.parametrize("out_of_fold", [True, False])
+def test_flips_to_the_next_class(out_of_fold):
+    rng = np.random.default_rng(0)
+    clean = np.arange(900) % 3
+    labels = np.where(rng.random(900) < 0.3, (clean + 1) % 3, clean)
+    alarm = kinds(labels, sure(clean), out_of_fold=out_of_fold)["one-way noise"]
+    assert sorted(alarm.classes) == [(0, 1), (1, 2), (2, 0)]
+
+
+@pytest.mark.parametrize("out_of_fold", [True, False])
+def test_a_class_predicted_far_less_often_than_given(out_of_fold):
+    labels, clean = symmetric(noise_rate=0.2)
+    drifted = np.where((clean == 2) & (np.arange(600) % 10 < 6), 0, clean)
+    alarm = kinds(labels, sure(drifted), out_of_fold=out_of_fold)["class shares changed"]
+    assert alarm.classes[0] == 2
+    assert "'eel' (given to" in alarm.text
+
+
+def test_of_many_classes_a_few_are_named():
+    labels = np.arange(1000) % 100
+    audit = audit_labels(labels, sure(labels % 50, classes=100))
+    [alarm] = [each for each in find_alarms(audit, list(range(100))) if each.kind == "class never predicted"]
+    assert alarm.text.startswith("No row is predicted as '50', '51', '52' and 47 more classes (given to 500 rows)")
+    assert alarm.to_json()["classes"] == list(range(50, 100))

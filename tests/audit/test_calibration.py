@@ -1,0 +1,125 @@
+"""Probabilities that a given label is wrong: against planted noise, whose truth is known."""
+
+import time
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from elr.audit.calibration import calibrate, favorites_of
+from elr.audit.label_quality import audit_labels
+
+
+def planted(*, count=4000, classes=3, noise_rate=0.3, hard=2.0, times=4.0, flips="symmetric", seed=0):
+    """Labels, probabilities that are `times` too sure of themselves, and the classes that are really so.
+
+    The network's log-odds are right before they are multiplied: the class favored is right with that probability, and
+    where it is wrong the second opinion is right in three of four rows.
+    """
+    rng = np.random.default_rng(seed)
+    clean = rng.integers(classes, size=count)
+    sure = np.abs(rng.normal(hard, 1.5, size=count))
+    right = rng.random(count) < expit(sure)
+    other = (clean + rng.integers(1, classes, size=count)) % classes
+    favored = np.where(right, clean, other)
+    probs = np.full((count, classes), 1.0)
+    rivals = np.where(right, other, np.where(rng.random(count) < 0.75, clean, (favored + 1) % classes))
+    probs[np.arange(count), rivals] += 2 * classes
+    probs[np.arange(count), favored] = np.exp(times * sure) * probs.sum(axis=1)
+    step = rng.integers(1, classes, size=count) if flips == "symmetric" else 1
+    flipped = rng.random(count) < noise_rate
+    if flips == "one-sided":
+        flipped &= clean == 0
+    labels = np.where(flipped, (clean + step) % classes, clean)
+    return labels, probs / probs.sum(axis=1, keepdims=True), clean
+
+
+def calibrated(labels, probs):
+    return calibrate(labels, favorites_of(probs.argmax(axis=1), labels, probs))
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("flips", ["symmetric", "next", "one-sided"])
+@pytest.mark.parametrize("noise_rate", [0.1, 0.3])
+def test_probabilities_are_as_often_wrong_as_they_say(classes, flips, noise_rate):
+    labels, probs, clean = planted(classes=classes, flips=flips, noise_rate=noise_rate)
+    found, wrong = calibrated(labels, probs), labels != clean
+    contradicted = probs.argmax(axis=1) != labels
+    assert found.error_probs[contradicted].mean() == pytest.approx(wrong[contradicted].mean(), abs=0.15)
+    assert found.noise_rate == pytest.approx(wrong.mean(), abs=0.05)
+    believed = 1.0 - probs[np.arange(len(labels)), labels]
+    assert believed[contradicted].mean() > 0.85  # what the evidence says of itself, whatever the noise
+
+
+def test_transitions_are_those_that_were_planted():
+    labels, probs, _ = planted(classes=3, flips="next", noise_rate=0.3)
+    np.testing.assert_allclose(
+        calibrated(labels, probs).transitions, 0.7 * np.eye(3) + 0.3 * np.eye(3)[[1, 2, 0]], atol=0.06
+    )
+
+
+def test_a_label_that_noise_never_makes_is_not_called_wrong():
+    """Only class 0 is flipped, into 1: rows given 0 are right, however much the network is for 1."""
+    labels, probs, clean = planted(classes=2, flips="one-sided", noise_rate=0.4)
+    found, favored = calibrated(labels, probs), probs.argmax(axis=1)
+    impossible, possible = (favored == 1) & (labels == 0), (favored == 0) & (labels == 1)
+    assert (labels != clean)[impossible].sum() == 0
+    assert found.error_probs[impossible].mean() < 0.2
+    assert found.error_probs[possible].mean() == pytest.approx((labels != clean)[possible].mean(), abs=0.1)
+
+
+def test_the_interval_holds_the_rate_most_often():
+    hits = 0
+    for seed in range(40):
+        labels, probs, clean = planted(count=500, classes=3, seed=seed)
+        low, high = calibrated(labels, probs).noise_rate_interval
+        hits += low <= (labels != clean).mean() <= high
+    assert hits >= 34
+
+
+def test_the_same_rows_in_another_order_are_judged_alike():
+    labels, probs, _ = planted(count=500)
+    order = np.random.default_rng(1).permutation(500)
+    first, second = calibrated(labels, probs), calibrated(labels[order], probs[order])
+    np.testing.assert_allclose(first.error_probs[order], second.error_probs, atol=1e-9)
+
+
+@pytest.mark.parametrize("sure", [1.0, 0.5])
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_few_rows_and_rows_that_are_all_alike(sure, count):
+    probs = np.tile([sure, 1.0 - sure, 0.0], (count, 1))
+    found = calibrated(np.arange(count) % 3, probs)
+    assert ((found.error_probs >= 0) & (found.error_probs <= 1)).all()
+    np.testing.assert_allclose(found.transitions.sum(axis=1), 1.0)
+    low, high = found.noise_rate_interval
+    assert 0 <= low <= found.noise_rate <= high <= 1
+
+
+def test_more_rows_than_are_fitted_to_are_all_judged(monkeypatch):
+    labels, probs, _ = planted(count=4000)
+    whole = calibrated(labels, probs)
+    monkeypatch.setattr("elr.audit.calibration._SEEN", 2000)
+    part = calibrated(labels, probs)
+    assert part.error_probs.shape == (4000,)
+    assert part.noise_rate == pytest.approx(whole.noise_rate, abs=0.05)
+
+
+def test_many_classes_with_few_rows_each():
+    labels, probs, clean = planted(count=3000, classes=100)
+    found = calibrated(labels, probs)
+    assert found.noise_rate == pytest.approx((labels != clean).mean(), abs=0.1)
+
+
+def test_it_takes_less_than_a_second():
+    labels, probs, _ = planted(count=10_000, classes=10)
+    started = time.perf_counter()
+    calibrated(labels, probs)
+    assert time.perf_counter() - started < 1.0
+
+
+def test_expected_precision_of_an_audit_comes_true():
+    labels, probs, clean = planted(classes=5)
+    audit = audit_labels(labels, probs, out_of_fold=True)
+    wrong, issues = (labels != clean)[audit.ranking], audit.num_label_issues
+    for cut in (issues // 10, issues // 2, issues):
+        assert audit.expected_precision[cut - 1] == pytest.approx(wrong[:cut].mean(), abs=0.1)
