@@ -95,7 +95,7 @@ def summarize(outcome: Outcome, command: str) -> None:
         >>> fitted = SimpleNamespace(
         ...     out=Path("elr-out"),
         ...     results=found | {"early_learning": {"text": "It came first."}, "test_accuracy_last": 0.9},
-        ...     run={"data": {"remarks": []}},
+        ...     run={"data": {"remarks": []}, "remarks": []},
         ... )
         >>> with redirect_stderr(sys.stdout):
         ...     summarize(SimpleNamespace(baseline=None, fitted=fitted), "elr fit x.csv")
@@ -122,7 +122,7 @@ def summarize_run(fitted: Fitted, command: str, *, with_accuracy: bool = True) -
         >>> fitted = SimpleNamespace(
         ...     out=Path("elr-out"),
         ...     results=found | {"early_learning": {"text": "It came first."}},
-        ...     run={"data": {"remarks": ["3 rows without a label were left out"]}},
+        ...     run={"data": {"remarks": ["3 rows without a label were left out"]}, "remarks": []},
         ... )
         >>> with redirect_stderr(sys.stdout):
         ...     summarize_run(fitted, "elr run x")
@@ -139,13 +139,14 @@ def summarize_run(fitted: Fitted, command: str, *, with_accuracy: bool = True) -
     if with_accuracy and "test_accuracy_last" in results:
         say(f"Accuracy on the test data, last epoch: {results['test_accuracy_last']:.4f}")
     say(verdict(results))
-    if "tuning" in results:
-        say(results["tuning"]["text"])
+    for chosen in ("tuning", "choice"):
+        if chosen in results:
+            say(results[chosen]["text"])
     say(results["early_learning"]["text"])
     annotators = fitted.out / "annotators.csv"
     if annotators.exists():
         say(f"Annotators, the most often contradicted first: {annotators}")
-    for remark in fitted.run["data"]["remarks"]:
+    for remark in [*fitted.run["data"]["remarks"], *fitted.run["remarks"]]:
         say(f"note: {remark}")
     say(
         f"Suspects: {fitted.out / ISSUES_FILE}\nReport:   {fitted.out / REPORT_FILE}\n"

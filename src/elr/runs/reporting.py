@@ -196,7 +196,7 @@ def _report(prepared: PreparedData, fitted: Fitted, baseline: Fitted | None) -> 
         comparison=[] if baseline is None else [compared(each) for each in both],
         comparison_history={} if baseline is None else {_label(each.run): each.history for each in both},
         measured={key: results[key] for key in _MEASURED if key in results},
-        notes=[*([results["tuning"]["text"]] if "tuning" in results else []), *run["data"]["remarks"]],
+        notes=[*([results["tuning"]["text"]] if "tuning" in results else []), *run["data"]["remarks"], *run["remarks"]],
         early_learning=results["early_learning"]["text"],
         cleaned=_cleaned(prepared),
     )
