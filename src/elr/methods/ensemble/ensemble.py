@@ -202,7 +202,7 @@ class Ensemble(Method):
         """What was chosen and why, in plain values; after `end_training`."""
         curve = self.curve.cpu().tolist()
         settings = [
-            setting.described() | {"curve": [list(point) for point in zip(self._points(), column, strict=True)]}
+            setting.described() | {"text": setting.text(), "curve": [list(point) for point in zip(self._points(), column, strict=True)]}
             for setting, column in zip(self.config.settings, zip(*curve, strict=True), strict=True)
         ]
         return {
