@@ -102,7 +102,7 @@ def test_text_of_the_data_cannot_steer_the_terminal():
 
 def test_a_run_is_summed_up_with_where_things_lie(capsys, tmp_path):
     fitted = SimpleNamespace(
-        out=tmp_path, results=RESULTS | {"test_accuracy_last": 0.5}, run={"data": {"remarks": ["a class is rare"]}}
+        out=tmp_path, results=RESULTS | {"test_accuracy_last": 0.5}, run={"data": {"remarks": ["a class is rare"]}, "remarks": ["and a plan"]}
     )
     (tmp_path / "annotators.csv").touch()
     summarize_run(fitted, "elr fit x")
@@ -113,6 +113,7 @@ def test_a_run_is_summed_up_with_where_things_lie(capsys, tmp_path):
         "Learning was early.",
         f"Annotators, the most often contradicted first: {tmp_path / 'annotators.csv'}",
         "note: a class is rare",
+        "note: and a plan",
         f"Suspects: {tmp_path / 'issues.csv'}",
         f"Report:   {tmp_path / 'report.html'}",
         "Again, with a new --out: elr fit x",

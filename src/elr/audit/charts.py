@@ -106,6 +106,25 @@ def figures(runs: Mapping[str, Sequence[EpochRecord]], *, expected: float | None
     return list(drawn.values())
 
 
+def curves(strong: Mapping[str, Points], *, faint: Sequence[Points], kept: Mapping[str, Points]) -> dict | None:
+    """A figure of rates by epoch: some lines with a label at their end, others faint behind them.
+
+    Args:
+        strong: label -> points of its line.
+        faint: lines without a label.
+        kept: label -> points to mark on its line.
+
+    Returns:
+        As one of `figures`; None where there is nothing to draw.
+
+    Example:
+        >>> drawn = curves({"1": [(1, 0.4), (2, 0.6)]}, faint=[[(1, 0.4), (2, 0.5)]], kept={"1": [(2, 0.6)]})
+        >>> drawn["faint"], drawn["kept"], [label.replace("\N{NO-BREAK SPACE}", " ") for _, label in drawn["yticks"]]
+        (['M46.0 206.0L284.0 109.0'], [(0, 284.0, 12.0)], ['40 %', '45 %', '50 %', '55 %', '60 %'])
+    """
+    return _figure("choice", {"": strong}, expected=0.0, faint=faint, kept=kept) if _values(strong) else None
+
+
 def _points(history: Sequence[EpochRecord], key: str) -> Points:
     """(epoch, value) of each epoch; None for a value that is not known."""
     return [(epoch, number_of(row.get(key))) for row in history if (epoch := number_of(row["epoch"])) is not None]
@@ -136,10 +155,18 @@ class _Scale(NamedTuple):
         return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
 
 
-def _figure(name: str, panels: Mapping[str, Mapping[str, Points]], *, expected: float | None) -> dict:
+def _figure(
+    name: str,
+    panels: Mapping[str, Mapping[str, Points]],
+    *,
+    expected: float | None,
+    faint: Sequence[Points] = (),
+    kept: Mapping[str, Points] | None = None,
+) -> dict:
     """Geometry of one figure, whose panels share both axes. Its words (title, caption) are the template's."""
-    epochs = [epoch for lines in panels.values() for points in lines.values() for epoch, _ in points]
-    values = [value for lines in panels.values() for value in _values(lines)]
+    shown = [*panels.values(), {str(place): points for place, points in enumerate(faint)}]
+    epochs = [epoch for lines in shown for points in lines.values() for epoch, _ in points]
+    values = [value for lines in shown for value in _values(lines)]
     kind = "loss" if name == "loss" else "fraction"  # written as a number, or in percent
     values += {"loss": [0.0], "memorization": [0.0, 1.0], "agreement": [0.0, 1.0]}.get(name, [])
     low, high = min(values), max(values)
@@ -156,26 +183,44 @@ def _figure(name: str, panels: Mapping[str, Mapping[str, Points]], *, expected: 
         "xticks": [(x(tick), f"{tick:g}") for tick in _ticks(first, last, least_step=1) if first <= tick <= last],
         "yticks": [(y(tick), label) for tick, label in zip(yticks, labels, strict=True)],
         "expected": {"y": y(expected), "rate": expected} if name == "agreement" and expected is not None else None,
+        "faint": [_path(_stretches(points, x, y)) for points in faint],
+        "kept": [
+            (slot, x(epoch), y(value))
+            for slot, points in enumerate((kept or {}).values())
+            for epoch, value in points
+            if value is not None
+        ],
         "panels": [{"title": title} | _panel(lines, x, y, key=kind) for title, lines in panels.items()],
     }
+
+
+def _stretches(points: Points, x: _Scale, y: _Scale) -> list[list[tuple[float, float]]]:
+    """Where the points lie on the page, in runs without a gap."""
+    stretches: list[list[tuple[float, float]]] = [[]]
+    for epoch, value in points:
+        if value is None:
+            stretches.append([])
+        else:
+            stretches[-1].append((x(epoch), y(value)))
+    return stretches
+
+
+def _path(stretches: list[list[tuple[float, float]]]) -> str:
+    return "".join("M" + "L".join(f"{a} {b}" for a, b in known) for known in stretches if len(known) > 1)
 
 
 def _panel(lines: Mapping[str, Points], x: _Scale, y: _Scale, *, key: str) -> dict:
     """Lines (a path broken at gaps, dots for lone values, a label at the end) and, per epoch, what a pointer finds."""
     drawn, places = [], {}
     for slot, (label, points) in enumerate(lines.items()):
-        stretches, marks = [[]], []
+        stretches, marks = _stretches(points, x, y), []
         for epoch, value in points:
-            if value is None:
-                stretches.append([])
-            else:
-                stretches[-1].append((x(epoch), y(value)))
+            if value is not None:
                 marks.append({"slot": slot, "label": label, "value": quantity(value, key), "y": y(value)})
                 places.setdefault(epoch, []).append(marks[-1])
         if marks:
-            path = "".join("M" + "L".join(f"{a} {b}" for a, b in known) for known in stretches if len(known) > 1)
             dots = [known[0] for known in stretches if len(known) == 1]
-            drawn.append(marks[-1] | {"path": path, "dots": dots})
+            drawn.append(marks[-1] | {"path": _path(stretches), "dots": dots})
     ends = sorted(drawn, key=lambda line: (line["y"], line["slot"]))
     for above, below in pairwise(ends):  # labels 14 units apart: first push down, then back up from the floor
         below["y"] = max(below["y"], above["y"] + 14)

@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from elr.audit.charts import BOX, MAX_EPOCHS_LISTED, RATE, EpochRecord, figures, number_of, percent, quantity, thinned
+from elr.audit.chosen_settings import check_choice, choice_shown
 from elr.audit.suspects import FORMATS, UNPRINTABLE, Suspect, clip, embedded, require, require_rate
 
 MAX_PAGE_BYTES = 5_000_000 - 50_000  # decimal, and a margin
@@ -58,6 +60,7 @@ class Report:
         notes: caveats and warnings, one sentence or two each.
         warnings: what must be known before the rest is believed, shown at the top; one to three sentences each.
         early_learning: whether and until when there was early learning, in words; shown above the curves.
+        choice: how the run chose its settings, if it did (`elr.audit.chosen_settings.check_choice`).
         cleaned: a good name for the corrected copy that `elr clean` writes; "" where it has no data file to correct.
 
     Raises:
@@ -93,6 +96,7 @@ class Report:
     notes: Sequence[str] = ()
     warnings: Sequence[str] = ()
     early_learning: str = ""
+    choice: Mapping[str, Any] = field(default_factory=dict)
     cleaned: str = ""
 
     def __post_init__(self) -> None:
@@ -110,6 +114,7 @@ class Report:
         require(matrix.shape == (c, c), f"transition_matrix has shape {matrix.shape}; expected {(c, c)}")
         stochastic = bool((matrix >= 0).all()) and np.allclose(matrix.sum(1), 1, atol=0.01)  # NaN fails both
         require(stochastic, "transition_matrix: rows must be >= 0 and sum to 1; give cleanlab's noise_matrix as its .T")
+        check_choice(self.choice)
 
 
 def render(report: Report) -> str:
@@ -150,6 +155,7 @@ def render(report: Report) -> str:
                 name: _table(thinned(history, MAX_EPOCHS_LISTED)) for name, history in runs.items() if history
             },
             comparison=_table(report.comparison),
+            choice=choice_shown(report.choice) if report.choice else None,
             suspects=listed,
             columns=list(dict.fromkeys(name for suspect in listed if not suspect.thumbnail for name in suspect.fields)),
             pictured=any(suspect.thumbnail for suspect in suspects),

@@ -97,7 +97,7 @@ def summarize(outcome: Outcome, command: str) -> None:
         ...     out=Path("elr-out"),
         ...     results=found
         ...     | {"warnings": [], "early_learning": {"text": "It came first."}, "test_accuracy_last": 0.9},
-        ...     run={"data": {"remarks": []}},
+        ...     run={"data": {"remarks": []}, "remarks": []},
         ... )
         >>> with redirect_stderr(sys.stdout):
         ...     summarize(SimpleNamespace(baseline=None, fitted=fitted), "elr fit x.csv")
@@ -124,7 +124,7 @@ def summarize_run(fitted: Fitted, command: str, *, with_accuracy: bool = True) -
         >>> fitted = SimpleNamespace(
         ...     out=Path("elr-out"),
         ...     results=found | {"early_learning": {"text": "It came first."}, "warnings": [{"text": "No 'cat' ..."}]},
-        ...     run={"data": {"remarks": ["3 rows without a label were left out"]}},
+        ...     run={"data": {"remarks": ["3 rows without a label were left out"]}, "remarks": []},
         ... )
         >>> with redirect_stderr(sys.stdout):
         ...     summarize_run(fitted, "elr run x")
@@ -143,13 +143,14 @@ def summarize_run(fitted: Fitted, command: str, *, with_accuracy: bool = True) -
         say(f"Accuracy on the test data, last epoch: {results['test_accuracy_last']:.4f}")
     _warn(results)
     say(verdict(results))
-    if "tuning" in results:
-        say(results["tuning"]["text"])
+    for chosen in ("tuning", "choice"):
+        if chosen in results:
+            say(results[chosen]["text"])
     say(results["early_learning"]["text"])
     annotators = fitted.out / "annotators.csv"
     if annotators.exists():
         say(f"Annotators, the most often contradicted first: {annotators}")
-    for remark in fitted.run["data"]["remarks"]:
+    for remark in [*fitted.run["data"]["remarks"], *fitted.run["remarks"]]:
         say(f"note: {remark}")
     say(
         f"Suspects: {fitted.out / ISSUES_FILE}\nReport:   {fitted.out / REPORT_FILE}\n"

@@ -70,8 +70,27 @@ def fit(
     method: Annotated[
         str, typer.Option(help="elr, elr_plus, cross_entropy or another that docs/methods.md lists.")
     ] = "elr",
-    lam: Annotated[float | None, typer.Option(help="Weight of the regularizer. Default: 3.")] = None,
+    members: Annotated[
+        int | None,
+        typer.Option(
+            help="Networks side by side, each blind to its share of the rows: they predict together, judge the labels that "
+            "they never saw, and choose by them what is left open of --lam, --dropout, --network and --epochs. 1: a single "
+            "network. Default: 5 for elr on tables, text, embeddings, arrays and frozen features of 50 rows or more.",
+            show_default=False,
+        ),
+    ] = None,
+    lam: Annotated[
+        float | None,
+        typer.Option(help="Weight of the regularizer. Default: chosen of 0, 1, 3 and 7; of a single network 3."),
+    ] = None,
     beta: Annotated[float | None, typer.Option(help="Momentum of the targets. Default: 0.7.")] = None,
+    align: Annotated[
+        bool, typer.Option("--align/--no-align", help="Hold the targets to the given shares of the classes.")
+    ] = True,
+    dropout: Annotated[
+        float | None,
+        typer.Option(help="Of perceptrons. Default: chosen of 0 and 0.5; of a single network none.", show_default=False),
+    ] = None,
     network: Annotated[
         str | None, typer.Option(help="linear, mlp, fast, resnet18, resnet34 or preactresnet18. Default: by the data.")
     ] = None,
@@ -94,7 +113,7 @@ def fit(
         typer.Option(
             metavar="N",
             help="First search lam, beta, learning rate and epochs, those of them that are not given, in N trials on "
-            "held-out given labels. Needs elr[tune].",
+            "held-out given labels; of a single network, unless --members says more. Needs elr[tune].",
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
@@ -134,6 +153,9 @@ def fit(
             method=method,
             lam=lam,
             beta=beta,
+            align=align,
+            members=members,
+            dropout=dropout,
             network=network,
             epochs=epochs,
             batch_size=batch_size,

@@ -85,10 +85,11 @@ def fit(
         test: data whose labels are trusted; measured at the end, never used.
         test_label: column (or array) of their labels, if it has another name than in `data`.
         noise: (name in `elr.noise.named.NOISES`, rate): for experiments on clean labels, corrupt them first.
-        compare: also train plain cross entropy, into the subfolder cross_entropy. Default: only for the digits.
+        compare: also train a single network by plain cross entropy, into the subfolder cross_entropy. Default: only for
+            the digits.
         tune: first choose lam, beta, learning rate and epochs, those of them that config leaves open (None), in so many
-            trials on held-out given labels: see `elr.runs.tuning.tune`. Cross entropy is compared with the same
-            learning rate and epochs. Needs the extra elr[tune].
+            trials on held-out given labels: see `elr.runs.tuning.tune`. Of a single network, unless config.members says
+            more. Cross entropy is compared with the same learning rate and epochs. Needs the extra elr[tune].
         resume: go on from the last checkpoint, and with the trials that are finished.
         command: the command that repeats the run, for the report.
         on_progress: called with the name of the method (or "trial K/N") and where it stands, after every batch.
@@ -115,6 +116,7 @@ def fit(
         options = replace(options, backbone=NO_BACKBONE)  # a network of their own was asked for
     if tune is not None:
         check_tuning(tune)
+        config = replace(config, members=1) if config.members is None else config
     out = Path(out)
     if data is None:
         prepared = _digits(options, config, test, test_label, noise)
@@ -146,7 +148,7 @@ def fit(
 
     baseline_folder = out / BASELINE
     fitted = run(config, out, None if found is None else found.to_json())
-    baseline = run(replace(config, method=BASELINE), baseline_folder) if compare else None
+    baseline = run(replace(config, method=BASELINE, members=1), baseline_folder) if compare else None
     if is_main_process():
         write_report(prepared, fitted, baseline=baseline)
         if baseline is not None:

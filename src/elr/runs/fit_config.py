@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,14 @@ from elr.methods.ensemble.grid import (
     LEAST_ROWS,
     MEMBERS,
     Choosable,
+    MOST_BYTES,
     affordable,
     default_grid,
     kept_epochs,
     linear_rate,
     loop_settings,
 )
-from elr.methods.ensemble.settings import EnsembleConfig
+from elr.methods.ensemble.settings import EnsembleConfig, Setting
 from elr.networks.spec import NetworkSpec
 from elr.runs.plan import Plan, network_for
 from elr.training.config import TrainingConfig
@@ -149,11 +151,11 @@ class FitConfig:
             ArgumentError: values out of range, or a network that does not take such data.
         """
         network = network_for(prepared, self.network)
+        if self.dropout is not None:
+            network = replace(network, dropout=self.dropout)
         members = self.members_for(prepared, network)
         if members > 1:
             return self._ensemble(prepared, network, members)
-        if self.dropout is not None:
-            network = replace(network, dropout=self.dropout)
         augmented = network.takes_images and self.augment != "none"
         kind = loop_kind(network, prepared.examples)
         training = self.loop(prepared.examples, kind=kind)
@@ -205,8 +207,9 @@ class FitConfig:
             grid = grid[:1]
         many = {"num_examples": len(examples), "num_classes": preprocessing.num_classes}
         count, fewer = affordable(grid, members=members, **many)
+        remarks = _room_remarks(members, grid, count=count, fewer=fewer, **many)
         if fewer < 2:
-            return replace(self, members=1).plan(prepared)
+            return replace(replace(self, members=1).plan(prepared), remarks=remarks)
         if network.takes_images:
             training = self.loop(examples, kind=loop_kind(network, examples))
         else:
@@ -228,6 +231,7 @@ class FitConfig:
             training=training,
             augmentation=Augmentation(crop=augmented, flip=flip),
             probe_period=training.epochs,  # which networks predict is chosen at the end
+            remarks=remarks,
         )
 
     def loop(self, examples: Examples, *, kind: str) -> TrainingConfig:
@@ -255,6 +259,25 @@ def _networks(network: NetworkSpec, prepared: PreparedData, *, alike: bool) -> l
         rate = linear_rate(alike=alike, sparse=True)
         found.append(Choosable(network=network_for(prepared, "linear"), learning_rate=rate, reads="terms"))
     return found
+
+
+def _room_remarks(
+    members: int, grid: Sequence[Setting], *, count: int, fewer: int, num_examples: int, num_classes: int
+) -> list[str]:
+    """What was left out for want of memory, in a sentence."""
+    if (count, fewer) == (len(grid), members):
+        return []
+    need = 4 * num_examples * num_classes * members * len(grid)
+    networks = "a single network is trained (--members 1)" if fewer < 2 else f"{fewer} are, of {_counted(count)}"
+    return [
+        f"{members} networks side by side of each of {_counted(len(grid))} are not trained: their targets of "
+        f"{num_examples:,} rows and {num_classes:,} classes would take {need / 2**30:.1f} GiB, more than "
+        f"{MOST_BYTES / 2**30:g} GiB; {networks}"
+    ]
+
+
+def _counted(settings: int) -> str:
+    return f"{settings} setting{'s' * (settings != 1)}"
 
 
 def loop_kind(network: NetworkSpec, examples: Examples) -> str:

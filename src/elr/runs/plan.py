@@ -47,6 +47,7 @@ class Plan:
         targets: where the method's targets are kept, if it has any, and how precisely.
         whiten: whether the first layer of the fast network is set to whiten patches of the images, and frozen.
         probe_period: epochs between looks at the test data.
+        remarks: what people should know about how it was made, a sentence each.
 
     Example:
         >>> from elr.methods.elr import ELRConfig
@@ -64,15 +65,17 @@ class Plan:
     targets: TargetsConfig = DENSE
     whiten: bool = False
     probe_period: int = 1
+    remarks: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.probe_period < 1:
             raise ArgumentError(f"probe_period is {self.probe_period}: expected at least 1 epoch")
+        object.__setattr__(self, "remarks", tuple(self.remarks))  # JSON knows lists only
         self.method.check_generations(self.training.generations)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as run.json holds them."""
-        return asdict(self) | {"method": self.method.to_json(), "network": self.network.to_json()}
+        return asdict(self) | {"method": self.method.to_json(), "network": self.network.to_json(), "remarks": [*self.remarks]}
 
     @classmethod
     def from_json(cls, run: Mapping[str, Any]) -> Plan:
@@ -85,6 +88,7 @@ class Plan:
             targets=TargetsConfig(**run["targets"]),
             whiten=run["whiten"],
             probe_period=run["probe_period"],
+            remarks=run["remarks"],
         )
 
     def build(self, prepared: PreparedData, *, probe: Examples | None, folder: Path | None) -> Training:

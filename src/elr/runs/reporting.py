@@ -19,6 +19,7 @@ from elr.data.decoding import thumbnail
 from elr.data.kinds.catalog import KINDS
 from elr.data.records import Records
 from elr.errors import ArgumentError, ArtifactError, OutputError
+from elr.networks.spec import NetworkSpec
 from elr.runs.plan import Plan
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ def _from_json(content: dict[str, Any]) -> Report:
         measured=dict(content["measured"]),
         notes=[_text(note) for note in content["notes"]],
         warnings=[_text(warning) for warning in content["warnings"]],
+        choice=dict(content["choice"]),
     )
 
 
@@ -197,9 +199,10 @@ def _report(prepared: PreparedData, fitted: Fitted, baseline: Fitted | None) -> 
         comparison=[] if baseline is None else [compared(each) for each in both],
         comparison_history={} if baseline is None else {_label(each.run): each.history for each in both},
         measured={key: results[key] for key in _MEASURED if key in results},
-        notes=[*([results["tuning"]["text"]] if "tuning" in results else []), *run["data"]["remarks"]],
+        notes=[*([results["tuning"]["text"]] if "tuning" in results else []), *run["data"]["remarks"], *run["remarks"]],
         warnings=[alarm["text"] for alarm in results["warnings"]],
         early_learning=results["early_learning"]["text"],
+        choice=run["choice"],
         cleaned=_cleaned(prepared),
     )
 
@@ -240,13 +243,12 @@ def _label(run: Mapping[str, Any]) -> str:
 def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
     """What was trained, for people: the network, the method, the loop."""
     training, plan = run["training"], Plan.from_json(run)
-    hidden = run["network"].get("hidden")
-    described = plan.method.described()
+    described = {name: _listed(value) for name, value in plan.method.described().items()}
     done = [name for name, value in run["augmentation"].items() if value]
     generations = training["generations"]
     return {
         "method": described.pop("name"),
-        "network": run["network"]["name"] + (f" {'-'.join(map(str, hidden))}" if hidden else ""),
+        "network": _listed(dict.fromkeys(map(_network, plan.method.network_specs(plan.network)))),
         **described,
         "augmentation": ", ".join(done) or "none",
         **{
@@ -259,6 +261,17 @@ def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
         "torch": run["versions"]["torch"],
         "data": run["data"]["source"],
     }
+
+
+def _network(spec: NetworkSpec) -> str:
+    return spec.name + (f" {'-'.join(map(str, spec.hidden))}" if spec.hidden else "")
+
+
+def _listed(value: Any) -> Any:
+    """Several values in one line."""
+    if isinstance(value, list | dict):
+        return ", ".join(each if isinstance(each, str) else f"{each:g}" for each in value)
+    return value
 
 
 def _suspects(prepared: PreparedData, fitted: Fitted, names: list[str]) -> list[Suspect]:

@@ -123,6 +123,7 @@ def run_plan(
     seconds = time.perf_counter() - started + training.earlier_seconds
     history = _with_accuracies(training, prepared)
     results = {"out": str(out)} | _results(prepared, training, audit, history=history, seconds=seconds)
+    results["remarks"] = [*results["remarks"], *plan.remarks]
     results |= {} if tuning is None else {"tuning": tuning}
     choice = training.method.choice()
     results |= {"choice": {name: choice[name] for name in ("text", "chosen")}} if choice else {}

@@ -209,7 +209,7 @@ class Ensemble(Method):
         curve = self.curve.cpu().tolist()
         settings = [
             setting.described()
-            | {"curve": [[epoch, score] for epoch, score in zip(self._points(), column, strict=True)]}
+            | {"text": setting.text(), "curve": [list(point) for point in zip(self._points(), column, strict=True)]}
             for setting, column in zip(self.config.settings, zip(*curve, strict=True), strict=True)
         ]
         return {
