@@ -155,8 +155,8 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
             return MEMBERS if count >= LEAST_ROWS else 1
         if type(self.members) is not int or not 1 <= self.members <= count:
             raise ArgumentError(
-                f"members is {self.members!r} for {count} rows: expected at least 1, and at most one for each row; 1 is "
-                "a single network"
+                f"members is {self.members!r} for {count} rows: expected at least 1, and at most one for each row; 1 "
+                "is a single network"
             )
         return self.members
 
@@ -226,14 +226,16 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         probs = self.predict_proba(X)
         return self.classes_[probs.argmax(axis=1)]
 
-    def audit(self, *, score: str = "margin") -> Audit:
+    def audit(self, *, score: str | None = None) -> Audit:
         """Which of the labels passed to `fit` the evidence contradicts; class numbers index `classes_`.
 
         Args:
             score: see `elr.audit.label_quality.audit_labels`.
         """
         check_is_fitted(self)
-        return audit_labels(self._labels, self.pred_probs_, score=score, margins=self.margins_)
+        return audit_labels(
+            self._labels, self.pred_probs_, score=score, margins=self.margins_, out_of_fold=bool(self.choice_)
+        )
 
     def _learn_features(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray]:
         """Check the training data and learn the preprocessing."""

@@ -262,6 +262,11 @@ class Method(nn.Module, ABC):
         """What it chose among its settings and why, in plain values for run.json; after `end_training`."""
         return {}
 
+    @property
+    def out_of_fold(self) -> bool:
+        """Whether `pred_probs` of a row is from networks that never saw its label."""
+        return False
+
     def logit_gradients(self, index: Tensor, logits: Tensor, labels: Tensor) -> Tensor | None:
         """(B, C) gradient of the loss of each example, not mixed, with respect to its logits; changes no state.
 

@@ -18,8 +18,8 @@ from elr.methods.ensemble.grid import (
     HIDDEN,
     LEAST_ROWS,
     MEMBERS,
-    Choosable,
     MOST_BYTES,
+    Choosable,
     affordable,
     default_grid,
     kept_epochs,
@@ -184,12 +184,13 @@ class FitConfig:
             return MEMBERS if vectors and count >= LEAST_ROWS else 1
         if type(self.members) is not int or not 1 <= self.members <= count:
             raise ArgumentError(
-                f"members is {self.members!r} for {count} rows: expected at least 1, and at most one for each row; 1 is "
-                "a single network, 5 the default for tables, text and features"
+                f"members is {self.members!r} for {count} rows: expected at least 1, and at most one for each row; 1 "
+                "is a single network, 5 the default for tables, text and features"
             )
         if self.members > 1 and self.method != ELRConfig.name:
             raise ArgumentError(
-                f"members is {self.members} and the method {self.method!r}: only 'elr' has members; leave one of them out"
+                f"members is {self.members} and the method {self.method!r}: only 'elr' has members; leave one of them "
+                "out"
             )
         return self.members
 

@@ -288,6 +288,7 @@ def _evidence(prepared: PreparedData, training: Training) -> Evidence:
         class_names=prepared.preprocessing.coding.class_names,
         labels=training.labels.numpy(),
         margins=training.state.monitor.margins.astype(np.float32),
+        out_of_fold=training.method.out_of_fold,
         chunks=lambda: (probs.numpy() for probs in training.pred_prob_chunks()),
     )
 

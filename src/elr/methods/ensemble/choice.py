@@ -130,8 +130,8 @@ def choice_text(candidates: Sequence[Candidate], names: Sequence[str]) -> str:
         'Settings: of 2 settings, lam 3 after 30 epochs was chosen by the given labels of rows that its networks \
 never saw: it predicts 100.0% of them (mean over the classes 100.0%), the others less, by more than a standard error.'
         >>> choice_text(found[1:], ["lam 0", "lam 3"])
-        'Settings: lam 3, 30 epochs; its networks predict 100.0% of the given labels that they never saw (mean over the \
-classes 100.0%).'
+        'Settings: lam 3, 30 epochs; its networks predict 100.0% of the given labels that they never saw (mean over \
+the classes 100.0%).'
     """
     best = max(candidates, key=lambda each: (each.chosen, each.score))
     others = [each for each in candidates if each.chosen and each is not best]
@@ -139,15 +139,15 @@ classes 100.0%).'
     shares = f"(mean over the classes {best.balanced_agreement:.1%})"
     if len(candidates) == 1:
         return (
-            f"Settings: {where}, {best.epoch} epochs; its networks predict {best.agreement:.1%} of the given labels that "
-            f"they never saw {shares}."
+            f"Settings: {where}, {best.epoch} epochs; its networks predict {best.agreement:.1%} of the given labels "
+            f"that they never saw {shares}."
         )
     settings = len({each.setting for each in candidates})
     epochs = sorted({each.epoch for each in candidates})
     points = "" if len(epochs) == 1 else f", each after {_listed(epochs)} epochs"
     text = (
-        f"Settings: of {settings} settings{points}, {where} after {best.epoch} epochs was chosen by the given labels of "
-        f"rows that its networks never saw: it predicts {best.agreement:.1%} of them {shares}"
+        f"Settings: of {settings} settings{points}, {where} after {best.epoch} epochs was chosen by the given labels "
+        f"of rows that its networks never saw: it predicts {best.agreement:.1%} of them {shares}"
     )
     if not others:
         return f"{text}, the others less, by more than a standard error."

@@ -27,7 +27,7 @@ _NUMBERS = 2**22  # of targets that are read at a time
 class Ensemble(Method):
     """S settings of ELR times K networks, of which number k never sees a label of fold k.
 
-        loss = sum_m 1 / (B (1 - 1/K)) sum_{i: fold of row i is not that of m} CE(p_im, y_i) + lam_m log(1 - <p_im, a_im>)
+        loss = sum_m 1 / (B (1 - 1/K)) sum_{i not of the fold of m} CE(p_im, y_i) + lam_m log(1 - <p_im, a_im>)
 
     m counts the S K networks, t_im is the running average of what network m said of row i, of its own fold as well, and
     a_im are the aligned targets (or t_im itself). The parts of the networks have nothing in common but the batch, so
@@ -141,11 +141,10 @@ class Ensemble(Method):
         size, classes = len(batch.index), self.num_classes
         probs = torch.softmax(logits.detach().float(), dim=-1)
         flat = probs.transpose(0, 1).reshape(size, -1)
-        rows = (
-            self.targets.update(batch.index, flat, beta=self.config.beta)
-            if self.training
-            else self.targets.read(batch.index)
-        )
+        if self.training:
+            rows = self.targets.update(batch.index, flat, beta=self.config.beta)
+        else:
+            rows = self.targets.read(batch.index)
         targets = rows.to(logits.device).view(size, -1, classes).transpose(0, 1)
         if self.weights is not None:
             targets = aligned(targets, self.weights[:, None])
@@ -196,6 +195,10 @@ class Ensemble(Method):
     @property
     def trained_networks(self) -> list[nn.Module]:
         return list(self.stacks)
+
+    @property
+    def out_of_fold(self) -> bool:
+        return True
 
     def pred_probs(self, index: Tensor) -> Tensor:
         if self.candidates:
