@@ -27,10 +27,11 @@ def points(settings):
 
 def test_small_data_have_every_lam_with_and_without_dropout_and_linear_networks():
     found = points(default_grid(networks(), num_examples=FEW))
-    assert len(set(found)) == len(found) == 12
+    assert len(set(found)) == len(found) == 10
     assert found[0] == ("mlp", 3.0, 0.5)
     assert {lam for _, lam, _ in found} == {0.0, 1.0, 3.0, 7.0}
     assert sum(name == "linear" for name, _, _ in found) == 4
+    assert sorted(lam for _, lam, dropout in found if dropout == 0.0) == [3.0, 7.0]
 
 
 def test_what_is_given_by_hand_is_not_searched():
@@ -51,7 +52,7 @@ def test_wide_data_have_linear_networks_only_where_there_are_some():
 
 @pytest.mark.parametrize(
     ("num_examples", "num_classes", "expected"),
-    [(1_000, 10, (12, 5)), (100_000, 1_000, (1, 5)), (200_000, 1_000, (1, 2)), (10_000_000, 1_000, (1, 1))],
+    [(1_000, 10, (10, 5)), (100_000, 1_000, (1, 5)), (200_000, 1_000, (1, 2)), (10_000_000, 1_000, (1, 1))],
 )
 def test_targets_have_to_fit(num_examples, num_classes, expected):
     grid = default_grid(networks(), num_examples=1_000)

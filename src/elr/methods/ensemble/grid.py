@@ -12,6 +12,8 @@ from elr.networks.spec import NetworkSpec
 LAMS = (3.0, 0.0, 1.0, 7.0)
 """The paper's values of lam, and cross entropy; of equals the paper's default is preferred."""
 DROPOUTS = (0.5, 0.0)
+RESISTING = 3.0
+"""From which lam on perceptrons are tried without dropout, too: with less they would memorize."""
 FEW, MANY = 20_000, 100_000
 """Rows up to which the whole grid is trained, and above which two settings are."""
 WIDE = 6_000
@@ -54,7 +56,7 @@ class Choosable:
 def default_grid(
     networks: Sequence[Choosable], *, num_examples: int, lam: float | None = None, dropout: float | None = None
 ) -> list[Setting]:
-    """The grid for some data: every lam for each network, perceptrons with and without dropout.
+    """The grid for some data: every lam for each network, perceptrons with dropout, and without it for lam >= 3.
 
     Args:
         networks: that take such data, the preferred one first; a perceptron of more than `WIDE` features is left out
@@ -67,7 +69,7 @@ def default_grid(
     Example:
         >>> networks = [Choosable(network=NetworkSpec(name, 3, num_features=5)) for name in ("mlp", "linear")]
         >>> len(default_grid(networks, num_examples=1_000)), len(default_grid(networks, num_examples=1_000, lam=3.0))
-        (12, 3)
+        (10, 3)
         >>> [setting.text() for setting in default_grid(networks, num_examples=1_000_000)]
         ['mlp, lam 3, dropout 0.5', 'mlp, lam 0, dropout 0.5']
     """
@@ -84,6 +86,7 @@ def default_grid(
         for of in networks
         for spec in ([replace(of.network, dropout=share) for share in dropouts] if _drops(of) else [of.network])
         for each in lams
+        if spec.dropout != 0.0 or each >= RESISTING or dropout is not None or lam is not None
     ]
 
 
@@ -122,8 +125,8 @@ def loop_settings(num_examples: int, *, alike: bool) -> dict[str, Any]:
     """
     found = _LOOP | {"learning_rate": KIND_RATE} if alike else dict(_LOOP)
     epochs = min(_EPOCHS, max(10, _VISITS // num_examples))
-    few = not alike and num_examples <= 1_500  # more steps, and their noise, do these good
-    batch_size = 256 if num_examples > FEW else 64 if not few else 32 if num_examples > 750 else 16
+    few = not alike and num_examples <= 1_000  # more steps, and their noise, do these good
+    batch_size = 256 if num_examples > FEW else 64 if not few else 32 if num_examples > 600 else 16
     return found | {"epochs": epochs, "batch_size": min(batch_size, num_examples)}
 
 
