@@ -10,7 +10,7 @@ def test_evidence_out_of_fold_can_have_any_score_and_other_evidence_is_not_calib
         check_score(score, out_of_fold=True)
     for score in SCORES[1:]:
         check_score(score, out_of_fold=False)
-    with pytest.raises(ArgumentError, match="rows that the network was trained on.*take another score"):
+    with pytest.raises(ArgumentError, match=r"rows that the network was trained on.*take another score"):
         check_score("calibrated", out_of_fold=False)
     with pytest.raises(ArgumentError, match="score is 'loss': expected one of"):
         check_score("loss", out_of_fold=True)
