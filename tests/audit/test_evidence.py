@@ -226,3 +226,19 @@ def test_labels_that_are_no_classes_are_damage(labels, tmp_path):
     pq.write_table(table.set_column(place, "label", pa.array(labels, pa.int32())), path)
     with pytest.raises(ArtifactError, match=r"evidence\.parquet is damaged"):
         read_evidence(tmp_path)
+
+
+def test_evidence_keeps_whether_it_is_out_of_fold(tmp_path):
+    about = {"status": "complete", "data": {"num_examples": 4}, "preprocessing": {"class_names": ["x", "y", "z"]}}
+    folders = []
+    for name, blind in (("blind", True), ("seen", False)):
+        folders.append(tmp_path / name)
+        folders[-1].mkdir()
+        files.write_json(folders[-1] / files.RUN_FILE, about)
+        audit = write_evidence(folders[-1] / files.EVIDENCE_FILE, evidence(out_of_fold=blind))
+        found = read_evidence(folders[-1])
+        assert found.out_of_fold is blind
+        assert audit.out_of_fold is blind
+        np.testing.assert_array_equal(found.audit().label_quality, audit.label_quality)
+    assert read_evidence(folders[0], folders[0]).out_of_fold
+    assert not read_evidence(*folders).out_of_fold  # in the mean, a label has a say that was seen

@@ -397,6 +397,7 @@ def hostile_report() -> Report:
         comparison_history={name: [{**row, name: 1.0} for row in fractions(3)] for name in HOSTILE},
         measured=dict.fromkeys(HOSTILE, 0.5),
         notes=HOSTILE,
+        warnings=HOSTILE,
     )
 
 
@@ -623,3 +624,30 @@ def test_a_suspect_that_cannot_be_right_is_refused(changes, message):
     plain = Suspect(row=1, id=None, given_label="cat", predicted_label="dog", label_quality=0.1)
     with pytest.raises(ArgumentError, match=message):
         replace(plain, **changes)
+
+
+def test_warnings_stand_before_the_estimate():
+    text = Page(render(a_report(warnings=["No row is predicted as 'cat'.", "The labels seem to err one way."]))).text
+    places = [text.index(word) for word in ("No row is predicted as 'cat'.", "err one way", "39.8")]
+    assert places == sorted(places)
+    assert "Warning." not in Page(render(a_report())).text
+
+
+def test_where_nothing_was_learned_no_number_is_said():
+    text = Page(
+        render(
+            a_report(
+                noise_rate=math.nan,
+                noise_rate_interval=(0.0, 1.0),
+                num_label_issues=0,
+                transition_matrix=np.eye(3),
+                suspects=[],
+                warnings=["Nothing was learned."],
+            )
+        )
+    ).text
+    assert "How many of the 1,437 labels are wrong cannot be said. No row is called a suspect." in text
+    assert "Nothing was learned." in text
+    assert "nan" not in text
+    assert "Nothing has to be relabeled" not in text
+    assert "No label contradicts" not in text

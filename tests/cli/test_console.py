@@ -100,6 +100,16 @@ def test_text_of_the_data_cannot_steer_the_terminal():
     assert without_controls("a\x1b[2J\nb\tc") == "a\ufffd[2J\nb\ufffdc"
 
 
+def test_warnings_come_before_what_they_are_about(capsys, tmp_path):
+    found = {"noise_rate": float("nan"), "num_label_issues": 0, "warnings": [{"text": "Nothing was learned:\x1b[2J"}]}
+    summarize_run(SimpleNamespace(out=tmp_path, results=RESULTS | found, run={"data": {"remarks": []}}), "elr fit x")
+    assert capsys.readouterr().err.splitlines()[:2] == [
+        "warning: Nothing was learned:\ufffd[2J",
+        "How many of 200 labels are wrong cannot be said: no row is called a suspect",
+    ]
+    assert verdict(RESULTS | {"noise_rate": None}) == verdict(RESULTS | found)  # as run.json has it
+
+
 def test_a_run_is_summed_up_with_where_things_lie(capsys, tmp_path):
     fitted = SimpleNamespace(
         out=tmp_path, results=RESULTS | {"test_accuracy_last": 0.5}, run={"data": {"remarks": ["a class is rare"]}, "remarks": ["and a plan"]}

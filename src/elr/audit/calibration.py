@@ -177,7 +177,7 @@ def calibrate(labels: NDArray[np.int64], favorites: Favorites) -> Calibration:
     rate = float(error_probs.mean())
     return Calibration(
         error_probs=error_probs,
-        transitions=sum(weight * each.transitions for weight, each in zip(weights, settings, strict=True)),
+        transitions=np.einsum("s,sij->ij", weights, np.stack([each.transitions for each in settings])),
         noise_rate=rate,
         noise_rate_interval=_interval(rate, weights, np.array(rates), count),
     )

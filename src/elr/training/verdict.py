@@ -126,17 +126,17 @@ def _by_blind_rows(history: Sequence[Mapping[str, Any]]) -> EarlyLearning:
     """The verdict where networks were asked about rows whose labels they never saw."""
     seen = _numbers(history, "out_of_fold_agreement")
     epoch, peak = max(seen, key=lambda pair: pair[1])  # the first of equals
-    last, chance = seen[-1][1], history[-1].get("agreement_by_chance")
+    last, chance = seen[-1][1], _numbers(history[-1:], "agreement_by_chance")
     evidence = {
         "out_of_fold_agreement_peak": peak,
         "out_of_fold_agreement_peak_epoch": epoch,
         "out_of_fold_agreement_last": last,
     }
     measured = f"agree with {peak:.1%} of the given labels that they never saw after epoch {epoch}"
-    if _is_number(chance):
-        evidence["agreement_by_chance"] = float(chance)
-        if peak - chance < _LEARNED * (1.0 - chance):
-            text = f"Nothing has been learned: the networks {measured}, chance alone gives {chance:.1%}. {_ADVICE}"
+    for _, by_chance in chance:
+        evidence["agreement_by_chance"] = by_chance
+        if peak - by_chance < _LEARNED * (1.0 - by_chance):
+            text = f"Nothing has been learned: the networks {measured}, chance alone gives {by_chance:.1%}. {_ADVICE}"
             return EarlyLearning(state=NOTHING, epoch=None, text=text, evidence=evidence)
     if peak - last > _FALL:
         text = (
