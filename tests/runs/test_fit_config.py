@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -13,10 +14,13 @@ from elr.data.preprocessing import Augmentation
 from elr.errors import ArgumentError
 from elr.methods.cross_entropy import CrossEntropyConfig
 from elr.methods.elr import ELRConfig
+from elr.methods.elr_plus import ELRPlusConfig
+from elr.methods.ensemble import grid
+from elr.networks.side_by_side import OneByOne
 from elr.runs import fit_config
 from elr.runs.fit_config import FitConfig
 from elr.runs.plan import Plan
-from tiny_prepared import prepared_features, prepared_images
+from tiny_prepared import C, prepared_features, prepared_images
 
 
 def examples_of(count):
@@ -56,8 +60,10 @@ def test_augmentation_by_the_network(augment, network, expected):
 
 def test_a_plan_of_fit_takes_its_method():
     plan = FitConfig(method="elr", lam=5.0, beta=0.6).plan(prepared_features())
-    assert plan.method == ELRConfig(lam=5.0, beta=0.6)
-    assert (plan.whiten, plan.probe_period) == (False, 1)
+    assert plan.method == ELRConfig(lam=5.0, beta=0.6, align=True)
+    assert (plan.whiten, plan.probe_period, plan.remarks) == (False, 1, ())
+    paper = FitConfig(members=1, lam=3.0, align=False).plan(prepared_features(count=120))
+    assert paper.method == ELRConfig(), "the paper's"
     assert FitConfig(method="cross_entropy").plan(prepared_features()).method.name == "cross_entropy"
 
 
@@ -117,7 +123,7 @@ def test_many_images_are_learned_as_in_the_first_generation_of_the_recipe(count,
     plan = FitConfig().plan(prepared)
     steps = plan.training.epochs * math.ceil(count / plan.training.batch_size)
     assert (plan.training.optimizer, plan.whiten) == ("muon", True)
-    assert plan.method == ELRConfig(lam_ramp=steps)
+    assert plan.method == ELRConfig(lam_ramp=steps, align=True)
     assert plan.augmentation == Augmentation(crop=True, flip=True, mirror=True)
     assert FitConfig(augment="crop").plan(prepared).augmentation == Augmentation(crop=True)
     assert FitConfig(method="cross_entropy").plan(prepared).method == CrossEntropyConfig()
@@ -141,7 +147,7 @@ def test_the_fast_loop_of_fit_trains_and_predicts(monkeypatch):
 )
 def test_fewer_images_and_other_networks_are_learned_by_sgd(count, side, network):
     plan = FitConfig(network=network).plan(many(prepared_images(), count, side))
-    assert (plan.method, plan.whiten, plan.training.optimizer) == (ELRConfig(), False, "sgd")
+    assert (plan.method, plan.whiten, plan.training.optimizer) == (ELRConfig(align=True), False, "sgd")
     assert plan.augmentation == Augmentation(crop=True, flip=True)
 
 
@@ -149,3 +155,107 @@ def test_few_examples_are_one_batch():
     few = prepared_features(count=30)
     assert FitConfig().plan(few).training.batch_size == 30
     assert FitConfig(batch_size=64).plan(few).training.batch_size == 64  # refused when it is built
+
+
+# Networks side by side
+
+
+def names_of(plan):
+    return [setting.text() for setting in plan.method.settings]
+
+
+@pytest.mark.parametrize(("count", "members"), [(49, 1), (50, 5)])
+def test_from_fifty_rows_on_features_are_learned_by_networks_side_by_side(count, members):
+    plan = FitConfig().plan(prepared_features(count=count))
+    assert getattr(plan.method, "members", 1) == members
+    assert plan.remarks == ()
+    if members > 1:
+        assert len(plan.method.settings) == 12
+        assert {setting.lam for setting in plan.method.settings} == {0.0, 1.0, 3.0, 7.0}
+        assert plan.method.align
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"members": 0}, "members is 0 for 60 rows: expected at least 1, and at most one for each row; 1 is a single"),
+        ({"members": -3}, "members is -3 for 60 rows"),
+        ({"members": 61}, "members is 61 for 60 rows"),
+        ({"members": 2.0}, "members is 2.0 for 60 rows"),
+        ({"members": True}, "members is True for 60 rows"),
+        ({"members": 5, "method": "cross_entropy"}, "members is 5 and the method 'cross_entropy': only 'elr' has memb"),
+        ({"members": 2, "method": "elr_plus"}, "only 'elr' has members; leave one of them out"),
+        ({"members": 5, "network": "linear", "dropout": 0.5}, "dropout is 0.5, but 'linear' takes only .*: leave it out"),
+        ({"dropout": 1.0}, "dropout of network 'mlp'"),
+        ({"lam": -1.0}, "lam is -1.0"),
+    ],
+)
+def test_members_that_cannot_be(settings, message):
+    with pytest.raises(ArgumentError, match=message):
+        FitConfig(**settings).plan(prepared_features(count=60))
+
+
+def test_as_many_members_as_rows_are_one_row_left_out_at_a_time():
+    plan = FitConfig(members=60, lam=3.0, network="linear").plan(prepared_features(count=60))
+    assert (plan.method.members, len(plan.networks())) == (60, 60)
+
+
+def test_other_methods_and_images_are_single_networks_unless_asked():
+    assert FitConfig(method="cross_entropy").plan(prepared_features(count=60)).method == CrossEntropyConfig()
+    assert FitConfig(method="cross_entropy", members=1).plan(prepared_features(count=60)).method == CrossEntropyConfig()
+    assert isinstance(FitConfig(method="elr_plus").plan(prepared_features(count=60)).method, ELRPlusConfig)
+    assert isinstance(FitConfig().plan(many(prepared_images(), 60, 16)).method, ELRConfig)
+
+
+def test_images_are_learned_by_networks_one_after_the_other_where_that_is_asked_for():
+    prepared = prepared_images()
+    plan = FitConfig(members=2, epochs=1, batch_size=12, device="cpu").plan(prepared)
+    assert names_of(plan) == ["fast, lam 3"]
+    assert plan.augmentation == Augmentation(crop=True, flip=True)
+    training = plan.build(prepared, probe=None, folder=None)
+    training.run()
+    assert all(isinstance(stack, OneByOne) for stack in training.method.trained_networks)
+    torch.testing.assert_close(training.predict(prepared.examples).sum(dim=1), torch.ones(len(prepared.examples)))
+    assert training.method.choice()["members"] == 2
+
+
+def test_settings_given_by_hand_are_not_searched():
+    prepared = prepared_features(count=60)
+    assert names_of(FitConfig(lam=2.0, dropout=0.3, network="mlp").plan(prepared)) == ["mlp, lam 2, dropout 0.3"]
+    assert {setting.lam for setting in FitConfig(lam=2.0).plan(prepared).method.settings} == {2.0}
+    assert {setting.network.dropout for setting in FitConfig(dropout=0.3).plan(prepared).method.settings} == {0.3, None}
+    linear = FitConfig(network="linear").plan(prepared)
+    assert {setting.network.name for setting in linear.method.settings} == {"linear"}
+    free, fixed = FitConfig().plan(prepared), FitConfig(epochs=30).plan(prepared)
+    assert (free.method.kept_epochs, fixed.method.kept_epochs) == ((10, 20, 30), (30,))
+    loop = FitConfig(epochs=7, batch_size=9, learning_rate=0.5, weight_decay=0.1, beta=0.4, align=False, seed=3)
+    plan = loop.plan(prepared)
+    assert (plan.training.epochs, plan.training.batch_size, plan.training.learning_rate) == (7, 9, 0.5)
+    assert (plan.training.weight_decay, plan.training.seed, plan.method.seed) == (0.1, 3, 3)
+    assert (plan.method.beta, plan.method.align) == (0.4, False)
+
+
+@pytest.mark.parametrize(
+    ("room", "settings", "members", "words"),
+    [
+        (12 * 5, 12, 5, None),
+        (5 * 5 + 4, 5, 5, "5 networks side by side of each of 12 settings are not trained: .*; 5 are, of 5 settings"),
+        (3, 1, 3, "; 3 are, of 1 setting$"),
+        (1, 1, 1, "; a single network is trained .--members 1.$"),
+        (0, 1, 1, "; a single network is trained .--members 1.$"),
+    ],
+)
+def test_where_the_targets_have_no_room_fewer_are_trained_with_a_word(room, settings, members, words, monkeypatch):
+    prepared = prepared_features(count=60)
+    monkeypatch.setattr(grid, "MOST_BYTES", 4 * 60 * C * room)
+    for asked in (None, 5):
+        plan = FitConfig(members=asked).plan(prepared)
+        assert len(getattr(plan.method, "settings", [None])) == settings
+        assert getattr(plan.method, "members", 1) == members
+        assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+        if words is None:
+            assert plan.remarks == ()
+        else:
+            [remark] = plan.remarks
+            assert re.search(words, remark)
+            assert "60 rows and 3 classes" in remark

@@ -77,9 +77,11 @@ def test_every_switch_reaches_the_method():
 
 
 def test_every_switch_differs_from_rest_and_is_described():
+    at_rest = {"ensembling", "align", "align_power"}
     assert EVERY_SWITCH.described().keys() == {"name"} | {
-        switch.name for switch in dataclasses.fields(ELRConfig) if switch.name != "ensembling"
+        switch.name for switch in dataclasses.fields(ELRConfig) if switch.name not in at_rest
     }
+    assert ELRConfig(align=True).described()["align"] is True
     assert ELRConfig(networks=2, gamma=0.9, ensembling=False).described()["ensembling"] is False
     assert ELRConfig().described() == {"name": "elr", "lam": 3.0, "beta": 0.7}
     assert CrossEntropyConfig().described() == {"name": "cross_entropy"}
@@ -116,6 +118,7 @@ def test_cross_entropy_is_a_loss_over_one_network():
             FAST, EVERY_SWITCH, augmentation=Augmentation(crop=True, flip=True, cutout=5, mirror=True), whiten=True
         ),
         plan_of(FAST, probe_period=7),
+        plan_of(MLP, remarks=["something was left out"]),
         dataclasses.replace(plan_of(MLP), training=TrainingConfig(schedule="multistep", milestones=(2, 5), decay=0.1)),
     ],
 )
@@ -124,7 +127,7 @@ def test_a_plan_survives_json_among_other_things(plan):
     assert Plan.from_json(json.loads(text)) == plan
 
 
-@pytest.mark.parametrize("lost", ["method", "network", "training", "augmentation", "targets", "whiten", "probe_period"])
+@pytest.mark.parametrize("lost", ["method", "network", "training", "augmentation", "targets", "whiten", "probe_period", "remarks"])
 def test_a_plan_needs_all_of_itself(lost):
     content = plan_of(MLP).to_json()
     del content[lost]

@@ -42,5 +42,5 @@ def test_another_run_is_refused_by_what_has_changed(prepared, tmp_path):
         run(prepared, tmp_path / "run")
     with pytest.raises(CheckpointError, match=r"config\.epochs was 2, now 3; .*training\.epochs was 2, now 3"):
         run(prepared, tmp_path / "run", resume=True, epochs=3)
-    with pytest.raises(CheckpointError, match=r"method\.name was 'elr', now 'cross_entropy'"):
+    with pytest.raises(CheckpointError, match=r"method\.name was 'elr_ensemble', now 'cross_entropy'"):
         run(prepared, tmp_path / "run", resume=True, method="cross_entropy")

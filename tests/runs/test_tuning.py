@@ -19,7 +19,8 @@ from elr.errors import ArgumentError, CheckpointError, OutputError
 from elr.runs import tuning
 from elr.runs.fit_config import FitConfig
 
-SHORT = FitConfig(epochs=2, device="cpu", precision="float32")
+SINGLE = FitConfig(members=1)  # as `fit` searches, unless told otherwise
+SHORT = replace(SINGLE, epochs=2, device="cpu", precision="float32")
 
 
 def prepared(noise_rate=0.2, test=False):
@@ -63,11 +64,11 @@ def made_up(monkeypatch):
 
 
 def test_the_first_trial_has_the_defaults(tmp_path):
-    config, found = tuning.tune(prepared(), FitConfig(), trials=1, out=tmp_path / "run")
+    config, found = tuning.tune(prepared(), SINGLE, trials=1, out=tmp_path / "run")
     ((settings, accuracy),) = values(tmp_path / "run")
     defaults = {"lam": 3.0, "beta": 0.7, "learning_rate": 0.02, "epochs": 100}
     assert settings == found.best == defaults
-    assert config == FitConfig(**defaults)
+    assert config == replace(SINGLE, **defaults)
     assert found.kept_defaults
     assert accuracy == [found.validation_accuracy]
     assert found.validation_accuracy > 0.6
@@ -158,7 +159,7 @@ def test_folders_may_have_any_name(tmp_path):
 
 def test_given_settings_are_not_searched(tmp_path, made_up):
     calls = made_up(lambda settings: settings["learning_rate"])
-    config, _ = tuning.tune(prepared(), FitConfig(lam=5.0, epochs=7), trials=8, out=tmp_path / "run")
+    config, _ = tuning.tune(prepared(), replace(SINGLE, lam=5.0, epochs=7), trials=8, out=tmp_path / "run")
     assert all(set(settings) == {"beta", "learning_rate"} for settings in calls)
     assert (config.lam, config.epochs) == (5.0, 7)
     tuning.tune(prepared(), FitConfig(method="cross_entropy"), trials=2, out=tmp_path / "plain")
@@ -167,7 +168,7 @@ def test_given_settings_are_not_searched(tmp_path, made_up):
 
 def test_settings_stay_in_their_space(tmp_path, made_up):
     calls = made_up(lambda settings: 0.5)
-    tuning.tune(prepared(), FitConfig(), trials=30, out=tmp_path / "run")
+    tuning.tune(prepared(), SINGLE, trials=30, out=tmp_path / "run")
     assert all(0 <= settings["lam"] <= 10 and settings["lam"] % 0.5 == 0 for settings in calls)
     assert all(0 <= settings["beta"] <= 0.99 and settings["beta"] == round(settings["beta"], 2) for settings in calls)
     assert all(0.002 <= settings["learning_rate"] <= 0.2 for settings in calls)
@@ -177,7 +178,7 @@ def test_settings_stay_in_their_space(tmp_path, made_up):
 
 def test_the_best_settings_are_taken_where_they_are_better_by_a_standard_error(tmp_path, made_up):
     made_up(lambda settings: 0.9 if settings["lam"] > 5 else 0.5)
-    config, found = tuning.tune(prepared(), FitConfig(), trials=10, out=tmp_path / "better")
+    config, found = tuning.tune(prepared(), SINGLE, trials=10, out=tmp_path / "better")
     assert not found.kept_defaults
     assert config.lam == found.best["lam"] > 5
     assert (found.validation_accuracy, found.default_validation_accuracy) == pytest.approx((22 / 24, 0.5))
@@ -187,29 +188,29 @@ def test_the_best_settings_are_taken_where_they_are_better_by_a_standard_error(t
 
 def test_the_defaults_are_kept_where_nothing_is_clearly_better(tmp_path, made_up):
     made_up(lambda settings: 0.5 if settings["lam"] == 3.0 else 0.54)  # one row more: a standard error of one row
-    config, found = tuning.tune(prepared(), FitConfig(), trials=5, out=tmp_path / "alike")
+    config, found = tuning.tune(prepared(), SINGLE, trials=5, out=tmp_path / "alike")
     assert found.highest_validation_accuracy == pytest.approx(13 / 24)
     assert found.standard_error == pytest.approx(1 / 24)
     assert (config.lam, found.kept_defaults) == (3.0, True)
     assert "no more than a standard error" in found.text
     made_up(lambda settings: 0.5 if settings["lam"] == 3.0 else 0.4)
-    config, found = tuning.tune(prepared(), FitConfig(), trials=5, out=tmp_path / "worse")
+    config, found = tuning.tune(prepared(), SINGLE, trials=5, out=tmp_path / "worse")
     assert (config.lam, found.kept_defaults) == (3.0, True)
     assert "no others more" in found.text
 
 
 def test_a_search_may_be_made_longer_and_looks_at_no_more_than_asked(tmp_path, made_up):
     made_up(lambda settings: settings["lam"] / 10)
-    tuning.tune(prepared(), FitConfig(), trials=6, out=tmp_path / "run")
-    _, shorter = tuning.tune(prepared(), FitConfig(), trials=3, out=tmp_path / "run", resume=True)
-    _, longer = tuning.tune(prepared(), FitConfig(), trials=9, out=tmp_path / "run", resume=True)
+    tuning.tune(prepared(), SINGLE, trials=6, out=tmp_path / "run")
+    _, shorter = tuning.tune(prepared(), SINGLE, trials=3, out=tmp_path / "run", resume=True)
+    _, longer = tuning.tune(prepared(), SINGLE, trials=9, out=tmp_path / "run", resume=True)
     assert (shorter.trials, longer.trials, len(trials(tmp_path / "run"))) == (3, 9, 9)
 
 
 def test_training_that_diverges_counts_as_nothing_predicted(tmp_path, monkeypatch):
     monkeypatch.setattr(tuning, "RATE_FACTOR", 1e9)
     with np.errstate(all="ignore"):
-        _, found = tuning.tune(prepared(), FitConfig(epochs=2), trials=4, out=tmp_path / "run")
+        _, found = tuning.tune(prepared(), replace(SINGLE, epochs=2), trials=4, out=tmp_path / "run")
     assert min(accuracy for _, (accuracy,) in values(tmp_path / "run")) == 0.0
     assert found.highest_validation_accuracy > 0.0
 
@@ -258,12 +259,12 @@ def test_at_least_one_trial(count, tmp_path):
 
 def test_what_cannot_be_searched_leaves_nothing_behind(tmp_path, monkeypatch):
     out = tmp_path / "run"
-    whole = FitConfig(lam=1.0, beta=0.5, learning_rate=0.1, epochs=3)
+    whole = FitConfig(members=1, lam=1.0, beta=0.5, learning_rate=0.1, epochs=3)
     features, given, _ = blobs()
     for config, words in (
         (whole, "nothing to search"),
-        (FitConfig(lam=-1.0), "lam is -1.0"),
-        (FitConfig(batch_size=110), "96 examples are fewer than a batch of 110"),
+        (replace(SINGLE, lam=-1.0), "lam is -1.0"),
+        (replace(SINGLE, batch_size=110), "96 examples are fewer than a batch of 110"),
     ):
         with pytest.raises(ArgumentError, match=words):
             fit((features, given), out=out, config=config, tune=2)
@@ -301,8 +302,20 @@ def test_the_run_says_how_its_settings_were_chosen(tuned):
     assert {name: run["config"][name] for name in found["best"]} == found["best"]
     assert run["training"]["learning_rate"] == found["best"]["learning_rate"]
     assert run["method"]["lam"] == found["best"]["lam"]
+    assert run["config"]["members"] == 1, "the long search is of a single network"
     assert run["data"]["num_examples"] == 120
     assert "Settings: 3 trials on 24 held-out given labels" in (out / "report.html").read_text()
+
+
+def test_an_ensemble_is_searched_where_it_is_asked_for(tmp_path):
+    """What it chooses by itself is not searched a second time."""
+    features, given, _ = blobs()
+    config = FitConfig(members=2, lam=3.0, network="linear", device="cpu")
+    outcome = fit((features, given), out=tmp_path / "run", config=config, tune=2)
+    results = outcome.fitted.results
+    assert set(results["tuning"]["best"]) == {"beta", "learning_rate", "epochs"}
+    assert outcome.fitted.run["method"]["members"] == 2
+    assert results["choice"]["chosen"][0]["lam"] == 3.0
 
 
 def test_cross_entropy_is_compared_with_the_same_loop(tuned):
@@ -318,7 +331,7 @@ def test_a_finished_run_is_given_back(tuned):
     assert again.results == tuned.results
     with pytest.raises(CheckpointError, match=r"tuning.trials was 3, now 2"):
         fit((features, given), out=out, config=config, tune=2, compare=True, resume=True)
-    same = replace(config, **again.fitted.results["tuning"]["best"])
+    same = replace(config, members=1, **again.fitted.results["tuning"]["best"])
     with pytest.raises(CheckpointError, match="chosen by a search"):
         fit((features, given), out=out, config=same, compare=True, resume=True)
 
