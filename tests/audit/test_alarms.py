@@ -119,5 +119,5 @@ def test_of_many_classes_a_few_are_named():
     labels = np.arange(1000) % 100
     audit = audit_labels(labels, sure(labels % 50, classes=100))
     [alarm] = [each for each in find_alarms(audit, list(range(100))) if each.kind == "class never predicted"]
-    assert alarm.text.startswith("No row is predicted as '50', '51', '52' and 47 more classes (given to 500 rows)")
+    assert alarm.text.startswith("No row is predicted as '50', '51', '52' and 47 more (given to 500 rows)")
     assert alarm.to_json()["classes"] == list(range(50, 100))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -173,12 +173,11 @@ def one_way_noise(audit: Audit, names: Sequence[str]) -> Alarm | None:
     pairs = [(int(place) // len(names), int(place) % len(names)) for place in order if one_way.flat[place]]
     if not pairs:
         return None
-    said = [f"{flips[pair]:.0%} of {names[pair[0]]!r} as {names[pair[1]]!r}" for pair in pairs[:_NAMED]]
-    more = f" and {len(pairs) - _NAMED} more" if len(pairs) > _NAMED else ""
+    said = _first(f"{flips[pair]:.0%} of {names[pair[0]]!r} as {names[pair[1]]!r}" for pair in pairs)
     return Alarm(
         kind=ONE_WAY,
         text=(
-            f"The labels seem to err one way: {', '.join(said)}{more}, and hardly back. Such labels can be learned "
+            f"The labels seem to err one way: {said}, and hardly back. Such labels can be learned "
             "like right ones: then neither the course of training nor predictions show it, and what looks wrong may be "
             "right. So that no memorization is seen says nothing of these classes, and the estimates of the noise "
             "rate and of the precision may be far off. Have some rows of these classes labeled again."
@@ -208,15 +207,14 @@ def shares_changed(audit: Audit, names: Sequence[str]) -> Alarm | None:
     changed = [int(each) for each in some[np.argsort(-ratios[some], kind="stable")]]
     if not changed:
         return None
-    said = [
+    said = _first(
         f"{names[each]!r} (given to {given[each] / count:.1%}, predicted for {predicted[each] / count:.1%})"
-        for each in changed[:_NAMED]
-    ]
-    more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
+        for each in changed
+    )
     return Alarm(
         kind=SHARES_CHANGED,
         text=(
-            f"Some classes are predicted far more or less often than given: {', '.join(said)}{more}. Either labels of "
+            f"Some classes are predicted far more or less often than given: {said}. Either labels of "
             "these classes are wrong one way, or the network has drifted to the frequent classes; the evidence cannot "
             "tell which. Look at some rows of these classes first."
         ),
@@ -235,8 +233,14 @@ def _largest_first(classes: NDArray[np.int64], sizes: NDArray[np.int64]) -> list
 
 
 def _listed(classes: Sequence[int], names: Sequence[str]) -> str:
-    said = ", ".join(repr(names[each]) for each in classes[:_NAMED])
-    return f"{said} and {len(classes) - _NAMED} more classes" if len(classes) > _NAMED else said
+    return _first(repr(names[each]) for each in classes)
+
+
+def _first(said: Iterable[str]) -> str:
+    """The first of what could be said, and how much more there is."""
+    parts = list(said)
+    more = f" and {len(parts) - _NAMED} more" if len(parts) > _NAMED else ""
+    return ", ".join(parts[:_NAMED]) + more
 
 
 def _rows(count: int) -> str:
