@@ -31,7 +31,16 @@ def kinds(labels, probs, *, out_of_fold=False):
 def test_noise_without_direction_is_quiet(out_of_fold):
     labels, clean = symmetric()
     assert kinds(labels, sure(clean), out_of_fold=out_of_fold) == {}
-    assert kinds(clean, sure(clean), out_of_fold=out_of_fold) == {}
+
+
+def test_labels_that_are_foretold_may_follow_a_rule():
+    _, clean = symmetric()
+    by_rule = clean % 2  # a third is wrong, and no network that learns the rule can know
+    for labels in (clean, by_rule):
+        found = kinds(labels, sure(labels), out_of_fold=True)
+        assert set(found) == {"noise out of sight"}
+        assert "a rule or a program gave" in found["noise out of sight"].text
+        assert kinds(labels, sure(labels)) == {}  # a network agrees with labels that it was trained on in any case
 
 
 @pytest.mark.parametrize("out_of_fold", [True, False])

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from elr.audit.label_quality import Audit
 
 NOTHING_LEARNED, NEVER_PREDICTED, ALL_CONTRADICTED = "nothing learned", "class never predicted", "class contradicted"
-ONE_WAY, SHARES_CHANGED = "one-way noise", "class shares changed"
+ONE_WAY, SHARES_CHANGED, OUT_OF_SIGHT = "one-way noise", "class shares changed", "noise out of sight"
 _CONTRADICTED = 0.9  # share of a class's rows; more than symmetric noise of 80 % makes of ten classes
 _FLIPPED = 0.1  # share of a class given as one other class, from which on it is worth a word
 _TIMES = 3.0  # so much more often this way than back
 _HALF = 0.5  # of the wrong labels of a class; where they are spread, the noise has no direction
 _CHANGED = 1.5  # a class is predicted so many times as often as it is given, or given as it is predicted
 _ERRORS = 3.0  # standard errors: among many classes some differ by chance
+_LITTLE = 0.05  # of the labels are contradicted: too few to tell errors that follow the inputs from none
 _NAMED = 3  # classes that a sentence names
 
 
@@ -27,8 +28,8 @@ class Alarm:
     """Something about a run that its user must know before the rest is believed.
 
     Args:
-        kind: "nothing learned", "class never predicted", "class contradicted", "one-way noise" or
-            "class shares changed".
+        kind: "nothing learned", "class never predicted", "class contradicted", "one-way noise",
+            "class shares changed" or "noise out of sight".
         text: what was found, what it means and what to do, for people.
         classes: numbers of the classes concerned, the worst first; of one-way noise as many pairs (clean, given).
         numbers: the measurements behind it.
@@ -66,7 +67,8 @@ def find_alarms(audit: Audit, class_names: Sequence[object]) -> list[Alarm]:
     """
     names = [str(name) for name in class_names]
     found = [nothing_learned(audit), never_predicted(audit, names), all_contradicted(audit, names)]
-    found += [] if audit.nothing_learned else [one_way_noise(audit, names), shares_changed(audit, names)]
+    if not audit.nothing_learned:
+        found += [one_way_noise(audit, names), shares_changed(audit, names), out_of_sight(audit)]
     return [alarm for alarm in found if alarm is not None]
 
 
@@ -220,6 +222,34 @@ def shares_changed(audit: Audit, names: Sequence[str]) -> Alarm | None:
         ),
         classes=changed,
         numbers={"largest_ratio": float(ratios[changed].max()), "num_classes": len(changed)},
+    )
+
+
+def out_of_sight(audit: Audit) -> Alarm | None:
+    """Labels that networks foretell without having seen them: right, or wrong by a rule that the inputs show.
+
+    Of evidence out of fold only: a network agrees with the labels that it was trained on in any case.
+
+    Example:
+        >>> import numpy as np
+        >>> from elr.audit.label_quality import audit_labels
+        >>> labels = np.arange(200) % 2
+        >>> out_of_sight(audit_labels(labels, np.eye(2)[labels], out_of_fold=True)).numbers
+        {'share_contradicted': 0.0}
+    """
+    share = float(audit.is_label_issue.mean())
+    if not audit.out_of_fold or audit.nothing_learned or share >= _LITTLE:
+        return None
+    return Alarm(
+        kind=OUT_OF_SIGHT,
+        text=(
+            f"Hardly any label is contradicted ({share:.1%}) by networks that never saw it. Either nearly all are "
+            "right, or the wrong ones follow the inputs, as labels do that a rule or a program gave: these are learned like "
+            "right ones, and nothing here can find or count them. If no person gave these labels, have some rows "
+            "labeled by one."
+        ),
+        classes=[],
+        numbers={"share_contradicted": share},
     )
 
 
