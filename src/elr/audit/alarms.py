@@ -244,8 +244,8 @@ def out_of_sight(audit: Audit) -> Alarm | None:
         kind=OUT_OF_SIGHT,
         text=(
             f"Hardly any label is contradicted ({share:.1%}) by networks that never saw it. Either nearly all are "
-            "right, or the wrong ones follow the inputs, as labels do that a rule or a program gave: these are learned like "
-            "right ones, and nothing here can find or count them. If no person gave these labels, have some rows "
+            "right, or the wrong ones follow the inputs, as labels do that a rule or a program gave: these are learned "
+            "like right ones, and nothing here can find or count them. If no person gave these labels, have some rows "
             "labeled by one."
         ),
         classes=[],
