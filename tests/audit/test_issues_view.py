@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from elr.audit import issues_view
+from elr.audit.evidence import Evidence
 from elr.audit.issues_view import export_table, issues_table, write_issues
 from elr.errors import OutputError
 
@@ -27,3 +28,23 @@ def test_the_file_is_the_table_however_many_lines_are_written_at_a_time(audited,
         write_issues(audited.evidence, audited.audit, tmp_path / "issues.csv")
         assert (tmp_path / "issues.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert np.array_equal(pd.read_csv(tmp_path / "issues.csv")["row"], audited.evidence.rows[audited.audit.ranking])
+
+
+def test_where_nothing_was_learned_the_ranking_has_no_precision(tmp_path):
+    labels, rng = np.array([0] * 70 + [1] * 30), np.random.default_rng(0)
+    probs = rng.dirichlet([1.0, 1.0], size=100).astype("float32")
+    found = Evidence(
+        rows=np.arange(100),
+        ids=None,
+        class_names=("x", "y"),
+        labels=labels,
+        margins=np.zeros(100, "float32"),
+        chunks=lambda: [probs],
+        out_of_fold=True,
+    )
+    audit = found.audit()
+    assert audit.nothing_learned
+    write_issues(found, audit, tmp_path / "issues.csv")
+    lines = (tmp_path / "issues.csv").read_text().splitlines()
+    assert len(lines) == 101
+    assert all(line.endswith(",False,") for line in lines[1:])

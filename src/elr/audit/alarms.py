@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from elr.audit.label_quality import Audit
 
 NOTHING_LEARNED, NEVER_PREDICTED, ALL_CONTRADICTED = "nothing learned", "class never predicted", "class contradicted"
-ONE_WAY, SHARES_CHANGED = "one-way noise", "class shares changed"
+ONE_WAY, SHARES_CHANGED, OUT_OF_SIGHT = "one-way noise", "class shares changed", "noise out of sight"
 _CONTRADICTED = 0.9  # share of a class's rows; more than symmetric noise of 80 % makes of ten classes
 _FLIPPED = 0.1  # share of a class given as one other class, from which on it is worth a word
 _TIMES = 3.0  # so much more often this way than back
 _HALF = 0.5  # of the wrong labels of a class; where they are spread, the noise has no direction
 _CHANGED = 1.5  # a class is predicted so many times as often as it is given, or given as it is predicted
 _ERRORS = 3.0  # standard errors: among many classes some differ by chance
+_LITTLE = 0.05  # of the labels are contradicted: too few to tell errors that follow the inputs from none
 _NAMED = 3  # classes that a sentence names
 
 
@@ -27,8 +28,8 @@ class Alarm:
     """Something about a run that its user must know before the rest is believed.
 
     Args:
-        kind: "nothing learned", "class never predicted", "class contradicted", "one-way noise" or
-            "class shares changed".
+        kind: "nothing learned", "class never predicted", "class contradicted", "one-way noise",
+            "class shares changed" or "noise out of sight".
         text: what was found, what it means and what to do, for people.
         classes: numbers of the classes concerned, the worst first; of one-way noise as many pairs (clean, given).
         numbers: the measurements behind it.
@@ -66,7 +67,8 @@ def find_alarms(audit: Audit, class_names: Sequence[object]) -> list[Alarm]:
     """
     names = [str(name) for name in class_names]
     found = [nothing_learned(audit), never_predicted(audit, names), all_contradicted(audit, names)]
-    found += [] if audit.nothing_learned else [one_way_noise(audit, names), shares_changed(audit, names)]
+    if not audit.nothing_learned:
+        found += [one_way_noise(audit, names), shares_changed(audit, names), out_of_sight(audit)]
     return [alarm for alarm in found if alarm is not None]
 
 
@@ -173,12 +175,11 @@ def one_way_noise(audit: Audit, names: Sequence[str]) -> Alarm | None:
     pairs = [(int(place) // len(names), int(place) % len(names)) for place in order if one_way.flat[place]]
     if not pairs:
         return None
-    said = [f"{flips[pair]:.0%} of {names[pair[0]]!r} as {names[pair[1]]!r}" for pair in pairs[:_NAMED]]
-    more = f" and {len(pairs) - _NAMED} more" if len(pairs) > _NAMED else ""
+    said = _first(f"{flips[pair]:.0%} of {names[pair[0]]!r} as {names[pair[1]]!r}" for pair in pairs)
     return Alarm(
         kind=ONE_WAY,
         text=(
-            f"The labels seem to err one way: {', '.join(said)}{more}, and hardly back. Such labels can be learned "
+            f"The labels seem to err one way: {said}, and hardly back. Such labels can be learned "
             "like right ones: then neither the course of training nor predictions show it, and what looks wrong may be "
             "right. So that no memorization is seen says nothing of these classes, and the estimates of the noise "
             "rate and of the precision may be far off. Have some rows of these classes labeled again."
@@ -208,20 +209,47 @@ def shares_changed(audit: Audit, names: Sequence[str]) -> Alarm | None:
     changed = [int(each) for each in some[np.argsort(-ratios[some], kind="stable")]]
     if not changed:
         return None
-    said = [
+    said = _first(
         f"{names[each]!r} (given to {given[each] / count:.1%}, predicted for {predicted[each] / count:.1%})"
-        for each in changed[:_NAMED]
-    ]
-    more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
+        for each in changed
+    )
     return Alarm(
         kind=SHARES_CHANGED,
         text=(
-            f"Some classes are predicted far more or less often than given: {', '.join(said)}{more}. Either labels of "
+            f"Some classes are predicted far more or less often than given: {said}. Either labels of "
             "these classes are wrong one way, or the network has drifted to the frequent classes; the evidence cannot "
             "tell which. Look at some rows of these classes first."
         ),
         classes=changed,
         numbers={"largest_ratio": float(ratios[changed].max()), "num_classes": len(changed)},
+    )
+
+
+def out_of_sight(audit: Audit) -> Alarm | None:
+    """Labels that networks foretell without having seen them: right, or wrong by a rule that the inputs show.
+
+    Of evidence out of fold only: a network agrees with the labels that it was trained on in any case.
+
+    Example:
+        >>> import numpy as np
+        >>> from elr.audit.label_quality import audit_labels
+        >>> labels = np.arange(200) % 2
+        >>> out_of_sight(audit_labels(labels, np.eye(2)[labels], out_of_fold=True)).numbers
+        {'share_contradicted': 0.0}
+    """
+    share = float(audit.is_label_issue.mean())
+    if not audit.out_of_fold or audit.nothing_learned or share >= _LITTLE:
+        return None
+    return Alarm(
+        kind=OUT_OF_SIGHT,
+        text=(
+            f"Hardly any label is contradicted ({share:.1%}) by networks that never saw it. Either nearly all are "
+            "right, or the wrong ones follow the inputs, as labels do that a rule or a program gave: these are learned "
+            "like right ones, and nothing here can find or count them. If no person gave these labels, have some rows "
+            "labeled by one."
+        ),
+        classes=[],
+        numbers={"share_contradicted": share},
     )
 
 
@@ -235,8 +263,14 @@ def _largest_first(classes: NDArray[np.int64], sizes: NDArray[np.int64]) -> list
 
 
 def _listed(classes: Sequence[int], names: Sequence[str]) -> str:
-    said = ", ".join(repr(names[each]) for each in classes[:_NAMED])
-    return f"{said} and {len(classes) - _NAMED} more classes" if len(classes) > _NAMED else said
+    return _first(repr(names[each]) for each in classes)
+
+
+def _first(said: Iterable[str]) -> str:
+    """The first of what could be said, and how much more there is."""
+    parts = list(said)
+    more = f" and {len(parts) - _NAMED} more" if len(parts) > _NAMED else ""
+    return ", ".join(parts[:_NAMED]) + more
 
 
 def _rows(count: int) -> str:

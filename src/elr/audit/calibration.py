@@ -136,6 +136,7 @@ def calibrate(labels: NDArray[np.int64], favorites: Favorites) -> Calibration:
     evidence is wrong where it is unsure.
 
     Nothing here tells labels that are wrong where the evidence is surest from evidence that is surely wrong there.
+    It is deterministic, and takes about 90 N bytes while it runs.
 
     Args:
         labels: (N,) the given ones. None of them was seen by what judged its row: else it believes itself too much.
