@@ -9,7 +9,8 @@ from elr.data.examples import Examples
 from elr.methods.cross_entropy import CrossEntropyConfig, LossMethod
 from elr.methods.elr import ELRConfig
 from elr.methods.elr_plus import ELRPlusConfig
-from elr.methods.ensemble.settings import EnsembleConfig, Setting
+from elr.methods.ensemble.ensemble import EnsembleConfig
+from elr.methods.ensemble.settings import Setting
 from elr.methods.kl_penalty import KLPenaltyConfig
 from elr.methods.method import Batch, View
 from elr.networks.spec import NetworkSpec

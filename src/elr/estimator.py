@@ -24,6 +24,7 @@ from elr.data.tables import column_kinds, plain_columns, table_preprocessing
 from elr.devices import mixed_seed
 from elr.errors import ArgumentError, DataError
 from elr.methods.elr import ELRConfig
+from elr.methods.ensemble.ensemble import EnsembleConfig
 from elr.methods.ensemble.grid import (
     HIDDEN,
     LEAST_ALIKE,
@@ -36,7 +37,6 @@ from elr.methods.ensemble.grid import (
     linear_rate,
     loop_settings,
 )
-from elr.methods.ensemble.settings import EnsembleConfig
 from elr.methods.method import Method
 from elr.networks.spec import NetworkSpec
 from elr.training.config import TrainingConfig

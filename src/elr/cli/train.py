@@ -75,8 +75,8 @@ def fit(
         typer.Option(
             help="Networks side by side, each blind to its share of the rows: they predict together, judge the labels "
             "that they never saw, and choose by them what is left open of --lam, --dropout, --network and --epochs. 1: "
-            "a single network. Default: 5 for elr on tables, text, embeddings, arrays and frozen features of 50 rows or "
-            "more.",
+            "a single network. Default: 5 for elr on tables, text, embeddings, arrays and frozen features of at least "
+            "50 rows.",
             show_default=False,
         ),
     ] = None,

@@ -10,7 +10,7 @@ from elr.errors import ArgumentError
 from elr.methods.cross_entropy import CrossEntropyConfig
 from elr.methods.elr import ELRConfig
 from elr.methods.elr_plus import ELRPlusConfig
-from elr.methods.ensemble.settings import EnsembleConfig
+from elr.methods.ensemble.ensemble import EnsembleConfig
 from elr.methods.kl_penalty import KLPenaltyConfig
 from elr.methods.method import MethodConfig
 

@@ -259,13 +259,11 @@ class Method(nn.Module, ABC):
         return None
 
     def choice(self) -> dict[str, Any]:
-        """What it chose among its settings and why, in plain values for run.json; after `end_training`."""
+        """What it chose among its settings and why, for run.json; after `end_training`."""
         return {}
 
-    @property
-    def out_of_fold(self) -> bool:
-        """Whether `pred_probs` of a row is from networks that never saw its label."""
-        return False
+    out_of_fold = False
+    """Whether `pred_probs` of a row is from networks that never saw its label."""
 
     def logit_gradients(self, index: Tensor, logits: Tensor, labels: Tensor) -> Tensor | None:
         """(B, C) gradient of the loss of each example, not mixed, with respect to its logits; changes no state.
@@ -357,9 +355,8 @@ class MethodConfig(ABC):
         """The networks to build it from, of which `default` is the run's."""
         return [default] * self.num_networks
 
-    def predictor_specs(self, default: NetworkSpec, choice: Mapping[str, Any]) -> list[NetworkSpec]:
+    def predictor_specs(self, default: NetworkSpec, choice: Mapping[str, Any]) -> list[NetworkSpec]:  # noqa: ARG002
         """The networks that predict at the end, where the method made this `Method.choice`."""
-        del choice
         return [default] * self.num_predictors
 
     @property

@@ -14,6 +14,7 @@ from elr.data.preprocessing import Augmentation
 from elr.errors import ArgumentError
 from elr.methods.catalog import method_named
 from elr.methods.elr import ELRConfig
+from elr.methods.ensemble.ensemble import EnsembleConfig
 from elr.methods.ensemble.grid import (
     HIDDEN,
     LEAST_ROWS,
@@ -26,7 +27,7 @@ from elr.methods.ensemble.grid import (
     linear_rate,
     loop_settings,
 )
-from elr.methods.ensemble.settings import EnsembleConfig, Setting
+from elr.methods.ensemble.settings import Setting
 from elr.networks.spec import NetworkSpec
 from elr.runs.plan import Plan, network_for
 from elr.training.config import TrainingConfig

@@ -109,7 +109,7 @@ def test_the_evidence_about_a_row_does_not_depend_on_its_label():
 
 def test_an_ensemble_learns_finds_wrong_labels_and_says_what_it_chose():
     training = trained()
-    features, given, clean = blobs()
+    _, given, clean = blobs()
     probs = training.pred_probs()
     wrong = given != clean
     assert (probs.argmax(dim=1).numpy() == clean)[wrong].mean() > 0.9

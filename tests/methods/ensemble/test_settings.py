@@ -7,7 +7,8 @@ import pytest
 from blobs import C, D, N, ensemble_config
 from elr.errors import ArgumentError
 from elr.methods.catalog import METHODS, method_from_json
-from elr.methods.ensemble.settings import EnsembleConfig, Setting
+from elr.methods.ensemble.ensemble import EnsembleConfig
+from elr.methods.ensemble.settings import Setting
 from elr.networks.spec import NetworkSpec
 
 

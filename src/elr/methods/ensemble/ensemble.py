@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,15 +13,54 @@ from torch import Tensor, nn
 from elr.errors import ArgumentError
 from elr.methods.ensemble.choice import Candidate, choice_text, choose, row_weights
 from elr.methods.ensemble.folds import EVERYWHERE, folds_of
-from elr.methods.ensemble.settings import EnsembleConfig
+from elr.methods.ensemble.settings import EnsembleSettings
 from elr.methods.ingredients.alignment import aligned, alignment_weights, class_shares
 from elr.methods.loss.formulas import cross_entropy, elr_term
 from elr.methods.method import Batch, Method, ParameterGroup, Step, View
 from elr.networks.side_by_side import OneByOne, SideBySide, side_by_side
+from elr.targets.config import DENSE, TargetsConfig
 from elr.targets.store import Targets, whole_probs
 
 _CURVE_POINTS = 10
 _NUMBERS = 2**22  # of targets that are read at a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleConfig(EnsembleSettings):
+    """Settings of an ensemble, and how it is built.
+
+    Example:
+        >>> from elr.methods.ensemble.settings import Setting
+        >>> from elr.networks.spec import NetworkSpec
+        >>> grid = [Setting(lam=3.0, network=NetworkSpec("linear", 3, num_features=5))]
+        >>> config = EnsembleConfig(settings=grid, members=2, epochs=30)
+        >>> networks = [grid[0].network.build(generator_seed=seed) for seed in (0, 1)]
+        >>> len(config.build(networks, num_examples=8, num_classes=3).stores)
+        2
+    """
+
+    def build(
+        self,
+        networks: Sequence[nn.Module],
+        *,
+        num_examples: int,
+        num_classes: int,
+        targets: TargetsConfig | None = None,
+    ) -> Ensemble:
+        """See `MethodConfig.build`; networks of the first setting come first, one for each fold."""
+        self.check_networks(networks)
+        if self.members > num_examples:
+            raise ArgumentError(
+                f"members is {self.members} for {num_examples} rows: expected at most one for each row; --members 1 "
+                "trains a single network on all of them"
+            )
+        store = targets or DENSE
+        return Ensemble(
+            networks,
+            self,
+            targets=store.build(num_examples, self.num_networks * num_classes),
+            evidence=store.build(num_examples, num_classes),
+        )
 
 
 class Ensemble(Method):
@@ -71,8 +110,10 @@ class Ensemble(Method):
     is that of Liu et al., NeurIPS 2020. How it was chosen: docs/benchmarks/own-data.md.
     """
 
+    out_of_fold = True
+
     def __init__(
-        self, networks: Sequence[nn.Module], config: EnsembleConfig, *, targets: Targets, evidence: Targets
+        self, networks: Sequence[nn.Module], config: EnsembleSettings, *, targets: Targets, evidence: Targets
     ) -> None:
         super().__init__()
         config.check_networks(networks)
@@ -118,7 +159,7 @@ class Ensemble(Method):
     def parameter_groups(self, number: int) -> list[ParameterGroup]:
         del number
         return [
-            ParameterGroup(stack.parameters(), learning_rate=self.config.settings[group[0]].learning_rate)
+            ParameterGroup(list(stack.parameters()), learning_rate=self.config.settings[group[0]].learning_rate)
             for stack, group in zip(self.stacks, self.groups, strict=True)
         ]
 
@@ -195,10 +236,6 @@ class Ensemble(Method):
     @property
     def trained_networks(self) -> list[nn.Module]:
         return list(self.stacks)
-
-    @property
-    def out_of_fold(self) -> bool:
-        return True
 
     def pred_probs(self, index: Tensor) -> Tensor:
         if self.candidates:

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from torch import nn
+from typing import Any, ClassVar
 
 from elr.errors import ArgumentError
 from elr.methods.loss.formulas import check_weights
 from elr.methods.method import MethodConfig
 from elr.networks.spec import NetworkSpec
-from elr.targets.config import DENSE, TargetsConfig
-
-if TYPE_CHECKING:
-    from elr.methods.ensemble.ensemble import Ensemble
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +47,8 @@ class Setting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnsembleConfig(MethodConfig):
-    """Settings of `Ensemble`.
+class EnsembleSettings(MethodConfig):
+    """Settings of `elr.methods.ensemble.ensemble.Ensemble`; `elr.methods.ensemble.ensemble.EnsembleConfig` builds it.
 
     Args:
         settings: the grid, in the order in which equals are preferred; or mappings of their values, as JSON has them.
@@ -73,6 +67,7 @@ class EnsembleConfig(MethodConfig):
     Example:
         >>> network = NetworkSpec("linear", 3, num_features=5)
         >>> grid = [Setting(lam=lam, network=network) for lam in (0.0, 3.0)]
+        >>> from elr.methods.ensemble.ensemble import EnsembleConfig
         >>> config = EnsembleConfig(settings=grid, members=5, epochs=30)
         >>> config.num_networks, config.kept_epochs
         (10, (30,))
@@ -105,31 +100,6 @@ class EnsembleConfig(MethodConfig):
         for name, (holds, expected) in ranges.items():
             if not holds:
                 raise ArgumentError(f"{name} is {getattr(self, name)!r}: expected {expected}")
-
-    def build(
-        self,
-        networks: Sequence[nn.Module],
-        *,
-        num_examples: int,
-        num_classes: int,
-        targets: TargetsConfig | None = None,
-    ) -> Ensemble:
-        """See `MethodConfig.build`; networks of the first setting come first, one for each fold."""
-        from elr.methods.ensemble.ensemble import Ensemble
-
-        self.check_networks(networks)
-        if self.members > num_examples:
-            raise ArgumentError(
-                f"members is {self.members} for {num_examples} rows: expected at most one for each row; --members 1 "
-                "trains a single network on all of them"
-            )
-        store = targets or DENSE
-        return Ensemble(
-            networks,
-            self,
-            targets=store.build(num_examples, self.num_networks * num_classes),
-            evidence=store.build(num_examples, num_classes),
-        )
 
     @property
     def num_networks(self) -> int:
