@@ -23,7 +23,7 @@ import tiny_cifar
 from command_line import ELR, FIT, done, elr, flowers, inside
 from elr.cli.main import app
 from elr.datasets.as_data import CIFAR10_CLASSES
-from elr.methods.catalog import METHODS
+from elr.methods.catalog import METHODS, method_from_json
 from elr.methods.elr import ELRConfig
 from elr.runs.recipes import RECIPES
 from scripts import ROOT
@@ -228,8 +228,31 @@ def test_resume_of_another_configuration_is_refused(run, table):
     before = (out / "run.json").read_bytes()
     result = elr("fit", table, *FIT, "--lam", "7", "--out", out, "--resume")
     assert result.returncode == 2
-    assert "config.lam was 3.0, now 7.0" in result.stderr
+    assert "config.lam was None, now 7.0" in result.stderr
     assert (out / "run.json").read_bytes() == before
+
+
+def test_a_single_network_without_alignment_is_the_paper(table, tmp_path):
+    arguments = ("--label", "kind", "--epochs", "1", "--device", "cpu", "--json")
+    paper = ("--members", "1", "--lam", "3", "--no-align")
+    result = inside("fit", table, *arguments, *paper, "--out", tmp_path / "paper")
+    assert result.exit_code == 0, result.stderr
+    run = json.loads((tmp_path / "paper" / "run.json").read_text())
+    assert method_from_json(run["method"]) == ELRConfig()
+    assert run["choice"] == {}
+    assert "Settings:" not in result.stderr
+
+
+def test_networks_side_by_side_say_what_they_chose(table, tmp_path):
+    arguments = ("--label", "kind", "--epochs", "2", "--device", "cpu", "--json", "--out", tmp_path / "run")
+    result = inside("fit", table, *arguments, "--members", "2", "--dropout", "0.25", "--no-align")
+    assert result.exit_code == 0, result.stderr
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (run["method"]["members"], run["method"]["align"]) == (2, False)
+    assert {setting.get("dropout") for setting in run["choice"]["settings"]} == {0.25, None}
+    printed = json.loads(result.stdout)["choice"]
+    assert printed == {name: run["choice"][name] for name in ("text", "chosen")}
+    assert printed["text"] in result.stderr.splitlines()
 
 
 def test_wrong_settings_are_named(table, tmp_path):
@@ -239,6 +262,9 @@ def test_wrong_settings_are_named(table, tmp_path):
         ("--network", "fast", "takes images, the data are table"),
         ("--noise", "symmetric", "expected NAME:RATE"),
         ("--method", "magic", "method is 'magic'"),
+        ("--members", "0", "members is 0 for 240 rows: expected at least 1"),
+        ("--members", "241", "members is 241 for 240 rows"),
+        ("--dropout", "1.5", "dropout of network 'mlp'"),
     ):
         arguments = [*FIT, flag, value, "--out", tmp_path / "out"]
         if flag == "--noise":

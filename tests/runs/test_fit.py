@@ -1,11 +1,18 @@
 """The embedded default, and fit as a function."""
 
+import json
+from html import unescape
+
 import numpy as np
 import pytest
+import torch
 
-from elr import fit
+from elr import fit, predict
+from elr.cli.console import summarize
 from elr.data.reading import ReadOptions
-from elr.errors import ArgumentError
+from elr.errors import ArgumentError, DataError
+from elr.files import MODEL_FILE, read_tensors
+from elr.methods.ensemble import grid
 from elr.runs.fit_config import FitConfig
 
 
@@ -14,9 +21,30 @@ def digits(tmp_path_factory):
     return fit(out=tmp_path_factory.mktemp("digits") / "run")
 
 
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    return fit(out=tmp_path_factory.mktemp("single") / "run", config=FitConfig(members=1))
+
+
 def test_digits_resist_memorization(digits):
     """One seed here; benchmarks/digits.py measures three."""
     methods = digits.results["methods"]
+    elr, baseline = methods["elr"], methods["cross_entropy"]
+    assert elr["test_accuracy_last"] >= 0.955
+    assert elr["test_accuracy_last"] >= baseline["test_accuracy_last"] + 0.04
+    assert elr["suspects_precision"] >= 0.94
+    assert elr["suspects_recall"] >= 0.98
+    assert elr["average_precision"] > 0.99
+    assert elr["fraction_memorized"] < 0.05 < baseline["fraction_memorized"]
+    low, high = elr["noise_rate_interval"]
+    assert low < 0.42
+    assert high > 0.4
+    assert "chosen by the given labels of rows that its networks never saw" in elr["choice"]["text"]
+    assert "choice" not in baseline
+
+
+def test_digits_resist_memorization_in_a_single_network(single):
+    methods = single.results["methods"]
     elr, baseline = methods["elr"], methods["cross_entropy"]
     assert elr["noise_rate_realized"] == pytest.approx(0.4, abs=0.001)
     assert elr["test_accuracy_last"] >= 0.955
@@ -29,11 +57,13 @@ def test_digits_resist_memorization(digits):
     assert low < 0.4 < high
 
 
-def test_digits_report_shows_both_methods(digits):
+def test_digits_report_shows_both_methods(digits, single):
     page = digits.report.read_text()
     assert "cross_entropy" in page
     assert "data:image/png;base64," in page
-    first = digits.fitted.history[0]
+    assert "How the settings were chosen" in page
+    assert "How the settings were chosen" not in single.report.read_text()
+    first = single.fitted.history[0]
     assert {"fraction_memorized_on_wrong", "agreement_with_targets", "test_accuracy"} <= set(first)
 
 
@@ -53,6 +83,79 @@ def test_noise_for_experiments(tmp_path):
     outcome = fit((features, labels), out=tmp_path / "run", noise=("pairflip", 0.3), config=FitConfig(epochs=20))
     assert outcome.results["noise_rate_realized"] == pytest.approx(0.3)
     assert outcome.results["suspects_recall"] > 0.8
+
+
+# Networks side by side
+
+
+def rows(count=80, classes=2):
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % classes
+    return rng.normal(size=(count, 4)) + 3 * np.eye(4)[labels], labels
+
+
+def test_the_folder_predicts_the_mean_of_the_members(tmp_path):
+    features, labels = rows()
+    config = FitConfig(members=3, lam=3.0, network="linear", epochs=4, device="cpu")
+    outcome = fit((features, labels), out=tmp_path / "run", config=config)
+    run = outcome.fitted.run
+    assert run["choice"]["members"] == 3
+    predicted = predict(tmp_path / "run", (features, None))[["prob_0", "prob_1"]].to_numpy()
+    weights = read_tensors(tmp_path / "run" / MODEL_FILE)
+    encoded = torch.from_numpy(((features - features.mean(0)) / features.std(0)).astype(np.float32))
+    each = [
+        torch.softmax(encoded @ weights[f"{k}.head.weight"].T + weights[f"{k}.head.bias"], dim=1) for k in range(3)
+    ]
+    assert not torch.allclose(each[0], each[1])
+    np.testing.assert_allclose(predicted, torch.stack(each).mean(dim=0).numpy(), atol=1e-5)
+
+
+def test_what_was_chosen_stands_in_run_json_and_the_results(tmp_path):
+    outcome = fit(rows(), out=tmp_path / "run", config=FitConfig(lam=1.0, epochs=3, device="cpu"))
+    choice = json.loads((tmp_path / "run" / "run.json").read_text())["choice"]
+    assert set(choice) == {"text", "members", "settings", "candidates", "chosen"}
+    assert [setting["lam"] for setting in choice["settings"]] == [1.0] * 3
+    assert all(0 <= score <= 1 for setting in choice["settings"] for _, score in setting["curve"])
+    assert {each["epoch"] for each in choice["candidates"]} == {3}
+    assert outcome.results["choice"] == {name: choice[name] for name in ("text", "chosen")}
+    assert choice["text"] in unescape((tmp_path / "run" / "report.html").read_text())
+
+
+def test_what_was_left_out_for_want_of_memory_is_said_everywhere(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(grid, "MOST_BYTES", 4 * 80 * 2 * 3)
+    outcome = fit(rows(), out=tmp_path / "run", config=FitConfig(epochs=2, device="cpu"))
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    [remark] = run["remarks"]
+    assert "3 are, of 1 setting" in remark
+    assert remark in outcome.results["remarks"]
+    assert remark in unescape((tmp_path / "run" / "report.html").read_text())
+    summarize(outcome, "elr fit x")
+    assert f"note: {remark}" in capsys.readouterr().err
+
+
+def test_a_class_of_two_rows_is_learned_and_judged(tmp_path):
+    """A network that is blind to one of them sees the other; a class of one row is refused as for every method."""
+    features, labels = rows(count=60)
+    labels[:2] = 2
+    features[:2] = [0.0, 0.0, 9.0, 0.0]
+    config = FitConfig(members=5, lam=1.0, network="linear", device="cpu")
+    outcome = fit((features, labels), out=tmp_path / "run", config=config)
+    assert outcome.results["num_classes"] == 3
+    assert np.isfinite(outcome.fitted.audit.label_quality).all()
+    assert predict(tmp_path / "run", (features, None))["predicted_label"][:2].tolist() == [2, 2]
+    labels[0] = 0
+    with pytest.raises(DataError, match="one example only .2.: .* merge or remove these rows"):
+        fit((features, labels), out=tmp_path / "other", config=config)
+
+
+def test_cross_entropy_beside_an_ensemble_is_a_single_network(tmp_path):
+    config = FitConfig(members=2, dropout=0.25, epochs=3, device="cpu")
+    outcome = fit(rows(), out=tmp_path / "run", config=config, compare=True)
+    assert outcome.fitted.run["method"]["members"] == 2
+    assert outcome.baseline.run["method"] == {"name": "cross_entropy"} | outcome.baseline.run["method"]
+    assert outcome.baseline.run["config"]["members"] == 1
+    assert outcome.baseline.run["network"]["dropout"] == 0.25
+    assert outcome.baseline.run["choice"] == {}
 
 
 def test_contradictions_are_refused(tmp_path):

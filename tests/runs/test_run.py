@@ -1,6 +1,8 @@
 """One run on prepared data: its folder is that of this very run, and its evidence is all that is read back."""
 
 import json
+import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from elr.data.records import ReadOptions
 from elr.errors import CheckpointError, OutputError
 from elr.runs.fit_config import FitConfig
 from elr.runs.run import run_plan
+from elr.training import checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +47,30 @@ def test_another_run_is_refused_by_what_has_changed(prepared, tmp_path):
         run(prepared, tmp_path / "run", resume=True, epochs=3)
     with pytest.raises(CheckpointError, match=r"method\.name was 'elr_ensemble', now 'cross_entropy'"):
         run(prepared, tmp_path / "run", resume=True, method="cross_entropy")
+
+
+def test_stopped_within_an_epoch_networks_side_by_side_end_bit_identical(prepared, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "COST_SHARE", math.inf)  # one after each epoch
+    config = FitConfig(members=2, batch_size=20, device="cpu", precision="float32")
+    plan = replace(config.plan(prepared), training=replace(config.plan(prepared).training, epochs=6))
+    plan = replace(plan, method=replace(plan.method, epochs=6, kept_epochs=(2, 4)))
+
+    class Stopped(Exception):
+        pass
+
+    def stop(progress):
+        if progress.step == 15:  # within the fourth epoch: one of the kept is behind it, one ahead
+            raise Stopped
+
+    def go(out, **settings):
+        return run_plan(prepared, plan, config=config.to_json(), out=out, **settings)
+
+    whole = go(tmp_path / "whole")
+    with pytest.raises(Stopped):
+        go(tmp_path / "stopped", on_progress=stop)
+    assert len((tmp_path / "stopped" / "metrics.jsonl").read_text().splitlines()) == 3
+    resumed = go(tmp_path / "stopped", resume=True)
+    assert resumed.run["choice"] == whole.run["choice"]
+    assert {each["epoch"] for each in whole.run["choice"]["candidates"]} == {2, 4, 6}
+    for name in ("model.safetensors", "evidence.parquet", "issues.csv"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
