@@ -161,7 +161,10 @@ class FitConfig:
         kind = loop_kind(network, prepared.examples)
         training = self.loop(prepared.examples, kind=kind)
         rate = prepared.preprocessing.feature_rate(int(prepared.examples.inputs.shape[1]))
-        if self.learning_rate is None and rate and not network.takes_images:
+        if network.name == "linear" and network.columns is not None:  # of terms, which need another loop
+            settings = loop_settings(len(prepared.examples), alike=True)
+            training = self._chosen(settings | {"learning_rate": linear_rate(alike=True, sparse=True)})
+        elif self.learning_rate is None and rate and not network.takes_images:
             training = replace(training, learning_rate=rate)
         flip, fast = augmented and self.augment != "crop", kind == FAST
         steps = training.epochs * math.ceil(len(prepared.examples) / training.batch_size)
