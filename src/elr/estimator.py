@@ -60,11 +60,11 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         beta: momentum of the targets in [0, 1). Default 0.7 (the paper).
         align: whether the regularizer sees aligned targets (`elr.methods.ingredients.alignment`).
         dropout: of perceptrons, in [0, 1). Default: chosen between 0 and 0.5; of a single network none.
-        hidden_layer_sizes: units of each hidden layer; () is a linear network. Default: perceptrons of (128, 128) and
+        hidden_layer_sizes: units of each hidden layer; () is a linear network. Default: perceptrons of (64, 64) and
             linear networks, to choose from; of a single network (256, 256).
         epochs: passes over the data, >= 1. Default: chosen among 10, 20 and 30; of a single network 100.
-        batch_size: default 64, 256 above 20,000 rows; all examples where there are fewer.
-        learning_rate: peak learning rate, > 0. Default: 0.003 (AdamW) of perceptrons, 0.001 from 256 features on, more
+        batch_size: default 16 to 64 by the number of rows, 256 above 20,000; of a single network 64.
+        learning_rate: peak learning rate, > 0. Default: 0.01 (AdamW) of perceptrons, 0.001 from 256 features on, more
             of linear networks; of a single network 0.02 (SGD with momentum 0.9).
         weight_decay: >= 0. Default 0.01 (AdamW's); of a single network 5e-3.
         random_state: int, RandomState or None.

@@ -23,15 +23,17 @@ MOST_BYTES = 2**31
 MEMBERS = 5
 LEAST_ROWS = 50
 """Below which a single network is trained: folds of fewer than ten rows say nothing about settings."""
-HIDDEN = (128, 128)
+HIDDEN = (64, 64)
 """Units of a perceptron of an ensemble."""
 LEAST_ALIKE = 256
 """Columns of an array from which on they are taken for many numbers of one kind."""
 KIND_RATE = 1e-3
 """Learning rate of perceptrons for features that are many numbers of one kind, such as embeddings."""
-_LOOP = {"learning_rate": 3e-3, "weight_decay": 1e-2, "optimizer": "adamw", "schedule": "triangle"}
+_LOOP = {"weight_decay": 1e-2, "optimizer": "adamw", "schedule": "triangle"}
 _EPOCHS, _VISITS = 30, 2_000_000
-_LINEAR_RATE, _LINEAR_KIND_RATE, _SPARSE_RATE = 1e-2, 2e-3, 2e-2
+_RATE, _SMALL_RATE = 1e-2, 7e-3
+_SMALLEST, _SMALL = 600, 2_000  # rows up to which batches are of 16 and of 32
+_LINEAR_RATE, _LINEAR_KIND_RATE, _SPARSE_RATE = 2e-2, 2e-3, 2e-2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,11 +125,12 @@ def loop_settings(num_examples: int, *, alike: bool) -> dict[str, Any]:
         >>> loop_settings(1_000, alike=False)["epochs"], loop_settings(1_000_000, alike=False)["batch_size"]
         (30, 256)
     """
-    found = _LOOP | {"learning_rate": KIND_RATE} if alike else dict(_LOOP)
     epochs = min(_EPOCHS, max(10, _VISITS // num_examples))
-    few = not alike and num_examples <= 1_000  # more steps, and their noise, do these good
-    batch_size = 256 if num_examples > FEW else 64 if not few else 32 if num_examples > 600 else 16
-    return found | {"epochs": epochs, "batch_size": min(batch_size, num_examples)}
+    if alike or num_examples > _SMALL:
+        rate, batch_size = KIND_RATE if alike else _RATE, 64 if num_examples <= FEW else 256
+    else:  # the noise of small batches does few examples good
+        rate, batch_size = (_RATE, 32) if num_examples > _SMALLEST else (_SMALL_RATE, 16)
+    return _LOOP | {"learning_rate": rate, "epochs": epochs, "batch_size": min(batch_size, num_examples)}
 
 
 def linear_rate(*, alike: bool, sparse: bool = False) -> float:
@@ -135,7 +138,7 @@ def linear_rate(*, alike: bool, sparse: bool = False) -> float:
 
     Example:
         >>> linear_rate(alike=False), linear_rate(alike=True), linear_rate(alike=True, sparse=True)
-        (0.01, 0.002, 0.02)
+        (0.02, 0.002, 0.02)
     """
     return _SPARSE_RATE if sparse else _LINEAR_KIND_RATE if alike else _LINEAR_RATE
 
