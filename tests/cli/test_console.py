@@ -101,7 +101,9 @@ def test_text_of_the_data_cannot_steer_the_terminal():
 
 def test_a_run_is_summed_up_with_where_things_lie(capsys, tmp_path):
     fitted = SimpleNamespace(
-        out=tmp_path, results=RESULTS | {"test_accuracy_last": 0.5}, run={"data": {"remarks": ["a class is rare"]}, "remarks": ["and a plan"]}
+        out=tmp_path,
+        results=RESULTS | {"test_accuracy_last": 0.5},
+        run={"data": {"remarks": ["a class is rare"]}, "remarks": ["and a plan"]},
     )
     (tmp_path / "annotators.csv").touch()
     summarize_run(fitted, "elr fit x")

@@ -127,7 +127,9 @@ def test_a_plan_survives_json_among_other_things(plan):
     assert Plan.from_json(json.loads(text)) == plan
 
 
-@pytest.mark.parametrize("lost", ["method", "network", "training", "augmentation", "targets", "whiten", "probe_period", "remarks"])
+@pytest.mark.parametrize(
+    "lost", ["method", "network", "training", "augmentation", "targets", "whiten", "probe_period", "remarks"]
+)
 def test_a_plan_needs_all_of_itself(lost):
     content = plan_of(MLP).to_json()
     del content[lost]

@@ -73,9 +73,9 @@ def fit(
     members: Annotated[
         int | None,
         typer.Option(
-            help="Networks side by side, each blind to its share of the rows: they predict together, judge the labels that "
-            "they never saw, and choose by them what is left open of --lam, --dropout, --network and --epochs. 1: a single "
-            "network. Default: 5 for elr on tables, text, embeddings, arrays and frozen features of 50 rows or more.",
+            help="Networks side by side, each blind to its share of the rows: they predict together, judge the labels "
+            "that they never saw, and choose by them what is left open of --lam, --dropout, --network and --epochs. 1: "
+            "a single network. Default: 5 for elr on tables, text, embeddings, arrays and frozen features of 50 rows on.",
             show_default=False,
         ),
     ] = None,
@@ -89,7 +89,9 @@ def fit(
     ] = True,
     dropout: Annotated[
         float | None,
-        typer.Option(help="Of perceptrons. Default: chosen of 0 and 0.5; of a single network none.", show_default=False),
+        typer.Option(
+            help="Of perceptrons. Default: chosen of 0 and 0.5; a single network has none.", show_default=False
+        ),
     ] = None,
     network: Annotated[
         str | None, typer.Option(help="linear, mlp, fast, resnet18, resnet34 or preactresnet18. Default: by the data.")

@@ -75,7 +75,11 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as run.json holds them."""
-        return asdict(self) | {"method": self.method.to_json(), "network": self.network.to_json(), "remarks": [*self.remarks]}
+        return asdict(self) | {
+            "method": self.method.to_json(),
+            "network": self.network.to_json(),
+            "remarks": [*self.remarks],
+        }
 
     @classmethod
     def from_json(cls, run: Mapping[str, Any]) -> Plan:
