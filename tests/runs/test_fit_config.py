@@ -187,7 +187,7 @@ def test_from_fifty_rows_on_features_are_learned_by_networks_side_by_side(count,
         ({"members": 2, "method": "elr_plus"}, "only 'elr' has members; leave one of them out"),
         (
             {"members": 5, "network": "linear", "dropout": 0.5},
-            "dropout is 0.5, but 'linear' takes only .*: leave it",
+            "dropout is 0.5, but 'linear' takes only .*: leave it out",
         ),
         ({"dropout": 1.0}, "dropout of network 'mlp'"),
         ({"lam": -1.0}, "lam is -1.0"),

@@ -75,7 +75,8 @@ def fit(
         typer.Option(
             help="Networks side by side, each blind to its share of the rows: they predict together, judge the labels "
             "that they never saw, and choose by them what is left open of --lam, --dropout, --network and --epochs. 1: "
-            "a single network. Default: 5 for elr on tables, text, embeddings, arrays and frozen features of 50 rows on.",
+            "a single network. Default: 5 for elr on tables, text, embeddings, arrays and frozen features of at least "
+            "50 rows.",
             show_default=False,
         ),
     ] = None,
@@ -90,7 +91,7 @@ def fit(
     dropout: Annotated[
         float | None,
         typer.Option(
-            help="Of perceptrons. Default: chosen of 0 and 0.5; a single network has none.", show_default=False
+            help="Of perceptrons. Default: chosen of 0 and 0.5; of a single network none.", show_default=False
         ),
     ] = None,
     network: Annotated[
