@@ -393,13 +393,13 @@ def hostile_report() -> Report:
         transition_matrix=np.roll(np.eye(count), 1, axis=1) * 0.5 + np.eye(count) * 0.5,
         suspects=suspects,
         settings={name: name for name in HOSTILE},
+        choice=hostile_choice(),
         history=fractions(3),
         method=HOSTILE[0],
         comparison=[dict.fromkeys(["method", *HOSTILE], name) for name in HOSTILE],
         comparison_history={name: [{**row, name: 1.0} for row in fractions(3)] for name in HOSTILE},
         measured=dict.fromkeys(HOSTILE, 0.5),
         notes=HOSTILE,
-        choice=hostile_choice(),
     )
 
 
@@ -642,7 +642,8 @@ def test_the_page_says_how_settings_were_chosen_where_some_were():
     page = Page(render(a_report(choice=a_choice())))
     assert page.all("section", id="choice")
     assert "Settings: lam 7" in page.text
-    assert "1: lam 7 10 60.0 % 60.0 % – yes 2: lam 2 10 59.5 % 59.5 % 0.5 ± 2.0 yes" in page.text.replace(NBSP, " ")
+    text = page.text.replace(NBSP, " ").replace(DASH, "-")
+    assert "1: lam 7 10 60.0 % 60.0 % - yes 2: lam 2 10 59.5 % 59.5 % 0.5 ± 2.0 yes" in text
     assert "16 more candidates stand in run.json" in page.text
     assert len(page.all("path", class_="faint")) == 10 + 1, "the settings that were not chosen, and the key"
     assert (

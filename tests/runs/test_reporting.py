@@ -30,7 +30,7 @@ def test_a_choice_that_is_damaged_is_refused(fitted, tmp_path):
     content = json.loads(whole)
     content["choice"]["candidates"][0]["score"] = "<script>"
     stored.write_text(json.dumps(content))
-    with pytest.raises(ArtifactError, match="report.json is damaged .choice: '<script>' where a number is expected"):
+    with pytest.raises(ArtifactError, match=r"report\.json is damaged .choice: '<script>' where a number is expected"):
         rewrite_report(fitted.out, tmp_path / "damaged.html")
     stored.write_text(whole)
 
