@@ -593,48 +593,6 @@ def test_dark_and_print_are_thought_of():
     assert "@media print" in html
 
 
-# Errors
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"transition_matrix": np.eye(2)}, r"shape \(2, 2\); expected \(3, 3\)"),
-        ({"transition_matrix": np.eye(3)[0]}, "shape"),
-        ({"transition_matrix": flipping(3, (0, 1, 0.4)).T}, r"noise_matrix as its \.T"),
-        ({"transition_matrix": np.full((3, 3), math.nan)}, "sum to 1"),
-        ({"class_names": ["cat"]}, "1 names for 3 classes"),
-        ({"num_classes": 1}, "at least 2"),
-        ({"num_examples": 0}, "at least one"),
-        ({"num_label_issues": 2000}, "2000 of 1437"),
-        ({"noise_rate": 39.8}, "0.4 for 40 %"),
-        ({"noise_rate": math.nan}, "noise_rate is nan"),
-        ({"noise_rate_interval": (0.5, 0.4)}, "noise_rate_interval"),
-        ({"noise_rate_interval": (37.0, 42.0)}, "noise_rate_interval"),
-    ],
-)
-def test_a_report_that_cannot_be_right_is_refused(changes, message):
-    with pytest.raises(ArgumentError, match=message):
-        a_report(**changes)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"row": -1}, "from 0"),
-        ({"label_quality": 1.5}, "label_quality"),
-        ({"label_quality": math.nan}, "label_quality"),
-        ({"thumbnail": b"GIF89a"}, "PNG or JPEG"),
-        ({"thumbnail": b""}, "PNG or JPEG"),
-        ({"thumbnail": png() + bytes(300_000)}, "shrink"),
-    ],
-)
-def test_a_suspect_that_cannot_be_right_is_refused(changes, message):
-    plain = Suspect(row=1, id=None, given_label="cat", predicted_label="dog", label_quality=0.1)
-    with pytest.raises(ArgumentError, match=message):
-        replace(plain, **changes)
-
-
 # How settings were chosen
 
 
@@ -687,3 +645,45 @@ def test_what_is_no_choice_is_refused(path, value, message):
 
 def test_where_nothing_was_chosen_there_is_nothing_to_check():
     check_choice({})
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"transition_matrix": np.eye(2)}, r"shape \(2, 2\); expected \(3, 3\)"),
+        ({"transition_matrix": np.eye(3)[0]}, "shape"),
+        ({"transition_matrix": flipping(3, (0, 1, 0.4)).T}, r"noise_matrix as its \.T"),
+        ({"transition_matrix": np.full((3, 3), math.nan)}, "sum to 1"),
+        ({"class_names": ["cat"]}, "1 names for 3 classes"),
+        ({"num_classes": 1}, "at least 2"),
+        ({"num_examples": 0}, "at least one"),
+        ({"num_label_issues": 2000}, "2000 of 1437"),
+        ({"noise_rate": 39.8}, "0.4 for 40 %"),
+        ({"noise_rate": math.nan}, "noise_rate is nan"),
+        ({"noise_rate_interval": (0.5, 0.4)}, "noise_rate_interval"),
+        ({"noise_rate_interval": (37.0, 42.0)}, "noise_rate_interval"),
+    ],
+)
+def test_a_report_that_cannot_be_right_is_refused(changes, message):
+    with pytest.raises(ArgumentError, match=message):
+        a_report(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"row": -1}, "from 0"),
+        ({"label_quality": 1.5}, "label_quality"),
+        ({"label_quality": math.nan}, "label_quality"),
+        ({"thumbnail": b"GIF89a"}, "PNG or JPEG"),
+        ({"thumbnail": b""}, "PNG or JPEG"),
+        ({"thumbnail": png() + bytes(300_000)}, "shrink"),
+    ],
+)
+def test_a_suspect_that_cannot_be_right_is_refused(changes, message):
+    plain = Suspect(row=1, id=None, given_label="cat", predicted_label="dog", label_quality=0.1)
+    with pytest.raises(ArgumentError, match=message):
+        replace(plain, **changes)
