@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from choices import a_choice
 from elr.audit import charts
-from elr.audit.charts import figures, percent, quantity, thinned
+from elr.audit.charts import MOST_LISTED, choice_shown, figures, percent, quantity, thinned
 
 NBSP = "\N{NO-BREAK SPACE}"
 DASH = "\N{EN DASH}"
@@ -77,3 +78,41 @@ def test_what_cannot_be_drawn_is_left_out():
     history = [{"epoch": 1, "loss": None, "test_accuracy": 0.5}, {"epoch": 2, "loss": math.nan}]
     assert [figure["name"] for figure in figures({"elr": history}, expected=0.6)] == ["test_accuracy"]
     assert figures({"elr": [], "cross_entropy": []}, expected=0.6) == []
+
+
+# How settings were chosen
+
+
+def test_the_chosen_come_with_the_best_of_the_others():
+    shown = choice_shown(a_choice())
+    assert [(row["number"], row["epoch"], row["chosen"]) for row in shown["rows"][:3]] == [
+        ("1", 10, True),
+        ("2", 10, True),
+        ("1", 5, True),
+    ]
+    assert [row["text"] for row in shown["rows"][3:]] == ["lam 11", "lam 11", "lam 10", "lam 10", "lam 9"]
+    assert len(shown["rows"]) == MOST_LISTED
+    assert shown["left_out"] == 24 - MOST_LISTED
+    assert shown["strong"] == {"1": "lam 7", "2": "lam 2"}
+
+
+def test_every_setting_has_a_line_and_the_chosen_ones_a_dot_for_each_epoch_kept():
+    figure = choice_shown(a_choice())["figure"]
+    assert [line["label"] for line in figure["panels"][0]["lines"]] == ["1", "2"]
+    assert len(figure["faint"]) == 10
+    assert sorted(slot for slot, _, _ in figure["kept"]) == [0, 0, 1]
+    left, right = {x for slot, x, _ in figure["kept"] if slot == 0}
+    assert {left, right} == {46.0, 284.0}, "epochs 5 and 10"
+
+
+def test_without_a_point_there_is_no_figure():
+    choice = a_choice()
+    for setting in choice["settings"]:
+        setting["curve"] = [[5, None]]
+    assert choice_shown(choice)["figure"] is None
+
+
+def test_more_are_chosen_than_the_table_has_room_for_all_are_listed():
+    choice = a_choice()
+    choice["candidates"] = [each | {"chosen": True} for each in choice["candidates"][:10]]
+    assert len(choice_shown(choice)["rows"]) == 10

@@ -1,6 +1,7 @@
 """The page is safe with hostile data, complete without a network, and right about the numbers it shows."""
 
 import base64
+import copy
 import hashlib
 import io
 import json
@@ -16,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from choices import a_choice, candidate
 from elr.audit import charts
 from elr.audit import report as module
-from elr.audit.report import Report, Suspect, render
+from elr.audit.report import Report, Suspect, check_choice, render
 from elr.errors import ArgumentError
 
 NBSP = "\N{NO-BREAK SPACE}"
@@ -391,6 +393,7 @@ def hostile_report() -> Report:
         transition_matrix=np.roll(np.eye(count), 1, axis=1) * 0.5 + np.eye(count) * 0.5,
         suspects=suspects,
         settings={name: name for name in HOSTILE},
+        choice=hostile_choice(),
         history=fractions(3),
         method=HOSTILE[0],
         comparison=[dict.fromkeys(["method", *HOSTILE], name) for name in HOSTILE],
@@ -399,6 +402,13 @@ def hostile_report() -> Report:
         notes=HOSTILE,
         warnings=HOSTILE,
     )
+
+
+def hostile_choice() -> dict:
+    """As a report.json that was tampered with has it."""
+    choice = a_choice()
+    settings = [setting | {"text": name} for setting, name in zip(choice["settings"], HOSTILE, strict=False)]
+    return choice | {"text": "".join(HOSTILE), "settings": settings + choice["settings"][len(settings) :]}
 
 
 def words(text: str) -> set[str]:
@@ -582,6 +592,60 @@ def test_dark_and_print_are_thought_of():
     html = render(a_report())
     assert "@media screen and (prefers-color-scheme: dark)" in html
     assert "@media print" in html
+
+
+# How settings were chosen
+
+
+def test_the_page_says_how_settings_were_chosen_where_some_were():
+    page = Page(render(a_report(choice=a_choice())))
+    assert page.all("section", id="choice")
+    assert "Settings: lam 7" in page.text
+    text = page.text.replace(NBSP, " ").replace(DASH, "-")
+    assert "1: lam 7 10 60.0 % 60.0 % - yes 2: lam 2 10 59.5 % 59.5 % 0.5 ± 2.0 yes" in text
+    assert "16 more candidates stand in run.json" in page.text
+    assert len(page.all("path", class_="faint")) == 10 + 1, "the settings that were not chosen, and the key"
+    assert (
+        "The same data, trained by each method"
+        in Page(render(a_report(choice=a_choice(), comparison=[{"method": "elr", "seconds": 1.0}]))).text
+    )
+    assert not Page(render(a_report())).all("section", id="choice")
+
+
+def changed(path, value):
+    choice = copy.deepcopy(a_choice())
+    place = choice
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return choice
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("text",), 3, "a text is no text"),
+        (("settings", 0, "text"), None, "a text is no text"),
+        (("settings",), 3, "not as run.json has it"),
+        (("settings", 0, "curve"), [[1]], "not as run.json has it"),
+        (("settings", 0, "curve"), [["<b>", 0.5]], "epoch '<b>'; expected a number"),
+        (("settings", 0, "curve"), [[1, 1.5]], "score of a curve is 1.5"),
+        (("candidates", 0), {"setting": 0}, "choice has no 'epoch'"),
+        (("candidates", 0, "setting"), 12, "the setting 12 of 12"),
+        (("candidates", 0, "epoch"), 0, "the epoch 0"),
+        (("candidates", 0, "score"), "0.5", "'0.5' where a number"),
+        (("candidates", 0, "behind"), -0.1, "behind of a candidate is -0.1"),
+        (("candidates", 0, "chosen"), 1, "chosen is 1"),
+        (("candidates",), [candidate(0, 5, 0.4)], "no candidate is chosen"),
+    ],
+)
+def test_what_is_no_choice_is_refused(path, value, message):
+    with pytest.raises(ArgumentError, match=message):
+        check_choice(changed(path, value))
+
+
+def test_where_nothing_was_chosen_there_is_nothing_to_check():
+    check_choice({})
 
 
 # Errors

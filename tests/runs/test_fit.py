@@ -103,9 +103,7 @@ def test_the_folder_predicts_the_mean_of_the_members(tmp_path):
     predicted = predict(tmp_path / "run", (features, None))[["prob_0", "prob_1"]].to_numpy()
     weights = read_tensors(tmp_path / "run" / MODEL_FILE)
     encoded = torch.from_numpy(((features - features.mean(0)) / features.std(0)).astype(np.float32))
-    each = [
-        torch.softmax(encoded @ weights[f"{k}.head.weight"].T + weights[f"{k}.head.bias"], dim=1) for k in range(3)
-    ]
+    each = [torch.softmax(encoded @ weights[f"{k}.head.weight"].T + weights[f"{k}.head.bias"], dim=1) for k in range(3)]
     assert not torch.allclose(each[0], each[1])
     np.testing.assert_allclose(predicted, torch.stack(each).mean(dim=0).numpy(), atol=1e-5)
 
@@ -144,7 +142,7 @@ def test_a_class_of_two_rows_is_learned_and_judged(tmp_path):
     assert np.isfinite(outcome.fitted.audit.label_quality).all()
     assert predict(tmp_path / "run", (features, None))["predicted_label"][:2].tolist() == [2, 2]
     labels[0] = 0
-    with pytest.raises(DataError, match="one example only .2.: .* merge or remove these rows"):
+    with pytest.raises(DataError, match=r"one example only .2.: .* merge or remove these rows"):
         fit((features, labels), out=tmp_path / "other", config=config)
 
 

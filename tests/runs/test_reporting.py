@@ -1,5 +1,7 @@
 """The report of a run is kept, and shown again without the data."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -17,8 +19,27 @@ def fitted(tmp_path_factory):
 def test_the_page_is_built_again_byte_by_byte(fitted, tmp_path):
     path = rewrite_report(fitted.out, tmp_path / "again.html")
     assert path.read_bytes() == (fitted.out / "report.html").read_bytes()
+    assert "How the settings were chosen" in path.read_text()
     with pytest.raises(OutputError, match="exists already"):
         rewrite_report(fitted.out, path)
+
+
+def test_a_choice_that_is_damaged_is_refused(fitted, tmp_path):
+    stored = fitted.out / "report.json"
+    whole = stored.read_text()
+    content = json.loads(whole)
+    content["choice"]["candidates"][0]["score"] = "<script>"
+    stored.write_text(json.dumps(content))
+    with pytest.raises(ArtifactError, match=r"report\.json is damaged .choice: '<script>' where a number is expected"):
+        rewrite_report(fitted.out, tmp_path / "damaged.html")
+    stored.write_text(whole)
+
+
+def test_the_settings_name_every_network(fitted):
+    settings = json.loads((fitted.out / "report.json").read_text())["settings"]
+    assert settings["network"] == "mlp 128-128, linear"
+    assert settings["members"] == 5
+    assert settings["lam"] == "0, 1, 3, 7"
 
 
 def test_a_run_without_a_report_says_how_to_get_one(fitted, tmp_path):

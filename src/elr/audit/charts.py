@@ -6,13 +6,15 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 EpochRecord: TypeAlias = Mapping[str, float | int | None]
 Points: TypeAlias = list[tuple[float, float | None]]
 
+MOST_LISTED = 8
+"""Candidates in the table of a choice, the chosen ones among them."""
 MAX_EPOCHS_LISTED = 120
 """Rows of a table of epochs, and places on a curve that answer to the pointer."""
 BOX = {"width": 424, "height": 250, "left": 46, "right": 284, "top": 12, "bottom": 206}
@@ -123,6 +125,57 @@ def curves(strong: Mapping[str, Points], *, faint: Sequence[Points], kept: Mappi
         (['M46.0 206.0L284.0 109.0'], [(0, 284.0, 12.0)], ['40 %', '45 %', '50 %', '55 %', '60 %'])
     """
     return _figure("choice", {"": strong}, expected=0.0, faint=faint, kept=kept) if _values(strong) else None
+
+
+def choice_shown(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page shows of a choice: the rows of its table, how many more there are, and the figure.
+
+    The chosen settings are numbered, the best first: by that number the table, the key and the curves name them.
+
+    Args:
+        choice: see `elr.audit.report.check_choice`; not empty.
+
+    Returns:
+        rows (each with number, text, and the values of the candidate), left_out, strong (number -> text, of the
+        settings whose lines are strong), figure (see `curves`; None where there is no point to draw).
+
+    Example:
+        >>> same = {"agreement": 0.5, "balanced_agreement": 0.5, "standard_error": 0.01}
+        >>> shown = choice_shown({
+        ...     "text": "", "settings": [{"text": "lam 0", "curve": [[1, 0.3], [2, 0.4]]},
+        ...                              {"text": "lam 3", "curve": [[1, 0.3], [2, 0.5]]}],
+        ...     "candidates": [same | {"setting": 0, "epoch": 2, "score": 0.4, "behind": 0.1, "chosen": False},
+        ...                    same | {"setting": 1, "epoch": 2, "score": 0.5, "behind": 0.0, "chosen": True}]})
+        >>> [(row["number"], row["text"]) for row in shown["rows"]], shown["strong"], len(shown["figure"]["faint"])
+        ([('1', 'lam 3'), ('', 'lam 0')], {'1': 'lam 3'}, 1)
+    """
+    settings = choice["settings"]
+    ranked = sorted(choice["candidates"], key=lambda each: (-each["score"], not each["chosen"]))
+    chosen = [each for each in ranked if each["chosen"]]
+    numbers = {place: str(k) for k, place in enumerate(dict.fromkeys(each["setting"] for each in chosen), 1)}
+    others = [each for each in ranked if not each["chosen"]][: max(0, MOST_LISTED - len(chosen))]
+    listed = sorted([*chosen, *others], key=ranked.index)
+    rows = [
+        {**each, "text": settings[each["setting"]]["text"], "number": numbers.get(each["setting"], "")}
+        for each in listed
+    ]
+    lines: dict[int, Points] = {
+        place: [(float(epoch), number_of(score)) for epoch, score in setting["curve"]]
+        for place, setting in enumerate(settings)
+    }
+    kept: dict[str, Points] = {number: [] for number in numbers.values()}
+    for each in chosen:
+        kept[numbers[each["setting"]]].append((float(each["epoch"]), float(each["score"])))
+    return {
+        "rows": rows,
+        "left_out": len(ranked) - len(rows),
+        "strong": {number: settings[place]["text"] for place, number in numbers.items()},
+        "figure": curves(
+            {number: lines[place] for place, number in numbers.items()},
+            faint=[points for place, points in lines.items() if place not in numbers],
+            kept=kept,
+        ),
+    }
 
 
 def _points(history: Sequence[EpochRecord], key: str) -> Points:

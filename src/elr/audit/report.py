@@ -19,13 +19,25 @@ import numpy.typing as npt
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from elr.audit.charts import BOX, MAX_EPOCHS_LISTED, RATE, EpochRecord, figures, number_of, percent, quantity, thinned
-from elr.audit.chosen_settings import check_choice, choice_shown
+from elr.audit.charts import (
+    BOX,
+    MAX_EPOCHS_LISTED,
+    RATE,
+    EpochRecord,
+    choice_shown,
+    figures,
+    number_of,
+    percent,
+    quantity,
+    thinned,
+)
 from elr.audit.suspects import FORMATS, UNPRINTABLE, Suspect, clip, embedded, require, require_rate
+from elr.errors import ArgumentError
 
 MAX_PAGE_BYTES = 5_000_000 - 50_000  # decimal, and a margin
 MAX_SUSPECTS = 200  # listed without JavaScript; with it, all that fit into the page
 MAX_NUMBERED_CLASSES = 20  # above it the numbers of a heat map are too small to read
+_RATES = ("agreement", "balanced_agreement", "score", "behind", "standard_error")  # of a candidate
 MAX_GRID_CLASSES = 100  # above it a cell of the map is smaller than three pixels on a phone
 
 _DATA = '<script type="application/json" id="review-data">'  # cannot come from data, whose "<" are escaped
@@ -60,7 +72,7 @@ class Report:
         notes: caveats and warnings, one sentence or two each.
         warnings: what must be known before the rest is believed, shown at the top; one to three sentences each.
         early_learning: whether and until when there was early learning, in words; shown above the curves.
-        choice: how the run chose its settings, if it did (`elr.audit.chosen_settings.check_choice`).
+        choice: how the run chose its settings, if it did (`check_choice`).
         cleaned: a good name for the corrected copy that `elr clean` writes; "" where it has no data file to correct.
 
     Raises:
@@ -256,6 +268,56 @@ def _noisiest(matrix: np.ndarray, *, limit: int) -> list[dict]:
     shares = _flips(matrix).sum(1)
     order = np.argsort(-shares, kind="stable")[:limit]
     return [{"clean": int(place), "rate": float(shares[place])} for place in order if shares[place] >= 0.001]
+
+
+def check_choice(choice: Mapping[str, Any]) -> None:
+    """Refuse what is not a choice as run.json has it; an empty one says that nothing was chosen.
+
+    Args:
+        choice: text; settings, each with its text and its curve of (epoch, score); candidates, as
+            `elr.methods.ensemble.choice.Candidate` gives them.
+
+    Raises:
+        ArgumentError: something is missing, or is not what it should be.
+
+    Example:
+        >>> check_choice({"text": "Settings: lam 3"})
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: choice has no 'settings': expected text, settings and candidates
+    """
+    if not choice:
+        return
+    try:
+        texts = [choice["text"], *(setting["text"] for setting in choice["settings"])]
+        points = [(epoch, score) for setting in choice["settings"] for epoch, score in setting["curve"]]
+        candidates = [
+            (each["setting"], each["epoch"], each["chosen"], [each[name] for name in _RATES])
+            for each in choice["candidates"]
+        ]
+    except KeyError as error:
+        raise ArgumentError(f"choice has no {error}: expected text, settings and candidates") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ArgumentError(f"choice is not as run.json has it ({error})") from None
+    require(all(isinstance(text, str) for text in texts), "choice: a text is no text")
+    count = len(choice["settings"])
+    for epoch, score in points:
+        require(number_of(epoch) is not None, f"choice: a curve has the epoch {epoch!r}; expected a number")
+        require_rate("choice: score of a curve", 0.0 if score is None else _number(score))
+    for setting, epoch, chosen, values in candidates:
+        known = type(setting) is int and 0 <= setting < count
+        require(known, f"choice: a candidate has the setting {setting!r} of {count}; expected its number, from 0")
+        require(type(epoch) is int and epoch >= 1, f"choice: a candidate has the epoch {epoch!r}; expected at least 1")
+        require(isinstance(chosen, bool), f"choice: chosen is {chosen!r}; expected true or false")
+        for name, value in zip(_RATES, values, strict=True):
+            require_rate(f"choice: {name} of a candidate", _number(value))
+    require(any(chosen for *_, chosen, _ in candidates), "choice: no candidate is chosen; expected at least one")
+
+
+def _number(value: object) -> float:
+    number = number_of(value)
+    require(number is not None, f"choice: {value!r} where a number is expected")
+    assert number is not None, "as required"
+    return number
 
 
 def _runs(report: Report) -> dict[str, list[EpochRecord]]:
