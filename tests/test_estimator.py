@@ -44,7 +44,40 @@ def test_is_robust_and_finds_the_wrong_labels(fitted, data):
     assert audit.is_label_issue[~wrong].mean() < 0.05
     assert (fitted.classes_[audit.labels] == given).all()
     assert abs(audit.noise_rate - 0.3) < 0.05
-    np.testing.assert_allclose(fitted.targets_.sum(axis=1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(fitted.pred_probs_.sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_by_default_networks_side_by_side_choose_their_settings(fitted, data):
+    assert fitted.audit().out_of_fold
+    assert fitted.choice_["members"] == 5
+    assert len(fitted.networks_) == 5 * len(fitted.choice_["chosen"])
+    assert {each["epoch"] for each in fitted.choice_["chosen"]} == {40}  # given by hand, and so not chosen
+    given_by_hand = ELRClassifier(lam=2.0, dropout=0.1, members=3, epochs=3, random_state=0).fit(*data[:2])
+    assert {each["lam"] for each in given_by_hand.choice_["settings"]} == {2.0}
+    assert {each.get("dropout") for each in given_by_hand.choice_["settings"]} == {0.1, None}
+    assert given_by_hand.choice_["members"] == 3
+
+
+def test_one_member_is_a_single_network_that_sees_all_rows(data):
+    model = ELRClassifier(members=1, lam=3.0, align=False, epochs=20, random_state=0).fit(*data[:2])
+    assert len(model.networks_) == 1
+    assert model.choice_ == {}
+    assert not model.audit().out_of_fold
+    few = ELRClassifier(epochs=2, random_state=0).fit(data[0][:40], data[1][:40])
+    assert len(few.networks_) == 1
+
+
+@pytest.mark.parametrize("members", [0, 301, 2.5])
+def test_as_many_members_as_cannot_be_are_refused(data, members):
+    with pytest.raises(ArgumentError, match=f"members is {members} for 300 rows"):
+        ELRClassifier(members=members).fit(*data[:2])
+
+
+def test_layers_given_by_hand_are_the_only_ones(data):
+    model = ELRClassifier(hidden_layer_sizes=(), epochs=2, random_state=0).fit(*data[:2])
+    assert {each["network"] for each in model.choice_["settings"]} == {"linear"}
+    model = ELRClassifier(hidden_layer_sizes=(8,), epochs=2, random_state=0).fit(*data[:2])
+    assert {each["network"] for each in model.choice_["settings"]} == {"mlp"}
 
 
 def test_string_labels_and_pickle(data):
@@ -102,7 +135,8 @@ def test_pipeline_grid_search_and_clone(data):
     pipeline = make_pipeline(MinMaxScaler(), ELRClassifier(epochs=2, random_state=0))
     search = GridSearchCV(pipeline, {"elrclassifier__lam": [0.0, 3.0]}, cv=2).fit(features, given)
     assert (search.cv_results_["mean_test_score"] > 0.4).all()
-    assert clone(pipeline).get_params()["elrclassifier__lam"] == 3.0
+    assert clone(pipeline).get_params()["elrclassifier__lam"] is None
+    assert search.best_estimator_.get_params()["elrclassifier__lam"] in (0.0, 3.0)
 
 
 @pytest.mark.parametrize(
