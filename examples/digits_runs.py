@@ -70,7 +70,7 @@ def train(
         raw, trusted = (each.take(np.flatnonzero(np.isin(each.labels, classes))) for each in (raw, trusted))
     noise = ("symmetric", noise_rate) if noise_rate else None
     prepared = prepare_records(raw, trusted, options=ReadOptions(), source="digits", noise=noise, seed=seed)
-    plan = FitConfig(seed=seed, epochs=epochs).plan(prepared)
+    plan = FitConfig(members=1, seed=seed, epochs=epochs).plan(prepared)
     training = replace(plan, method=method, probe_period=epochs).build(prepared, probe=prepared.test, folder=None)
     seen = 0
 

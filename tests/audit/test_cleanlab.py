@@ -16,7 +16,8 @@ def test_cleanlab_reads_what_is_exported_and_scores_alike(audited, tmp_path):
     shared = (found & audited.audit.is_label_issue).sum() / audited.audit.num_label_issues
     assert shared > 0.8
     margins = rank.get_label_quality_scores(labels, pred_probs, method="normalized_margin")
-    np.testing.assert_allclose(margins, audited.audit.label_quality, atol=1e-6)
+    own = audited.evidence.audit(score="margin").label_quality
+    np.testing.assert_allclose(margins, own, atol=1e-6)
     own = audited.evidence.audit(score="self_confidence").label_quality
     np.testing.assert_allclose(
         rank.get_label_quality_scores(labels, pred_probs, method="self_confidence"), own, atol=1e-6

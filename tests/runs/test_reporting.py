@@ -7,6 +7,7 @@ import pytest
 
 import elr
 from elr.errors import ArtifactError, OutputError
+from elr.methods.ensemble.grid import HIDDEN
 from elr.runs.reporting import compared, rewrite_report
 
 
@@ -37,7 +38,7 @@ def test_a_choice_that_is_damaged_is_refused(fitted, tmp_path):
 
 def test_the_settings_name_every_network(fitted):
     settings = json.loads((fitted.out / "report.json").read_text())["settings"]
-    assert settings["network"] == "mlp 128-128, linear"
+    assert settings["network"] == f"mlp {HIDDEN[0]}-{HIDDEN[1]}, linear"
     assert settings["members"] == 5
     assert settings["lam"] == "0, 1, 3, 7"
 
