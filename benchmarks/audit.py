@@ -120,8 +120,13 @@ class Bench:
         self.prepared, self.test, self.seed = prepared, prepared.test, seed
         self.labels = prepared.examples.labels
         self.wrong = self.labels.numpy() != prepared.clean_labels
-        epochs = epochs or FitConfig().plan(prepared).training.epochs  # of all rows, also where fewer are trained on
-        self.configs = {name: FitConfig(method=name, epochs=epochs, seed=seed) for name in ("elr", "cross_entropy")}
+        epochs = (
+            epochs or FitConfig(members=1).plan(prepared).training.epochs
+        )  # of all rows, also where fewer are trained on
+        self.configs = {
+            name: FitConfig(method=name, epochs=epochs, members=1, align=False, seed=seed)
+            for name in ("elr", "cross_entropy")
+        }
 
     def train(self, method: str, rows: NDArray, *, epochs: int | None = None) -> tuple[Training, float]:
         """Train on some rows; the training, and its seconds."""

@@ -102,7 +102,10 @@ def test_text_of_the_data_cannot_steer_the_terminal():
 
 def test_warnings_come_before_what_they_are_about(capsys, tmp_path):
     found = {"noise_rate": float("nan"), "num_label_issues": 0, "warnings": [{"text": "Nothing was learned:\x1b[2J"}]}
-    summarize_run(SimpleNamespace(out=tmp_path, results=RESULTS | found, run={"data": {"remarks": []}}), "elr fit x")
+    summarize_run(
+        SimpleNamespace(out=tmp_path, results=RESULTS | found, run={"data": {"remarks": []}, "remarks": []}),
+        "elr fit x",
+    )
     assert capsys.readouterr().err.splitlines()[:2] == [
         "warning: Nothing was learned:\ufffd[2J",
         "How many of 200 labels are wrong cannot be said: no row is called a suspect",

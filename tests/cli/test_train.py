@@ -44,7 +44,7 @@ def test_fit_prints_what_it_found(run):
     low, high = printed["noise_rate_interval"]
     assert low < printed["noise_rate"] < high
     assert abs(printed["noise_rate"] - 0.2) < 0.05
-    assert printed["num_label_issues"] == round(printed["noise_rate"] * 240)
+    assert abs(printed["num_label_issues"] / 240 - printed["noise_rate"]) < 0.05
     assert printed["seconds"] > 0
     assert printed["test_accuracy_last"] > 0.95
     assert printed["test_accuracy_best"] >= printed["test_accuracy_last"]

@@ -101,7 +101,7 @@ def test_a_network_of_the_dimensions_is_not_touched_by_the_terms(tmp_path, monke
     found = []
     for name, most in (("beside", MOST_TEXTS), ("alone", 0)):
         monkeypatch.setattr(text_kind, "MOST_TEXTS", most)
-        config = elr.FitConfig(epochs=3)
+        config = elr.FitConfig(epochs=3, members=1)
         outcome = elr.fit(
             questions(300), options=options, test=questions(60, seed=2), out=tmp_path / name, config=config
         )
@@ -118,7 +118,7 @@ def test_a_network_of_the_dimensions_is_not_touched_by_the_terms(tmp_path, monke
 
 def test_a_linear_network_reads_the_terms(tmp_path):
     options = ReadOptions(label="topic", text="text")
-    config = elr.FitConfig(epochs=10, network="linear", learning_rate=1.0, weight_decay=1e-5)
+    config = elr.FitConfig(epochs=10, network="linear", members=1)
     outcome = elr.fit(questions(300), options=options, out=tmp_path / "run", config=config)
     assert outcome.fitted.run["network"]["columns"] == outcome.fitted.run["preprocessing"]["feature_blocks"]["terms"]
     fresh = questions(50, seed=1)

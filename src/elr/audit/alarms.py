@@ -46,8 +46,8 @@ class Alarm:
     numbers: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
+        """Plain values, as JSON gives them back."""
+        return asdict(self) | {"classes": list(self.classes)}
 
 
 def find_alarms(audit: Audit, class_names: Sequence[object]) -> list[Alarm]:
