@@ -121,19 +121,23 @@ def _mean(runs: Runs, cells: Sequence[Cell], method: str, measure: str) -> str:
 def averaged(
     runs: Runs, measure: str, key: Callable[[Cell], tuple[str, ...]]
 ) -> dict[tuple[str, ...], dict[str, float]]:
-    """Means of a measure for each method, of the cells that have one key."""
-    values: dict[tuple[str, ...], dict[str, list[float]]] = {}
+    """Means of a measure for each method, of the cells that have one key and that all methods seen there have."""
+    groups: dict[tuple[str, ...], list[dict[str, float]]] = {}
     for cell, found in runs.items():
-        for method, run in found.items():
-            if measure in run:
-                values.setdefault(key(cell), {}).setdefault(method, []).append(run[measure])
-    return {
-        name: {method: statistics.mean(numbers) for method, numbers in found.items()} for name, found in values.items()
-    }
+        values = {method: run[measure] for method, run in found.items() if measure in run}
+        if values:
+            groups.setdefault(key(cell), []).append(values)
+    means = {}
+    for name, cells in groups.items():
+        methods = list(dict.fromkeys(method for values in cells for method in values))
+        whole = [values for values in cells if len(values) == len(methods)]
+        if whole:
+            means[name] = {method: statistics.mean(values[method] for values in whole) for method in methods}
+    return means
 
 
 def by_set(runs: Runs, methods: Sequence[str], measure: str) -> list[str]:
-    """Means over noises and seeds of each set, and over the seeds of each noise over the tables."""
+    """Means over noises and seeds of each set, and over the seeds of each noise over the tables, of whole cells."""
     groups = averaged(runs, measure, lambda cell: (cell.set,))
     groups |= averaged(
         {cell: found for cell, found in runs.items() if cell.set in TABLES},

@@ -360,6 +360,13 @@ def test_means_leave_out_cells_that_a_method_lacks(parts, runs):
     assert (logistic[1].split()[0], elr[1].split()[0]) == ("0.7000", "0.7333")
 
 
+def test_means_of_a_set_leave_out_cells_that_a_method_lacks(parts, runs):
+    del runs[parts.summary.Cell("wine", "b", 2)]["logistic"]
+    [means] = parts.summary.averaged(runs, "accuracy", lambda cell: (cell.set,)).values()
+    assert means == pytest.approx({"elr": 2.2 / 3, "logistic": 0.7})  # without noise b, seed 2
+    assert ("wine", "b") in parts.summary.averaged(runs, "accuracy", lambda cell: (cell.set, cell.noise))
+
+
 def test_wins_losses_and_the_paired_test(parts, runs):
     _, _, accuracy, balanced = rows_of(parts.summary.wins(runs, "elr", ["logistic"]))
     # Differences .1, .2, -.2, .1: ranks 1.5, 3.5, 3.5, 1.5; the smaller sum is 3.5.
