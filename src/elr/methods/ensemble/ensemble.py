@@ -147,6 +147,7 @@ class Ensemble(Method):
         self.curve: Tensor
         self.candidates: list[Candidate] = []
         self.folds: Tensor | None = None
+        self.some_everywhere = False  # whether there is a row that every network sees
         self.labels: Tensor | None = None
         self.weights: Tensor | None = None
 
@@ -165,6 +166,8 @@ class Ensemble(Method):
 
     def begin_epoch(self, epoch: int, view: View) -> None:
         self._know_labels(view)
+        assert self.folds is not None, "folds are known by now"
+        self.folds = self.folds.to(self.lams.device)  # once, not at every step
         if epoch in self._points():
             self._look(epoch, view)
         self.weights = self._alignment() if self.config.align else None
@@ -189,7 +192,7 @@ class Ensemble(Method):
         targets = rows.to(logits.device).view(size, -1, classes).transpose(0, 1)
         if self.weights is not None:
             targets = aligned(targets, self.weights[:, None])
-        folds = self.folds[batch.index.cpu()].to(logits.device)
+        folds = self.folds[batch.index.to(self.folds.device)]
         seen = (self.fold_of_network[:, None] != folds).to(probs.dtype)  # (M, B)
         labels = batch.labels.expand(len(logits), *batch.labels.shape).flatten(0, 1)
         entropy = cross_entropy(logits.flatten(0, 1), labels).view_as(seen)
@@ -201,7 +204,7 @@ class Ensemble(Method):
             "cross_entropy": (entropy.detach() * seen).sum() * share,
             "elr": (term.detach() * seen).sum() * share,
         }
-        blind = self._blind(probs.log(), folds).mean(dim=0)
+        blind = self._blind(probs.clamp(min=torch.finfo(probs.dtype).tiny).log(), folds).mean(dim=0)
         given = batch.labels if batch.labels.ndim == 1 else batch.labels.argmax(dim=1)
         terms["out_of_fold_agreement"] = (blind.argmax(dim=1) == given).double().mean()
         return Step(loss * len(logits), blind, terms)
@@ -269,6 +272,7 @@ class Ensemble(Method):
         shares = class_shares(parts, self.num_classes)
         self.shares, self.labels = shares.float(), given
         self.folds = torch.from_numpy(folds_of(given.numpy(), num_folds=self.config.members, seed=self.config.seed))
+        self.some_everywhere = bool((self.folds == EVERYWHERE).any())
 
     def _points(self) -> list[int]:
         """Epochs after which the curve has a point."""
@@ -320,8 +324,8 @@ class Ensemble(Method):
         self.eval()
         try:
             for batch in view.batches():
-                index = batch.index.cpu()
-                yield index, self.folds[index].to(batch.index.device), compute(batch.inputs)
+                folds = self.folds[batch.index.to(self.folds.device)]
+                yield batch.index.cpu(), folds, compute(batch.inputs)
         finally:
             self.train(was_training)
 
@@ -350,15 +354,16 @@ class Ensemble(Method):
         said = said.unflatten(0, (-1, self.config.members))
         size = said.shape[2]
         picked = said[:, folds.clamp(min=0), torch.arange(size, device=said.device)]
-        everywhere = folds == EVERYWHERE
-        return torch.where(everywhere[:, None], said.mean(dim=1), picked) if bool(everywhere.any()) else picked
+        if not self.some_everywhere:
+            return picked
+        return torch.where((folds == EVERYWHERE)[:, None], said.mean(dim=1), picked)
 
     def _running(self, index: Tensor) -> Tensor:
         """(S, B, C) running averages of blind networks, rows that sum to 1, in the order of the stacks."""
         targets = self.targets.read(index).view(len(index), -1, self.num_classes).transpose(0, 1)
         if self.folds is None:
             return whole_probs(targets.reshape(-1, self.num_classes)).view_as(targets)
-        blind = self._blind(targets, self.folds[index.cpu()].to(targets.device))
+        blind = self._blind(targets, self.folds[index.to(self.folds.device)].to(targets.device))
         return whole_probs(blind.reshape(-1, self.num_classes)).view_as(blind)
 
     @torch.no_grad()
@@ -370,6 +375,8 @@ class Ensemble(Method):
         step = max(1, _NUMBERS // (networks * classes))
         for rows in torch.arange(self.targets.num_examples).split(step):
             targets = self.targets.read(rows).view(len(rows), networks, classes)
-            seen = self.fold_of_network[:, None].to(targets.device) != self.folds[rows].to(targets.device)
+            seen = self.fold_of_network[:, None].to(targets.device) != self.folds[rows.to(self.folds.device)].to(
+                targets.device
+            )
             sums += torch.einsum("bmc,mb->mc", targets, seen.to(targets.dtype)).double().cpu()
         return alignment_weights(sums, self.shares).float().to(self.lams.device)
