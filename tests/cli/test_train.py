@@ -85,7 +85,7 @@ def test_issues_are_one_line_per_example_worst_first(run, table):
     assert (data["key"].to_numpy()[issues["row"]] == issues["id"]).all()
     assert (data["kind"].to_numpy()[issues["row"]] == issues["given_label"]).all()
     worst = issues[issues["is_label_issue"]]
-    assert (data["truth"].to_numpy()[worst["row"]] == worst["predicted_label"]).mean() > 0.9
+    assert (data["truth"].to_numpy()[worst["row"]] == worst["predicted_label"]).mean() > 0.85
 
 
 def test_words_go_to_stderr_first_the_place_and_last_the_command(table, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -47,7 +48,7 @@ class Alarm:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as JSON gives them back."""
-        return asdict(self) | {"classes": list(self.classes)}
+        return json.loads(json.dumps(asdict(self)))
 
 
 def find_alarms(audit: Audit, class_names: Sequence[object]) -> list[Alarm]:

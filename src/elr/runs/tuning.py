@@ -146,8 +146,9 @@ def tune(
         >>> from elr.data.records import ReadOptions
         >>> from elr.runs.fit_config import FitConfig
         >>> prepared = prepare_data((np.tile(np.eye(2), (40, 1)), np.tile([0, 1], 40)), ReadOptions())
+        >>> asked = FitConfig(members=1, epochs=2, learning_rate=0.1)
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     config, found = tune(prepared, FitConfig(epochs=2, learning_rate=0.1), trials=1, out=Path(folder) / "a")
+        ...     config, found = tune(prepared, asked, trials=1, out=Path(folder) / "a")
         >>> found.kept_defaults, sorted(found.best)
         (True, ['beta', 'lam'])
 
