@@ -15,6 +15,7 @@ from elr.methods.ingredients.alignment import BOUND, Alignment, aligned, alignme
 from elr.methods.loss.elr_loss import ELRLoss
 from elr.methods.loss.fused import elr_loss
 from elr.targets.config import TargetsConfig
+from elr.theory.drift import aligned_balance
 from reference import losses_reference as reference
 
 N, C = 12, 4
@@ -209,3 +210,19 @@ def test_alignment_without_shares_and_a_loss_without_alignment_say_so():
         Alignment(N, C).realign(TargetsConfig().build(N, C))
     with pytest.raises(ArgumentError, match="make it with class_shares"):
         ELRLoss(N, C).realign()
+
+
+def test_without_features_shares_settle_where_the_theory_says():
+    """In epochs of 25 steps at lam 7; seen from after the step, they would swing from class to class."""
+    shares = torch.tensor([0.55, 0.45])
+    bias = shares.log().requires_grad_()
+    loss = ELRLoss(100, 2, lam=7.0, class_shares=shares)
+    rows, found = torch.Generator().manual_seed(0), []
+    for _ in range(80):
+        loss.realign()
+        for index in torch.randperm(100, generator=rows).split(4):
+            (gradient,) = torch.autograd.grad(loss(bias.expand(4, 2), shares.expand(4, 2), index), bias)
+            bias = (bias - 0.5 * gradient).detach().requires_grad_()
+        found.append(bias.softmax(dim=0)[0].item())
+    assert max(found) < 0.85
+    assert found[-1] == pytest.approx(aligned_balance(0.55, 7.0), abs=2e-3)
