@@ -175,9 +175,10 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         """Networks side by side, which choose among the settings that are left open."""
         count, num_classes = rows.shape[0], len(self.classes_)
         alike, wide = self._columns is None and rows.shape[1] >= LEAST_ALIKE, {"num_features": rows.shape[1]}
-        networks = [Choosable(network=self._spec(rows, HIDDEN, None))]
+        rate = linear_rate(alike=alike, sparse=sparse.issparse(rows)) if self.learning_rate is None else None
+        first = self._spec(rows, HIDDEN, None)
+        networks = [Choosable(network=first, learning_rate=rate if first.name == "linear" else None)]
         if self.hidden_layer_sizes is None:
-            rate = linear_rate(alike=alike, sparse=sparse.issparse(rows)) if self.learning_rate is None else None
             networks.append(Choosable(network=NetworkSpec("linear", num_classes, **wide), learning_rate=rate))
         grid = default_grid(networks, num_examples=count, lam=self.lam, dropout=self.dropout)
         kept, fewer = affordable(grid, members=members, num_examples=count, num_classes=num_classes)

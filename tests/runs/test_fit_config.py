@@ -264,3 +264,16 @@ def test_where_the_targets_have_no_room_fewer_are_trained_with_a_word(room, sett
             [remark] = plan.remarks
             assert re.search(words, remark)
             assert "60 rows and 3 classes" in remark
+
+
+def test_a_linear_network_by_hand_has_the_rate_of_linear_ones():
+    """That of a perceptron would leave it where it began."""
+    default = {
+        setting.network.name: setting.learning_rate
+        for setting in FitConfig().plan(prepared_features(count=60)).method.settings
+    }
+    by_hand = FitConfig(network="linear").plan(prepared_features(count=60)).method.settings
+    assert {setting.learning_rate for setting in by_hand} == {default["linear"]} != {None}
+    given = FitConfig(network="linear", learning_rate=0.5).plan(prepared_features(count=60))
+    assert {setting.learning_rate for setting in given.method.settings} == {None}
+    assert given.training.learning_rate == 0.5

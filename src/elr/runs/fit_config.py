@@ -204,7 +204,7 @@ class FitConfig:
         alike = preprocessing.feature_rate(int(examples.inputs.shape[1])) is not None
         networks = _networks(network, prepared, alike=alike)
         if self.network is not None:
-            networks = [Choosable(network=network)]
+            networks = [each for each in networks if each.network.name == self.network][:1]
         if self.learning_rate is not None:
             networks = [replace(each, learning_rate=None) for each in networks]
         grid = default_grid(networks, num_examples=len(examples), lam=self.lam, dropout=self.dropout)
@@ -251,7 +251,10 @@ class FitConfig:
 
 def _networks(network: NetworkSpec, prepared: PreparedData, *, alike: bool) -> list[Choosable]:
     """What there is to choose from: a perceptron and a linear network of the same columns, and of text a linear network
-    of all terms."""
+    of all terms; another network alone."""
+    if network.name == "linear":
+        rate = linear_rate(alike=alike, sparse=network.columns is not None)
+        return [Choosable(network=network, learning_rate=rate)]
     if network.name != "mlp":
         return [Choosable(network=network)]
     linear = NetworkSpec("linear", network.num_classes, num_features=network.num_features, columns=network.columns)
