@@ -91,3 +91,15 @@ class TrainingError(ELRError, RuntimeError):
         >>> issubclass(TrainingError, RuntimeError)  # as PyTorch's own failures in a step are
         True
     """
+
+
+class DataWarning(UserWarning):
+    """Data were read, and results are likely to be wrong unless what the message says is looked at.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.warn("column 'sex': no value was known in training", DataWarning, stacklevel=1)
+        >>> [each.category.__name__ for each in caught]
+        ['DataWarning']
+    """

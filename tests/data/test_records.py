@@ -42,7 +42,7 @@ def test_options_are_plain_values():
         ({"id": 3}, "id is 3"),
         ({"clean_label": b"y"}, "clean_label is b'y'"),
         ({"ignore": (1,)}, "ignore is 1"),
-        ({"ignore": "abc"}, r"ignore is 'abc': expected a sequence of column names, \('abc',\)"),
+        ({"ignore": "abc"}, r"ignore is 'abc': expected a sequence of names, \('abc',\)"),
         ({"label": "y", "ignore": ("y",)}, "column 'y' is named as label and as clean_label or ignore"),
         ({"label": "y", "clean_label": "y"}, "column 'y' is named as label and as clean_label"),
         ({"image_size": 0}, "image_size is 0: expected whole pixels, at least 1"),
@@ -157,7 +157,7 @@ def test_one_column_has_one_role():
     [
         ({"label": "a", "annotators": ("b",)}, "label and annotators are both named"),
         ({"annotators": ("b",), "annotations": "x.csv"}, "annotators and annotations are both named"),
-        ({"annotators": "b"}, "expected a sequence of column names"),
+        ({"annotators": "b"}, "expected a sequence of names"),
         ({"annotators": ("b",), "ignore": ("b",)}, "'b' is named as label and as clean_label or ignore"),
     ],
 )

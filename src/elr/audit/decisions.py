@@ -17,6 +17,7 @@ from elr.audit.suspects import MAX_ID, clip
 from elr.data.formats.format import Changes, FileFormat
 from elr.data.kinds.catalog import KINDS
 from elr.data.reading import file_format, file_suffixes
+from elr.data.records import ReadOptions
 from elr.errors import ArtifactError, DataError, OutputError
 from elr.files import printable
 
@@ -98,14 +99,15 @@ def clean(folder: str | Path, decisions: str | Path, out: str | Path, *, data: s
     try:
         source, form = _source(run, data)
         class_names = [str(name) for name in run["preprocessing"]["class_names"]]
-        label, named = run["data"]["options"]["label"], KINDS[run["preprocessing"]["kind"]].named_classes
+        options = ReadOptions(**run["data"]["options"])
+        named = KINDS[run["preprocessing"]["kind"]].named_classes
     except (AttributeError, KeyError, TypeError) as error:
         raise ArtifactError(f"run.json in {folder} is damaged ({error!r}): run `elr fit` again") from error
     _check_out(out, source)
     taken = _read_decisions(Path(decisions))
     _check_decisions(taken, folder, class_names, Path(decisions))
     changed = [each for each in taken if each.label != each.given_label]
-    given = _Labels(form, source, label=label or "", named=named)
+    given = _Labels(form, source, options, named=named)
     given.check(taken)
     given.write_corrected(out, changed)
     return Cleaned(out=out, num_decisions=len(taken), num_changed=len(changed))
@@ -235,13 +237,13 @@ class _Labels:
     Args:
         form: the format of the data.
         source: where they are.
-        label: column or array of the labels.
+        options: how they were read.
         named: see `FileFormat.labels`.
     """
 
-    def __init__(self, form: FileFormat, source: Path, *, label: str, named: bool) -> None:
-        self.form, self.source, self.label, self.named = form, source, label, named
-        self.labels = form.labels(source, label, named=named)
+    def __init__(self, form: FileFormat, source: Path, options: ReadOptions, *, named: bool) -> None:
+        self.form, self.source, self.options, self.named = form, source, options, named
+        self.labels = form.labels(source, options, named=named)
         self.ids = form.ids(source)
 
     def check(self, taken: Sequence[Decision]) -> None:
@@ -282,7 +284,7 @@ class _Labels:
         with files.writing(out):
             shutil.rmtree(partial, ignore_errors=True)
             try:
-                self.form.write_corrected(self.source, partial, self.label, changes)
+                self.form.write_corrected(self.source, partial, self.options, changes)
                 partial.rename(out)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
@@ -290,8 +292,8 @@ class _Labels:
     def _write_file(self, partial: Path, changes: Changes, new: list[str]) -> None:
         copy = partial.with_name(f"{partial.name}{self.source.suffix}")  # the suffix says how to read it
         try:
-            self.form.write_corrected(self.source, copy, self.label, changes)
-            if self.form.labels(copy, self.label, named=self.named) != new:
+            self.form.write_corrected(self.source, copy, self.options, changes)
+            if self.form.labels(copy, self.options, named=self.named) != new:
                 raise DataError(
                     f"{printable(self.source)} cannot be corrected cell by cell: its rows are not what they seem"
                 )

@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from elr.cli.console import errors, print_json, progress_bar, say, summarize, summarize_run
-from elr.cli.options import HumanLabels, Json, Weights, destination, free_folder
+from elr.cli.options import (
+    Decimal,
+    Encoding,
+    HumanLabels,
+    Json,
+    Quotes,
+    Separator,
+    Weights,
+    destination,
+    free_folder,
+)
 from elr.errors import ArgumentError
 
 
@@ -39,6 +49,21 @@ def fit(
     ] = None,
     id_column: Annotated[str | None, typer.Option("--id", help="Column that names each row.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Column not to learn from (may be repeated).")] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help="Column to learn from whatever it looks like: a counter, the label renamed (repeat it)."),
+    ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", help="Name of a class that looks like a missing label, such as nan (repeat it)."),
+    ] = None,
+    no_label: Annotated[
+        list[str] | None, typer.Option(help="Value that stands for a missing label or vote, such as -1 (repeat it).")
+    ] = None,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    quotes: Quotes = None,
+    encoding: Encoding = None,
     text: Annotated[str | None, typer.Option(help="Column of texts to learn from, and from nothing else.")] = None,
     embedding: Annotated[str | None, typer.Option(help="Column of lists of numbers to learn from.")] = None,
     encoder: Annotated[
@@ -143,6 +168,13 @@ def fit(
             clean_label=clean_label,
             id=id_column,
             ignore=tuple(ignore or ()),
+            keep=tuple(keep or ()),
+            classes=tuple(classes or ()),
+            no_label=tuple(no_label or ()),
+            separator=separator,
+            decimal=decimal,
+            quotes=quotes,
+            encoding=encoding,
             text=text,
             embedding=embedding,
             encoder=encoder,

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from elr.data.examples import Examples
 from elr.data.label_coding import LabelCoding
-from elr.data.records import ReadOptions, Records
+from elr.data.records import Finding, ReadOptions, Records
 from elr.data.transforms import Transform
 from elr.errors import ArgumentError, ArtifactError, DataError
 from elr.files import PREPROCESSING_FILE, write_file
@@ -109,6 +109,16 @@ class Preprocessing(ABC):
         """From stored rows to network inputs; the settings are for images, see `ImageTransform`."""
         del crop, window, flip, cutout, mirror, flatten
         return Transform()
+
+    def findings(self, records: Records, *, name: str) -> list[Finding]:
+        """What the user should know about new data: what in them training did not know, or could not be read.
+
+        Args:
+            records: test data, or new data to predict.
+            name: how messages name them.
+        """
+        del records, name
+        return []
 
     def feature_rate(self, num_features: int) -> float | None:
         """The learning rate for what is many numbers of one kind; None where that of any others will do."""

@@ -41,7 +41,7 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Rec
     form, annotations = format_of(data), None
     if training and form.has_columns and options.annotations:
         key = options.id or "row"
-        annotations = read_table(Path(options.annotations), as_text=[key, "annotator", "label"])
+        annotations = read_table(Path(options.annotations), options, as_text=[key, "annotator", "label"])
     return form.read(data, options, training=training, annotations=annotations)
 
 
@@ -105,11 +105,14 @@ def file_suffixes() -> list[str]:
     return [suffix for each in FORMATS.values() if isinstance(each, FileFormat) for suffix in each.suffixes]
 
 
-def read_table(path: Path, *, as_text: Sequence[str] = (), as_written: bool = False) -> pd.DataFrame:
+def read_table(
+    path: Path, options: ReadOptions | None = None, *, as_text: Sequence[str] = (), as_written: bool = False
+) -> pd.DataFrame:
     """Read a file that holds a table.
 
     Args:
         path: the file; its suffix decides.
+        options: separator, decimal, quotes and encoding, where they are to be others than found.
         as_text: columns to read as text whatever they hold, in which only an empty cell is missing ("None" and "NA" are
             names of classes in some data); where values have types, these stay.
         as_written: leave every cell of a CSV or TSV file as text, so that "007" or "12" means the same in each file,
@@ -131,7 +134,7 @@ def read_table(path: Path, *, as_text: Sequence[str] = (), as_written: bool = Fa
     if not isinstance(form, TableFile):
         tables = ", ".join(_suffixes(has_columns=True))
         raise DataError(f"{path} ends in {path.suffix.lower()!r}: expected a table in {tables}")
-    return form.frame(path, as_text=as_text, as_written=as_written)
+    return form.frame(path, options or ReadOptions(), as_text=as_text, as_written=as_written)
 
 
 def _recognized(data: object) -> Format | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,14 @@ class ReadOptions:
         clean_label: column (or array) of labels known to be right: never trained on, only measured against.
         id: column that names each row, such as a file name or key: not learned from, shown beside suspects.
         ignore: columns not to learn from.
+        keep: columns to learn from whatever they look like: a counter of the rows, the label under another name.
+        classes: names that are classes of this data though elsewhere they say that a label is missing, such as "nan".
+        no_label: values that say that a label is missing, beside those that are known to say so, such as "-1".
+        separator: between the cells of a line of text. Default: found by itself.
+        decimal: mark of decimals in numbers written as text, "." or ",". Default: found by itself, column by column.
+        quotes: whether quotation marks enclose cells of text files, or are characters as any others. Default: found by
+            itself.
+        encoding: of text files, such as "latin-1". Default: UTF-8 where that fits, else found by itself.
         text: column of texts to learn from, and from nothing else.
         embedding: column of lists of numbers, all of one length, to learn from, and from nothing else.
         encoder: model of sentence-transformers that turns the texts into numbers (a name on the Hugging Face hub, or a
@@ -64,6 +73,13 @@ class ReadOptions:
     clean_label: str | None = None
     id: str | None = None
     ignore: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    no_label: tuple[str, ...] = ()
+    separator: str | None = None
+    decimal: str | None = None
+    quotes: bool | None = None
+    encoding: str | None = None
     text: str | None = None
     embedding: str | None = None
     encoder: str | None = None
@@ -75,12 +91,15 @@ class ReadOptions:
     skip_unreadable: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.ignore, str):
-            raise ArgumentError(f"ignore is {self.ignore!r}: expected a sequence of column names, ({self.ignore!r},)")
-        if isinstance(self.annotators, str):
-            raise ArgumentError(f"annotators is {self.annotators!r}: expected a sequence of column names")
-        object.__setattr__(self, "ignore", tuple(self.ignore))
-        object.__setattr__(self, "annotators", tuple(self.annotators))
+        for role in ("annotators", "ignore", "keep", "classes", "no_label"):
+            value = getattr(self, role)
+            if isinstance(value, str):
+                raise ArgumentError(f"{role} is {value!r}: expected a sequence of names, ({value!r},)")
+            object.__setattr__(self, role, tuple(value))
+        if self.decimal not in (None, ".", ","):
+            raise ArgumentError(f"decimal is {self.decimal!r}: expected '.' or ','")
+        if self.separator is not None and len(self.separator) != 1:
+            raise ArgumentError(f"separator is {self.separator!r}: expected one character, such as ';'")
         sources = {"label": self.label, "annotators": self.annotators, "annotations": self.annotations}
         named_sources = [name for name, value in sources.items() if value]
         if len(named_sources) > 1:
@@ -90,6 +109,7 @@ class ReadOptions:
         for role, name in [
             *named.items(),
             *(("ignore", name) for name in self.ignore),
+            *(("keep", name) for name in self.keep),
             *(("annotators", name) for name in self.annotators),
         ]:
             if name is not None and not (isinstance(name, str) and name):
@@ -99,6 +119,9 @@ class ReadOptions:
                 raise ArgumentError(
                     f"column {name!r} is named as label and as clean_label or ignore: expected one role"
                 )
+        for name in self.keep:
+            if name in self.apart:
+                raise ArgumentError(f"column {name!r} is named as keep and in another role: expected one")
         if self.text and self.embedding:
             raise ArgumentError("text and embedding are both named: expected one column to learn from")
         for role, name in (("text", self.text), ("embedding", self.embedding)):
@@ -132,6 +155,23 @@ class ReadOptions:
         return tuple(name for name in named if name is not None)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something that the user should know about data, in plain words.
+
+    Args:
+        text: one sentence, with the column, row or line that it is about and what to do.
+        loud: whether results are likely to be wrong unless something is done: said as a warning.
+
+    Example:
+        >>> Finding(text="no value of column 'sex' was known in training (Male, Female)", loud=True).loud
+        True
+    """
+
+    text: str
+    loud: bool = False
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Records:
     """Data as read, M examples.
@@ -151,6 +191,7 @@ class Records:
         ids: M names of rows, if they have any.
         as_written: for "table", whether numbers stand as text, as in the file.
         remarks: what the user should know about the reading.
+        facts: what was read, as plain values by name: of a text file its lines, blank lines, separator, encoding.
 
     Example:
         >>> records = Records(kind="features", rows=np.arange(3), features=np.eye(3, dtype="float32"), labels=[0, 1, 0])
@@ -171,6 +212,7 @@ class Records:
     ids: list[str] | None = None
     as_written: bool = False
     remarks: list[str] = field(default_factory=list)
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)

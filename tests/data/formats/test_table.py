@@ -41,13 +41,13 @@ def test_every_table_writes_a_corrected_copy(stored):
     form, path = stored
     copy = path.with_name(f"copy{path.suffix}")
     before = path.read_bytes()
-    form.write_corrected(path, copy, "y", {0: 1, 3: 2})
+    form.write_corrected(path, copy, ReadOptions(label="y"), {0: 1, 3: 2})
     assert path.read_bytes() == before
-    assert form.labels(path, "y") == ["cat", "dog", "cat", "dog"]
-    assert form.labels(copy, "y") == ["dog", "dog", "cat", "cat"]
+    assert form.labels(path, ReadOptions(label="y")) == ["cat", "dog", "cat", "dog"]
+    assert form.labels(copy, ReadOptions(label="y")) == ["dog", "dog", "cat", "cat"]
     assert form.frame(copy)["t"].tolist() == FRAME["t"].tolist()
     with pytest.raises(DataError, match="has no label column 'z'"):
-        form.labels(path, "z")
+        form.labels(path, ReadOptions(label="z"))
 
 
 def test_new_data_need_no_labels():

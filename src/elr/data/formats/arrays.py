@@ -31,8 +31,9 @@ class ArrayFile(FileFormat):
 
     shows_rows = False
 
-    def labels(self, source: Path, label: str, *, named: bool = False) -> list[str]:
+    def labels(self, source: Path, options: ReadOptions, *, named: bool = False) -> list[str]:
         del named
+        label = options.label or ""
         column = pd.Series(_array(source, label).reshape(-1))
         return [str(value) for value in label_values(column, name=f"label column {label!r} of {printable(source)}")]
 
@@ -89,8 +90,9 @@ class Npz(ArrayFile):
             records = replace(records, ids=row_names(ids))
         return records
 
-    def write_corrected(self, source: Path, target: Path, label: str, changes: Changes) -> None:
+    def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """Every other array goes over byte by byte, pickled ones too: nothing is loaded."""
+        label = options.label or ""
         member = f"{label}.npy"
         with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
             for info in old.infolist():
@@ -141,10 +143,10 @@ class Npy(ArrayFile):
         ids = [str(name) for name in _beside(options.id, len(records), role="id")]
         return replace(records, labels=labels, clean_labels=clean, ids=ids)
 
-    def write_corrected(self, source: Path, target: Path, label: str, changes: Changes) -> None:
+    def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """`source` is the file of the labels."""
         with target.open("wb") as handle:
-            np.save(handle, _replaced(_array(source, label), changes), allow_pickle=False)
+            np.save(handle, _replaced(_array(source, options.label or ""), changes), allow_pickle=False)
 
 
 class ArrayPair(Format):

@@ -14,7 +14,8 @@ from typing import IO, Any
 import pandas as pd
 
 from elr.data.formats.format import Changes
-from elr.data.formats.table import TableFile
+from elr.data.formats.table import ParsedTable, TableFile
+from elr.data.records import ReadOptions
 from elr.errors import DataError
 
 _MISSING_WORDS = ["", "NA", "N/A", "n/a", "nan", "NaN", "NULL", "null", "None", "<NA>", "#N/A", "-nan", "-NaN"]
@@ -32,7 +33,7 @@ class Delimited(TableFile):
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     old, new = Path(folder, "t.csv"), Path(folder, "new.csv")
         ...     _ = old.write_text("code,y\\n007,cat\\n08, 'dog'\\n")
-        ...     Delimited(".csv", ",").write_corrected(old, new, "y", {0: 1})
+        ...     Delimited(".csv", ",").write_corrected(old, new, ReadOptions(label="y"), {0: 1})
         ...     new.read_text()
         "code,y\\n007, 'dog'\\n08, 'dog'\\n"
     """
@@ -43,9 +44,10 @@ class Delimited(TableFile):
         self.suffixes = (suffix,)
         self.separator = separator
 
-    def parse(self, path: Path, *, as_text: Sequence[str], as_written: bool) -> pd.DataFrame:
+    def parse(self, path: Path, options: ReadOptions, *, as_text: Sequence[str], as_written: bool) -> ParsedTable:
+        del options
         try:
-            return self._parse(path, as_text=as_text, as_written=as_written)
+            return ParsedTable(frame=self._parse(path, as_text=as_text, as_written=as_written))
         except pd.errors.EmptyDataError as error:
             raise DataError(f"{path} is empty: expected a line of column names and a line for each row") from error
 
@@ -80,9 +82,9 @@ class Delimited(TableFile):
                 "column in the first line"
             ) from warning
 
-    def write_corrected(self, source: Path, target: Path, label: str, changes: Changes) -> None:
+    def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """Only the lines of changed rows are written anew; the others go over as they stand."""
-        wanted = set(changes.values())
+        label, wanted = options.label or "", set(changes.values())
         with _long_cells(), source.open(encoding="utf-8", newline="") as lines:
             records = _lines(lines, self.separator)
             header, _ = next(records)

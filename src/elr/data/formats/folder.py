@@ -32,7 +32,7 @@ class ImageFolder(FileFormat):
         ...     for name in ("cat/1.png", "dog/1.png"):
         ...         Path(root, "old", name).parent.mkdir(parents=True)
         ...         Path(root, "old", name).touch()
-        ...     ImageFolder().write_corrected(Path(root, "old"), Path(root, "new"), "", {0: 1})
+        ...     ImageFolder().write_corrected(Path(root, "old"), Path(root, "new"), ReadOptions(), {0: 1})
         ...     ImageFolder().ids(Path(root, "new"))
         ['dog/1-2.png', 'dog/1.png']
     """
@@ -66,17 +66,17 @@ class ImageFolder(FileFormat):
             remarks=remarks + records.remarks,
         )
 
-    def labels(self, source: Path, label: str, *, named: bool = False) -> list[str]:
+    def labels(self, source: Path, options: ReadOptions, *, named: bool = False) -> list[str]:
         """The name of the subfolder that each image lies in."""
-        del label, named
+        del options, named
         return [printable(path.parts[0]) for path in list_images(source)[0]]
 
     def ids(self, source: Path) -> list[str]:
         return [printable(path) for path in list_images(source)[0]]
 
-    def write_corrected(self, source: Path, target: Path, label: str, changes: Changes) -> None:
+    def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """The images go to the subfolders of their classes; all other files stay where they are."""
-        del label
+        del options
         paths = list_images(source)[0]
         _copy(source, target, {paths[row]: paths[right].parts[0] for row, right in changes.items()})
 

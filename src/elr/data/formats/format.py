@@ -94,12 +94,12 @@ class FileFormat(Format):
         return path
 
     @abstractmethod
-    def labels(self, source: Path, label: str, *, named: bool = False) -> list[str]:
+    def labels(self, source: Path, options: ReadOptions, *, named: bool = False) -> list[str]:
         """The label of each row, as `elr fit` reads it.
 
         Args:
             source: the data.
-            label: column or array of the labels.
+            options: how the data of the run were read; `options.label` names the column or array of the labels.
             named: whether numbers stand for the class names that the file has beside them, as for images.
 
         Raises:
@@ -112,13 +112,13 @@ class FileFormat(Format):
         return None
 
     @abstractmethod
-    def write_corrected(self, source: Path, target: Path, label: str, changes: Changes) -> None:
+    def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """Write a copy in which the labels of some rows are those of others; all else stays as it is.
 
         Args:
             source: the data, which are only read.
             target: where the copy goes; nothing is there yet.
-            label: column or array of the labels.
+            options: how the data of the run were read.
             changes: row -> row that has the label that it should have, as it is written there.
         """
 

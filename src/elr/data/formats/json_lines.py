@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from elr.data.formats.format import Changes
-from elr.data.formats.table import TableFile
+from elr.data.formats.table import ParsedTable, TableFile
+from elr.data.records import ReadOptions
 from elr.errors import DataError
 
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -31,7 +32,7 @@ class JsonLines(TableFile):
         ...     old, new = Path(folder, "t.jsonl"), Path(folder, "new.jsonl")
         ...     _ = old.write_text('{"x": 1.50, "y": "cat"}\\n{"y":"dog", "x":2}\\n')
         ...     print(JsonLines().frame(old))
-        ...     JsonLines().write_corrected(old, new, "y", {0: 1})
+        ...     JsonLines().write_corrected(old, new, ReadOptions(label="y"), {0: 1})
         ...     print(new.read_text(), end="")
              x    y
         0  1.5  cat
@@ -42,8 +43,8 @@ class JsonLines(TableFile):
 
     suffixes = (".jsonl", ".ndjson")
 
-    def parse(self, path: Path, *, as_text: Sequence[str], as_written: bool) -> pd.DataFrame:
-        del as_written  # values have types
+    def parse(self, path: Path, options: ReadOptions, *, as_text: Sequence[str], as_written: bool) -> ParsedTable:
+        del options, as_written  # values have types
         rows = [_object(text, line, path) for line, text in _lines(path)]
         if not rows:
             raise DataError(f"{path} is empty: expected a JSON object in each line")
@@ -51,11 +52,12 @@ class JsonLines(TableFile):
         for name in as_text:
             if name in columns:
                 _refuse_two_of_one_spelling([row.get(name) for row in rows], name, path)
-        return pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in columns}, range(len(rows)))
+        frame = pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in columns}, range(len(rows)))
+        return ParsedTable(frame=frame)
 
-    def write_corrected(self, source: Path, target: Path, label: str, changes: Changes) -> None:
+    def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """Only the labels of changed rows are written anew, as other rows spell them; all else stays as it is."""
-        wanted = set(changes.values())
+        label, wanted = options.label or "", set(changes.values())
         texts = (text for _, text in _lines(source))
         spellings = {row: text[_place(text, label)] for row, text in enumerate(texts) if row in wanted}
         with source.open("rb") as lines, target.open("wb") as out:

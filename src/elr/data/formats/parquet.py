@@ -20,7 +20,7 @@ from PIL import Image
 from elr.data.decoding import Encoded
 from elr.data.formats.format import Changes
 from elr.data.formats.images import read_images
-from elr.data.formats.table import TableFile, annotated, check_columns, label_columns
+from elr.data.formats.table import ParsedTable, TableFile, annotated, check_columns, label_columns
 from elr.data.label_coding import Label, some
 from elr.data.records import IMAGES, ReadOptions, Records
 from elr.errors import DataError
@@ -43,9 +43,9 @@ class Parquet(TableFile):
 
     suffixes = (".parquet",)
 
-    def parse(self, path: Path, *, as_text: Sequence[str], as_written: bool) -> pd.DataFrame:
-        del as_text, as_written  # columns have types
-        return pd.read_parquet(path)
+    def parse(self, path: Path, options: ReadOptions, *, as_text: Sequence[str], as_written: bool) -> ParsedTable:
+        del options, as_text, as_written  # columns have types
+        return ParsedTable(frame=pd.read_parquet(path))
 
     def read(
         self, data: str | Path, options: ReadOptions, *, training: bool, annotations: pd.DataFrame | None = None
@@ -60,15 +60,15 @@ class Parquet(TableFile):
             )
         return _read_images(path, columns[0], options, training=training, annotations=annotations)
 
-    def label_column(self, source: Path, label: str) -> pd.DataFrame:
-        return read_parquet_columns(source, [label])
+    def label_column(self, source: Path, options: ReadOptions) -> pd.DataFrame:
+        return read_parquet_columns(source, [options.label or ""])
 
     def class_names(self, source: Path, label: str) -> list[str] | None:
         return parquet_class_names(source, label)
 
-    def write_corrected(self, source: Path, target: Path, label: str, changes: Changes) -> None:
+    def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """Row group by row group; the corrected labels are those of other rows, so that types and metadata stay."""
-        file = pq.ParquetFile(source)
+        file, label = pq.ParquetFile(source), options.label or ""
         schema = file.schema_arrow
         place = schema.get_field_index(label)
         old = file.read(columns=[label]).column(label)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,6 +23,27 @@ from elr.errors import ArgumentError, DataError
 from elr.files import printable
 from elr.networks.sentence_encoders import embed_texts
 
+_AS_IT_IS = ReadOptions()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ParsedTable:
+    """A table as it was found in a file.
+
+    Args:
+        frame: the table.
+        facts: what was found, as plain values by name, such as the number of its lines.
+        remarks: what the user should know about it.
+
+    Example:
+        >>> ParsedTable(frame=pd.DataFrame({"x": [1, 2]}), facts={"lines": 3}).facts
+        {'lines': 3}
+    """
+
+    frame: pd.DataFrame
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
+
 
 class TableFile(FileFormat):
     """A file with a table: a subclass says how to read a data frame from it, and how to write a corrected copy.
@@ -30,10 +51,10 @@ class TableFile(FileFormat):
     Example:
         >>> class Feather(TableFile):
         ...     suffixes = (".feather",)
-        ...     def parse(self, path, *, as_text, as_written):
-        ...         return pd.read_feather(path)
-        ...     def write_corrected(self, source, target, label, changes):
-        ...         frame = pd.read_feather(source)
+        ...     def parse(self, path, options, *, as_text, as_written):
+        ...         return ParsedTable(frame=pd.read_feather(path))
+        ...     def write_corrected(self, source, target, options, changes):
+        ...         frame, label = pd.read_feather(source), options.label
         ...         right = frame[label].iloc[list(changes.values())].to_numpy()
         ...         frame.iloc[list(changes), frame.columns.get_loc(label)] = right
         ...         frame.to_feather(target)
@@ -41,8 +62,8 @@ class TableFile(FileFormat):
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     old, new = Path(folder, "t.feather"), Path(folder, "new.feather")
         ...     pd.DataFrame({"x": [1, 2], "y": ["cat", "dog"]}).to_feather(old)
-        ...     Feather().write_corrected(old, new, "y", {0: 1})
-        ...     Feather().labels(old, "y"), Feather().labels(new, "y")
+        ...     Feather().write_corrected(old, new, ReadOptions(label="y"), {0: 1})
+        ...     Feather().labels(old, ReadOptions(label="y")), Feather().labels(new, ReadOptions(label="y"))
         (['cat', 'dog'], ['dog', 'dog'])
     """
 
@@ -51,11 +72,12 @@ class TableFile(FileFormat):
     """Whether its cells are text, so that "007" and "12" mean the same whatever stands in the others."""
 
     @abstractmethod
-    def parse(self, path: Path, *, as_text: Sequence[str], as_written: bool) -> pd.DataFrame:
+    def parse(self, path: Path, options: ReadOptions, *, as_text: Sequence[str], as_written: bool) -> ParsedTable:
         """The table in a file.
 
         Args:
             path: the file.
+            options: separator, decimal, quotes and encoding, where they were named.
             as_text: columns that are names, not numbers: labels, ids, texts.
             as_written: leave every cell as text; for formats without types.
 
@@ -63,12 +85,31 @@ class TableFile(FileFormat):
             DataError: what can be said better than by any other exception, which is taken for damage.
         """
 
-    def frame(self, path: Path, *, as_text: Sequence[str] = (), as_written: bool | None = None) -> pd.DataFrame:
+    def frame(
+        self,
+        path: Path,
+        options: ReadOptions = _AS_IT_IS,
+        *,
+        as_text: Sequence[str] = (),
+        as_written: bool | None = None,
+    ) -> pd.DataFrame:
+        """The table in a file alone; see `table`."""
+        return self.table(path, options, as_text=as_text, as_written=as_written).frame
+
+    def table(
+        self,
+        path: Path,
+        options: ReadOptions = _AS_IT_IS,
+        *,
+        as_text: Sequence[str] = (),
+        as_written: bool | None = None,
+    ) -> ParsedTable:
         """The table in a file, or a DataError that says why there is none; see `parse`."""
+        as_written = self.as_written if as_written is None else as_written
         if not path.is_file():
             raise DataError(f"no such file: {path}")
         try:
-            return self.parse(path, as_text=as_text, as_written=self.as_written if as_written is None else as_written)
+            return self.parse(path, options, as_text=as_text, as_written=as_written)
         except DataError:
             raise
         except UnicodeDecodeError as error:
@@ -85,20 +126,25 @@ class TableFile(FileFormat):
     ) -> Records:
         path = Path(data)
         named = (options.label, *options.annotators, options.clean_label, options.id, options.text)
-        frame = self.frame(path, as_text=[column for column in named if column])
-        records = from_frame(frame, options, name=printable(path), training=training, annotations=annotations)
-        return replace(records, as_written=self.as_written and records.kind == TABLE)
+        parsed = self.table(path, options, as_text=[column for column in named if column])
+        records = from_frame(parsed.frame, options, name=printable(path), training=training, annotations=annotations)
+        return replace(
+            records,
+            as_written=self.as_written and records.kind == TABLE,
+            remarks=[*parsed.remarks, *records.remarks],
+            facts={**parsed.facts, **records.facts},
+        )
 
-    def label_column(self, source: Path, label: str) -> pd.DataFrame:
+    def label_column(self, source: Path, options: ReadOptions) -> pd.DataFrame:
         """The column of the labels (more may come with it), or a frame without it."""
-        return self.frame(source, as_text=[label])
+        return self.frame(source, options, as_text=[options.label or ""])
 
     def class_names(self, source: Path, label: str) -> list[str] | None:
         """The names of the classes, where the file has them beside class numbers."""
         del source, label
 
-    def labels(self, source: Path, label: str, *, named: bool = False) -> list[str]:
-        frame = self.label_column(source, label)
+    def labels(self, source: Path, options: ReadOptions, *, named: bool = False) -> list[str]:
+        frame, label = self.label_column(source, options), options.label or ""
         if label not in frame.columns:
             raise DataError(
                 f"{printable(source)} has no label column {label!r}: give the data that the run was trained on"
@@ -110,7 +156,7 @@ class TableFile(FileFormat):
         return [str(value) for value in values]
 
     def cells(self, source: Path, options: ReadOptions, rows: Sequence[int]) -> pd.DataFrame:
-        frame = self.frame(source, as_text=[options.text] if options.text else [])
+        frame = self.frame(source, options, as_text=[options.text] if options.text else [])
         if rows and max(rows) >= len(frame):
             raise DataError(
                 f"{printable(source)} has {len(frame)} rows, the run had more than {max(rows)}: it is not the data "
