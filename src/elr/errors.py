@@ -99,6 +99,7 @@ class DataWarning(UserWarning):
     Example:
         >>> import warnings
         >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
         ...     warnings.warn("column 'sex': no value was known in training", DataWarning, stacklevel=1)
         >>> [each.category.__name__ for each in caught]
         ['DataWarning']
