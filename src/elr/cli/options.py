@@ -12,22 +12,9 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
 HumanLabels = Annotated[Path | None, typer.Option(help="CIFAR-N's file, if not beside the images.")]
 Weights = Annotated[Path | None, typer.Option(help="File with the weights of a pretrained network.")]
-Separator = Annotated[
-    str | None, typer.Option(help="Between the cells of a line of text. Default: found by itself.", show_default=False)
-]
-Decimal = Annotated[
-    str | None, typer.Option(help="Mark of decimals, . or , Default: found column by column.", show_default=False)
-]
-Quotes = Annotated[
-    bool | None,
-    typer.Option(
-        "--quotes/--no-quotes",
-        help="Quotation marks enclose cells of text files, or are plain characters. Default: found by itself.",
-        show_default=False,
-    ),
-]
-Encoding = Annotated[
-    str | None, typer.Option(help="Of text files, such as latin-1. Default: UTF-8, or else found.", show_default=False)
+Test = Annotated[str | None, typer.Option(help="Data with trusted labels: measured at the end, never used.")]
+TestLabel = Annotated[
+    str | None, typer.Option(help="Column of their labels, if not called as --label.", show_default=False)
 ]
 MovedData = Annotated[Path | None, typer.Option(help="Where the data of the run lie now, if they have moved.")]
 

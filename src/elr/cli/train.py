@@ -9,21 +9,14 @@ from typing import Annotated
 import typer
 
 from elr.cli.console import errors, print_json, progress_bar, say, summarize, summarize_run
-from elr.cli.options import (
-    Decimal,
-    Encoding,
-    HumanLabels,
-    Json,
-    Quotes,
-    Separator,
-    Weights,
-    destination,
-    free_folder,
-)
+from elr.cli.options import HumanLabels, Json, Test, TestLabel, Weights, destination, free_folder
+from elr.cli.reading import MakeOptions, reads_data
 from elr.errors import ArgumentError
 
 
+@reads_data
 def fit(
+    options: MakeOptions,
     data: Annotated[
         str | None,
         typer.Argument(
@@ -32,66 +25,9 @@ def fit(
             show_default=False,
         ),
     ] = None,
-    label: Annotated[str | None, typer.Option(help="Column (or array) of the given labels.")] = None,
-    annotators: Annotated[
-        list[str] | None, typer.Option(help="Column of the labels of one annotator (repeat it), in place of --label.")
-    ] = None,
-    annotations: Annotated[
-        Path | None, typer.Option(help="Table with the columns row (or that of --id), annotator, label; same.")
-    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: a new ./elr-out.")] = None,
-    test: Annotated[str | None, typer.Option(help="Data with trusted labels: measured at the end, never used.")] = None,
-    test_label: Annotated[
-        str | None, typer.Option(help="Column of their labels, if not called as --label.", show_default=False)
-    ] = None,
-    clean_label: Annotated[
-        str | None, typer.Option(help="Column of labels known to be right: measured against, never used.")
-    ] = None,
-    id_column: Annotated[str | None, typer.Option("--id", help="Column that names each row.")] = None,
-    ignore: Annotated[list[str] | None, typer.Option(help="Column not to learn from (may be repeated).")] = None,
-    keep: Annotated[
-        list[str] | None,
-        typer.Option(help="Column to learn from whatever it looks like: a counter, the label renamed (repeat it)."),
-    ] = None,
-    classes: Annotated[
-        list[str] | None,
-        typer.Option("--class", help="Name of a class that looks like a missing label, such as nan (repeat it)."),
-    ] = None,
-    no_label: Annotated[
-        list[str] | None, typer.Option(help="Value that stands for a missing label or vote, such as -1 (repeat it).")
-    ] = None,
-    separator: Separator = None,
-    decimal: Decimal = None,
-    quotes: Quotes = None,
-    encoding: Encoding = None,
-    text: Annotated[str | None, typer.Option(help="Column of texts to learn from, and from nothing else.")] = None,
-    embedding: Annotated[str | None, typer.Option(help="Column of lists of numbers to learn from.")] = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(
-            help="For --text: model of sentence-transformers, by name or folder. Default: TF-IDF of the words."
-        ),
-    ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(
-            help="For images: pretrained model of timm, or none. Default: tf_efficientnet_lite0 above 64 pixels, where "
-            "elr[images] is installed."
-        ),
-    ] = None,
-    weights: Weights = None,
-    fine_tune: Annotated[
-        bool | None,
-        typer.Option(
-            "--fine-tune/--frozen",
-            help="Train the whole backbone, or a perceptron on its features. Default: the former on an accelerator.",
-            show_default=False,
-        ),
-    ] = None,
-    skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Leave unreadable images out.")] = False,
-    image_size: Annotated[
-        int | None, typer.Option(help="Side of the images in pixels. Default: theirs, up to 64.")
-    ] = None,
+    test: Test = None,
+    test_label: TestLabel = None,
     method: Annotated[
         str, typer.Option(help="elr, elr_plus, cross_entropy or another that docs/methods.md lists.")
     ] = "elr",
@@ -154,36 +90,12 @@ def fit(
     """
     folder, command = destination(out, free_folder("elr-out"))
     with errors(as_json, resume_with=command):
-        from elr.data.records import ReadOptions
         from elr.runs.fit import fit as fit_data
         from elr.runs.fit_config import FitConfig
         from elr.training.engine import leave_process_group
 
         if out is None and resume:
             raise ArgumentError("--resume needs the --out of the run to go on with")
-        options = ReadOptions(
-            label=label,
-            annotators=tuple(annotators or ()),
-            annotations=None if annotations is None else str(annotations),
-            clean_label=clean_label,
-            id=id_column,
-            ignore=tuple(ignore or ()),
-            keep=tuple(keep or ()),
-            classes=tuple(classes or ()),
-            no_label=tuple(no_label or ()),
-            separator=separator,
-            decimal=decimal,
-            quotes=quotes,
-            encoding=encoding,
-            text=text,
-            embedding=embedding,
-            encoder=encoder,
-            backbone=backbone,
-            weights=None if weights is None else str(weights),
-            fine_tune=fine_tune,
-            image_size=image_size,
-            skip_unreadable=skip_unreadable,
-        )
         config = FitConfig(
             method=method,
             lam=lam,
@@ -206,7 +118,7 @@ def fit(
             outcome = fit_data(
                 data,
                 out=folder,
-                options=options,
+                options=options(),
                 config=config,
                 test=test,
                 test_label=test_label,
