@@ -29,6 +29,7 @@ NAMES = [
     "Targets",
     "audit_labels",
     "fit",
+    "inspect",
     "predict",
 ]
 

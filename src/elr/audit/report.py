@@ -73,6 +73,7 @@ class Report:
         warnings: what must be known before the rest is believed, shown at the top; one to three sentences each.
         early_learning: whether and until when there was early learning, in words; shown above the curves.
         choice: how the run chose its settings, if it did (`check_choice`).
+        reading: what was read, as run.json has it (`elr.data.inspection.Inspection`); empty if it is not known.
         cleaned: a good name for the corrected copy that `elr clean` writes; "" where it has no data file to correct.
 
     Raises:
@@ -109,6 +110,7 @@ class Report:
     warnings: Sequence[str] = ()
     early_learning: str = ""
     choice: Mapping[str, Any] = field(default_factory=dict)
+    reading: Mapping[str, Any] = field(default_factory=dict)
     cleaned: str = ""
 
     def __post_init__(self) -> None:
@@ -127,6 +129,7 @@ class Report:
         stochastic = bool((matrix >= 0).all()) and np.allclose(matrix.sum(1), 1, atol=0.01)  # NaN fails both
         require(stochastic, "transition_matrix: rows must be >= 0 and sum to 1; give cleanlab's noise_matrix as its .T")
         check_choice(self.choice)
+        check_reading(self.reading)
 
 
 def render(report: Report) -> str:
@@ -311,6 +314,44 @@ def check_choice(choice: Mapping[str, Any]) -> None:
         for name, value in zip(_RATES, values, strict=True):
             require_rate(f"choice: {name} of a candidate", _number(value))
     require(any(chosen for *_, chosen, _ in candidates), "choice: no candidate is chosen; expected at least one")
+
+
+def check_reading(reading: Mapping[str, Any]) -> None:
+    """Refuse what is not a reading as run.json has it; an empty one says that it is not known.
+
+    Args:
+        reading: what `elr.data.inspection.Inspection.to_json` gives.
+
+    Raises:
+        ArgumentError: something is missing, or is not what it should be.
+
+    Example:
+        >>> check_reading({"source": "pets.csv"})
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: reading has no 'kind': expected what run.json has of the data
+    """
+    if not reading:
+        return
+    try:
+        texts = [reading[name] for name in ("source", "kind", "labels_from")]
+        counts = [reading["num_examples"], *(each["count"] for each in reading["classes"])]
+        shares = [each["share"] for each in reading["classes"]]
+        for each in reading["columns"]:
+            texts += [each["name"], each["kind"], each["use"]]
+            counts += [each[name] for name in ("missing", "distinct") if each[name] is not None]
+            texts += [] if each["example"] is None else [each["example"]]
+        if reading["test"] is not None:
+            texts.append(reading["test"]["source"])
+            counts.append(reading["test"]["num_examples"])
+        texts += [each["name"] for each in reading["classes"]] + list(dict(reading["facts"]))
+    except KeyError as error:
+        raise ArgumentError(f"reading has no {error}: expected what run.json has of the data") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ArgumentError(f"reading is not as run.json has it ({error})") from None
+    require(all(isinstance(text, str) for text in texts), "reading: a text is no text")
+    require(all(type(count) is int and count >= 0 for count in counts), "reading: a count is no whole number")
+    for share in shares:
+        require_rate("reading: share of a class", _number(share))
 
 
 def _number(value: object) -> float:

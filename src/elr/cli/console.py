@@ -18,6 +18,7 @@ _TRIAL = "trial "  # how names of trials begin (elr.runs.tuning)
 
 if TYPE_CHECKING:
     from elr.audit.audited_run import AuditedRun
+    from elr.data.inspection import Inspection
     from elr.runs.fit import Outcome
     from elr.runs.run import Fitted
     from elr.training.progress import Progress
@@ -83,6 +84,25 @@ def _state(method: str, progress: Progress) -> str:
     agreement = progress.record.get("agreement_with_given_labels")
     measured = "" if agreement is None else f", agrees with {agreement:.1%} of the given labels"
     return f"{method}: epoch {progress.epoch}/{progress.epochs}{measured}"
+
+
+def show_reading(found: Inspection, *, in_full: bool = False) -> None:
+    """What was read, before anything is trained, in about a dozen lines; or in full.
+
+    Example:
+        >>> from contextlib import redirect_stderr
+        >>> from elr.data.inspection import Inspection
+        >>> classes = [{"name": "cat", "count": 3, "share": 0.75}, {"name": "dog", "count": 1, "share": 0.25}]
+        >>> found = Inspection(
+        ...     source="p.npz", kind="features", num_examples=4, labels_from="label column 'y'", classes=classes
+        ... )
+        >>> with redirect_stderr(sys.stdout):
+        ...     show_reading(found)
+        Read p.npz: features, 4 rows
+        2 classes in label column 'y': cat 3 (75.0 %), dog 1 (25.0 %)
+    """
+    for line in found.lines(None) if in_full else found.lines():
+        say(without_controls(line))
 
 
 def summarize(outcome: Outcome, command: str) -> None:

@@ -44,6 +44,15 @@ def _commands(
     """Learn from data whose labels are partly wrong, and find the wrong ones, in one training run."""
 
 
-for command in (train.fit, train.run, review.audit, review.report, review.clean, review.predict, theory.theory):
+for command in (
+    train.fit,
+    train.inspect,
+    train.run,
+    review.audit,
+    review.report,
+    review.clean,
+    review.predict,
+    theory.theory,
+):
     app.command()(command)
 app.add_typer(data.app, name="data")

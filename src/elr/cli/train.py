@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from elr.cli.console import errors, print_json, progress_bar, say, summarize, summarize_run
+from elr.cli.console import errors, print_json, progress_bar, say, show_reading, summarize, summarize_run
 from elr.cli.options import HumanLabels, Json, Test, TestLabel, Weights, destination, free_folder
 from elr.cli.reading import MakeOptions, reads_data
 from elr.errors import ArgumentError
@@ -127,12 +127,35 @@ def fit(
                 tune=tune,
                 resume=resume,
                 command=command,
+                on_read=show_reading,
                 on_progress=show,
             )
         leave_process_group()
         if as_json:
             print_json(outcome.results)
         summarize(outcome, command)
+
+
+@reads_data
+def inspect(
+    data: Annotated[str, typer.Argument(help="What `elr fit` would be given.", show_default=False)],
+    options: MakeOptions,
+    test: Test = None,
+    test_label: TestLabel = None,
+    as_json: Json = False,
+) -> None:
+    """Say what is read of some data, without training: lines, classes, each column and how it would be used.
+
+    Example:
+        elr inspect flowers.csv --label species
+    """
+    with errors(as_json):
+        from elr.data.inspection import inspect as look
+
+        found = look(data, options(), test=test, test_label=test_label)
+        if as_json:
+            print_json(found.to_json())
+        show_reading(found, in_full=True)
 
 
 def run(

@@ -55,6 +55,7 @@ class Preprocessing(ABC):
     columns: Mapping[str, str] | None = None
     remarks: tuple[str, ...] = ()
     feature_blocks: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    column_reports: tuple[Any, ...] = ()
 
     @classmethod
     def suits(cls, records: Records, options: ReadOptions) -> bool:

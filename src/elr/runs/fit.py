@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from elr.data.inspection import Inspection, inspection_of
 from elr.data.prepared_data import PreparedData, prepare_data, prepare_records
 from elr.data.reading import Data
 from elr.data.records import NO_BACKBONE, ReadOptions
@@ -71,6 +72,7 @@ def fit(
     tune: int | None = None,
     resume: bool = False,
     command: str = "",
+    on_read: Callable[[Inspection], None] | None = None,
     on_progress: Callable[[str, Progress], None] | None = None,
 ) -> Outcome:
     """Train robustly, audit the labels and write the folder of the run, its report included.
@@ -92,6 +94,7 @@ def fit(
             more. Cross entropy is compared with the same learning rate and epochs. Needs the extra elr[tune].
         resume: go on from the last checkpoint, and with the trials that are finished.
         command: the command that repeats the run, for the report.
+        on_read: called with what was read, before anything is trained.
         on_progress: called with the name of the method (or "trial K/N") and where it stands, after every batch.
 
     Raises:
@@ -122,6 +125,8 @@ def fit(
         prepared = _digits(options, config, test, test_label, noise)
     else:
         prepared = prepare_data(data, options, test=test, test_label=test_label, noise=noise, seed=config.seed)
+    if on_read is not None:
+        on_read(inspection_of(prepared))
     compare = data is None if compare is None else compare
     if compare and config.method == BASELINE:
         raise ArgumentError("cross_entropy cannot be compared with itself: leave out --compare, or the method")

@@ -154,6 +154,7 @@ def _from_json(content: dict[str, Any]) -> Report:
         notes=[_text(note) for note in content["notes"]],
         warnings=[_text(warning) for warning in content["warnings"]],
         choice=dict(content["choice"]),
+        reading=dict(content["reading"]),
     )
 
 
@@ -203,6 +204,7 @@ def _report(prepared: PreparedData, fitted: Fitted, baseline: Fitted | None) -> 
         warnings=[alarm["text"] for alarm in results["warnings"]],
         early_learning=results["early_learning"]["text"],
         choice=run["choice"],
+        reading=run["data"]["reading"],
         cleaned=_cleaned(prepared),
     )
 

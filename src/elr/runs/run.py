@@ -21,6 +21,7 @@ from elr.audit.alarms import find_alarms
 from elr.audit.evidence import Evidence, read_evidence, write_evidence
 from elr.audit.issues_view import write_issues
 from elr.audit.label_quality import Audit, score_suspects
+from elr.data.inspection import inspection_of
 from elr.data.prepared_data import PreparedData
 from elr.errors import CheckpointError, OutputError
 from elr.runs.plan import Plan
@@ -152,6 +153,7 @@ def _describe(prepared: PreparedData, plan: Plan, config: dict[str, Any]) -> dic
             "sha256": prepared.sha256,
             "num_examples": len(prepared.examples),
             "remarks": _remarks(prepared),
+            "reading": inspection_of(prepared).to_json(),
         },
         "versions": {name: metadata.version(name) for name in ("torch", "numpy", "scikit-learn", "accelerate", "skops")}
         | {"python": platform.python_version(), "machine": platform.platform(), "threads": torch.get_num_threads()},
@@ -191,7 +193,7 @@ def _differences(found: dict[str, Any], description: dict[str, Any]) -> list[str
     for part in ("config", "method", "training", "network", "augmentation", "targets", "data", "tuning"):
         present, stored = description.get(part, {}), found.get(part, {})
         names = present.keys() - {"cuda_graphs"}  # how the same is computed
-        names -= {"source", "test"} if part == "data" and same_data else set()
+        names -= {"reading", *({"source", "test"} if same_data else ())} if part == "data" else set()
         changed += files.differences(_only(stored, names), _only(present, names), of=part)
     changed += files.differences(_only(found, _ALONE), _only(description, _ALONE))
     if "tuning" in found and "tuning" not in description:

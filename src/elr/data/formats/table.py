@@ -24,6 +24,7 @@ from elr.files import printable
 from elr.networks.sentence_encoders import embed_texts
 
 _AS_IT_IS = ReadOptions()
+_LONGEST_EXAMPLE = 80
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -229,6 +230,7 @@ def from_frame(
         raise DataError(f"{name} has no rows: expected at least two of each class")
     labels, clean, ids = label_columns(frame, options, name=name, training=training)
     records = replace(_inputs(frame, options, name=name), labels=labels, clean_labels=clean, ids=ids)
+    records = replace(records, facts={**records.facts, "columns": column_facts(frame)})
     return annotated(records, frame, options, name=name, annotations=annotations) if training else records
 
 
@@ -363,3 +365,18 @@ def _check_ids(ids: list[str], *, name: str) -> None:
             f"{name} has {len(repeated)} names that stand in several rows ({some(repeated)}): expected another for "
             "each row; make them unique, or leave --id out and go by the numbers of the rows"
         )
+
+
+def column_facts(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Of each column of a table, in its order: how many cells are missing, and the first that is not, as text.
+
+    Example:
+        >>> column_facts(pd.DataFrame({"y": [None, "cat"], "x": [1.5, 2.0]}))
+        {'y': {'missing': 1, 'example': 'cat'}, 'x': {'missing': 0, 'example': '1.5'}}
+    """
+    facts = {}
+    for name in frame.columns:
+        there = frame[name].notna().to_numpy(dtype=bool)
+        example = str(frame[name].iloc[int(there.argmax())])[:_LONGEST_EXAMPLE] if there.any() else None
+        facts[str(name)] = {"missing": int((~there).sum()), "example": example}
+    return facts

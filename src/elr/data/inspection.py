@@ -1,0 +1,213 @@
+"""What was read, shown before anything is trained: lines and rows, classes, each column and how it is used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from elr.data.prepared_data import PreparedData, prepare_data
+from elr.data.reading import Data
+from elr.data.records import NO_BACKBONE, ReadOptions
+from elr.files import printable
+
+LEARNED = "learned from"
+MOST_LINES = 12
+_MOST_CLASSES, _MOST_NOTES = 6, 3
+_WIDTH, _EXAMPLE, _USE = 24, 20, 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What was read from some data, as plain values.
+
+    Args:
+        source: where they are.
+        kind: "table", "text", "images" or "features".
+        num_examples: rows that are trained on.
+        labels_from: what messages call the given labels.
+        facts: what was found in the file, by name: lines, rows, blank lines, separator, encoding.
+        classes: each with its name, count and share of the rows, the most frequent first.
+        columns: each with name, kind, use ("learned from", or why not), missing and distinct cells and an example,
+            these None where they were not looked at. Empty where there are no columns.
+        test: source and num_examples of the test data, None if there are none.
+        remarks: what was read in an unusual way, left out or merged.
+        warnings: what is likely to make results wrong.
+
+    Example:
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"x": [1.5, 2.5, 0.5, 3.5], "n": ["u"] * 4, "y": ["cat", "dog"] * 2})
+        >>> print(*inspect(frame, ReadOptions(label="y")).lines(), sep="\\n")  # doctest: +NORMALIZE_WHITESPACE
+        Read a data frame: table, 4 rows
+        2 classes in label column 'y': cat 2 (50.0 %), dog 2 (50.0 %)
+        Learned from 1 of 3 columns:
+          column  kind     missing  example  use
+          n       -        0        u        left out: it says the same in every row
+          y       label    0        cat      label
+          x       numeric  0        1.5      learned from
+    """
+
+    source: str
+    kind: str
+    num_examples: int
+    labels_from: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    classes: Sequence[Mapping[str, Any]] = ()
+    columns: Sequence[Mapping[str, Any]] = ()
+    test: Mapping[str, Any] | None = None
+    remarks: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, for run.json and `--json`."""
+        return asdict(self)
+
+    def lines(self, most: int | None = MOST_LINES) -> list[str]:
+        """What to show people before training, in about so many lines (None: all that there is).
+
+        Columns that are not learned from come first, then those with missing cells.
+        """
+        facts = [f"{_said(value)} {name.replace('_', ' ')}" for name, value in self.facts.items() if _counts(value)]
+        facts = facts or [f"{self.num_examples:,} rows"]
+        forms = [f"{name.replace('_', ' ')} {_said(value)}" for name, value in self.facts.items() if not _counts(value)]
+        shown = [f"Read {printable(self.source)}: {self.kind}, {', '.join(facts + forms)}", self._classes_line()]
+        if self.test is not None:
+            shown.append(f"Test data {printable(self.test['source'])}: {self.test['num_examples']:,} rows with labels")
+        said = [f"warning: {each}" for each in self.warnings] + [f"note: {each}" for each in self.remarks]
+        notes = said if most is None else said[: max(_MOST_NOTES, len(self.warnings))]
+        more = [f"{len(said) - len(notes)} more notes"] if len(said) > len(notes) else []
+        if self.columns:
+            room = len(self.columns) if most is None else most - len(shown) - len(notes) - len(more) - 3
+            shown += self._column_lines(max(3, room))
+        return shown + notes + more
+
+    def _classes_line(self) -> str:
+        parts = [f"{each['name']} {each['count']:,} ({each['share']:.1%})" for each in self.classes[:_MOST_CLASSES]]
+        more = len(self.classes) - _MOST_CLASSES
+        rest = f", and {more} more down to {self.classes[-1]['count']:,} rows" if more > 0 else ""
+        return f"{len(self.classes)} classes in {self.labels_from}: {', '.join(parts)}{rest}".replace("%)", " %)")
+
+    def _column_lines(self, room: int) -> list[str]:
+        used = [each for each in self.columns if each["use"] == LEARNED]
+        others = [each for each in self.columns if each["use"] != LEARNED]
+        with_gaps = sorted(used, key=lambda each: -(each["missing"] or 0))
+        chosen = [*others[: max(1, room - min(len(used), room // 2))], *with_gaps][:room]
+        heads = ("column", "kind", "missing", "example", "use")
+        cells = [
+            (
+                _cut(each["name"], _WIDTH),
+                each["kind"] or "-",
+                "-" if each["missing"] is None else f"{each['missing']:,}",
+                "-" if each["example"] is None else _cut(each["example"], _EXAMPLE),
+                _cut(each["use"], _USE),
+            )
+            for each in chosen
+        ]
+        widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+        rows = [
+            "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in (heads, *cells)
+        ]
+        left = len(self.columns) - len(chosen)
+        more = [f"  and {left} more columns"] if left else []
+        return [f"Learned from {len(used)} of {len(self.columns)} columns:", *rows, *more]
+
+
+def inspect(
+    data: Data, options: ReadOptions | None = None, *, test: Data | None = None, test_label: str | None = None
+) -> Inspection:
+    """Read data as `elr.fit` does, and say what was read, without training.
+
+    Pretrained networks are left out: of images and texts the pixels and words are looked at.
+
+    Args:
+        data: see `elr.data.reading.read_data`.
+        options: how to read them.
+        test: data whose labels are trusted.
+        test_label: column (or array) of their labels, if it has another name than in `data`.
+
+    Raises:
+        ELRError: see `elr.data.prepared_data.prepare_data`.
+
+    Example:
+        >>> found = inspect(([[1.0], [2.0], [3.0], [4.0]], ["cat", "dog"] * 2))
+        >>> found.kind, found.num_examples, [each["name"] for each in found.classes]
+        ('features', 4, ['cat', 'dog'])
+    """
+    options = options or ReadOptions()
+    options = replace(options, encoder=None, backbone=NO_BACKBONE, weights=None, fine_tune=None)
+    return inspection_of(prepare_data(data, options, test=test, test_label=test_label))
+
+
+def inspection_of(prepared: PreparedData) -> Inspection:
+    """What was read, of data that are ready to train on.
+
+    Example:
+        >>> prepared = prepare_data(([[1.0], [2.0], [3.0], [4.0]], [1, 0] * 2), ReadOptions())
+        >>> inspection_of(prepared).classes[0]
+        {'name': '0', 'count': 2, 'share': 0.5}
+    """
+    records, names = prepared.records, prepared.preprocessing.coding.class_names
+    assert prepared.examples.labels is not None, "prepared data have labels"
+    counts = Counter(prepared.examples.labels.tolist())
+    order = sorted(range(len(names)), key=lambda number: (-counts[number], number))
+    total = max(1, len(records))
+    facts = {name: value for name, value in records.facts.items() if name != "columns"}
+    test = None
+    if prepared.test is not None:
+        test = {"source": prepared.test_source or "test data", "num_examples": len(prepared.test)}
+    return Inspection(
+        source=prepared.source,
+        kind=records.kind,
+        num_examples=len(records),
+        labels_from=prepared.options.label_name,
+        facts=facts,
+        classes=[{"name": str(names[k]), "count": counts[k], "share": counts[k] / total} for k in order],
+        columns=_columns(prepared),
+        test=test,
+        remarks=[*records.remarks, *prepared.preprocessing.remarks],
+        warnings=[],
+    )
+
+
+def _columns(prepared: PreparedData) -> list[dict[str, Any]]:
+    """Every column of the table in its order, with what it is used for."""
+    reports = {report.name: asdict(report) for report in prepared.preprocessing.column_reports}
+    options, records = prepared.options, prepared.records
+    found = []
+    about = records.facts.get("columns", {})
+    for name in about or reports:
+        if name in reports:
+            found.append(reports[name])
+        else:
+            kind, use = _role(name, options)
+            found.append({"name": name, "kind": kind, "use": use, "distinct": None} | dict(about[name]))
+    return found
+
+
+def _role(name: str, options: ReadOptions) -> tuple[str, str]:
+    """Kind and use of a column that is not one of those considered to learn from."""
+    roles = {options.label: "label", options.clean_label: "clean label", options.id: "id", options.text: "text"}
+    roles |= {options.embedding: "embedding"} | dict.fromkeys(options.annotators, "annotator")
+    if name in (options.text, options.embedding):
+        return roles[name], LEARNED
+    if name in options.ignore:
+        return "", "left out: --ignore"
+    alone = "--text" if options.text else "--embedding" if options.embedding else "the images"
+    return (roles[name], roles[name]) if name in roles else ("", f"left out: {alone} alone is learned from")
+
+
+def _counts(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _said(value: Any) -> str:
+    if _counts(value):
+        return f"{value:,}"
+    return {True: "yes", False: "no"}.get(value, repr(value)) if isinstance(value, bool) else repr(value)
+
+
+def _cut(value: object, width: int) -> str:
+    text = printable(" ".join(str(value).split()))
+    return text if len(text) <= width else f"{text[: width - 1]}…"
