@@ -12,7 +12,7 @@ from elr.audit.report import check_reading
 from elr.data.inspection import inspect
 from elr.data.records import ReadOptions
 from elr.errors import ArgumentError
-from pictures import write_pictures
+from pictures import color, encoded
 
 
 def frame(count=40):
@@ -44,21 +44,16 @@ def test_every_column_is_there_with_its_use(tmp_path, suffix):
     found = inspect(path, OPTIONS)
     columns = {each["name"]: each for each in found.columns}
     assert list(columns) == list(table.columns)
-    assert [columns[name]["use"] for name in ("name", "size", "color", "kind")] == [
-        "id",
-        *["learned from"] * 2,
-        "label",
-    ]
+    uses = {name: columns[name]["use"] for name in ("name", "size", "color", "kind")}
+    assert uses == {"name": "id", "size": "learned from", "color": "learned from", "kind": "label"}
     assert columns["note"]["use"].startswith("left out: it says the same")
     assert (columns["size"]["kind"], columns["size"]["missing"]) == ("numeric", 5)
     assert (columns["color"]["kind"], columns["color"]["distinct"]) == ("categorical", 2)
     assert columns["name"]["example"] == "row 0 of the table"
-    assert [(each["name"], each["count"], each["share"]) for each in found.classes] == [
-        ("dog", 30, 0.75),
-        ("cat", 10, 0.25),
-    ]
+    assert [each["name"] for each in found.classes] == ["dog", "cat"]
+    assert [each["share"] for each in found.classes] == [0.75, 0.25]
     assert found.num_examples == 40
-    assert json.loads(json.dumps(found.to_json())) == json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["num_examples"] == 40
     check_reading(found.to_json())
 
 
@@ -119,7 +114,10 @@ def test_a_fit_says_it_before_training_and_keeps_it(tmp_path):
 
 
 def test_images_and_arrays(tmp_path):
-    write_pictures(tmp_path / "data", count=4)
+    for name, rgb in (("cat", (200, 0, 0)), ("dog", (0, 0, 200))):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(4):
+            (tmp_path / "data" / name / f"{number}.png").write_bytes(encoded(color(rgb)))
     found = inspect(tmp_path / "data")
     assert found.kind == "images"
     assert not found.columns
