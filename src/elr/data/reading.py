@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,13 @@ from elr.data.formats.table import TableFile
 from elr.data.records import ReadOptions, Records
 from elr.errors import ArgumentError, DataError
 from elr.files import printable
+
+_EXCEL = "; save the sheet as CSV, or read it with pandas.read_excel and pass the data frame"
+_OTHERS = {
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), _EXCEL),
+    **dict.fromkeys((".zip", ".tar", ".7z", ".rar", ".bz2", ".xz", ".zst"), "; unpack it first"),
+    **dict.fromkeys((".sav", ".dta", ".sas7bdat", ".rds"), "; save it as CSV or Parquet"),
+}
 
 Data = str | Path | pd.DataFrame | tuple[ArrayLike, ArrayLike | None]
 
@@ -38,11 +46,17 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Rec
         >>> records.kind, len(records), records.labels
         ('table', 2, ['cat', 'dog'])
     """
-    form, annotations = format_of(data), None
-    if training and form.has_columns and options.annotations:
-        key = options.id or "row"
-        annotations = read_table(Path(options.annotations), options, as_text=[key, "annotator", "label"])
-    return form.read(data, options, training=training, annotations=annotations)
+    form = format_of(data)
+    if not (training and form.has_columns and options.annotations):
+        return form.read(data, options, training=training)
+    path, key = Path(options.annotations), options.id or "row"
+    parsed = _table_format(path).table(path, options, as_text=[key, "annotator", "label"])
+    records = form.read(data, options, training=True, annotations=parsed.frame)
+    return replace(
+        records,
+        remarks=[*parsed.remarks, *records.remarks],
+        facts={**records.facts, "annotations": dict(parsed.facts)},
+    )
 
 
 def format_of(data: Data) -> Format:
@@ -64,7 +78,7 @@ def format_of(data: Data) -> Format:
         tables, arrays = (", ".join(_suffixes(has_columns=each)) for each in (True, False))
         raise DataError(
             f"{printable(data)} ends in {Path(data).suffix!r}: expected a table ({tables}), arrays ({arrays}), or a "
-            "folder of images"
+            f"folder of images{_advice(Path(data))}"
         )
     found = None if isinstance(data, str) else _recognized(data)
     if found is None:
@@ -100,7 +114,7 @@ def file_suffixes() -> list[str]:
 
     Example:
         >>> file_suffixes()
-        ['.csv', '.tsv', '.parquet', '.jsonl', '.ndjson', '.npz', '.npy']
+        ['.csv', '.tsv', '.tab', '.txt', '.parquet', '.jsonl', '.ndjson', '.npz', '.npy']
     """
     return [suffix for each in FORMATS.values() if isinstance(each, FileFormat) for suffix in each.suffixes]
 
@@ -128,13 +142,22 @@ def read_table(
         ...     read_table(Path(folder, "t.csv"), as_text=["code"]).to_dict("list")
         {'code': ['007'], 'y': [nan]}
     """
+    form = _table_format(path)
+    return form.frame(path, options or ReadOptions(), as_text=as_text, as_written=as_written)
+
+
+def _table_format(path: Path) -> TableFile:
     if not path.is_file():
         raise DataError(f"no such file: {path}")
     form = file_format(path)
     if not isinstance(form, TableFile):
         tables = ", ".join(_suffixes(has_columns=True))
-        raise DataError(f"{path} ends in {path.suffix.lower()!r}: expected a table in {tables}")
-    return form.frame(path, options or ReadOptions(), as_text=as_text, as_written=as_written)
+        raise DataError(f"{path} ends in {path.suffix.lower()!r}: expected a table in {tables}{_advice(path)}")
+    return form
+
+
+def _advice(path: Path) -> str:
+    return _OTHERS.get(path.suffix.lower(), "")
 
 
 def _recognized(data: object) -> Format | None:

@@ -39,7 +39,7 @@ class ReadOptions:
         keep: columns to learn from whatever they look like: a counter of the rows, the label under another name.
         classes: names that are classes of this data though elsewhere they say that a label is missing, such as "nan".
         no_label: values that say that a label is missing, beside those that are known to say so, such as "-1".
-        separator: between the cells of a line of text. Default: found by itself.
+        separator: between the cells of a line of text; "tab" is a tab. Default: found by itself.
         decimal: mark of decimals in numbers written as text, "." or ",". Default: found by itself, column by column.
         quotes: whether quotation marks enclose cells of text files, or are characters as any others. Default: found by
             itself.
@@ -98,8 +98,14 @@ class ReadOptions:
             object.__setattr__(self, role, tuple(value))
         if self.decimal not in (None, ".", ","):
             raise ArgumentError(f"decimal is {self.decimal!r}: expected '.' or ','")
-        if self.separator is not None and len(self.separator) != 1:
-            raise ArgumentError(f"separator is {self.separator!r}: expected one character, such as ';'")
+        if self.separator in ("tab", "\\t"):
+            object.__setattr__(self, "separator", "\t")
+        if self.separator is not None and (not isinstance(self.separator, str) or len(self.separator) != 1):
+            raise ArgumentError(f"separator is {self.separator!r}: expected one character, such as ';', or tab")
+        if not isinstance(self.quotes, bool | None):
+            raise ArgumentError(f"quotes is {self.quotes!r}: expected True, False or None")
+        if not isinstance(self.encoding, str | None):
+            raise ArgumentError(f"encoding is {self.encoding!r}: expected a name, such as 'latin-1'")
         sources = {"label": self.label, "annotators": self.annotators, "annotations": self.annotations}
         named_sources = [name for name, value in sources.items() if value]
         if len(named_sources) > 1:

@@ -1,9 +1,13 @@
 """CSV and TSV files as people have them, and files that are not what their name says."""
 
+import gzip
+import re
+
 import pandas as pd
 import pytest
 
-from elr.data.reading import read_table
+from elr.data.reading import format_of, read_table
+from elr.data.records import ReadOptions
 from elr.errors import DataError
 
 
@@ -46,10 +50,15 @@ def test_as_written_leaves_cells_as_they_stand(tmp_path):
     assert frame.isna().sum().tolist() == [0, 1, 1]
 
 
-def test_columns_of_one_name_are_told_apart_unless_they_are_special(tmp_path):
-    assert list(written(tmp_path / "t.csv", "x,x,y\n1,2,a\n").columns) == ["x", "x.1", "y"]
-    with pytest.raises(DataError, match="2 columns named 'y': rename all but one"):
-        written(tmp_path / "t.csv", "y,x,y\na,1,b\n", as_text=["y"])
+@pytest.mark.parametrize("text", ["x,x,y\n1,2,a\n", "y,x,y\na,1,b\n"])
+def test_columns_of_one_name_are_refused(tmp_path, text):
+    with pytest.raises(DataError, match=r"2 columns named '[xy]': rename all but one \(line 1"):
+        written(tmp_path / "t.csv", text, as_text=["y"])
+
+
+def test_columns_without_a_name_are_called_by_their_place(tmp_path):
+    frame = written(tmp_path / "t.csv", ",Unnamed: 0,y\n5,6,a\n")
+    assert list(frame.columns) == ["Unnamed: 0.1", "Unnamed: 0", "y"]
 
 
 @pytest.mark.parametrize(
@@ -58,17 +67,19 @@ def test_columns_of_one_name_are_told_apart_unless_they_are_special(tmp_path):
         ("t.csv", b"", r"t\.csv is empty: expected a line of column names"),
         ("t.csv", b"\xef\xbb\xbf", "is empty"),
         ("t.csv", "\n\n", "is empty"),
-        ("t.csv", "x;y\n1;a\n", r"one column only, 'x;y': they are separated by ';', expected ','.*sep=';'"),
-        ("t.csv", "x\ty\n1\ta\n", r"separated by '\\t', expected ','"),
-        ("t.tsv", "x,y\n1,a\n", r"separated by ',', expected '\\t'"),
-        ("t.csv", "x,y\n9,1,a\n8,2,b\n", r"more cells than its first line has column names \(2\): name every column"),
-        ("t.csv", "x,y\n1,a\n1,a,b\n", r"cannot be read as csv: .*line 3, saw 3; mend or replace"),
-        ("t.csv", 'x,y\n1,"a\n', "cannot be read as csv: .*EOF inside string"),
-        ("t.csv", "x,y\n1,é\n".encode("latin-1"), r"is not UTF-8 text .*: save it as UTF-8, or .*encoding="),
-        ("t.csv", "x,y\n1,é\n".encode("utf-16"), "is not UTF-8 text"),
+        (
+            "t.csv",
+            "x,y\n9,1,a\n8,2,b\n",
+            r"more cells than its first line has column names \(2\): line 2 has 3 .*name ev",
+        ),
+        ("t.csv", "x,y\n1,a\n1,a,b\n", r"line 3 has 3 \(one of 1 such rows of 2\); put cells that hold ','"),
+        ("t.csv", 'x,y\n1,"a', "line 2 of .* quotation mark which nothing closes .*may be cut off there"),
         ("t.parquet", b"x,y\n1,a\n", r"t\.parquet cannot be read as parquet"),
         ("t.parquet", b"", "cannot be read as parquet"),
-        ("t.xlsx", b"PK", r"ends in '\.xlsx': expected a table in \.csv, \.tsv, \.parquet"),
+        ("t.xlsx", b"PK", r"ends in '\.xlsx': expected a table in \.csv, .*\.parquet.*read_excel"),
+        ("t.zip", b"PK", "unpack it first"),
+        ("t.csv", b"PK\x03\x04", "no text but a zip archive, as Excel workbooks are"),
+        ("t.csv", b"<!DOCTYPE html>", "a page of HTML"),
         ("table", b"x,y", "ends in ''"),
     ],
 )
@@ -83,3 +94,176 @@ def test_no_file(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(DataError, match="no such file"):
         read_table(tmp_path / "folder.csv")
+
+
+# What is found by itself, what is said, what is refused
+
+LINES = "".join(f"{i},text {i},{'AB'[i % 2]}\n" for i in range(30))
+TABLE = "id,text,label\n" + LINES
+MARKED = TABLE.replace("text 7", '"text 7')
+PLAIN = r"quotation marks that are plain characters \(line 9 "
+
+
+def reading(path, content, **options):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return format_of(path).table(path, ReadOptions(**options), as_text=["label"])
+
+
+RIGHT = {  # content, suffix, number of rows, the first cell of text, what is said
+    "a lone mark": (MARKED, ".csv", 30, "text 0", PLAIN),
+    "a lone mark, tabs": (MARKED.replace(",", "\t"), ".tsv", 30, "text 0", PLAIN),
+    "two lone marks that pair up": (MARKED.replace("text 11", 'text 11"'), ".csv", 30, "text 0", "would swallow lines"),
+    "two marks that open": (MARKED.replace("text 11", '"text 11'), ".csv", 30, "text 0", PLAIN),
+    "text after a cell in marks": ('id,text,label\n1,"a" b,A\n' + LINES, ".csv", 31, '"a" b', "plain characters"),
+    "a mark within a cell": ('id,text,label\n1,5" disk,A\n' + LINES, ".csv", 31, '5" disk', ""),
+    "a mark beside cells in marks": ('id,text,label\n1,5" disk,A\n2,"a, b",B\n', ".csv", 2, '5" disk', ""),
+    "marks written twice": ('id,text,label\n1,"a ""b"", c",A\n' + LINES, ".csv", 31, 'a "b", c', ""),
+    "marks with backslashes": ('id,text,label\n1,"a \\"b, c\\" d",A\n' + LINES, ".csv", 31, 'a "b, c" d', ""),
+    "a path that ends in a backslash": ('id,text,label\n1,"C:\\d\\",A\n2,"C:\\n",B\n', ".csv", 2, "C:\\d\\", ""),
+    "line ends in cells": ('id,text,label\n1,"a\n\nb, c",A\n2,"d\re",B\n' + LINES, ".csv", 32, "a\n\nb, c", ""),
+    "every text in marks": ('text,label\n"a, b\nc",A\n"d, e\nf",B\n', ".csv", 2, "a, b\nc", ""),
+    "one column, all in marks": ('text\n"a\nb"\n"c"\n', ".csv", 2, "a\nb", ""),
+    "one column, a lone mark": ('text\n"a\nb\nc\n', ".csv", 3, '"a', "plain characters"),
+    "carriage returns": (TABLE.replace("\n", "\r\n"), ".csv", 30, "text 0", ""),
+    "carriage returns alone": (TABLE.replace("\n", "\r"), ".csv", 30, "text 0", ""),
+    "line ends of two kinds": (TABLE + "40,z,A\r41,q,B\n", ".csv", 32, "text 0", r"first line 32"),
+    "no end of the last line": (TABLE[:-1], ".csv", 30, "text 0", ""),
+    "separators at the ends of rows": (
+        "id,text,label\n" + LINES.replace("\n", ",\n"),
+        ".csv",
+        30,
+        "text 0",
+        "every line",
+    ),
+    "separators at all ends": (TABLE.replace("\n", ",\n"), ".csv", 30, "text 0", "without name and values"),
+    "comments": ("# by x, y\n# of z\n" + TABLE, ".csv", 30, "text 0", "stand in line 3"),
+    "a comment like the names": ("# a, b, c\n" + TABLE, ".csv", 30, "text 0", "stand in line 2"),
+    "a title": ("Report\n\n" + TABLE, ".csv", 30, "text 0", "stand in line 3"),
+    "a title of one of two columns": ("My data\ntext,label\na,A\nb,B\n", ".csv", 2, "a", "stand in line 2"),
+    "blank lines": ("id,text,label\n\n  \n" + LINES + "\n\n", ".csv", 30, "text 0", ""),
+    "a short line": (TABLE + "31,x\n", ".csv", 31, "text 0", r"1 of 31 rows .* fewer cells .*\(3\), first line 32"),
+    "lines of separators": (TABLE + ",,\n,,\n", ".csv", 32, "text 0", "2 rows .* no value at all, first row 30"),
+    "a total": (TABLE + "Total,,A\n", ".csv", 31, "text 0", "begins with 'Total'"),
+    "a mark of byte order": ("\ufeff" + TABLE, ".csv", 30, "text 0", ""),
+    "UTF-16": (TABLE.encode("utf-16"), ".csv", 30, "text 0", ""),
+    "UTF-16, unmarked": (TABLE.encode("utf-16-le"), ".csv", 30, "text 0", "utf-16-le"),
+    "Latin": (
+        TABLE.replace("text 0", "café").encode("latin-1"),
+        ".csv",
+        30,
+        "café",
+        "line 2 has '0,café,A'.*--encoding",
+    ),
+    "Chinese": (
+        TABLE.replace(" 0", "这是一个测试文本" * 3).encode("gbk"),
+        ".csv",
+        30,
+        "text" + "这是一个测试文本" * 3,
+        "gb",
+    ),
+    "UTF-8 taken for Latin": (
+        TABLE.replace("text 3", "cafÃ©"),
+        ".csv",
+        30,
+        "text 0",
+        "saved with a wrong encoding once",
+    ),
+    "lost characters": (TABLE.replace("text 3", "caf\ufffd"), ".csv", 30, "text 0", "1 characters that were lost"),
+    "semicolons": (TABLE.replace(",", ";"), ".csv", 30, "text 0", "separated by ';'"),
+    "decimal commas": ("text;z;label\n" + "1,5;2,5;A\n2,5;0,1;B\n" * 9, ".csv", 18, "1,5", "separated by ';'"),
+    "Excel's first line": ("sep=;\n" + TABLE.replace(",", ";"), ".csv", 30, "text 0", ""),
+    "bars": (TABLE.replace(",", "|"), ".tsv", 30, "text 0", "separated by '|'"),
+    "tabs in .csv": (TABLE.replace(",", "\t"), ".csv", 30, "text 0", r"separated by '\\t'"),
+    "commas in .txt": (TABLE, ".txt", 30, "text 0", "separated by ','"),
+    "compressed": (gzip.compress(TABLE.encode()), ".csv.gz", 30, "text 0", ""),
+    "data for names": ("1.5,text,label\n" + "2.5,a,A\n" * 3, ".csv", 3, "a", ""),
+}
+
+
+@pytest.mark.parametrize("kind", RIGHT)
+def test_what_people_have_is_read_right(tmp_path, kind):
+    content, suffix, rows, first, said = RIGHT[kind]
+    found = reading(tmp_path / f"t{suffix}", content)
+    assert len(found.frame) == rows
+    assert found.frame["text"].iloc[0] == first
+    facts = found.facts
+    parts = ("lines_before_rows", "rows", "blank_lines", "quoted_line_breaks")
+    assert facts["lines"] == sum(facts[name] for name in parts)
+    assert re.search(said, " ".join(found.remarks)) if said else not found.remarks
+
+
+REFUSED = {
+    "a lone mark beside cells in marks": ('x,y\n"a, b",A\n"lone,B\nc,A\n', r"line 3 of .*quotation mark.*--no-quotes"),
+    "two of them": (
+        'x,y\n"a, b",A\n"lone,B\nc,A\nx",B\n',
+        "lines 3 to 5 .*one row if .* and 3 rows if not: say --quotes",
+    ),
+    "a cell of two lines, or two rows": ('x,y\nq,A\n"a, b\nc",A\n', "lines 3 to 4 .* 2 rows if not"),
+    "one column, of two lines or not": ('x\n"a\nb"\nc\n', "lines 2 to 3 .* 2 rows if not"),
+    "marks within cells in marks": ('"x","y"\n"1","a "b" c"\n', "line 2 of .*written twice"),
+    "a carriage return in a cell": (TABLE + "1,a\rb,A\n", "line 32 of .* carriage return alone"),
+    "a row broken in two": (TABLE + "1,a\nb,A\n", "lines 32 and 33 .* have 2 and 2 cells"),
+    "short and long lines": (TABLE + "1,a\n1,a,b,A\n", "line 33 has 4"),
+    "short lines only": ("x,y,z\n1,a\n2,b\n", r"all rows .* fewer cells \(2\) than its line of names \(3\)"),
+    "a zero byte": (TABLE + "1,a\0b,A\n", "line 32 of .* zero byte"),
+    "names in the middle": (TABLE + TABLE, "line 32 of .* names of the columns again"),
+    "two separators": ("a;b,c;d\n1;2,3;4\n5;6,7;8\n", "separated by ',' and ';'.*--separator"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_cannot_be_told_is_refused(tmp_path, kind):
+    content, said = REFUSED[kind]
+    with pytest.raises(DataError, match=said):
+        reading(tmp_path / "t.csv", content)
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "rows"),
+    [
+        ('x,y\nq,A\n"a, b\nc",A\n', {"quotes": True}, 2),
+        ('x,y\nq,A\n"a, b\nc",A\n', {"quotes": False}, 3),
+        ("a;b,c;d\n1;2,3;4\n5;6,7;8\n", {"separator": ";"}, 2),
+        ("x\nhello, world\nfoo\n", {"separator": "tab"}, 2),
+        ("x,y\n1,é\n".encode("cp850"), {"encoding": "cp850"}, 1),
+    ],
+)
+def test_what_users_say_is_heeded(tmp_path, content, options, rows):
+    assert len(reading(tmp_path / "t.csv", content, **options).frame) == rows
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "said"),
+    [
+        (MARKED, {"quotes": True}, "line 9 of .* quotation mark which nothing closes"),
+        (TABLE, {"separator": "x"}, "cannot be separated by 'x'"),
+        (TABLE, {"separator": "§"}, "cannot be separated by '§'"),
+        (TABLE, {"encoding": "klingon"}, "'klingon' is no encoding"),
+        (TABLE.replace("text 5", "é"), {"encoding": "ascii"}, "line 7 of .* is not ascii"),
+    ],
+)
+def test_what_users_say_may_not_fit(tmp_path, content, options, said):
+    with pytest.raises(DataError, match=said):
+        reading(tmp_path / "t.csv", content, **options)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in RIGHT if "label" in str(RIGHT[kind][0]) and RIGHT[kind][2] > 17])
+def test_corrected_copies_change_one_cell_whatever_the_dialect(tmp_path, kind):
+    content, suffix, rows, _, _ = RIGHT[kind]
+    old, new = tmp_path / f"t{suffix}", tmp_path / f"new{suffix}"
+    before = reading(old, content).frame
+    right = before["label"].ne(before["label"].iloc[0]).to_numpy().argmax()
+    format_of(old).write_corrected(old, new, ReadOptions(label="label"), {0: int(right)})
+    after = format_of(new).table(new, as_text=["label"]).frame
+    assert after["label"].iloc[0] == before["label"].iloc[right]
+    pd.testing.assert_frame_equal(after.drop(columns="label"), before.drop(columns="label"))
+    pd.testing.assert_series_equal(after["label"].iloc[1:], before["label"].iloc[1:])
+    if suffix != ".csv.gz":
+        differ = [(a, b) for a, b in zip(old.read_bytes(), new.read_bytes(), strict=True) if a != b]
+        assert len(differ) == 1
+    assert len(after) == rows
+
+
+def test_long_cells(tmp_path):
+    frame = written(tmp_path / "t.csv", "x,y\n" + "a" * 3_000_000 + ",b\n1,c\n")
+    assert frame["x"].str.len().tolist() == [3_000_000, 1]

@@ -12,8 +12,8 @@ from elr.data.formats.table import DataFrames
 
 FORMATS: dict[str, Format] = {
     "folder": ImageFolder(),  # before all files: a folder may be called like one
-    "csv": Delimited(".csv", ","),
-    "tsv": Delimited(".tsv", "\t"),
+    "csv": Delimited((".csv",), ","),
+    "tsv": Delimited((".tsv", ".tab", ".txt"), "\t"),
     "parquet": Parquet(),
     "json_lines": JsonLines(),
     "npz": Npz(),
