@@ -129,17 +129,17 @@ def find_dialect(
     )
 
 
-def body_marks(content: bytes, dialect: Dialect) -> QuotedCells | None:
-    """The cells in quotation marks of the rows alone, counted from where these begin.
+def body_marks(body: bytes, dialect: Dialect) -> QuotedCells | None:
+    """The cells in quotation marks of the rows alone, which are all after the line of names.
 
     Example:
         >>> text = b'x,y\\n1,"a,b"\\n'
-        >>> body_marks(text, find_dialect(text, "t.csv", usual=b",")).opens.tolist()
+        >>> body_marks(text[4:], find_dialect(text, "t.csv", usual=b",")).opens.tolist()
         [2]
     """
     if dialect.marks.quoted is None:
         return None
-    return quoted_cells(content[dialect.body :], dialect.separator, escaped=dialect.marks.escaped)
+    return quoted_cells(body, dialect.separator, escaped=dialect.marks.escaped)
 
 
 def _as_byte(separator: str, place: str) -> bytes:
