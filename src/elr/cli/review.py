@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from elr.cli.console import errors, print_json, say, summarize_audit
-from elr.cli.options import Json, MovedData
+from elr.cli.options import Decimal, Encoding, Json, MovedData, Quotes, Separator
 
 Run = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run of `elr fit`.")]
 
@@ -109,6 +109,10 @@ def predict(
     data: Annotated[str, typer.Argument(help="New data of the kind that the run was trained on.")],
     out: Annotated[Path, typer.Option(help="Where to write the predictions: .csv or .parquet.")],
     encoder: Annotated[str | None, typer.Option(help="The sentence encoder of the run, if it has moved.")] = None,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    quotes: Quotes = None,
+    encoding: Encoding = None,
     as_json: Json = False,
 ) -> None:
     """Predict classes and probabilities for new data.
@@ -121,7 +125,8 @@ def predict(
         from elr.runs.predict import predict as run_prediction
 
         check_predictions_path(out)
-        predictions = run_prediction(run, data, encoder=encoder)
+        dialect = {"separator": separator, "decimal": decimal, "quotes": quotes, "encoding": encoding}
+        predictions = run_prediction(run, data, encoder=encoder, dialect=dialect)
         write_predictions(predictions, out)
         counts = {str(name): int(count) for name, count in predictions["predicted_label"].value_counts().items()}
         if as_json:

@@ -30,9 +30,9 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Rec
     """Read data in any format of `FORMATS`.
 
     Args:
-        data: path of a table (.csv, .tsv, .parquet, .jsonl, .ndjson), of a folder of images in subfolders by class, of
-            a Parquet file of images in the layout of the Hugging Face hub, of an .npz of arrays, or of an .npy; a data
-            frame of pandas or polars; or a pair of arrays (inputs, labels), where inputs are (M, D) features or (M,
+        data: path of a table (.csv, .tsv, .txt, .parquet, .feather, .jsonl, .json), of a folder of parts of one, of a
+            folder of images in subfolders by class, of a Parquet file of images in the layout of the Hugging Face hub,
+            of an .npz of arrays, or of an .npy; a data frame of pandas or polars; or a pair of arrays (inputs, labels), where inputs are (M, D) features or (M,
             channels, H, W) uint8 images.
         options: see there.
         training: labels are required; else they are read where there are any.
@@ -113,8 +113,8 @@ def file_suffixes() -> list[str]:
     """The suffixes of all files that are read.
 
     Example:
-        >>> file_suffixes()
-        ['.csv', '.tsv', '.tab', '.txt', '.parquet', '.jsonl', '.ndjson', '.npz', '.npy']
+        >>> ".feather" in file_suffixes(), ".docx" in file_suffixes()
+        (True, False)
     """
     return [suffix for each in FORMATS.values() if isinstance(each, FileFormat) for suffix in each.suffixes]
 

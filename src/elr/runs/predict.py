@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,20 @@ from elr.errors import ArgumentError, ArtifactError, DataError
 from elr.runs.plan import Plan
 from elr.training.inference import PlainInputs, predicted_probs, softmax_of
 
+_DIALECT = ("separator", "decimal", "quotes", "encoding")
 
-def predict(folder: str | Path, data: Data, *, encoder: str | None = None) -> pd.DataFrame:
+
+def predict(
+    folder: str | Path, data: Data, *, encoder: str | None = None, dialect: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
     """Classes and probabilities for new data, from the folder of a run.
 
     Args:
         folder: --out of `elr fit`.
         data: of the kind that was trained on; a label column is not needed.
         encoder: the sentence encoder of the run, if it lies elsewhere than in training.
+        dialect: how a text file of new data is written: separator, decimal, quotes, encoding; see
+            `elr.data.records.ReadOptions`. Default: found by itself, or as it was named in training.
 
     Returns:
         A row per example: row, id where there is one, predicted_label, and prob_CLASS for each class.
@@ -45,6 +53,10 @@ def predict(folder: str | Path, data: Data, *, encoder: str | None = None) -> pd
     folder = Path(folder)
     preprocessing, plan, options, networks = _read_run(folder)
     options = preprocessing.reading(options, folder=folder, encoder=encoder)
+    named = {name: value for name, value in (dialect or {}).items() if value is not None}
+    if unknown := sorted(set(named) - set(_DIALECT)):
+        raise ArgumentError(f"dialect has {unknown[0]!r}: expected {', '.join(_DIALECT)}")
+    options = replace(options, **named)
     if isinstance(data, tuple) and len(data) == 2:
         data = (data[0], None)
     records = read_data(data, options, training=False)

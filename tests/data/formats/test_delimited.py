@@ -226,10 +226,18 @@ def test_what_cannot_be_told_is_refused(tmp_path, kind):
         ("a;b,c;d\n1;2,3;4\n5;6,7;8\n", {"separator": ";"}, 2),
         ("x\nhello, world\nfoo\n", {"separator": "tab"}, 2),
         ("x,y\n1,é\n".encode("cp850"), {"encoding": "cp850"}, 1),
+        ("x,y\n1,é\n", {"encoding": "latin-1"}, 1),
+        (TABLE, {"separator": ";"}, 30),
     ],
 )
 def test_what_users_say_is_heeded(tmp_path, content, options, rows):
     assert len(reading(tmp_path / "t.csv", content, **options).frame) == rows
+
+
+def test_what_was_said_of_another_file_is_left_where_it_cannot_be(tmp_path):
+    found = reading(tmp_path / "t.csv", "x,y\n1,é\n", separator=";", encoding="latin-1")
+    assert found.frame.to_dict("list") == {"x": ["1"], "y": ["é"]}
+    assert re.search(r"utf-8, not latin-1 as was named.*by ',': read so; not by ';'", " ".join(found.remarks))
 
 
 @pytest.mark.parametrize(
@@ -239,7 +247,7 @@ def test_what_users_say_is_heeded(tmp_path, content, options, rows):
         (TABLE, {"separator": "x"}, "cannot be separated by 'x'"),
         (TABLE, {"separator": "§"}, "cannot be separated by '§'"),
         (TABLE, {"encoding": "klingon"}, "'klingon' is no encoding"),
-        (TABLE.replace("text 5", "é"), {"encoding": "ascii"}, "line 7 of .* is not ascii"),
+        (TABLE.replace("text 5", "é").encode("latin-1"), {"encoding": "utf-8"}, "line 7 of .* is not utf-8"),
     ],
 )
 def test_what_users_say_may_not_fit(tmp_path, content, options, said):

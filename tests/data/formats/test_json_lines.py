@@ -110,7 +110,40 @@ def test_lines_that_are_refused_by_number(path, lines, message):
 
 def test_text_that_is_not_utf8(path):
     path.write_bytes('{"x": "caf\u00e9"}\n'.encode("latin-1"))
-    with pytest.raises(DataError, match="is not UTF-8 text"):
+    parsed = JsonLines().table(path)
+    assert parsed.frame["x"].tolist() == ["café"]
+    assert "not UTF-8: taken for cp1252" in parsed.remarks[0]
+    with pytest.raises(DataError, match=r"line 1 of .* is not utf-8 .*--encoding"):
+        JsonLines().table(path, ReadOptions(encoding="utf-8"))
+
+
+ARRAY = '[\n  {"x": 1.50, "y": "cät", "z": [1, {"y": "no"}]},\n\n  {"y":\n "dog", "x": 2}\n]\n'
+
+
+def test_an_array_of_objects(path):
+    path.write_text(ARRAY, encoding="utf-8")
+    parsed = JsonLines().table(path)
+    assert parsed.frame["y"].tolist() == ["cät", "dog"]
+    JsonLines().write_corrected(path, path.with_name("new.json"), ReadOptions(label="y"), {0: 1, 1: 0})
+    new = path.with_name("new.json").read_text(encoding="utf-8")
+    assert new == ARRAY.replace("cät", "?").replace("dog", "cät").replace("?", "dog")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[{"x": 1}, 2]', "line 1 of .* is 2: expected a JSON object"),
+        ('[{"x": 1},\n{"x": 2}', "array of JSON and is damaged after line 2"),
+        ('[{"x": 1}]\n{"x": 2}', "damaged after line 1 .*Extra data"),
+        ("[]", "is empty"),
+        ('{"x":\n {"0": 1}}', r"line 1 of .*, or one array of objects in the file \(in pandas: .*records"),
+        ('{"x": 1' + "0" * 400 + "}", "column 'x' .* whole number of 401 digits in row 0"),
+    ],
+)
+def test_what_is_no_table(path, text, message):
+    path = path.with_suffix(".json")
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=message):
         JsonLines().frame(path)
 
 

@@ -18,6 +18,8 @@ def stored(request, tmp_path):
     path = tmp_path / f"t{form.suffixes[0]}"
     if request.param == "json_lines":
         FRAME.to_json(path, orient="records", lines=True)
+    elif request.param == "feather":
+        FRAME.to_feather(path)
     elif request.param == "parquet":
         FRAME.to_parquet(path)
     else:

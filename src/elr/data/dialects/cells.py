@@ -19,6 +19,7 @@ from elr.data.dialects.layout import Layout, lay_out
 from elr.errors import DataError
 
 MISSING_WORDS = ["", "NA", "N/A", "n/a", "nan", "NaN", "NULL", "null", "None", "<NA>", "#N/A", "-nan", "-NaN"]
+_TEXT = pa.large_string()  # as pandas has it
 _ESCAPED_MARK = re.compile(rb'(?<!\\)((?:\\\\)*)\\"')
 _TOTALS = {"total", "totals", "grand total", "sum", "summe", "gesamt", "insgesamt", "somme", "suma", "totale"}
 
@@ -61,31 +62,33 @@ def read_cells(content: bytes, dialect: Dialect, place: str, *, as_text: Sequenc
         >>> found.table.to_pydict(), found.facts["blank_lines"]
         ({'x': ['1', None], 'y': [None, '2']}, 1)
     """
-    body, names, remarks = content[dialect.body :], _names(dialect, place), []
+    names, remarks = _names(dialect, place), []
     repeated = _repeated_header(content, dialect)
     if repeated:
         raise DataError(
             f"line {repeated} of {place} has the names of the columns again: files were put together; remove that line"
         )
-    num_lines = _num_lines(body)
+    num_lines, lone_returns = _num_lines(content, dialect.body)
     bad: list[str] = []
-    table = _parse(body, names, dialect, bad)
+    rows: bytes | pa.Buffer = pa.py_buffer(content).slice(dialect.body)
+    table = _parse(rows, names, dialect, bad)
     blank = breaks = 0
-    if bad or len(names) == 1 or dialect.marks.breaks or b"\r" in body or table.num_rows != num_lines:
-        layout = lay_out(body, dialect.separator, body_marks(content, dialect))
+    if bad or len(names) == 1 or dialect.marks.breaks or lone_returns or table.num_rows != num_lines:
+        body = content[dialect.body :]
+        layout = lay_out(body, dialect.separator, body_marks(body, dialect))
         mended, names, told = _mend(body, layout, names, dialect, place)
         remarks += told
         blank, breaks = int(layout.blank.sum()), layout.breaks
         if mended is not None:
-            body, bad = mended, []
-            table = _parse(body, names, dialect, bad)
+            rows, bad = mended, []
+            table = _parse(rows, names, dialect, bad)
     if bad or table.num_rows + blank + breaks != num_lines:
         raise DataError(
             f"{place} has {num_lines} lines after the names of its columns, of which {table.num_rows} rows, {blank} "
             f"blank lines and {breaks} line ends within cells could be made: they do not add up; say --no-quotes "
             "(quotes=False) if its quotation marks are plain characters"
         )
-    table = _only_empty_missing(table, body, names, dialect, as_text)
+    table = _only_empty_missing(table, rows, names, dialect, as_text)
     table, told = _without_nameless(table, dialect, place)
     lines = dialect.lines_before + num_lines
     facts = {
@@ -100,12 +103,13 @@ def read_cells(content: bytes, dialect: Dialect, place: str, *, as_text: Sequenc
     return ReadCells(table=table, facts=facts, remarks=[*remarks, *told, *_doubts(table, dialect, place)])
 
 
-def _parse(body: bytes, names: list[str], dialect: Dialect, bad: list[str], **convert: Any) -> pa.Table:
+def _parse(rows: bytes | pa.Buffer, names: list[str], dialect: Dialect, bad: list[str], **convert: Any) -> pa.Table:
     """Arrow's table, and in `bad` the lines that have another number of cells."""
-    if not body.strip():
-        return pa.table({name: pa.array([], pa.string()) for name in convert.get("include_columns", names)})
+    buffer = pa.py_buffer(rows)
+    if not memoryview(buffer)[:1000].tobytes().strip() and not buffer.to_pybytes().strip():
+        return pa.table({name: pa.array([], _TEXT) for name in convert.get("include_columns", names)})
     if dialect.marks.escaped:
-        body = _ESCAPED_MARK.sub(rb'\1""', body)
+        buffer = pa.py_buffer(_ESCAPED_MARK.sub(rb'\1""', buffer.to_pybytes()))
 
     def skipped(row: csv.InvalidRow) -> str:
         bad.append(row.text)
@@ -116,7 +120,7 @@ def _parse(body: bytes, names: list[str], dialect: Dialect, bad: list[str], **co
     while True:
         try:
             return csv.read_csv(
-                pa.BufferReader(body),
+                pa.BufferReader(buffer),
                 read_options=csv.ReadOptions(column_names=names, block_size=block),
                 parse_options=csv.ParseOptions(
                     delimiter=dialect.separator.decode(),
@@ -124,20 +128,22 @@ def _parse(body: bytes, names: list[str], dialect: Dialect, bad: list[str], **co
                     newlines_in_values=dialect.marks.breaks,
                     invalid_row_handler=skipped,
                 ),
-                convert_options=csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), **options),
+                convert_options=csv.ConvertOptions(column_types=dict.fromkeys(names, _TEXT), **options),
             )
         except pa.ArrowInvalid as error:
-            if "straddling" not in str(error) or block > len(body):
+            if "straddling" not in str(error) or block > buffer.size:
                 raise
             block = min(block * 16, 2**31 - 1)
             bad.clear()
 
 
-def _num_lines(body: bytes) -> int:
-    ends = body.count(b"\n")
-    if b"\r" in body:
-        ends += body.count(b"\r") - body.count(b"\r\n")
-    return ends + bool(body and not body.endswith((b"\n", b"\r")))
+def _num_lines(content: bytes, start: int, stop: int | None = None) -> tuple[int, int]:
+    """How many lines there are from one byte to another, and how many of them end in a carriage return alone."""
+    stop, lone = len(content) if stop is None else stop, 0
+    if content.find(b"\r", start, stop) >= 0:
+        lone = content.count(b"\r", start, stop) - content.count(b"\r\n", start, stop)
+    open_end = start < stop and content[stop - 1 : stop] not in b"\r\n"
+    return content.count(b"\n", start, stop) + lone + open_end, lone
 
 
 def _names(dialect: Dialect, place: str) -> list[str]:
@@ -163,16 +169,15 @@ def _repeated_header(content: bytes, dialect: Dialect) -> int:
     """The line in which the names stand again; 0 if there is none."""
     if len(dialect.names) < 2:
         return 0
-    body = content[dialect.body :]
     header = content[: dialect.body].rstrip(b"\r\n")
     header = header[max(header.rfind(b"\n"), header.rfind(b"\r")) + 1 :]
-    at = body.find(header)
+    at = content.find(header, dialect.body)
     while header and at >= 0:
         end = at + len(header)
-        before = body[max(0, at - 4) : at].removesuffix(b"\xef\xbb\xbf")
-        if (not before or before.endswith((b"\n", b"\r"))) and (end == len(body) or body[end : end + 1] in b"\r\n"):
-            return dialect.lines_before + _num_lines(body[:at] + b"x")
-        at = body.find(header, end)
+        before = content[at - 4 : at].removesuffix(b"\xef\xbb\xbf")
+        if before.endswith((b"\n", b"\r")) and (end == len(content) or content[end : end + 1] in b"\r\n"):
+            return dialect.lines_before + _num_lines(content, dialect.body, end)[0]
+        at = content.find(header, end)
     return 0
 
 
@@ -266,12 +271,12 @@ def _edited(body: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
 
 
 def _only_empty_missing(
-    table: pa.Table, body: bytes, names: list[str], dialect: Dialect, as_text: Sequence[str]
+    table: pa.Table, rows: bytes | pa.Buffer, names: list[str], dialect: Dialect, as_text: Sequence[str]
 ) -> pa.Table:
     """The table with the words that say "missing" elsewhere, in columns where they are text."""
     again = [name for name in dict.fromkeys(as_text) if name in names and table.column(name).null_count]
     if again:
-        texts = _parse(body, names, dialect, [], include_columns=again, null_values=[""])
+        texts = _parse(rows, names, dialect, [], include_columns=again, null_values=[""])
         for name in again:
             table = table.set_column(table.schema.get_field_index(name), name, texts.column(name))
     return table

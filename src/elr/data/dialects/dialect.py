@@ -98,15 +98,17 @@ def find_dialect(
         sample = sample[: max(sample.rfind(b"\n"), sample.rfind(b"\r")) + 1] or content[start:]
     if not sample.strip():
         raise DataError(f"{place} is empty: expected a line of column names and a line for each row")
-    asked = (_as_byte(separator, place) if separator else None) or (excel and excel[1])
-    if asked:
-        look = _look(sample, asked, quotes, known)
-    else:
-        look = _choose([_look(sample, each, quotes, known) for each in SEPARATORS], usual, known, place)
+    asked = _as_byte(separator, place) if separator else excel[1] if excel else None
+    look = _look(sample, asked, quotes, known) if asked else None
+    if look is None or look.width == 1:
+        found = _choose([_look(sample, each, quotes, known) for each in SEPARATORS], usual, known, place)
+        look = look if look is not None and (found.width == 1 or found.share < _AGREE) else found
     remarks = []
-    if look.separator != usual and not asked:
-        mark = look.separator.decode()
-        remarks.append(f"{place} is separated by {mark!r}: read so; --separator (separator=...) says otherwise")
+    if look.separator not in (usual, asked) or (asked and look.separator != asked):
+        mark, instead = look.separator.decode(), "--separator (separator=...) says otherwise"
+        if asked:
+            instead = f"not by {asked.decode()!r}, of which its line of names has none"
+        remarks.append(f"{place} is separated by {mark!r}: read so; {instead}")
     top = start + int(look.layout.starts[~look.layout.blank][look.header])
     before = line_at(content, top) - 1
     if look.header:
@@ -129,17 +131,17 @@ def find_dialect(
     )
 
 
-def body_marks(content: bytes, dialect: Dialect) -> QuotedCells | None:
-    """The cells in quotation marks of the rows alone, counted from where these begin.
+def body_marks(body: bytes, dialect: Dialect) -> QuotedCells | None:
+    """The cells in quotation marks of the rows alone, which are all after the line of names.
 
     Example:
         >>> text = b'x,y\\n1,"a,b"\\n'
-        >>> body_marks(text, find_dialect(text, "t.csv", usual=b",")).opens.tolist()
+        >>> body_marks(text[4:], find_dialect(text, "t.csv", usual=b",")).opens.tolist()
         [2]
     """
     if dialect.marks.quoted is None:
         return None
-    return quoted_cells(content[dialect.body :], dialect.separator, escaped=dialect.marks.escaped)
+    return quoted_cells(body, dialect.separator, escaped=dialect.marks.escaped)
 
 
 def _as_byte(separator: str, place: str) -> bytes:

@@ -95,6 +95,9 @@ def read_text(path: Path, encoding: str | None = None) -> DecodedText:
         encoding = marked or _likeliest(content)
         if encoding != "utf-8" and not marked:
             remarks.append(_guess_told(content, encoding, place))
+    elif _is_single_byte(encoding) and (marked or _is_utf8(content)):
+        remarks.append(f"{place} is {marked or 'utf-8'}, not {encoding} as was named: read so")
+        encoding = marked or "utf-8"
     text = _in_utf8(content, encoding, place)
     _refuse_zeros(text, place)
     remarks += _damage(text, place)
@@ -119,11 +122,23 @@ def _likeliest(content: bytes) -> str:
     head = content[: 1000 - 1000 % 4]
     if head.count(b"\0") > len(head) // 4:  # UTF-16 without a mark: every other byte of Western text is zero
         return "utf-16-le" if head[1::2].count(0) >= head[::2].count(0) else "utf-16-be"
+    return "utf-8" if content.isascii() or _is_utf8(content) else _other_encoding(content)
+
+
+def _is_utf8(content: bytes) -> bool:
+    """Whether characters beyond ASCII, of which there are some, are in UTF-8: no other encoding looks so by chance."""
     try:
         content.decode("utf-8")
     except UnicodeDecodeError:
-        return _other_encoding(content)
-    return "utf-8"
+        return False
+    return not content.isascii()
+
+
+def _is_single_byte(encoding: str) -> bool:
+    try:
+        return len("é".encode(encoding, "replace")) == 1
+    except LookupError:
+        return False
 
 
 def _other_encoding(content: bytes) -> str:

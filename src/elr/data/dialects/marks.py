@@ -76,7 +76,8 @@ def read_marks(text: bytes, separator: bytes, *, quotes: bool | None, place: str
 
 def _has_breaks(text: bytes, quoted: QuotedCells) -> bool:
     buffer = np.frombuffer(text, np.uint8)
-    return bool(quoted.covers(np.flatnonzero((buffer == 10) | (buffer == 13))).any())
+    ends = [mark for mark in (b"\n", b"\r") if mark in text]
+    return any(quoted.covers(np.flatnonzero(buffer == mark[0])).any() for mark in ends)
 
 
 def _without(text: bytes, separator: bytes, found: QuotedCells, *, place: str, before: int, insisted: bool) -> Marks:

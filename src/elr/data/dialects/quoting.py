@@ -60,8 +60,11 @@ def quoted_cells(content: bytes, separator: bytes, *, escaped: bool = False) -> 
     if escaped:
         before = content.replace(b"\\\\", b"__")  # a backslash that is written twice is one, and escapes nothing
         marks = marks[np.frombuffer(b"\n" + before, np.uint8)[marks] != _BACKSLASH]
-    padded = np.concatenate([[np.uint8(10)], buffer, [np.uint8(10)]]) if len(marks) else buffer
-    begins, ends = edges[padded[marks]], edges[padded[marks + 2]]
+    begins, ends = np.ones(len(marks), bool), np.ones(len(marks), bool)
+    inner = slice(int(len(marks) > 0 and marks[0] == 0), None)
+    begins[inner] = edges[buffer[marks[inner] - 1]]
+    inner = slice(None, len(marks) - int(len(marks) > 0 and marks[-1] == len(content) - 1))
+    ends[inner] = edges[buffer[marks[inner] + 1]]
     opens, closes = marks[0::2], marks[1::2]
     if len(opens) == len(closes):
         twice = closes[:-1] + 1 == opens[1:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from elr.data.formats.arrays import ArrayPair, Npy, Npz
 from elr.data.formats.delimited import Delimited
+from elr.data.formats.feather import Feather
 from elr.data.formats.folder import ImageFolder
 from elr.data.formats.format import Format
 from elr.data.formats.json_lines import JsonLines
@@ -15,6 +16,7 @@ FORMATS: dict[str, Format] = {
     "csv": Delimited((".csv",), ","),
     "tsv": Delimited((".tsv", ".tab", ".txt"), "\t"),
     "parquet": Parquet(),
+    "feather": Feather(),
     "json_lines": JsonLines(),
     "npz": Npz(),
     "npy": Npy(),

@@ -72,7 +72,7 @@ class Delimited(TableFile):
                 f"{printable(source)} cannot be written in {text.encoding} byte for byte: save it as UTF-8, train again"
             )
         body, column = text.content[dialect.body :], dialect.names.index(label)
-        layout = lay_out(body, dialect.separator, body_marks(text.content, dialect))
+        layout = lay_out(body, dialect.separator, body_marks(body, dialect))
         rows = np.flatnonzero(~layout.blank)
 
         def place(row: int) -> tuple[int, int]:

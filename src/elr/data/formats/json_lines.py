@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from elr.data.dialects.encodings import read_text
 from elr.data.formats.format import Changes
 from elr.data.formats.table import ParsedTable, TableFile
 from elr.data.records import ReadOptions
 from elr.errors import DataError
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LARGEST = 10**308  # as numbers with a fraction go
 _EXACT = 2**53  # up to which a float holds every whole number
 
 
 class JsonLines(TableFile):
     """A table as JSON, an object a line in UTF-8; blank lines count for nothing, a key that a line lacks is missing.
 
-    Values keep their types, as in Parquet: 12 is a number and "12" is text. The standard library reads them, since
-    readers that guess the type of a whole column round integers above 2^53 and turn text that looks like a date.
+    A file that is one array of objects, as .json files often are, is read alike. Values keep their types, as in
+    Parquet: 12 is a number and "12" is text. The standard library reads them, since readers that guess the type of a
+    whole column round integers above 2^53 and turn text that looks like a date.
 
     Example:
         >>> import tempfile
@@ -41,44 +43,88 @@ class JsonLines(TableFile):
         {"y":"dog", "x":2}
     """
 
-    suffixes = (".jsonl", ".ndjson")
+    suffixes = (".jsonl", ".ndjson", ".json")
+
+    def recognizes(self, data: object) -> bool:
+        return isinstance(data, str | Path) and Path(data).name.lower().removesuffix(".gz").endswith(self.suffixes)
 
     def parse(self, path: Path, options: ReadOptions, *, as_text: Sequence[str], as_written: bool) -> ParsedTable:
-        del options, as_written  # values have types
-        rows = [_object(text, line, path) for line, text in _lines(path)]
+        del as_written  # values have types
+        text = read_text(path, options.encoding)
+        objects = _objects(text.content, path)
+        rows = [_object(each, line, path) for _, line, each in objects]
         if not rows:
             raise DataError(f"{path} is empty: expected a JSON object in each line")
         columns = dict.fromkeys(key for row in rows for key in row)
         for name in as_text:
             if name in columns:
                 _refuse_two_of_one_spelling([row.get(name) for row in rows], name, path)
-        frame = pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in columns}, range(len(rows)))
-        return ParsedTable(frame=frame)
+        frame = pd.DataFrame(
+            {name: typed_column([row.get(name) for row in rows], name, path) for name in columns}, range(len(rows))
+        )
+        lines = text.content.count(b"\n") + bool(text.content and not text.content.endswith(b"\n"))
+        facts = {"lines": lines, "rows": len(rows), "encoding": text.encoding}
+        if not _is_array(text.content):
+            facts["blank_lines"] = lines - len(rows)
+        return ParsedTable(frame=frame, facts=facts, remarks=text.remarks)
 
     def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """Only the labels of changed rows are written anew, as other rows spell them; all else stays as it is."""
-        label, wanted = options.label or "", set(changes.values())
-        texts = (text for _, text in _lines(source))
-        spellings = {row: text[_place(text, label)] for row, text in enumerate(texts) if row in wanted}
-        with source.open("rb") as lines, target.open("wb") as out:
-            row = 0
-            for content in lines:
-                blank = not content.removeprefix(_BYTE_ORDER_MARK).strip()
-                if row in changes and not blank:
-                    text = content.decode("utf-8")
-                    place = _place(text, label)
-                    content = (text[: place.start] + spellings[changes[row]] + text[place.stop :]).encode("utf-8")
-                row += not blank
-                out.write(content)
+        text, label = read_text(source, options.encoding), options.label or ""
+        objects = _objects(text.content, source)
+        pieces, done = [], 0
+        for row in sorted(changes):
+            (start, _, old), (_, _, other) = objects[row], objects[changes[row]]
+            place = _place(old, label)
+            first, last = (start + len(old[:end].encode("utf-8")) for end in (place.start, place.stop))
+            pieces += [text.content[done:first], other[_place(other, label)].encode("utf-8")]
+            done = last
+        target.write_bytes(text.encode(b"".join([*pieces, text.content[done:]])))
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their numbers from 1; only a line feed ends one, as text may hold others."""
-    with path.open("rb") as lines:
-        for number, content in enumerate(lines, 1):
-            text = (content.removeprefix(_BYTE_ORDER_MARK) if number == 1 else content).decode("utf-8")
-            if text.strip(" \t\r\n"):
-                yield number, text
+def _is_array(content: bytes) -> bool:
+    return content[:1000].lstrip().startswith(b"[")
+
+
+def _objects(content: bytes, path: Path) -> list[tuple[int, int, str]]:
+    """The text of each object, with the byte where it begins and the number of its line from 1.
+
+    They stand in lines, of which only a line feed ends one, as text may hold others; or all in one array.
+    """
+    if _is_array(content):
+        return _array_items(content.decode("utf-8"), path)
+    objects, start = [], 0
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if line.strip(b" \t\r"):
+            objects.append((start, number, line.decode("utf-8")))
+        start += len(line) + 1
+    return objects
+
+
+def _array_items(text: str, path: Path) -> list[tuple[int, int, str]]:
+    """The text of each item of an array."""
+    decoder, items = json.JSONDecoder(), []
+    position, line, counted, offset = _after(text, _after(text, 0) + 1), 1, 0, 0
+    try:
+        while text[position] != "]":
+            _, end = decoder.raw_decode(text, position)
+            line += text.count("\n", counted, position)
+            offset += len(text[counted:position].encode("utf-8"))
+            counted = position
+            items.append((offset, line, text[position:end]))
+            position = _after(text, end)
+            if text[position] == ",":
+                position = _after(text, position + 1)
+            elif text[position] != "]":
+                raise ValueError(f"Expecting ',' or ']': char {position}")
+        if _after(text, position + 1) < len(text):
+            raise ValueError(f"Extra data: char {position + 1}")
+    except (ValueError, IndexError, RecursionError) as error:
+        raise DataError(
+            f"{path} begins as an array of JSON and is damaged after line {line} ({error}): expected an array of "
+            "objects, or an object in each line"
+        ) from error
+    return items
 
 
 def _object(text: str, line: int, path: Path) -> dict[str, Any]:
@@ -103,14 +149,36 @@ def _object(text: str, line: int, path: Path) -> dict[str, Any]:
     except DataError:
         raise
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{place} is damaged ({error}): expected one whole JSON object in each line") from error
+        hint = ""
+        if line == 1 and path.suffix.lower() == ".json":
+            hint = ", or one array of objects in the file (in pandas: to_json(..., orient='records'))"
+        raise DataError(f"{place} is damaged ({error}): expected one whole JSON object in each line{hint}") from error
     if not isinstance(content, dict):
         raise DataError(f"{place} is {text.strip()[:40]}: expected a JSON object, such as {{'x': 1.5, 'y': 'cat'}}")
     return content
 
 
-def _column(values: list[Any]) -> pd.Series:
-    """Values of one column under the type that they share; whole numbers stay whole where some are missing."""
+def typed_column(values: list[Any], name: str, path: Path) -> pd.Series:
+    """Values of one column under the type that they share; whole numbers stay whole where some are missing.
+
+    Args:
+        values: of all rows, None where there is none.
+        name: of the column, for messages.
+        path: likewise.
+
+    Raises:
+        DataError: a number that no computer's number can be.
+
+    Example:
+        >>> typed_column([1, None, 2**60 + 1], "x", Path("t.jsonl")).tolist()
+        [1, None, 1152921504606846977]
+    """
+    huge = next((row for row, value in enumerate(values) if type(value) is int and abs(value) > _LARGEST), None)
+    if huge is not None:
+        raise DataError(
+            f"column {name!r} of {path} has a whole number of {len(str(abs(values[huge])))} digits in row {huge}: "
+            "expected numbers below 1e308; write it as text if it is a code"
+        )
     column = pd.Series(values, dtype=object)
     gaps = any(value is None for value in values) and any(type(value) is int for value in values)
     rounded = any(type(value) is int and abs(value) > _EXACT for value in values)  # beside fractions

@@ -45,7 +45,7 @@ class Parquet(TableFile):
 
     def parse(self, path: Path, options: ReadOptions, *, as_text: Sequence[str], as_written: bool) -> ParsedTable:
         del options, as_text, as_written  # columns have types
-        return ParsedTable(frame=pd.read_parquet(path))
+        return ParsedTable(frame=typed_frame(pq.ParquetFile(path).read(), printable(path)))
 
     def read(
         self, data: str | Path, options: ReadOptions, *, training: bool, annotations: pd.DataFrame | None = None
@@ -72,9 +72,7 @@ class Parquet(TableFile):
         schema = file.schema_arrow
         place = schema.get_field_index(label)
         old = file.read(columns=[label]).column(label)
-        rows = np.arange(len(old))
-        rows[list(changes)] = list(changes.values())
-        new = old.combine_chunks().take(pa.array(rows)) if len(old.chunks) != 1 else old.chunk(0).take(pa.array(rows))
+        new = corrected_column(old, changes)
         compression = file.metadata.row_group(0).column(0).compression if file.num_row_groups else "SNAPPY"
         start = 0
         compression = "NONE" if compression == "UNCOMPRESSED" else compression
@@ -96,6 +94,43 @@ class Parquet(TableFile):
         if len(found) < len(wanted):
             raise DataError(f"{printable(source)} has fewer rows than the run: name the data of this run with --data")
         return [found[row] for row in rows]
+
+
+def typed_frame(table: pa.Table, place: str) -> pd.DataFrame:
+    """A data frame of a table of Arrow; an index that has a name is a column, as it is in the file.
+
+    Args:
+        table: with types.
+        place: how messages name it.
+
+    Raises:
+        DataError: columns of one name.
+
+    Example:
+        >>> frame = pd.DataFrame({"x": [1, 2]}, index=pd.Index([7, 8], name="key"))
+        >>> list(typed_frame(pa.Table.from_pandas(frame), "it").columns)
+        ['key', 'x']
+    """
+    twice = next((name for name in table.column_names if table.column_names.count(name) > 1), None)
+    if twice is not None:
+        count = table.column_names.count(twice)
+        raise DataError(f"{place} has {count} columns named {twice!r}: rename all but one")
+    frame = table.to_pandas()
+    named = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    return frame.reset_index(named) if named else frame
+
+
+def corrected_column(column: pa.ChunkedArray, changes: Changes) -> pa.Array:
+    """A column in which some rows have the values of others.
+
+    Example:
+        >>> corrected_column(pa.chunked_array([["cat"], ["dog"]]), {0: 1}).to_pylist()
+        ['dog', 'dog']
+    """
+    rows = np.arange(len(column))
+    rows[list(changes)] = list(changes.values())
+    whole = column.unify_dictionaries().combine_chunks() if len(column.chunks) != 1 else column.chunk(0)
+    return whole.take(pa.array(rows))
 
 
 def _image_columns(path: Path, options: ReadOptions) -> list[str]:
