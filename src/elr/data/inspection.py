@@ -16,6 +16,7 @@ LEARNED = "learned from"
 MOST_LINES = 12
 _MOST_CLASSES, _MOST_NOTES = 6, 3
 _WIDTH, _EXAMPLE, _USE = 24, 20, 60
+_USUAL = {"quoted_line_breaks": 0, "lines_before_rows": 1, "quotes": True, "encoding": "utf-8"}  # not worth a word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +69,9 @@ class Inspection:
 
         Columns that are not learned from come first, then those with missing cells.
         """
-        facts = [f"{_said(value)} {name.replace('_', ' ')}" for name, value in self.facts.items() if _counts(value)]
+        facts = [_fact(name, value) for name, value in self.facts.items() if _USUAL.get(name) != value]
         facts = facts or [f"{self.num_examples:,} rows"]
-        forms = [f"{name.replace('_', ' ')} {_said(value)}" for name, value in self.facts.items() if not _counts(value)]
-        shown = [f"Read {printable(self.source)}: {self.kind}, {', '.join(facts + forms)}", self._classes_line()]
+        shown = [f"Read {printable(self.source)}: {self.kind}, {', '.join(facts)}", self._classes_line()]
         if self.test is not None:
             shown.append(f"Test data {printable(self.test['source'])}: {self.test['num_examples']:,} rows with labels")
         said = [f"warning: {each}" for each in self.warnings] + [f"note: {each}" for each in self.remarks]
@@ -198,14 +198,11 @@ def _role(name: str, options: ReadOptions) -> tuple[str, str]:
     return (roles[name], roles[name]) if name in roles else ("", f"left out: {alone} alone is learned from")
 
 
-def _counts(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _said(value: Any) -> str:
-    if _counts(value):
-        return f"{value:,}"
-    return {True: "yes", False: "no"}.get(value, repr(value)) if isinstance(value, bool) else repr(value)
+def _fact(name: str, value: Any) -> str:
+    words = name.replace("_", " ")
+    if isinstance(value, bool):
+        return f"{words}: {'yes' if value else 'no'}"
+    return f"{value:,} {words}" if isinstance(value, int) else f"{words} {value!r}"
 
 
 def _cut(value: object, width: int) -> str:
