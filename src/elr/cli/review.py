@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from elr.cli.console import errors, print_json, say, summarize_audit
-from elr.cli.options import Decimal, Encoding, Json, MovedData, Quotes, Separator
+from elr.cli.options import Json, MovedData
+from elr.cli.reading import Decimal, Encoding, Quotes, Separator
 
 Run = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run of `elr fit`.")]
 
