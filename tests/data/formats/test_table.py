@@ -9,7 +9,7 @@ from elr.data.records import ReadOptions
 from elr.errors import DataError
 
 FRAME = pd.DataFrame({"x": [1, 2, 3, 4], "t": ["a b", "c d", "e f", "g h"], "y": ["cat", "dog"] * 2})
-TABLES = {name: form for name, form in FORMATS.items() if isinstance(form, TableFile)}
+TABLES = {name: form for name, form in FORMATS.items() if isinstance(form, TableFile) and form.suffixes}
 
 
 @pytest.fixture(params=TABLES)
