@@ -136,10 +136,10 @@ def _source(run: Mapping[str, Any], data: str | Path | None) -> tuple[Path, File
         path = form.label_file(path, label)
     if not path.exists():
         raise DataError(f"no such file: {printable(path)} (looked for from {Path.cwd()}): name the data with --data")
-    if path.is_dir() == bool(label):
+    form = file_format(path)
+    if path.is_dir() == bool(label) and not (path.is_dir() and form is not None and form.has_columns):
         found, wanted = ("a folder", "a file") if label else ("a file", "a folder of images")
         raise DataError(f"{printable(path)} is {found}, the run was trained on {wanted}: name that with --data")
-    form = file_format(path)
     if form is None:
         expected = ", ".join(file_suffixes())
         raise DataError(f"{printable(path)} ends in {path.suffix!r}: expected {expected}, or a folder of images")
@@ -271,20 +271,22 @@ class _Labels:
                 f"{printable(self.source)} has no {what} {gone.label[:80]!r} any more: it has changed since the run"
             )
         changes = {each.row: example[each.label] for each in changed}
+        new = list(self.labels)
+        for each in changed:
+            new[each.row] = each.label
         if self.source.is_dir():
-            self._write_folder(out, changes)
+            self._write_folder(out, changes, new)
         else:
-            new = list(self.labels)
-            for each in changed:
-                new[each.row] = each.label
             files.write_file(out, lambda partial: self._write_file(partial, changes, new))
 
-    def _write_folder(self, out: Path, changes: Changes) -> None:
+    def _write_folder(self, out: Path, changes: Changes, new: list[str]) -> None:
         partial = out.with_name(f".{out.name}.partial")
         with files.writing(out):
             shutil.rmtree(partial, ignore_errors=True)
             try:
                 self.form.write_corrected(self.source, partial, self.options, changes)
+                if self.form.has_columns:
+                    self._check_copy(partial, new)
                 partial.rename(out)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
@@ -293,10 +295,13 @@ class _Labels:
         copy = partial.with_name(f"{partial.name}{self.source.suffix}")  # the suffix says how to read it
         try:
             self.form.write_corrected(self.source, copy, self.options, changes)
-            if self.form.labels(copy, self.options, named=self.named) != new:
-                raise DataError(
-                    f"{printable(self.source)} cannot be corrected cell by cell: its rows are not what they seem"
-                )
+            self._check_copy(copy, new)
             copy.replace(partial)
         finally:
             copy.unlink(missing_ok=True)
+
+    def _check_copy(self, copy: Path, new: list[str]) -> None:
+        if self.form.labels(copy, self.options, named=self.named) != new:
+            raise DataError(
+                f"{printable(self.source)} cannot be corrected cell by cell: its rows are not what they seem"
+            )

@@ -129,7 +129,10 @@ def predict(
         dialect = {"separator": separator, "decimal": decimal, "quotes": quotes, "encoding": encoding}
         predictions = run_prediction(run, data, encoder=encoder, dialect=dialect)
         write_predictions(predictions, out)
+        for remark in predictions.attrs["remarks"]:
+            say(remark)
         counts = {str(name): int(count) for name, count in predictions["predicted_label"].value_counts().items()}
         if as_json:
-            print_json({"out": str(out), "num_examples": len(predictions), "predicted_labels": counts})
+            about = {"out": str(out), "num_examples": len(predictions), "predicted_labels": counts}
+            print_json(about | {"remarks": predictions.attrs["remarks"]})
         say(f"{len(predictions)} predictions in {out}")

@@ -115,6 +115,9 @@ def prepare_data(
     test_source = None if test is None else data_name(test)
     test_options = options if test_label is None else options.with_label(test_label)
     test_records = None if test is None else read_data(test, records.resolved(test_options), training=False)
+    if test_records is not None:  # what was found in either file is said
+        told, found = [*records.remarks, *test_records.remarks], {**records.facts, "test": dict(test_records.facts)}
+        records = replace(records, remarks=list(dict.fromkeys(told)), facts=found)
     return prepare_records(
         records,
         test_records,

@@ -32,8 +32,8 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Rec
     Args:
         data: path of a table (.csv, .tsv, .txt, .parquet, .feather, .jsonl, .json), of a folder of parts of one, of a
             folder of images in subfolders by class, of a Parquet file of images in the layout of the Hugging Face hub,
-            of an .npz of arrays, or of an .npy; a data frame of pandas or polars; or a pair of arrays (inputs, labels), where inputs are (M, D) features or (M,
-            channels, H, W) uint8 images.
+            of an .npz of arrays, or of an .npy; a data frame of pandas or polars, or a table of Arrow; or a pair of
+            arrays (inputs, labels), where inputs are (M, D) features or (M, channels, H, W) uint8 images.
         options: see there.
         training: labels are required; else they are read where there are any.
 
@@ -147,9 +147,9 @@ def read_table(
 
 
 def _table_format(path: Path) -> TableFile:
-    if not path.is_file():
-        raise DataError(f"no such file: {path}")
     form = file_format(path)
+    if not path.is_file() and not (path.is_dir() and isinstance(form, TableFile)):
+        raise DataError(f"no such file: {path}")
     if not isinstance(form, TableFile):
         tables = ", ".join(_suffixes(has_columns=True))
         raise DataError(f"{path} ends in {path.suffix.lower()!r}: expected a table in {tables}{_advice(path)}")

@@ -38,7 +38,8 @@ def predict(
             `elr.data.records.ReadOptions`. Default: found by itself, or as it was named in training.
 
     Returns:
-        A row per example: row, id where there is one, predicted_label, and prob_CLASS for each class.
+        A row per example: row, id where there is one, predicted_label, and prob_CLASS for each class; in
+        `attrs["remarks"]` what the user should know about how the data were read.
 
     Raises:
         ArtifactError: not the folder of a finished run, or damaged.
@@ -69,7 +70,9 @@ def predict(
         columns["id"] = records.ids
     columns["predicted_label"] = [preprocessing.coding.class_names[number] for number in probs.argmax(axis=1)]
     columns |= {f"prob_{name}": probs[:, number] for number, name in enumerate(preprocessing.coding.class_names)}
-    return pd.DataFrame(columns)
+    predictions = pd.DataFrame(columns)
+    predictions.attrs["remarks"] = list(records.remarks)
+    return predictions
 
 
 def predict_probs(folder: Path, records: Records, *, name: str) -> tuple[np.ndarray, np.ndarray]:

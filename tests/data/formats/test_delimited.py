@@ -1,14 +1,18 @@
 """CSV and TSV files as people have them, and files that are not what their name says."""
 
 import gzip
+import json
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from elr.data.reading import format_of, read_table
+import elr
+from elr.data.reading import format_of, read_data, read_table
 from elr.data.records import ReadOptions
 from elr.errors import DataError
+from elr.runs.fit_config import FitConfig
 
 
 def written(path, text, **options):
@@ -275,3 +279,55 @@ def test_corrected_copies_change_one_cell_whatever_the_dialect(tmp_path, kind):
 def test_long_cells(tmp_path):
     frame = written(tmp_path / "t.csv", "x,y\n" + "a" * 3_000_000 + ",b\n1,c\n")
     assert frame["x"].str.len().tolist() == [3_000_000, 1]
+
+
+# From end to end: no row is lost in any place
+
+
+def swallowing(path, seed, count=120, marked=(0, 40, 41, 90)):
+    """Texts of two classes, some of which begin with a mark that nothing closes."""
+    rng, words = np.random.default_rng(seed), {"pos": ["good", "fine", "lovely"], "neg": ["bad", "poor", "grim"]}
+    labels = rng.choice(["pos", "neg"], count)
+    texts = [" ".join(rng.choice(words[label], 5)) for label in labels]
+    lines = [
+        f"{chr(34) * (row in marked)}{text}\t{label}"
+        for row, (text, label) in enumerate(zip(texts, labels, strict=True))
+    ]
+    path.write_text("\n".join(["text\tlabel", *lines, ""]))
+    return labels.tolist()
+
+
+def test_no_row_is_lost_in_training_test_data_prediction_and_cleaning(tmp_path):
+    swallowing(tmp_path / "d.tsv", 0)
+    swallowing(tmp_path / "test.tsv", 1, count=60, marked=(3, 9))
+    elr.fit(
+        tmp_path / "d.tsv",
+        options=ReadOptions(label="label", text="text"),
+        config=FitConfig(epochs=2, members=1),
+        test=tmp_path / "test.tsv",
+        out=tmp_path / "run",
+    )
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert len(pd.read_csv(tmp_path / "run" / "issues.csv")) == 120
+    said = " ".join(about["data"]["remarks"])
+    assert "d.tsv has quotation marks that are plain characters (line 2 " in said
+    assert "test.tsv has quotation marks that are plain characters (line 5 " in said
+    predictions = elr.predict(tmp_path / "run", tmp_path / "test.tsv")
+    assert len(predictions) == 60
+    assert "plain characters" in predictions.attrs["remarks"][0]
+    given = format_of(tmp_path / "d.tsv").labels(tmp_path / "d.tsv", ReadOptions(label="label"))
+    right = given.index("pos" if given[0] == "neg" else "neg")
+    form = format_of(tmp_path / "d.tsv")
+    form.write_corrected(tmp_path / "d.tsv", tmp_path / "new.tsv", ReadOptions(label="label"), {0: right})
+    old, new = (path.read_bytes().split(b"\n") for path in (tmp_path / "d.tsv", tmp_path / "new.tsv"))
+    assert [row for row, (a, b) in enumerate(zip(old, new, strict=True)) if a != b] == [1]
+
+
+def test_no_line_of_annotations_is_lost(tmp_path):
+    pd.DataFrame({"x": np.arange(40.0)}).to_csv(tmp_path / "d.csv", index=False)
+    lines = [f"{row},{chr(34) if row in (3, 20) else ''}ann,{'ab'[row % 2]}" for row in range(40)]
+    (tmp_path / "ann.csv").write_text("\n".join(["row,annotator,label", *lines, ""]))
+    records = read_data(tmp_path / "d.csv", ReadOptions(annotations=str(tmp_path / "ann.csv")))
+    assert len(records.labels) == 40
+    assert "ann.csv has quotation marks that are plain" in records.remarks[0]
+    assert records.facts["annotations"]["rows"] == 40

@@ -58,3 +58,10 @@ def test_features_may_be_any_real_numbers():
 def test_lists_that_are_no_features_are_refused(values, message):
     with pytest.raises(DataError, match=message):
         list_features(pd.Series(values), name="column 'e'")
+
+
+def test_masked_values_are_refused_with_the_first_row():
+    masked = np.ma.masked_array(np.eye(3), [[0, 0, 0], [0, 1, 0], [0, 0, 1]])
+    with pytest.raises(DataError, match="it have 2 masked values, first in row 1"):
+        as_array(masked, "it")
+    assert as_array(np.ma.masked_array(np.eye(2)), "it").tolist() == np.eye(2).tolist()

@@ -1,15 +1,18 @@
 """Tables in memory and in files: what they share."""
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from elr.data.formats.catalog import FORMATS
 from elr.data.formats.table import DataFrames, TableFile, from_frame
+from elr.data.reading import read_data
 from elr.data.records import ReadOptions
 from elr.errors import DataError
 
 FRAME = pd.DataFrame({"x": [1, 2, 3, 4], "t": ["a b", "c d", "e f", "g h"], "y": ["cat", "dog"] * 2})
-TABLES = {name: form for name, form in FORMATS.items() if isinstance(form, TableFile)}
+TABLES = {name: form for name, form in FORMATS.items() if isinstance(form, TableFile) and form.suffixes}
 
 
 @pytest.fixture(params=TABLES)
@@ -54,3 +57,24 @@ def test_every_table_writes_a_corrected_copy(stored):
 
 def test_new_data_need_no_labels():
     assert from_frame(FRAME[["x"]], ReadOptions(label="y"), name="it", training=False).labels is None
+
+
+@pytest.mark.parametrize("kind", ["pandas", "arrow", "polars", "masked"])
+def test_missing_values_of_every_frame_are_missing(kind):
+    made = {
+        "pandas": lambda: pd.DataFrame({"x": pd.array([1, None, 3, 4], dtype="Int64"), "y": list("abab")}),
+        "arrow": lambda: pa.table({"x": [1, None, 3, 4], "y": list("abab")}),
+        "polars": lambda: pytest.importorskip("polars").DataFrame({"x": [1, None, 3, 4], "y": list("abab")}),
+        "masked": lambda: pd.DataFrame({"x": np.ma.masked_array([1.0, 2, 3, 4], [0, 1, 0, 0]), "y": list("abab")}),
+    }
+    records = read_data(made[kind](), ReadOptions(label="y"))
+    assert records.table["x"].isna().tolist() == [False, True, False, False]
+    assert records.labels == list("abab")
+
+
+@pytest.mark.parametrize("role", ["label", "id"])
+def test_half_characters_in_labels_and_names_are_refused(role):
+    frame = pd.DataFrame({"x": [1, 2], "z": ["a", "a"], "t": pd.Series(["a", "b\ud800"], dtype=object)})
+    options = ReadOptions(**({"label": "t"} if role == "label" else {"label": "z", "id": "t"}))
+    with pytest.raises(DataError, match=r"column 't' of the data frame has half a character .* in row 1"):
+        read_data(frame, options)

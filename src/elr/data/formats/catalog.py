@@ -9,9 +9,11 @@ from elr.data.formats.folder import ImageFolder
 from elr.data.formats.format import Format
 from elr.data.formats.json_lines import JsonLines
 from elr.data.formats.parquet import Parquet
+from elr.data.formats.parts import PartsFolder
 from elr.data.formats.table import DataFrames
 
 FORMATS: dict[str, Format] = {
+    "parts": PartsFolder(),  # before folders of images, which it looks into
     "folder": ImageFolder(),  # before all files: a folder may be called like one
     "csv": Delimited((".csv",), ","),
     "tsv": Delimited((".tsv", ".tab", ".txt"), "\t"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,32 +65,48 @@ class Delimited(TableFile):
 
     def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """Only the labels of changed rows are written anew, as other rows spell them; all else stays as it is."""
-        label = options.label or ""
-        text, dialect = self._open(source, options, [label])
-        if text.encode(text.content) != source.read_bytes() and not text.packed:
+        spelled = self.spelled(source, options, sorted(set(changes.values())))
+        self.write_spelled(source, target, options, {row: spelled[right] for row, right in changes.items()})
+
+    def spelled(self, source: Path, options: ReadOptions, rows: Sequence[int]) -> dict[int, bytes]:
+        """The labels of some rows, in UTF-8, as they are written."""
+        text, body, cell = self._cells(source, options)
+        return {row: text.content[slice(*cell(row))] for row in rows} if len(body) else {}
+
+    def write_spelled(self, source: Path, target: Path, options: ReadOptions, labels: Mapping[int, bytes]) -> None:
+        """Write a copy in which some rows have other labels, in UTF-8 as they are to be written."""
+        text, _, cell = self._cells(source, options)
+        if not text.packed and text.encode(text.content) != source.read_bytes():
             raise DataError(
                 f"{printable(source)} cannot be written in {text.encoding} byte for byte: save it as UTF-8, train again"
             )
+        pieces, done = [], 0
+        for row, label in sorted(labels.items()):
+            start, stop = cell(row)
+            pieces += [text.content[done:start], label]
+            done = stop
+        target.write_bytes(text.encode(b"".join([*pieces, text.content[done:]])))
+
+    def _cells(self, path: Path, options: ReadOptions) -> tuple[DecodedText, bytes, Callable[[int], tuple[int, int]]]:
+        """The text of a file, that of its rows, and a function that says where in the text a row's label stands."""
+        label = options.label or ""
+        text, dialect = self._open(path, options, [label])
         body, column = text.content[dialect.body :], dialect.names.index(label)
         layout = lay_out(body, dialect.separator, body_marks(body, dialect))
         rows = np.flatnonzero(~layout.blank)
 
-        def place(row: int) -> tuple[int, int]:
+        def cell(row: int) -> tuple[int, int]:
             start, stop = int(layout.starts[rows[row]]), int(layout.stops[rows[row]])
             record, quoted = body[start:stop], None
             if dialect.marks.quoted is not None:
                 quoted = quoted_cells(record, dialect.separator, escaped=dialect.marks.escaped)
             cells = split_record(record, dialect.separator, quoted)
             if column >= len(cells):
-                raise DataError(f"row {row} of {printable(source)} has no cell of column {label!r}: add it")
-            return start + cells[column][0], start + cells[column][1]
+                raise DataError(f"row {row} of {printable(path)} has no cell of column {label!r}: add it")
+            first, last = cells[column]
+            return dialect.body + start + first, dialect.body + start + last
 
-        pieces, done = [text.content[: dialect.body]], 0
-        for row in sorted(changes):
-            (start, stop), (first, last) = place(row), place(changes[row])
-            pieces += [body[done:start], body[first:last]]
-            done = stop
-        target.write_bytes(text.encode(b"".join([*pieces, body[done:]])))
+        return text, body, cell
 
     def _open(self, path: Path, options: ReadOptions, known: Sequence[str]) -> tuple[DecodedText, Dialect]:
         text = read_text(path, options.encoding)

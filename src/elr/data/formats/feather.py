@@ -40,14 +40,38 @@ class Feather(TableFile):
 
     def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """The corrected labels are those of other rows, so that types and metadata stay."""
-        table, label = read_arrow(source), options.label or ""
-        place = table.schema.get_field_index(label)
-        new = corrected_column(table.column(place), changes).cast(table.schema.field(place).type)
-        table = table.set_column(place, table.schema.field(place), new).unify_dictionaries()
-        packed = "lz4" if source.stat().st_size < 0.9 * table.nbytes else None
-        writer = ipc.new_file if _is_file(source) else ipc.new_stream
-        with writer(target, table.schema, options=ipc.IpcWriteOptions(compression=packed)) as out:
-            out.write_table(table)
+        label = options.label or ""
+        write_arrow_column(source, target, label, corrected_column(read_arrow(source).column(label), changes))
+
+
+def write_arrow_column(source: Path, target: Path, label: str, values: pa.Array) -> None:
+    """Write a copy of a Feather or Arrow file in which one column has other values.
+
+    Args:
+        source: the file.
+        target: where the copy goes.
+        label: the column.
+        values: (N,) of its type.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     old, new = Path(folder, "t.arrow"), Path(folder, "new.arrow")
+        ...     table = pa.table({"x": [1, 2], "y": ["cat", "dog"]})
+        ...     with ipc.new_file(old, table.schema) as out:
+        ...         out.write_table(table)
+        ...     write_arrow_column(old, new, "y", pa.array(["dog", "dog"]))
+        ...     read_arrow(new).column("y").to_pylist()
+        ['dog', 'dog']
+    """
+    table = read_arrow(source)
+    place = table.schema.get_field_index(label)
+    field = table.schema.field(place)
+    table = table.set_column(place, field, values.cast(field.type)).unify_dictionaries()
+    packed = "lz4" if source.stat().st_size < 0.9 * table.nbytes else None
+    writer = ipc.new_file if _is_file(source) else ipc.new_stream
+    with writer(target, table.schema, options=ipc.IpcWriteOptions(compression=packed)) as out:
+        out.write_table(table)
 
 
 def read_arrow(path: Path) -> pa.Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ class JsonLines(TableFile):
     Parquet: 12 is a number and "12" is text. The standard library reads them, since readers that guess the type of a
     whole column round integers above 2^53 and turn text that looks like a date.
 
+    Args:
+        suffixes: of such files.
+
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -43,7 +46,8 @@ class JsonLines(TableFile):
         {"y":"dog", "x":2}
     """
 
-    suffixes = (".jsonl", ".ndjson", ".json")
+    def __init__(self, suffixes: tuple[str, ...] = (".jsonl", ".ndjson", ".json")) -> None:
+        self.suffixes = suffixes
 
     def recognizes(self, data: object) -> bool:
         return isinstance(data, str | Path) and Path(data).name.lower().removesuffix(".gz").endswith(self.suffixes)
@@ -70,14 +74,25 @@ class JsonLines(TableFile):
 
     def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """Only the labels of changed rows are written anew, as other rows spell them; all else stays as it is."""
-        text, label = read_text(source, options.encoding), options.label or ""
+        spelled = self.spelled(source, options, sorted(set(changes.values())))
+        self.write_spelled(source, target, options, {row: spelled[right] for row, right in changes.items()})
+
+    def spelled(self, source: Path, options: ReadOptions, rows: Sequence[int]) -> dict[int, bytes]:
+        """The labels of some rows, in UTF-8, as they are written."""
+        objects = _objects(read_text(source, options.encoding).content, source)
+        texts = {row: objects[row][2] for row in rows}
+        return {row: text[_place(text, options.label or "")].encode("utf-8") for row, text in texts.items()}
+
+    def write_spelled(self, source: Path, target: Path, options: ReadOptions, labels: Mapping[int, bytes]) -> None:
+        """Write a copy in which some rows have other labels, in UTF-8 as they are to be written."""
+        text = read_text(source, options.encoding)
         objects = _objects(text.content, source)
         pieces, done = [], 0
-        for row in sorted(changes):
-            (start, _, old), (_, _, other) = objects[row], objects[changes[row]]
-            place = _place(old, label)
+        for row, label in sorted(labels.items()):
+            start, _, old = objects[row]
+            place = _place(old, options.label or "")
             first, last = (start + len(old[:end].encode("utf-8")) for end in (place.start, place.stop))
-            pieces += [text.content[done:first], other[_place(other, label)].encode("utf-8")]
+            pieces += [text.content[done:first], label]
             done = last
         target.write_bytes(text.encode(b"".join([*pieces, text.content[done:]])))
 

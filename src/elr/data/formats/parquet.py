@@ -68,20 +68,9 @@ class Parquet(TableFile):
 
     def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """Row group by row group; the corrected labels are those of other rows, so that types and metadata stay."""
-        file, label = pq.ParquetFile(source), options.label or ""
-        schema = file.schema_arrow
-        place = schema.get_field_index(label)
-        old = file.read(columns=[label]).column(label)
-        new = corrected_column(old, changes)
-        compression = file.metadata.row_group(0).column(0).compression if file.num_row_groups else "SNAPPY"
-        start = 0
-        compression = "NONE" if compression == "UNCOMPRESSED" else compression
-        with pq.ParquetWriter(target, schema, compression=compression) as out:
-            for group in range(file.num_row_groups):
-                part = file.read_row_group(group)
-                column = new.slice(start, len(part)).cast(schema.field(place).type)
-                out.write_table(part.set_column(place, schema.field(place), column), row_group_size=max(1, len(part)))
-                start += len(part)
+        label = options.label or ""
+        old = pq.ParquetFile(source).read(columns=[label]).column(label)
+        write_parquet_column(source, target, label, corrected_column(old, changes))
 
     def pictures(self, source: Path, options: ReadOptions, rows: Sequence[int], ids: Sequence[str]) -> list[str] | None:
         """Data URIs of the images, as they are encoded in the file."""
@@ -131,6 +120,37 @@ def corrected_column(column: pa.ChunkedArray, changes: Changes) -> pa.Array:
     rows[list(changes)] = list(changes.values())
     whole = column.unify_dictionaries().combine_chunks() if len(column.chunks) != 1 else column.chunk(0)
     return whole.take(pa.array(rows))
+
+
+def write_parquet_column(source: Path, target: Path, label: str, values: pa.Array) -> None:
+    """Write a copy of a Parquet file, row group by row group, in which one column has other values.
+
+    Args:
+        source: the file.
+        target: where the copy goes.
+        label: the column.
+        values: (N,) of its type.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     old, new = Path(folder, "t.parquet"), Path(folder, "new.parquet")
+        ...     pq.write_table(pa.table({"x": [1, 2], "y": ["cat", "dog"]}), old)
+        ...     write_parquet_column(old, new, "y", pa.array(["dog", "dog"]))
+        ...     pq.read_table(new).to_pydict()
+        {'x': [1, 2], 'y': ['dog', 'dog']}
+    """
+    file = pq.ParquetFile(source)
+    schema = file.schema_arrow
+    place, start = schema.get_field_index(label), 0
+    compression = file.metadata.row_group(0).column(0).compression if file.num_row_groups else "SNAPPY"
+    compression = "NONE" if compression == "UNCOMPRESSED" else compression
+    with pq.ParquetWriter(target, schema, compression=compression) as out:
+        for group in range(file.num_row_groups):
+            part = file.read_row_group(group)
+            column = values.slice(start, len(part)).cast(schema.field(place).type)
+            out.write_table(part.set_column(place, schema.field(place), column), row_group_size=max(1, len(part)))
+            start += len(part)
 
 
 def _image_columns(path: Path, options: ReadOptions) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from elr.data.annotations import from_columns, from_table
 from elr.data.formats.features import list_features
@@ -167,7 +168,7 @@ class TableFile(FileFormat):
 
 
 class DataFrames(Format):
-    """A data frame of pandas or polars in memory.
+    """A data frame of pandas or polars, or a table of Arrow, in memory.
 
     Example:
         >>> frame = pd.DataFrame({"x": [1, 2], "y": ["cat", "dog"]})
@@ -180,7 +181,7 @@ class DataFrames(Format):
 
     def recognizes(self, data: object) -> bool:
         polars = sys.modules.get("polars")  # who passes its frames has imported it
-        return isinstance(data, pd.DataFrame) or (
+        return isinstance(data, pd.DataFrame | pa.Table) or (
             polars is not None and isinstance(data, polars.DataFrame | polars.LazyFrame)
         )
 
@@ -228,6 +229,7 @@ def from_frame(
     check_columns(list(frame.columns), options, name=name, training=training)
     if not len(frame):
         raise DataError(f"{name} has no rows: expected at least two of each class")
+    _refuse_half_characters(frame, options, name=name)
     labels, clean, ids = label_columns(frame, options, name=name, training=training)
     records = replace(_inputs(frame, options, name=name), labels=labels, clean_labels=clean, ids=ids)
     records = replace(records, facts={**records.facts, "columns": column_facts(frame)})
@@ -355,6 +357,19 @@ def label_columns(
     if training and ids is not None:
         _check_ids(ids, name=f"id column {options.id!r} of {name}")
     return given, clean, ids
+
+
+def _refuse_half_characters(frame: pd.DataFrame, options: ReadOptions, *, name: str) -> None:
+    """Refuse labels and names of rows that no file can hold: with half of a pair of surrogates."""
+    for column in (options.label, *options.annotators, options.clean_label, options.id):
+        if column not in frame.columns or frame[column].dtype != object:  # other types of text hold none
+            continue
+        for row, value in enumerate(frame[column].tolist()):
+            if isinstance(value, str) and not value.isascii() and any("\ud800" <= each <= "\udfff" for each in value):
+                raise DataError(
+                    f"column {column!r} of {name} has half a character (a surrogate) in row {row}, {value[:40]!r}: "
+                    "read the text with its right encoding"
+                )
 
 
 def _check_ids(ids: list[str], *, name: str) -> None:
