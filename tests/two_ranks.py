@@ -65,6 +65,14 @@ if __name__ == "__main__":
     demanding.run()
     padded = torch.nn.functional.pad(torch.cat(seen), (0, 3 * N - sum(map(len, seen))), value=-1)  # alike on each rank
     rows = demanding.accelerator.gather(padded)
+    spoiled = METHODS["elr"]().train()
+    store = spoiled.stores[0]
+    store.distribute(torch.distributed.group.WORLD if ranks > 1 else None)
+    rank, mine = training.accelerator.process_index, torch.full((2, 3), 1 / 3)
+    mine[0] = torch.nan if rank == 0 else 1 / 3  # row 0 of the first rank, which the second has finite
+    store.update(torch.tensor([0, 2 + rank]), mine, beta=0.5)
+    mine[1] = torch.inf if rank == 0 else 1 / 3
+    store.update(torch.tensor([5, 7 + rank]), mine, beta=0.5)
     if training.accelerator.is_main_process:
         torch.save(
             {
@@ -85,6 +93,8 @@ if __name__ == "__main__":
                 "demanding": demanding.method.targets.table,
                 "shifts": demanding.method.shifts.detach(),
                 "rows": rows,
+                "spoiled": store.table,
+                "nonfinite": store.nonfinite,
                 "visited": demanding.state.visited,
                 "resumed": resumed.method.stores[0].table,
             },

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -171,6 +172,9 @@ def test_two_ranks_give_the_targets_of_one(tmp_path):
     torch.testing.assert_close(two["targets"], one["targets"], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(two["probs"], one["probs"], atol=1e-5, rtol=1e-4)
     assert two["targets"].shape == (N, C)
+    assert two["spoiled"].any(dim=1).nonzero().flatten().tolist() == [0, 2, 3, 5, 8]  # what any rank has finite
+    assert two["spoiled"].isfinite().all()
+    assert two["nonfinite"].tolist() == [3, 2]
     assert two["agreement"] == pytest.approx(one["agreement"])
     assert two["loss"] == pytest.approx(one["loss"], rel=1e-5)
     for single, double in zip(one["history"], two["history"], strict=True):
@@ -348,3 +352,25 @@ def test_a_checkpoint_of_other_groups_is_refused(tmp_path, monkeypatch):
     other = Training(built(DemandingConfig()), examples(), config=config, folder=tmp_path / "run")
     with pytest.raises(CheckpointError, match=r"groups was .*, now"):
         other.run(resume=True)
+
+
+@pytest.mark.filterwarnings("ignore:.*outputs of the network were not finite:RuntimeWarning")
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_inputs_that_are_not_finite_spoil_the_step_but_not_what_is_kept(make, bad):
+    method = make().train()
+    training = Training(method, examples(), config=CONFIG)
+    inputs, labels = examples().fetch(torch.arange(N)), torch.from_numpy(blobs()[1])
+    for number in range(method.passes):
+        method.begin_pass(number)
+    for index in (torch.arange(40), torch.arange(20, 60)):
+        given = inputs[index].clone()
+        if index[0]:
+            given[3] = bad
+        step = method(Batch(index, given, labels[index], tuple(given for _ in range(method.views - 1))))
+        training.state.monitor.update(index, step.logits)
+    assert not step.loss.isfinite()
+    rows = torch.arange(N)
+    for store in method.stores:
+        assert store.read(rows).isfinite().all()
+    training.state.monitor.end_epoch()
+    assert np.isfinite(training.state.monitor.margins[:60]).all()

@@ -10,6 +10,7 @@ from torch import distributed as dist
 
 from elr.devices import sent
 from elr.errors import ArgumentError
+from elr.targets.finite import note_nonfinite
 from elr.targets.store import CHUNK, Targets, blend, has_repeats, mean_over_repeats, update_rows
 
 STORAGE_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -62,14 +63,34 @@ class DenseTargets(Targets):
         probs = probs.detach().to(self.table.device, torch.float32)
         if self.process_group is None:
             if torch.compiler.is_compiling():
-                return torch.ops.elr.update_rows(self.table, index.to(self.table.device), probs, beta)
+                return torch.ops.elr.update_rows(
+                    self.table, index.to(self.table.device), probs, beta, self.nonfinite, self.parts
+                )
             # Of rows on the processor this is known at once; of those on an accelerator one would wait for it.
             distinct = self.trusts_rows or (index.device.type == "cpu" and not has_repeats(index))
             index = sent(index, self.table.device)
-            return blend(self.table, index, probs if distinct else mean_over_repeats(index, probs), beta)
+            parts = self._noted(probs)
+            return blend(
+                self.table,
+                index,
+                probs if distinct else mean_over_repeats(index, probs, self.parts),
+                beta,
+                parts=parts,
+            )
         local = len(index)
         index, probs, start = _gather(index.to(self.table.device), probs, self.process_group)
-        return update_rows(self.table, index, probs, beta)[start : start + local]
+        rows = update_rows(self.table, index, probs, beta, self.nonfinite, self.parts)
+        if rows.device.type == "cpu":
+            self.tell_nonfinite()
+        return rows[start : start + local]
+
+    def _noted(self, probs: Tensor) -> int | None:
+        """Count outputs that are not finite, and say so where that is free; None if there are none for certain."""
+        if not note_nonfinite(probs, self.nonfinite, self.parts):
+            return None
+        if probs.device.type == "cpu":
+            self.tell_nonfinite()
+        return self.parts
 
     def table_of(self, index: Tensor, *, beta: float) -> Tensor | None:
         self._check_shapes(index, None, beta)
@@ -80,12 +101,16 @@ class DenseTargets(Targets):
         if self.table_of(index, beta=beta) is None or (not self.trusts_rows and has_repeats(index)):
             return None
         scratch: list[Tensor] = []
+        steps = self.nonfinite[1] + 1  # whichever pieces have outputs that are not finite, it is one step
 
         def update(rows: slice, probs: Tensor) -> Tensor:
             some = index[rows]
             if not scratch:
                 scratch.append(self.table.new_empty(len(some), self.num_classes))
-            return blend(self.table, some, probs, beta, out=scratch[0][: len(some)])
+            parts = self._noted(probs)
+            if parts is not None:
+                self.nonfinite[1].clamp_(max=steps)
+            return blend(self.table, some, probs, beta, out=scratch[0][: len(some)], parts=parts)
 
         return update
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
 from elr.errors import ArgumentError, RowIndexError
+from elr.targets.finite import finite_parts, note_nonfinite, warn_nonfinite
 
 CHUNK = 2**20
 """Numbers that are read at once where all rows are gone over: 4 MiB in float32."""
@@ -33,6 +35,11 @@ class Targets(nn.Module, ABC):
     Attributes:
         trusts_rows: whether rows are taken to be in range and different from one another without a look; see
             `trusted_rows`.
+        parts: how many outputs a row consists of, side by side, each of which is finite or not by itself. 1 unless the
+            method says otherwise.
+        nonfinite: (2,) int64, how many outputs were not finite and were kept out, and in how many steps; in
+            `state_dict()`. A warning says it once: at once on the CPU; on an accelerator, which would have to be waited
+            for, when `train()` or `eval()` is called next.
 
     Raises:
         ArgumentError: N or C out of range.
@@ -60,6 +67,7 @@ class Targets(nn.Module, ABC):
     """
 
     trusts_rows = False
+    parts = 1
 
     def __init__(self, num_examples: int, num_classes: int) -> None:
         super().__init__()
@@ -70,6 +78,33 @@ class Targets(nn.Module, ABC):
         self.num_examples = num_examples
         self.num_classes = num_classes
         self.process_group: dist.ProcessGroup | None = None
+        self.nonfinite = torch.zeros(2, dtype=torch.int64)
+        self.told = False  # whether the warning was given
+
+    def train(self, mode: bool = True) -> Targets:
+        super().train(mode)
+        self.tell_nonfinite()
+        return self
+
+    def tell_nonfinite(self) -> None:
+        """Warn, once, of outputs that were kept out; an accelerator is waited for."""
+        if not self.told and not self.nonfinite.is_meta:
+            self.told = warn_nonfinite(self.nonfinite)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Targets:
+        super()._apply(fn, recurse)
+        self.nonfinite = self.nonfinite.to(fn(self.nonfinite[:0]).device)
+        return self
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[f"{prefix}nonfinite"] = self.nonfinite
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        found = state_dict.pop(f"{prefix}nonfinite", None)  # not a buffer, so not looked for by what follows
+        if found is not None:
+            self.nonfinite.copy_(found)
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
     @abstractmethod
     def read(self, index: Tensor) -> Tensor:
@@ -92,6 +127,9 @@ class Targets(nn.Module, ABC):
 
         A row that comes more than once is updated once, with the mean of its outputs, so that repeated and permuted
         rows give the same table. Under a process group, the rows of all ranks count as one batch.
+
+        An output with a number that is not finite is kept out: the row has the mean of its other outputs in the batch;
+        without any, its target stays what it was. It is counted in `nonfinite`.
 
         Args:
             index: (B,) int64 rows in [0, N), repeats allowed.
@@ -247,8 +285,12 @@ positions, not rows, so number rows in the data set itself
         )
 
 
-def blend(table: Tensor, index: Tensor, probs: Tensor, beta: float, *, out: Tensor | None = None) -> Tensor:
+def blend(
+    table: Tensor, index: Tensor, probs: Tensor, beta: float, *, out: Tensor | None = None, parts: int | None = None
+) -> Tensor:
     """t <- beta t + (1 - beta) p for some rows of the table, which it returns; rows that repeat bring equal outputs.
+
+    With `parts`, see `Targets.parts`, those that are not finite leave the table as it is; None: all are known to be.
 
     Example:
         >>> table = torch.zeros(3, 2)
@@ -258,6 +300,9 @@ def blend(table: Tensor, index: Tensor, probs: Tensor, beta: float, *, out: Tens
         tensor([0.2500, 0.2500])
     """
     rows = torch.index_select(table, 0, index, out=out)
+    if parts is not None:  # a number moved toward itself stays exactly what it is
+        split = probs.unflatten(1, (parts, -1))
+        probs = torch.where(finite_parts(probs, parts), split, rows.to(probs.dtype).view_as(split)).flatten(1)
     if table.dtype == torch.float32:
         rows.lerp_(probs.to(torch.float32), 1.0 - beta)
     else:  # computed in float32
@@ -266,8 +311,10 @@ def blend(table: Tensor, index: Tensor, probs: Tensor, beta: float, *, out: Tens
     return rows.float()
 
 
-@torch.library.custom_op("elr::update_rows", mutates_args={"table"})
-def update_rows(table: Tensor, index: Tensor, probs: Tensor, beta: float) -> Tensor:
+@torch.library.custom_op("elr::update_rows", mutates_args={"table", "nonfinite"})
+def update_rows(
+    table: Tensor, index: Tensor, probs: Tensor, beta: float, nonfinite: Tensor | None = None, parts: int = 1
+) -> Tensor:
     """The whole update as one operation, so that compilers take its data-dependent steps as they are.
 
     Example:
@@ -279,11 +326,19 @@ def update_rows(table: Tensor, index: Tensor, probs: Tensor, beta: float) -> Ten
         tensor([0.2500, 0.2500])
     """
     check_rows(index, len(table))
-    return blend(table, index, mean_over_repeats(index, probs), beta)
+    careful = nonfinite is None or note_nonfinite(probs, nonfinite, parts)
+    return blend(table, index, mean_over_repeats(index, probs, parts), beta, parts=parts if careful else None)
 
 
 @update_rows.register_fake
-def _(table: Tensor, index: Tensor, probs: Tensor, beta: float) -> Tensor:  # noqa: ARG001
+def _(
+    table: Tensor,  # noqa: ARG001
+    index: Tensor,  # noqa: ARG001
+    probs: Tensor,
+    beta: float,  # noqa: ARG001
+    nonfinite: Tensor | None = None,  # noqa: ARG001
+    parts: int = 1,  # noqa: ARG001
+) -> Tensor:
     return torch.empty_like(probs)
 
 
@@ -298,8 +353,10 @@ def has_repeats(index: Tensor) -> bool:
     return bool((ordered[1:] == ordered[:-1]).any())
 
 
-def mean_over_repeats(index: Tensor, probs: Tensor) -> Tensor:
+def mean_over_repeats(index: Tensor, probs: Tensor, parts: int = 1) -> Tensor:
     """Replace each row of `probs` by the mean over the rows that have the same index; deterministic on every device.
+
+    Outputs that are not finite do not count (`parts`: see `Targets`); where all are such, the mean is NaN.
 
     Example:
         >>> mean_over_repeats(torch.tensor([4, 1, 4]), torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]))
@@ -313,12 +370,15 @@ def mean_over_repeats(index: Tensor, probs: Tensor) -> Tensor:
     repeats = index[order].diff() == 0
     group = torch.cat([repeats.new_zeros(1), ~repeats]).cumsum(0)
     # index_add_ adds in order on a CPU; on an accelerator index_put_ does (it sorts), where index_add_ races.
-    sums = torch.zeros_like(probs)
+    finite, split = finite_parts(probs, parts), probs.unflatten(1, (parts, -1))
+    whole = torch.where(finite, split, 0.0)
+    sums = torch.zeros_like(whole)
     if index.device.type == "cpu":
-        sums.index_add_(0, group, probs[order])
+        sums.index_add_(0, group, whole[order])
     else:
-        sums.index_put_((group,), probs[order], accumulate=True)
-    counts = torch.zeros_like(index, dtype=probs.dtype).index_add_(0, group, torch.ones_like(group, dtype=probs.dtype))
-    means = torch.empty_like(probs)
-    means[order] = (sums / counts.clamp(min=1.0)[:, None])[group]
-    return means
+        sums.index_put_((group,), whole[order], accumulate=True)
+    some = finite.to(probs.dtype)
+    counts = torch.zeros_like(some).index_add_(0, group, some[order])
+    means = torch.empty_like(whole)
+    means[order] = (sums / counts)[group]
+    return means.flatten(1)

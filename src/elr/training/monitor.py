@@ -156,10 +156,12 @@ class Monitor:
         self.predicted, self.labels_there, self.margins_now = (
             each.to(device) for each in (self.predicted, self.labels_there, self.margins_now)
         )
-        self.predicted[index] = logits.argmax(dim=1)
         given, logits_in_full = self.labels_there[index, None], logits.float()
         others = logits_in_full.scatter(1, given, -torch.inf).amax(dim=1)
-        self.margins_now[index] = logits_in_full.gather(1, given)[:, 0] - others
+        margins = logits_in_full.gather(1, given)[:, 0] - others
+        said = margins.isfinite()  # a row whose logits are not has said nothing
+        self.predicted[index] = torch.where(said, logits.argmax(dim=1), self.predicted[index])
+        self.margins_now[index] = torch.where(said, margins, self.margins_now[index])
         if self.sample:
             self.sample.keep(index, logits)
 
@@ -304,7 +306,7 @@ class _Sample:
         if self.logits is None:
             return self.rows[:0], torch.empty(0, 2)
         logits = self.logits[:-1]
-        had = (logits > -torch.inf).any(dim=1)
+        had = torch.softmax(logits, dim=1).isfinite().all(dim=1)
         return self.rows.to(logits.device)[had], logits[had]
 
 

@@ -135,6 +135,7 @@ class Ensemble(Method):
         self.register_buffer("fold_of_network", torch.arange(members).repeat(count), False)
         self.order = order  # of the settings in the stacks
         self.targets = targets
+        targets.parts = config.num_networks
         self.evidence = evidence
         # what was kept: weights after each of the kept epochs but the last, hits of each candidate, points of the curve
         earlier = len(config.kept_epochs) - 1
@@ -315,6 +316,7 @@ class Ensemble(Method):
         for index, folds, said in self._in_eval_mode(view, compute):
             blind = torch.stack([self._blind(probs, folds)[0] for probs in said]).mean(dim=0)
             averaged = self._running(index)[running].mean(dim=0).to(blind.device)
+            blind = torch.where(blind.isfinite(), blind, averaged)
             self.evidence.update(index, (blind + averaged) / 2.0, beta=0.0)
 
     def _in_eval_mode(self, view: View, compute: Any) -> Iterator[tuple[Tensor, Tensor, list[Tensor]]]:

@@ -26,6 +26,9 @@ class ELRLoss(nn.Module):
     known at once whether a row comes twice, and a row out of range has a name. `state_dict()` holds the targets:
     N * C * 4 bytes in float32.
 
+    Outputs that are not finite (half precision that overflows) make the loss not finite, so that a GradScaler skips the
+    step; the targets of their rows stay what they were. `targets.nonfinite` counts them, and a warning says it once.
+
     The loss becomes negative as training goes well; that is normal.
 
     Args:
@@ -144,7 +147,15 @@ class ELRLoss(nn.Module):
                 self.alignment.count(len(index))
                 weights = self.alignment.weights
             return traced_elr_loss(
-                logits, labels, index, table, beta=self.beta, lam=lam, clamp=self.clamp, weights=weights
+                logits,
+                labels,
+                index,
+                table,
+                beta=self.beta,
+                lam=lam,
+                clamp=self.clamp,
+                weights=weights,
+                nonfinite=self.targets.nonfinite,
             )
         targets = self.renewed(index, softmax(logits.detach().float(), dim=1), update=True)
         return elr_loss(logits, labels, targets.to(logits.device), lam=lam, clamp=self.clamp)

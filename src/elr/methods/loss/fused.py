@@ -25,6 +25,7 @@ from elr.methods.loss.formulas import (
     in_blocks,
     regularizer,
 )
+from elr.targets.finite import finite_parts, note_nonfinite
 from elr.targets.store import check_rows, has_repeats, update_rows
 
 # Numbers in a block of rows: on a CPU the passes over a block run in its cache. Smaller blocks drown in the overhead of
@@ -250,6 +251,7 @@ def traced_elr_loss(
     lam: float,
     clamp: float,
     weights: Tensor | None = None,
+    nonfinite: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`elr.methods.loss.fused.elr_loss` with the targets of these rows updated first; for `torch.compile` on a CPU.
 
@@ -267,6 +269,7 @@ def traced_elr_loss(
         clamp: as `elr_loss`, above 0.
         weights: (C,) of the classes, by which the regularizer sees targets aligned, those from before the step; None:
             the new ones.
+        nonfinite: (2,) int64 count of outputs that are kept out, see `elr.targets.store.Targets`; changed.
 
     Returns:
         As `elr_loss`.
@@ -299,12 +302,13 @@ def traced_elr_loss(
         seen = targets if weights is None else aligned(before(former, targets), weights.to(targets.dtype))
         entropy, term, gradient = closed_form(log_probs, probs, given, seen, lam=lam, clamp=clamp)
         means = torch.cat([entropy, term], dim=1).mean(dim=0)
-        settle_rows(table, index, logits.detach(), labels.detach(), targets, gradient, means, beta, lam, clamp, weights)
+        given, outputs = labels.detach(), logits.detach()
+        settle_rows(table, index, outputs, given, targets, gradient, means, beta, lam, clamp, weights, nonfinite)
         loss = means[0] + lam * means[1]
     return KnownGradient.apply(logits, loss, gradient), means[0], means[1]
 
 
-@torch.library.custom_op("elr::settle_rows", mutates_args={"table", "gradient", "means"})
+@torch.library.custom_op("elr::settle_rows", mutates_args={"table", "gradient", "means", "nonfinite"})
 def settle_rows(
     table: Tensor,
     index: Tensor,
@@ -317,6 +321,7 @@ def settle_rows(
     lam: float,
     clamp: float,
     weights: Tensor | None = None,
+    nonfinite: Tensor | None = None,
 ) -> None:
     """Write the new targets of a batch into the table, and take all again if a row came more than once.
 
@@ -332,6 +337,7 @@ def settle_rows(
         lam: as `traced_elr_loss`.
         clamp: as `traced_elr_loss`.
         weights: as `traced_elr_loss`.
+        nonfinite: as `traced_elr_loss`.
 
     Raises:
         RowIndexError: see `traced_elr_loss`.
@@ -349,10 +355,13 @@ def settle_rows(
     if labels.ndim == 1:
         check_classes(labels, logits.shape[1])
     if not has_repeats(index):
+        noted = torch.zeros(2, dtype=torch.int64) if nonfinite is None else nonfinite
+        if note_nonfinite(targets, noted):
+            targets = torch.where(finite_parts(targets, 1)[:, 0], targets, table[index].to(targets.dtype))
         table[index] = targets.to(table.dtype)  # less time than index_copy_ (docs/log/speed.md)
         return
     former = None if weights is None else table[index]
-    merged = update_rows(table, index, torch.softmax(logits, dim=1, dtype=torch.float32), beta)
+    merged = update_rows(table, index, torch.softmax(logits, dim=1, dtype=torch.float32), beta, nonfinite)
     seen = merged
     if weights is not None and former is not None:
         seen = aligned(before(former.to(merged.dtype), merged), weights.to(merged.dtype))
