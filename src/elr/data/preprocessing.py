@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from elr.data.examples import Examples
 from elr.data.label_coding import LabelCoding
-from elr.data.records import Finding, ReadOptions, Records
+from elr.data.records import ColumnReport, Finding, ReadOptions, Records
 from elr.data.transforms import Transform
 from elr.errors import ArgumentError, ArtifactError, DataError
 from elr.files import PREPROCESSING_FILE, write_file
@@ -34,6 +34,7 @@ class Preprocessing(ABC):
         remarks: what was left out and why.
         feature_blocks: name -> [start, stop) of the columns of its inputs, where these hold features of several kinds
             for networks to choose from; nothing where all are of one kind.
+        column_reports: what each column considered was found to hold; of tables, after `fit` only.
 
     Example:
         >>> records = Records(kind="features", rows=np.arange(2), features=np.array([[1.0], [3.0]], "float32"))
@@ -55,7 +56,7 @@ class Preprocessing(ABC):
     columns: Mapping[str, str] | None = None
     remarks: tuple[str, ...] = ()
     feature_blocks: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    column_reports: tuple[Any, ...] = ()
+    column_reports: tuple[ColumnReport, ...] = ()
 
     @classmethod
     def suits(cls, records: Records, options: ReadOptions) -> bool:

@@ -178,6 +178,31 @@ class Finding:
     loud: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class ColumnReport:
+    """What a column of training data was found to hold, for people.
+
+    Args:
+        name: of the column.
+        kind: what it holds: "numeric", "categorical", "date", "text" and the like.
+        use: "learned from", or why it is not.
+        missing: rows in which it says nothing.
+        distinct: how many different values it has.
+        example: one of them as it is written, "" where there is none.
+
+    Example:
+        >>> ColumnReport(name="age", kind="numeric", use="learned from", missing=2, distinct=71, example="34").kind
+        'numeric'
+    """
+
+    name: str
+    kind: str
+    use: str
+    missing: int
+    distinct: int
+    example: str
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Records:
     """Data as read, M examples.
