@@ -92,7 +92,8 @@ def test_names_that_would_move_the_cursor_do_not(tmp_path):
 def test_the_command_trains_nothing_and_writes_nothing(tmp_path):
     frame().to_csv(tmp_path / "t.csv", index=False)
     found = done("inspect", tmp_path / "t.csv", "--label", "kind", "--id", "name", "--test", tmp_path / "t.csv")
-    assert found["test"] == {"source": str(tmp_path / "t.csv"), "num_examples": 40}
+    assert (found["test"]["source"], found["test"]["num_examples"]) == (str(tmp_path / "t.csv"), 40)
+    assert found["test"]["facts"]["rows"] == 40
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
     result = elr("inspect", tmp_path / "t.csv")
     assert result.returncode == 2

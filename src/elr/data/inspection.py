@@ -32,7 +32,7 @@ class Inspection:
         classes: each with its name, count and share of the rows, the most frequent first.
         columns: each with name, kind, use ("learned from", or why not), missing and distinct cells and an example,
             these None where they were not looked at. Empty where there are no columns.
-        test: source and num_examples of the test data, None if there are none.
+        test: source, num_examples and facts of the test data, None if there are none.
         remarks: what was read in an unusual way, left out or merged.
         warnings: what is likely to make results wrong.
 
@@ -69,11 +69,12 @@ class Inspection:
 
         Columns that are not learned from come first, then those with missing cells.
         """
-        facts = [_fact(name, value) for name, value in self.facts.items() if _USUAL.get(name) != value]
-        facts = facts or [f"{self.num_examples:,} rows"]
+        facts = _facts(self.facts) or [f"{self.num_examples:,} rows"]
         shown = [f"Read {printable(self.source)}: {self.kind}, {', '.join(facts)}", self._classes_line()]
         if self.test is not None:
-            shown.append(f"Test data {printable(self.test['source'])}: {self.test['num_examples']:,} rows with labels")
+            rows = f"{self.test['num_examples']:,} rows with labels"
+            found = ", ".join([rows, *_facts(self.test["facts"])])
+            shown.append(f"Test data {printable(self.test['source'])}: {found}")
         said = [f"warning: {each}" for each in self.warnings] + [f"note: {each}" for each in self.remarks]
         notes = said if most is None else said[: max(_MOST_NOTES, len(self.warnings))]
         more = [f"{len(said) - len(notes)} more notes"] if len(said) > len(notes) else []
@@ -153,10 +154,11 @@ def inspection_of(prepared: PreparedData) -> Inspection:
     counts = Counter(prepared.examples.labels.tolist())
     order = sorted(range(len(names)), key=lambda number: (-counts[number], number))
     total = max(1, len(records))
-    facts = {name: value for name, value in records.facts.items() if name != "columns"}
+    facts = {name: value for name, value in records.facts.items() if name not in ("columns", "test")}
     test = None
     if prepared.test is not None:
         test = {"source": prepared.test_source or "test data", "num_examples": len(prepared.test)}
+        test["facts"] = {name: value for name, value in records.facts.get("test", {}).items() if name != "columns"}
     return Inspection(
         source=prepared.source,
         kind=records.kind,
@@ -196,6 +198,10 @@ def _role(name: str, options: ReadOptions) -> tuple[str, str]:
         return "", "left out: --ignore"
     alone = "--text" if options.text else "--embedding" if options.embedding else "the images"
     return (roles[name], roles[name]) if name in roles else ("", f"left out: {alone} alone is learned from")
+
+
+def _facts(facts: Mapping[str, Any]) -> list[str]:
+    return [_fact(name, value) for name, value in facts.items() if _USUAL.get(name) != value]
 
 
 def _fact(name: str, value: Any) -> str:
