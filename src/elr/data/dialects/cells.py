@@ -7,16 +7,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from elr.data.dialects.dialect import Dialect, body_marks
 from elr.data.dialects.layout import Layout, lay_out
 from elr.errors import DataError
+
+if TYPE_CHECKING:
+    from elr.data.dialects.dialect import Dialect
 
 MISSING_WORDS = ["", "NA", "N/A", "n/a", "nan", "NaN", "NULL", "null", "None", "<NA>", "#N/A", "-nan", "-NaN"]
 _TEXT = pa.large_string()  # as pandas has it
@@ -75,7 +77,7 @@ def read_cells(content: bytes, dialect: Dialect, place: str, *, as_text: Sequenc
     blank = breaks = 0
     if bad or len(names) == 1 or dialect.marks.breaks or lone_returns or table.num_rows != num_lines:
         body = content[dialect.body :]
-        layout = lay_out(body, dialect.separator, body_marks(body, dialect))
+        layout = lay_out(body, dialect.separator, dialect.quoted(body))
         mended, names, told = _mend(body, layout, names, dialect, place)
         remarks += told
         blank, breaks = int(layout.blank.sum()), layout.breaks

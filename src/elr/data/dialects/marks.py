@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from elr.data.dialects.encodings import line_at
-from elr.data.dialects.layout import Layout, lay_out
+from elr.data.dialects.layout import Layout, lay_out, line_at
 from elr.data.dialects.quoting import QuotedCells, quoted_cells
 from elr.errors import DataError
 
