@@ -250,7 +250,7 @@ def _lone_returns(body: bytes, layout: Layout, width: int, dialect: Dialect, pla
     """Refuse carriage returns that may be characters of cells, between lines that end otherwise; say where they end."""
     if not layout.lone_returns or b"\n" not in body:
         return []
-    buffer = np.append(np.frombuffer(body, np.uint8), np.uint8([10, 10]))
+    buffer = np.append(np.frombuffer(body, np.uint8), np.full(2, 10, np.uint8))
     alone = (buffer[layout.stops] == 13) & (buffer[layout.stops + 1] != 10)
     alone[-1] = False
     if not alone.any():

@@ -72,31 +72,24 @@ class PartsFolder(TableFile):
         as_text: Sequence[str] = (),
         as_written: bool | None = None,
     ) -> ParsedTable:
-        parts, form = self.parts(path)
+        _, form = self.parts(path)
         as_written = form.as_written if as_written is None else as_written
-        return self.parse(path, options, as_text=as_text, as_written=as_written, parts=(parts, form))
+        return self.parse(path, options, as_text=as_text, as_written=as_written)
 
-    def parse(
-        self,
-        path: Path,
-        options: ReadOptions,
-        *,
-        as_text: Sequence[str],
-        as_written: bool,
-        parts: tuple[list[Path], Any] | None = None,
-    ) -> ParsedTable:
-        paths, form = parts or self.parts(path)
+    def parse(self, path: Path, options: ReadOptions, *, as_text: Sequence[str], as_written: bool) -> ParsedTable:
+        paths, form = self.parts(path)
         parsed: list[ParsedTable] = []
         if isinstance(form, TypedColumns):
             frame, counts = _typed(path, paths, form)
         else:
             parsed = [form.table(each, options, as_text=as_text, as_written=as_written) for each in paths]
             counts = [len(each.frame) for each in parsed]
-            columns = list(parsed[0].frame.columns)
-            for each, one in zip(paths, parsed, strict=True):
-                _check_columns(path, paths[0], each, columns, list(one.frame.columns))
             assert isinstance(form, SpelledLabels)
-            frame = form.joined([each.frame[columns] for each in parsed], printable(path))
+            columns = list(dict.fromkeys(name for each in parsed for name in each.frame.columns))
+            for each, one in zip(paths, parsed, strict=True):
+                if form.as_written:  # else a row may lack what it has no value of
+                    _check_columns(path, paths[0], each, list(parsed[0].frame.columns), list(one.frame.columns))
+            frame = form.joined([each.frame.reindex(columns=columns) for each in parsed], printable(path))
         frame = _with_keys(frame, path, paths, counts)
         facts: dict[str, Any] = dict(parsed[0].facts) if parsed else {}
         facts |= {name: sum(each.facts[name] for each in parsed) for name in _SUMMED if name in facts}
