@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from elr.data.formats.catalog import FORMATS
 from elr.data.formats.folder import ImageFolder
-from elr.data.formats.parts import PartsFolder, list_parts
+from elr.data.formats.parts import PartsFolder
 from elr.data.reading import format_of, read_data
 from elr.data.records import ReadOptions
 from elr.errors import DataError
@@ -16,6 +17,7 @@ from elr.errors import DataError
 FRAME = pd.DataFrame(
     {"x": [1, 2, 3, 4, 5], "code": ["007", "8", "9", "10", "11"], "y": ["cat", "cat", "dog", "dog", "cat"]}
 )
+PARTS = FORMATS["parts"]
 CUTS = {"part-0": slice(0, 2), "part-1": slice(2, 4), "part-2": slice(4, 5)}
 WRITERS = {
     "parquet": lambda frame, path: frame.to_parquet(path, index=False),
@@ -53,30 +55,30 @@ def test_parts_are_one_table(tmp_path, suffix):
 def test_a_corrected_copy_has_the_same_parts(tmp_path, suffix):
     root, copy = write(tmp_path / "t", suffix), tmp_path / "copy"
     (root / "_SUCCESS").touch()
-    PartsFolder().write_corrected(root, copy, ReadOptions(label="y"), {0: 2, 4: 3, 3: 1})
-    assert PartsFolder().labels(copy, ReadOptions(label="y")) == ["dog", "cat", "dog", "cat", "dog"]
+    PARTS.write_corrected(root, copy, ReadOptions(label="y"), {0: 2, 4: 3, 3: 1})
+    assert PARTS.labels(copy, ReadOptions(label="y")) == ["dog", "cat", "dog", "cat", "dog"]
     assert sorted(path.name for path in copy.iterdir()) == sorted(path.name for path in root.iterdir())
-    assert PartsFolder().frame(copy).drop(columns="y").equals(PartsFolder().frame(root).drop(columns="y"))
+    assert PARTS.frame(copy).drop(columns="y").equals(PARTS.frame(root).drop(columns="y"))
 
 
 def test_folders_are_columns_of_a_partitioned_table(tmp_path):
     root = write(tmp_path, cuts={"year=2020/town=a%20b/p-0": slice(0, 2), "year=2021/town=c/p-0": slice(2, 5)})
-    frame = PartsFolder().frame(root)
+    frame = PARTS.frame(root)
     assert frame["year"].tolist() == [2020, 2020, 2021, 2021, 2021]
     assert frame["town"].tolist() == ["a b", "a b", "c", "c", "c"]
     with pytest.raises(DataError, match=r"names of its folders \(year=\.\.\.\)"):
-        PartsFolder().write_corrected(root, tmp_path / "copy", ReadOptions(label="year"), {0: 2})
+        PARTS.write_corrected(root, tmp_path / "copy", ReadOptions(label="year"), {0: 2})
 
 
 def test_lines_of_parts_add_up(tmp_path):
-    facts = PartsFolder().table(write(tmp_path, "csv")).facts
+    facts = PARTS.table(write(tmp_path, "csv")).facts
     assert facts["lines"] == 8 == facts["lines_before_rows"] + facts["rows"]
 
 
 def test_a_part_without_a_value_has_the_type_of_the_others(tmp_path):
     pq.write_table(pa.table({"x": [1, 2], "y": ["a", "b"]}), tmp_path / "p-0.parquet")
     pq.write_table(pa.table({"y": ["a"], "x": pa.nulls(1)}), tmp_path / "p-1.parquet")
-    assert PartsFolder().frame(tmp_path)["x"].isna().tolist() == [False, False, True]
+    assert PARTS.frame(tmp_path)["x"].isna().tolist() == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +130,6 @@ def test_folders_that_hold_no_table(tmp_path):
     for name in ("images", "texts"):
         assert isinstance(format_of(tmp_path / name), ImageFolder)
     with pytest.raises(DataError, match="holds no files of a table"):
-        list_parts(tmp_path / "texts")
+        PARTS.parts(tmp_path / "texts")
     with pytest.raises(DataError, match="no such folder"):
-        list_parts(tmp_path / "absent")
+        PARTS.parts(tmp_path / "absent")

@@ -75,3 +75,10 @@ def test_the_words_say_what_was_chosen_of_what_and_why():
     assert "of 1 settings, each after 10 and 30 epochs, mlp, lam 3 after 10 epochs was chosen" in text
     assert "it predicts 81.0% of them" in text
     assert "With it predict, not worse by a standard error: mlp, lam 3 after 30." in text
+
+
+def test_a_score_is_a_rate_though_weights_are_rounded():
+    labels = np.arange(20) % 3
+    assert row_weights(labels).sum() > 1.0
+    (found,) = choose([(0, 1)], [np.ones(20, bool)], labels, most=1)
+    assert found.score == 1.0

@@ -7,16 +7,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from elr.data.dialects.dialect import Dialect, body_marks
 from elr.data.dialects.layout import Layout, lay_out
 from elr.errors import DataError
+
+if TYPE_CHECKING:
+    from elr.data.dialects.dialect import Dialect
 
 MISSING_WORDS = ["", "NA", "N/A", "n/a", "nan", "NaN", "NULL", "null", "None", "<NA>", "#N/A", "-nan", "-NaN"]
 _TEXT = pa.large_string()  # as pandas has it
@@ -75,7 +77,7 @@ def read_cells(content: bytes, dialect: Dialect, place: str, *, as_text: Sequenc
     blank = breaks = 0
     if bad or len(names) == 1 or dialect.marks.breaks or lone_returns or table.num_rows != num_lines:
         body = content[dialect.body :]
-        layout = lay_out(body, dialect.separator, body_marks(body, dialect))
+        layout = lay_out(body, dialect.separator, dialect.quoted(body))
         mended, names, told = _mend(body, layout, names, dialect, place)
         remarks += told
         blank, breaks = int(layout.blank.sum()), layout.breaks
@@ -248,7 +250,7 @@ def _lone_returns(body: bytes, layout: Layout, width: int, dialect: Dialect, pla
     """Refuse carriage returns that may be characters of cells, between lines that end otherwise; say where they end."""
     if not layout.lone_returns or b"\n" not in body:
         return []
-    buffer = np.append(np.frombuffer(body, np.uint8), np.uint8([10, 10]))
+    buffer = np.append(np.frombuffer(body, np.uint8), np.full(2, 10, np.uint8))
     alone = (buffer[layout.stops] == 13) & (buffer[layout.stops + 1] != 10)
     alone[-1] = False
     if not alone.any():

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elr.data.dialects.encodings import line_at
-from elr.data.dialects.layout import Layout, cell_text, lay_out, split_record
+from elr.data.dialects.layout import Layout, cell_text, lay_out, line_at, split_record
 from elr.data.dialects.marks import Marks, read_marks
 from elr.data.dialects.quoting import QuotedCells, quoted_cells
 from elr.errors import DataError
@@ -48,6 +47,12 @@ class Dialect:
     body: int
     lines_before: int
     remarks: tuple[str, ...] = ()
+
+    def quoted(self, rows: bytes) -> QuotedCells | None:
+        """The cells in quotation marks of rows; None if marks are plain characters."""
+        if self.marks.quoted is None:
+            return None
+        return quoted_cells(rows, self.separator, escaped=self.marks.escaped)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,19 +134,6 @@ def find_dialect(
         lines_before=before + lay_out(text[:length], look.separator).num_lines,
         remarks=tuple(remarks),
     )
-
-
-def body_marks(body: bytes, dialect: Dialect) -> QuotedCells | None:
-    """The cells in quotation marks of the rows alone, which are all after the line of names.
-
-    Example:
-        >>> text = b'x,y\\n1,"a,b"\\n'
-        >>> body_marks(text[4:], find_dialect(text, "t.csv", usual=b",")).opens.tolist()
-        [2]
-    """
-    if dialect.marks.quoted is None:
-        return None
-    return quoted_cells(body, dialect.separator, escaped=dialect.marks.escaped)
 
 
 def _as_byte(separator: str, place: str) -> bytes:

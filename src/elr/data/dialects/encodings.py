@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from elr.data.dialects.layout import line_at
 from elr.errors import DataError
-from elr.files import printable
 
 _BYTE_ORDER_MARKS = [  # those of UTF-32 begin like those of UTF-16
     (codecs.BOM_UTF8, "utf-8"),
@@ -61,12 +61,13 @@ class DecodedText:
         return gzip.compress(self.mark + plain, mtime=0) if self.packed else self.mark + plain
 
 
-def read_text(path: Path, encoding: str | None = None) -> DecodedText:
+def read_text(path: Path, encoding: str | None = None, *, place: str | None = None) -> DecodedText:
     """The content of a text file.
 
     Args:
         path: the file, which may be compressed by gzip.
         encoding: by default that of its byte order mark, UTF-8 where that fits, or else the likeliest.
+        place: how messages name the file, if not by its path.
 
     Raises:
         DataError: no text, not in that encoding, or an encoding that there is not.
@@ -79,7 +80,7 @@ def read_text(path: Path, encoding: str | None = None) -> DecodedText:
         ...     read_text(path).content, read_text(path).encoding
         (b'x,y\\n1,ja\\n', 'utf-16-le')
     """
-    content, place = path.read_bytes(), printable(path)
+    content, place = path.read_bytes(), place or str(path)
     packed = content.startswith(_GZIP)
     if packed:
         content = gzip.decompress(content)
@@ -103,17 +104,6 @@ def read_text(path: Path, encoding: str | None = None) -> DecodedText:
     remarks += _damage(text, place)
     name = codecs.lookup(encoding).name
     return DecodedText(content=text, encoding=name, mark=mark, packed=packed, remarks=tuple(remarks))
-
-
-def line_at(content: bytes, position: int) -> int:
-    """The number, from 1, of the line that a byte stands in.
-
-    Example:
-        >>> line_at(b"a\\r\\nb\\rc", 5)
-        3
-    """
-    before = content[:position]
-    return 1 + before.count(b"\n") + before.count(b"\r") - before.count(b"\r\n")
 
 
 def _likeliest(content: bytes) -> str:

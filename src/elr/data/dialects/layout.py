@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elr.data.dialects.quoting import QuotedCells
+if TYPE_CHECKING:
+    from elr.data.dialects.quoting import QuotedCells
 
 _SPACE, _TAB, _LINE_FEED, _RETURN = 32, 9, 10, 13
 
@@ -137,3 +139,14 @@ def cell_text(cell: bytes, *, quotes: bool, escaped: bool = False) -> str:
     if quotes and len(cell) > 1 and cell.startswith(b'"') and cell.endswith(b'"'):
         cell = cell[1:-1].replace(b'\\"', b'"') if escaped else cell[1:-1].replace(b'""', b'"')
     return cell.decode("utf-8")
+
+
+def line_at(content: bytes, position: int) -> int:
+    """The number, from 1, of the line that a byte stands in.
+
+    Example:
+        >>> line_at(b"a\\r\\nb\\rc", 5)
+        3
+    """
+    before = content[:position]
+    return 1 + before.count(b"\n") + before.count(b"\r") - before.count(b"\r\n")

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from elr.data.dialects.encodings import line_at
-from elr.data.dialects.layout import Layout, lay_out
+from elr.data.dialects.layout import Layout, lay_out, line_at
 from elr.data.dialects.quoting import QuotedCells, quoted_cells
 from elr.errors import DataError
 
@@ -114,35 +113,16 @@ def _not_swallowing(text: bytes, separator: bytes, marks: Marks, *, place: str, 
     """The marks again, if no cell over several lines is a pair of lone marks with rows between them."""
     plain, quoted = lay_out(text, separator), lay_out(text, separator, marks.quoted)
     width = quoted.cells[~quoted.blank][0]
-    first = quoted.lines - 1
-    last = np.append(first[1:], plain.num_lines) - 1
+    first = (quoted.lines - 1).tolist()
+    last = [line - 1 for line in (*first[1:], plain.num_lines)]
     doubtful = [
         record
-        for record in np.flatnonzero(last > first).tolist()
+        for record in np.flatnonzero(quoted.spans_lines()).tolist()
         if (plain.blank | (plain.cells == width))[first[record] : last[record] + 1].all()
     ]
-    assert marks.quoted is not None
-    with_marks = len(np.unique(np.searchsorted(quoted.stops, marks.quoted.opens[marks.quoted.opens > quoted.stops[0]])))
-    rows = int((~quoted.blank).sum()) - 1
     if not doubtful:
         return marks
-
-    def last_cell(layout: Layout, record: int) -> bytes:
-        return text[layout.starts[record] : layout.stops[record]].rpartition(separator)[2]
-
-    if with_marks == rows > 1:  # every row has a cell in marks: that is how the file is written, unless lines end alike
-        ends = {last_cell(quoted, record) for record in range(min(len(quoted.stops), _ORDINARY))}
-        if not any(last_cell(plain, first[record]) in ends for record in doubtful):
-            return marks
-    verdict = None
-    if width > 1:
-        sure = len(doubtful) > 1 or _evidence(
-            text, separator, marks.quoted, (quoted.starts[doubtful], quoted.stops[doubtful])
-        )
-        verdict = _verdict(text, separator, plain, [(first[record], last[record]) for record in doubtful])
-        verdict = None if verdict and not sure else verdict
-    elif b'""' in text:
-        verdict = True
+    verdict = _decided(text, separator, marks, (plain, quoted), [(first[each], last[each]) for each in doubtful])
     line = before + int(quoted.lines[doubtful[0]])
     if verdict is True:
         return marks
@@ -153,19 +133,42 @@ def _not_swallowing(text: bytes, separator: bytes, marks: Marks, *, place: str, 
             f"lines that are rows like the others): read so; --quotes (quotes=True) insists on cells in marks"
         )
         return replace(marks, quoted=None, escaped=False, breaks=False, remark=remark)
-    end = before + int(last[doubtful[0]]) + 1
+    end = before + last[doubtful[0]] + 1
     raise DataError(
         f"lines {line} to {end} of {place} are one row if the quotation marks in them enclose a cell, and "
         f"{end - line + 1} rows if not: {_FLAGS}"
     )
 
 
-def _evidence(text: bytes, separator: bytes, quoted: QuotedCells, doubtful: tuple[np.ndarray, np.ndarray]) -> bool:
-    """Whether cells of other records need their marks: they hold separators."""
+def _decided(
+    text: bytes, separator: bytes, marks: Marks, layouts: tuple[Layout, Layout], doubtful: list[tuple[int, int]]
+) -> bool | None:
+    """Whether marks enclose cells, where the first and last lines of some are rows without them; None: who knows."""
+    (plain, quoted), cells = layouts, marks.quoted
+    assert cells is not None
+    marked = np.unique(np.searchsorted(quoted.stops, cells.opens[cells.opens > quoted.stops[0]]))
+
+    def last_cell(layout: Layout, record: int) -> bytes:
+        return text[layout.starts[record] : layout.stops[record]].rpartition(separator)[2]
+
+    if len(marked) == int((~quoted.blank).sum()) - 1 > 1:  # every row has a cell in marks: so the file is written,
+        ends = {last_cell(quoted, record) for record in range(min(len(quoted.stops), _ORDINARY))}
+        if not any(last_cell(plain, first) in ends for first, _ in doubtful):  # unless lines within them end alike
+            return True
+    if plain.cells[~plain.blank][0] == 1:
+        return True if b'""' in text else None
+    verdict = _verdict(text, separator, plain, doubtful)
+    if verdict and len(doubtful) == 1:
+        first, last = doubtful[0]
+        return True if _is_needed(text, separator, cells, (int(plain.starts[first]), int(plain.stops[last]))) else None
+    return verdict
+
+
+def _is_needed(text: bytes, separator: bytes, quoted: QuotedCells, apart: tuple[int, int]) -> bool:
+    """Whether cells need their marks, as they hold separators; but for those of one record."""
     separators = np.flatnonzero(np.frombuffer(text, np.uint8) == separator[0])
     needed = separators[quoted.covers(separators)]
-    record = np.searchsorted(doubtful[0], needed, side="right") - 1
-    return bool(((record < 0) | (needed >= doubtful[1][record])).any())
+    return bool(((needed < apart[0]) | (needed >= apart[1])).any())
 
 
 def _verdict(text: bytes, separator: bytes, plain: Layout, doubtful: list[tuple[int, int]]) -> bool | None:

@@ -12,8 +12,15 @@ from elr.data.formats.parquet import Parquet
 from elr.data.formats.parts import PartsFolder
 from elr.data.formats.table import DataFrames
 
+_PARTS = (
+    Parquet(),
+    Feather(),
+    Delimited((".csv",), ","),
+    Delimited((".tsv",), "\t"),
+    JsonLines((".jsonl", ".ndjson")),  # .json and .txt are often no part of a table, but texts and notes beside it
+)
 FORMATS: dict[str, Format] = {
-    "parts": PartsFolder(),  # before folders of images, which it looks into
+    "parts": PartsFolder(_PARTS),  # before folders of images, which it looks into
     "folder": ImageFolder(),  # before all files: a folder may be called like one
     "csv": Delimited((".csv",), ","),
     "tsv": Delimited((".tsv", ".tab", ".txt"), "\t"),

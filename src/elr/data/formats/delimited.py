@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from elr.data.dialects.cells import read_cells
-from elr.data.dialects.dialect import Dialect, body_marks, find_dialect
+from elr.data.dialects.dialect import Dialect, find_dialect
 from elr.data.dialects.encodings import DecodedText, read_text
 from elr.data.dialects.layout import lay_out, split_record
-from elr.data.dialects.quoting import quoted_cells
-from elr.data.formats.format import Changes
+from elr.data.formats.format import Changes, SpelledLabels
 from elr.data.formats.table import ParsedTable, TableFile
 from elr.data.records import ReadOptions
 from elr.errors import DataError
@@ -22,7 +21,7 @@ from elr.files import printable
 _PACKED = ".gz"
 
 
-class Delimited(TableFile):
+class Delimited(TableFile, SpelledLabels):
     """A table as text, a row a line, with the names of the columns in the first.
 
     Separator, quotation marks and encoding are found by themselves where that is certain, and said where they are not
@@ -65,17 +64,14 @@ class Delimited(TableFile):
 
     def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """Only the labels of changed rows are written anew, as other rows spell them; all else stays as it is."""
-        spelled = self.spelled(source, options, sorted(set(changes.values())))
-        self.write_spelled(source, target, options, {row: spelled[right] for row, right in changes.items()})
+        self.copy_labels(source, target, options, changes)
 
     def spelled(self, source: Path, options: ReadOptions, rows: Sequence[int]) -> dict[int, bytes]:
-        """The labels of some rows, in UTF-8, as they are written."""
-        text, body, cell = self._cells(source, options)
-        return {row: text.content[slice(*cell(row))] for row in rows} if len(body) else {}
+        text, cell = self._cells(source, options)
+        return {row: text.content[slice(*cell(row))] for row in rows}
 
     def write_spelled(self, source: Path, target: Path, options: ReadOptions, labels: Mapping[int, bytes]) -> None:
-        """Write a copy in which some rows have other labels, in UTF-8 as they are to be written."""
-        text, _, cell = self._cells(source, options)
+        text, cell = self._cells(source, options)
         if not text.packed and text.encode(text.content) != source.read_bytes():
             raise DataError(
                 f"{printable(source)} cannot be written in {text.encoding} byte for byte: save it as UTF-8, train again"
@@ -87,29 +83,31 @@ class Delimited(TableFile):
             done = stop
         target.write_bytes(text.encode(b"".join([*pieces, text.content[done:]])))
 
-    def _cells(self, path: Path, options: ReadOptions) -> tuple[DecodedText, bytes, Callable[[int], tuple[int, int]]]:
-        """The text of a file, that of its rows, and a function that says where in the text a row's label stands."""
+    def joined(self, frames: Sequence[pd.DataFrame], place: str) -> pd.DataFrame:
+        del place
+        return pd.concat(frames, ignore_index=True)
+
+    def _cells(self, path: Path, options: ReadOptions) -> tuple[DecodedText, Callable[[int], tuple[int, int]]]:
+        """The text of a file, and a function that says where in it a row's label stands."""
         label = options.label or ""
         text, dialect = self._open(path, options, [label])
         body, column = text.content[dialect.body :], dialect.names.index(label)
-        layout = lay_out(body, dialect.separator, body_marks(body, dialect))
+        layout = lay_out(body, dialect.separator, dialect.quoted(body))
         rows = np.flatnonzero(~layout.blank)
 
         def cell(row: int) -> tuple[int, int]:
             start, stop = int(layout.starts[rows[row]]), int(layout.stops[rows[row]])
-            record, quoted = body[start:stop], None
-            if dialect.marks.quoted is not None:
-                quoted = quoted_cells(record, dialect.separator, escaped=dialect.marks.escaped)
-            cells = split_record(record, dialect.separator, quoted)
+            record = body[start:stop]
+            cells = split_record(record, dialect.separator, dialect.quoted(record))
             if column >= len(cells):
                 raise DataError(f"row {row} of {printable(path)} has no cell of column {label!r}: add it")
             first, last = cells[column]
             return dialect.body + start + first, dialect.body + start + last
 
-        return text, body, cell
+        return text, cell
 
     def _open(self, path: Path, options: ReadOptions, known: Sequence[str]) -> tuple[DecodedText, Dialect]:
-        text = read_text(path, options.encoding)
+        text = read_text(path, options.encoding, place=printable(path))
         named = [*known, *(name for name in (*options.apart, options.text, options.embedding) if name)]
         dialect = find_dialect(
             text.content,

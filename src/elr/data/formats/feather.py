@@ -8,8 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import ipc
 
-from elr.data.formats.format import Changes
-from elr.data.formats.parquet import corrected_column, typed_frame
+from elr.data.formats.format import Changes, TypedColumns
 from elr.data.formats.table import ParsedTable, TableFile
 from elr.data.records import ReadOptions
 from elr.errors import DataError
@@ -18,7 +17,7 @@ from elr.files import printable
 _FIRST_VERSION, _FILE = b"FEA1", b"ARROW1"
 
 
-class Feather(TableFile):
+class Feather(TableFile, TypedColumns):
     """A Feather or Arrow file of a table, whole or as a stream.
 
     Example:
@@ -36,42 +35,25 @@ class Feather(TableFile):
 
     def parse(self, path: Path, options: ReadOptions, *, as_text: Sequence[str], as_written: bool) -> ParsedTable:
         del options, as_text, as_written  # columns have types
-        return ParsedTable(frame=typed_frame(read_arrow(path), printable(path)))
+        return ParsedTable(frame=self.typed_frame(read_arrow(path), printable(path)))
 
     def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """The corrected labels are those of other rows, so that types and metadata stay."""
         label = options.label or ""
-        write_arrow_column(source, target, label, corrected_column(read_arrow(source).column(label), changes))
+        self.write_column(source, target, label, self.corrected(read_arrow(source).column(label), changes))
 
+    def arrow_table(self, path: Path) -> pa.Table:
+        return read_arrow(path)
 
-def write_arrow_column(source: Path, target: Path, label: str, values: pa.Array) -> None:
-    """Write a copy of a Feather or Arrow file in which one column has other values.
-
-    Args:
-        source: the file.
-        target: where the copy goes.
-        label: the column.
-        values: (N,) of its type.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     old, new = Path(folder, "t.arrow"), Path(folder, "new.arrow")
-        ...     table = pa.table({"x": [1, 2], "y": ["cat", "dog"]})
-        ...     with ipc.new_file(old, table.schema) as out:
-        ...         out.write_table(table)
-        ...     write_arrow_column(old, new, "y", pa.array(["dog", "dog"]))
-        ...     read_arrow(new).column("y").to_pylist()
-        ['dog', 'dog']
-    """
-    table = read_arrow(source)
-    place = table.schema.get_field_index(label)
-    field = table.schema.field(place)
-    table = table.set_column(place, field, values.cast(field.type)).unify_dictionaries()
-    packed = "lz4" if source.stat().st_size < 0.9 * table.nbytes else None
-    writer = ipc.new_file if _is_file(source) else ipc.new_stream
-    with writer(target, table.schema, options=ipc.IpcWriteOptions(compression=packed)) as out:
-        out.write_table(table)
+    def write_column(self, source: Path, target: Path, label: str, values: pa.Array) -> None:
+        table = read_arrow(source)
+        place = table.schema.get_field_index(label)
+        field = table.schema.field(place)
+        table = table.set_column(place, field, values.cast(field.type)).unify_dictionaries()
+        packed = "lz4" if source.stat().st_size < 0.9 * table.nbytes else None
+        writer = ipc.new_file if _is_file(source) else ipc.new_stream
+        with writer(target, table.schema, options=ipc.IpcWriteOptions(compression=packed)) as out:
+            out.write_table(table)
 
 
 def read_arrow(path: Path) -> pa.Table:

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+import pyarrow as pa
+
 from elr.errors import DataError
 from elr.files import printable
 
@@ -143,6 +146,97 @@ class FileFormat(Format):
             DataError: unreadable, or fewer rows than that.
         """
         del source, options, rows, ids
+
+
+class SpelledLabels(ABC):
+    """A file of text in which labels can be copied as they are written, also from one file to another.
+
+    Example:
+        >>> class Lines(SpelledLabels):
+        ...     def spelled(self, source, options, rows):
+        ...         lines = source.read_bytes().splitlines()
+        ...         return {row: lines[row] for row in rows}
+        ...     def write_spelled(self, source, target, options, labels):
+        ...         lines = source.read_bytes().splitlines()
+        ...         target.write_bytes(b"\\n".join(labels.get(row, line) for row, line in enumerate(lines)))
+        ...     def joined(self, frames, place):
+        ...         raise NotImplementedError
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     old, new = Path(folder, "old"), Path(folder, "new")
+        ...     _ = old.write_text("cat\\n'dog'")
+        ...     Lines().copy_labels(old, new, None, {0: 1})
+        ...     new.read_text()
+        "'dog'\\n'dog'"
+    """
+
+    @abstractmethod
+    def spelled(self, source: Path, options: ReadOptions, rows: Sequence[int]) -> dict[int, bytes]:
+        """The labels of some rows, in UTF-8, as they are written."""
+
+    @abstractmethod
+    def write_spelled(self, source: Path, target: Path, options: ReadOptions, labels: Mapping[int, bytes]) -> None:
+        """Write a copy in which some rows have other labels, in UTF-8 as they are to be written."""
+
+    @abstractmethod
+    def joined(self, frames: Sequence[pd.DataFrame], place: str) -> pd.DataFrame:
+        """The rows of several such files, which have the same columns, as if they stood in one."""
+
+    def copy_labels(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
+        """Write a copy in which some rows have the labels of others."""
+        spelled = self.spelled(source, options, sorted(set(changes.values())))
+        self.write_spelled(source, target, options, {row: spelled[right] for row, right in changes.items()})
+
+
+class TypedColumns(ABC):
+    """A file of a table with types, as Arrow reads and writes it.
+
+    Example:
+        >>> class Constant(TypedColumns):
+        ...     def arrow_table(self, path):
+        ...         return pa.table({"x": [1, 2]})
+        ...     def write_column(self, source, target, label, values):
+        ...         raise NotImplementedError
+        >>> table = Constant().arrow_table(Path("it"))
+        >>> Constant.corrected(table.column("x"), {0: 1}).to_pylist()
+        [2, 2]
+    """
+
+    @abstractmethod
+    def arrow_table(self, path: Path) -> pa.Table:
+        """The table in a file."""
+
+    @abstractmethod
+    def write_column(self, source: Path, target: Path, label: str, values: pa.Array) -> None:
+        """Write a copy in which one column has other values, of its type."""
+
+    def image_columns(self, path: Path, options: ReadOptions) -> list[str]:
+        """Columns that hold images to learn from."""
+        del path, options
+        return []
+
+    @staticmethod
+    def typed_frame(table: pa.Table, place: str) -> pd.DataFrame:
+        """A data frame of a table of Arrow; an index that has a name is a column, as it is in the file.
+
+        Raises:
+            DataError: columns of one name; `place` says where.
+        """
+        names = table.column_names
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise DataError(f"{place} has {names.count(twice)} columns named {twice!r}: rename all but one")
+        frame = table.to_pandas()
+        named = [name for name in frame.index.names if name is not None and name not in frame.columns]
+        return frame.reset_index(named) if named else frame
+
+    @staticmethod
+    def corrected(column: pa.ChunkedArray, changes: Changes) -> pa.Array:
+        """A column in which some rows have the values of others."""
+        rows = np.arange(len(column))
+        rows[list(changes)] = list(changes.values())
+        whole = column.unify_dictionaries().combine_chunks() if len(column.chunks) != 1 else column.chunk(0)
+        return whole.take(pa.array(rows))
 
 
 def refuse_columns(options: ReadOptions, name: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from elr.data.dialects.encodings import read_text
-from elr.data.formats.format import Changes
+from elr.data.formats.format import Changes, SpelledLabels
 from elr.data.formats.table import ParsedTable, TableFile
 from elr.data.records import ReadOptions
 from elr.errors import DataError
@@ -21,7 +21,7 @@ _LARGEST = 10**308  # as numbers with a fraction go
 _EXACT = 2**53  # up to which a float holds every whole number
 
 
-class JsonLines(TableFile):
+class JsonLines(TableFile, SpelledLabels):
     """A table as JSON, an object a line in UTF-8; blank lines count for nothing, a key that a line lacks is missing.
 
     A file that is one array of objects, as .json files often are, is read alike. Values keep their types, as in
@@ -64,7 +64,7 @@ class JsonLines(TableFile):
             if name in columns:
                 _refuse_two_of_one_spelling([row.get(name) for row in rows], name, path)
         frame = pd.DataFrame(
-            {name: typed_column([row.get(name) for row in rows], name, path) for name in columns}, range(len(rows))
+            {name: typed_column([row.get(name) for row in rows], name, str(path)) for name in columns}, range(len(rows))
         )
         lines = text.content.count(b"\n") + bool(text.content and not text.content.endswith(b"\n"))
         facts = {"lines": lines, "rows": len(rows), "encoding": text.encoding}
@@ -74,17 +74,14 @@ class JsonLines(TableFile):
 
     def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """Only the labels of changed rows are written anew, as other rows spell them; all else stays as it is."""
-        spelled = self.spelled(source, options, sorted(set(changes.values())))
-        self.write_spelled(source, target, options, {row: spelled[right] for row, right in changes.items()})
+        self.copy_labels(source, target, options, changes)
 
     def spelled(self, source: Path, options: ReadOptions, rows: Sequence[int]) -> dict[int, bytes]:
-        """The labels of some rows, in UTF-8, as they are written."""
         objects = _objects(read_text(source, options.encoding).content, source)
         texts = {row: objects[row][2] for row in rows}
         return {row: text[_place(text, options.label or "")].encode("utf-8") for row, text in texts.items()}
 
     def write_spelled(self, source: Path, target: Path, options: ReadOptions, labels: Mapping[int, bytes]) -> None:
-        """Write a copy in which some rows have other labels, in UTF-8 as they are to be written."""
         text = read_text(source, options.encoding)
         objects = _objects(text.content, source)
         pieces, done = [], 0
@@ -95,6 +92,11 @@ class JsonLines(TableFile):
             pieces += [text.content[done:first], label]
             done = last
         target.write_bytes(text.encode(b"".join([*pieces, text.content[done:]])))
+
+    def joined(self, frames: Sequence[pd.DataFrame], place: str) -> pd.DataFrame:
+        given = {name: [value for frame in frames for value in frame[name].tolist()] for name in frames[0].columns}
+        cells = {name: [None if value != value else value for value in column] for name, column in given.items()}
+        return pd.DataFrame({name: typed_column(column, name, place) for name, column in cells.items()})
 
 
 def _is_array(content: bytes) -> bool:
@@ -173,25 +175,25 @@ def _object(text: str, line: int, path: Path) -> dict[str, Any]:
     return content
 
 
-def typed_column(values: list[Any], name: str, path: Path) -> pd.Series:
+def typed_column(values: list[Any], name: str, place: str) -> pd.Series:
     """Values of one column under the type that they share; whole numbers stay whole where some are missing.
 
     Args:
         values: of all rows, None where there is none.
         name: of the column, for messages.
-        path: likewise.
+        place: likewise, the file.
 
     Raises:
         DataError: a number that no computer's number can be.
 
     Example:
-        >>> typed_column([1, None, 2**60 + 1], "x", Path("t.jsonl")).tolist()
+        >>> typed_column([1, None, 2**60 + 1], "x", "t.jsonl").tolist()
         [1, None, 1152921504606846977]
     """
     huge = next((row for row, value in enumerate(values) if type(value) is int and abs(value) > _LARGEST), None)
     if huge is not None:
         raise DataError(
-            f"column {name!r} of {path} has a whole number of {len(str(abs(values[huge])))} digits in row {huge}: "
+            f"column {name!r} of {place} has a whole number of {len(str(abs(values[huge])))} digits in row {huge}: "
             "expected numbers below 1e308; write it as text if it is a code"
         )
     column = pd.Series(values, dtype=object)

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from elr.data.decoding import Encoded
-from elr.data.formats.format import Changes
+from elr.data.formats.format import Changes, TypedColumns
 from elr.data.formats.images import read_images
 from elr.data.formats.table import ParsedTable, TableFile, annotated, check_columns, label_columns
 from elr.data.label_coding import Label, some
@@ -29,7 +29,7 @@ from elr.files import printable
 _MEDIA = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp", b"BM": "bmp"}
 
 
-class Parquet(TableFile):
+class Parquet(TableFile, TypedColumns):
     """A Parquet file of a table, or of images: in a column of records of bytes and path, or of bytes.
 
     Example:
@@ -45,13 +45,13 @@ class Parquet(TableFile):
 
     def parse(self, path: Path, options: ReadOptions, *, as_text: Sequence[str], as_written: bool) -> ParsedTable:
         del options, as_text, as_written  # columns have types
-        return ParsedTable(frame=typed_frame(pq.ParquetFile(path).read(), printable(path)))
+        return ParsedTable(frame=self.typed_frame(self.arrow_table(path), printable(path)))
 
     def read(
         self, data: str | Path, options: ReadOptions, *, training: bool, annotations: pd.DataFrame | None = None
     ) -> Records:
         path = Path(data)
-        columns = [] if options.embedding or options.text else _image_columns(path, options)
+        columns = self.image_columns(path, options)
         if not columns:
             return super().read(path, options, training=training, annotations=annotations)
         if len(columns) > 1:
@@ -67,10 +67,30 @@ class Parquet(TableFile):
         return parquet_class_names(source, label)
 
     def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
-        """Row group by row group; the corrected labels are those of other rows, so that types and metadata stay."""
+        """The corrected labels are those of other rows, so that types and metadata stay."""
         label = options.label or ""
         old = pq.ParquetFile(source).read(columns=[label]).column(label)
-        write_parquet_column(source, target, label, corrected_column(old, changes))
+        self.write_column(source, target, label, self.corrected(old, changes))
+
+    def arrow_table(self, path: Path) -> pa.Table:
+        return pq.ParquetFile(path).read()
+
+    def image_columns(self, path: Path, options: ReadOptions) -> list[str]:
+        return [] if options.embedding or options.text else _image_columns(path, options)
+
+    def write_column(self, source: Path, target: Path, label: str, values: pa.Array) -> None:
+        """Row group by row group."""
+        file = pq.ParquetFile(source)
+        schema = file.schema_arrow
+        place, start = schema.get_field_index(label), 0
+        compression = file.metadata.row_group(0).column(0).compression if file.num_row_groups else "SNAPPY"
+        compression = "NONE" if compression == "UNCOMPRESSED" else compression
+        with pq.ParquetWriter(target, schema, compression=compression) as out:
+            for group in range(file.num_row_groups):
+                part = file.read_row_group(group)
+                column = values.slice(start, len(part)).cast(schema.field(place).type)
+                out.write_table(part.set_column(place, schema.field(place), column), row_group_size=max(1, len(part)))
+                start += len(part)
 
     def pictures(self, source: Path, options: ReadOptions, rows: Sequence[int], ids: Sequence[str]) -> list[str] | None:
         """Data URIs of the images, as they are encoded in the file."""
@@ -83,74 +103,6 @@ class Parquet(TableFile):
         if len(found) < len(wanted):
             raise DataError(f"{printable(source)} has fewer rows than the run: name the data of this run with --data")
         return [found[row] for row in rows]
-
-
-def typed_frame(table: pa.Table, place: str) -> pd.DataFrame:
-    """A data frame of a table of Arrow; an index that has a name is a column, as it is in the file.
-
-    Args:
-        table: with types.
-        place: how messages name it.
-
-    Raises:
-        DataError: columns of one name.
-
-    Example:
-        >>> frame = pd.DataFrame({"x": [1, 2]}, index=pd.Index([7, 8], name="key"))
-        >>> list(typed_frame(pa.Table.from_pandas(frame), "it").columns)
-        ['key', 'x']
-    """
-    twice = next((name for name in table.column_names if table.column_names.count(name) > 1), None)
-    if twice is not None:
-        count = table.column_names.count(twice)
-        raise DataError(f"{place} has {count} columns named {twice!r}: rename all but one")
-    frame = table.to_pandas()
-    named = [name for name in frame.index.names if name is not None and name not in frame.columns]
-    return frame.reset_index(named) if named else frame
-
-
-def corrected_column(column: pa.ChunkedArray, changes: Changes) -> pa.Array:
-    """A column in which some rows have the values of others.
-
-    Example:
-        >>> corrected_column(pa.chunked_array([["cat"], ["dog"]]), {0: 1}).to_pylist()
-        ['dog', 'dog']
-    """
-    rows = np.arange(len(column))
-    rows[list(changes)] = list(changes.values())
-    whole = column.unify_dictionaries().combine_chunks() if len(column.chunks) != 1 else column.chunk(0)
-    return whole.take(pa.array(rows))
-
-
-def write_parquet_column(source: Path, target: Path, label: str, values: pa.Array) -> None:
-    """Write a copy of a Parquet file, row group by row group, in which one column has other values.
-
-    Args:
-        source: the file.
-        target: where the copy goes.
-        label: the column.
-        values: (N,) of its type.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     old, new = Path(folder, "t.parquet"), Path(folder, "new.parquet")
-        ...     pq.write_table(pa.table({"x": [1, 2], "y": ["cat", "dog"]}), old)
-        ...     write_parquet_column(old, new, "y", pa.array(["dog", "dog"]))
-        ...     pq.read_table(new).to_pydict()
-        {'x': [1, 2], 'y': ['dog', 'dog']}
-    """
-    file = pq.ParquetFile(source)
-    schema = file.schema_arrow
-    place, start = schema.get_field_index(label), 0
-    compression = file.metadata.row_group(0).column(0).compression if file.num_row_groups else "SNAPPY"
-    compression = "NONE" if compression == "UNCOMPRESSED" else compression
-    with pq.ParquetWriter(target, schema, compression=compression) as out:
-        for group in range(file.num_row_groups):
-            part = file.read_row_group(group)
-            column = values.slice(start, len(part)).cast(schema.field(place).type)
-            out.write_table(part.set_column(place, schema.field(place), column), row_group_size=max(1, len(part)))
-            start += len(part)
 
 
 def _image_columns(path: Path, options: ReadOptions) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,33 +13,15 @@ from urllib.parse import unquote
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from elr.data.decoding import IMAGE_SUFFIXES
-from elr.data.formats.delimited import Delimited
-from elr.data.formats.feather import Feather, read_arrow, write_arrow_column
-from elr.data.formats.format import Changes
-from elr.data.formats.json_lines import JsonLines, typed_column
-from elr.data.formats.parquet import (
-    Parquet,
-    corrected_column,
-    parquet_image_columns,
-    typed_frame,
-    write_parquet_column,
-)
+from elr.data.formats.format import Changes, SpelledLabels, TypedColumns
 from elr.data.formats.table import ParsedTable, TableFile
 from elr.data.label_coding import some
 from elr.data.records import TABLE, ReadOptions, Records
 from elr.errors import DataError
 from elr.files import printable
 
-_FORMS: tuple[Delimited | JsonLines | Parquet | Feather, ...] = (
-    Parquet(),
-    Feather(),
-    Delimited((".csv",), ","),
-    Delimited((".tsv",), "\t"),
-    JsonLines((".jsonl", ".ndjson")),
-)
 _MOST_SEEN = 1000  # files that are looked at to tell what a folder holds
 _STALE = {"_metadata", "_common_metadata"}  # they describe the parts as they were
 _NULL = "__HIVE_DEFAULT_PARTITION__"
@@ -53,15 +35,22 @@ class PartsFolder(TableFile):
     Subfolders are taken for partitions if they are called KEY=VALUE, which makes a column of the key. Files whose names
     begin with _ or a dot are none of the table.
 
+    Args:
+        forms: of the parts: each is a `SpelledLabels` or a `TypedColumns` too.
+
     Example:
         >>> import tempfile
+        >>> from elr.data.formats.catalog import FORMATS
         >>> with tempfile.TemporaryDirectory() as root:
         ...     for number, label in enumerate(["cat", "dog"]):
         ...         frame = pd.DataFrame({"x": [number], "y": [label]})
         ...         frame.to_parquet(Path(root, f"part-{number}.parquet"))
-        ...     PartsFolder().labels(Path(root), ReadOptions(label="y"))
+        ...     FORMATS["parts"].labels(Path(root), ReadOptions(label="y"))
         ['cat', 'dog']
     """
+
+    def __init__(self, forms: Sequence[TableFile]) -> None:
+        self.forms = tuple(forms)
 
     def recognizes(self, data: object) -> bool:
         if not (isinstance(data, str | Path) and Path(data).is_dir()):
@@ -70,7 +59,7 @@ class PartsFolder(TableFile):
         for number, path in enumerate(_walk(Path(data))):
             if path.suffix.lower() in IMAGE_SUFFIXES:
                 return False
-            found = found or _form(path) is not None
+            found = found or self._form(path) is not None
             if number > _MOST_SEEN:
                 break
         return found
@@ -83,27 +72,24 @@ class PartsFolder(TableFile):
         as_text: Sequence[str] = (),
         as_written: bool | None = None,
     ) -> ParsedTable:
-        parts, form = list_parts(path)
+        _, form = self.parts(path)
         as_written = form.as_written if as_written is None else as_written
-        return self.parse(path, options, as_text=as_text, as_written=as_written, parts=(parts, form))
+        return self.parse(path, options, as_text=as_text, as_written=as_written)
 
-    def parse(
-        self,
-        path: Path,
-        options: ReadOptions,
-        *,
-        as_text: Sequence[str],
-        as_written: bool,
-        parts: tuple[list[Path], Any] | None = None,
-    ) -> ParsedTable:
-        paths, form = parts or list_parts(path)
+    def parse(self, path: Path, options: ReadOptions, *, as_text: Sequence[str], as_written: bool) -> ParsedTable:
+        paths, form = self.parts(path)
         parsed: list[ParsedTable] = []
-        if isinstance(form, Parquet | Feather):
+        if isinstance(form, TypedColumns):
             frame, counts = _typed(path, paths, form)
         else:
             parsed = [form.table(each, options, as_text=as_text, as_written=as_written) for each in paths]
             counts = [len(each.frame) for each in parsed]
-            frame = _together(path, paths, [each.frame for each in parsed], as_written=form.as_written)
+            assert isinstance(form, SpelledLabels)
+            columns = list(dict.fromkeys(name for each in parsed for name in each.frame.columns))
+            for each, one in zip(paths, parsed, strict=True):
+                if form.as_written:  # else a row may lack what it has no value of
+                    _check_columns(path, paths[0], each, list(parsed[0].frame.columns), list(one.frame.columns))
+            frame = form.joined([each.frame.reindex(columns=columns) for each in parsed], printable(path))
         frame = _with_keys(frame, path, paths, counts)
         facts: dict[str, Any] = dict(parsed[0].facts) if parsed else {}
         facts |= {name: sum(each.facts[name] for each in parsed) for name in _SUMMED if name in facts}
@@ -117,24 +103,43 @@ class PartsFolder(TableFile):
     def read(
         self, data: str | Path, options: ReadOptions, *, training: bool, annotations: pd.DataFrame | None = None
     ) -> Records:
-        paths, form = list_parts(Path(data))
-        if isinstance(form, Parquet) and not (options.embedding or options.text):
-            pictures = [name for name in parquet_image_columns(paths[0]) if name not in options.apart]
-            if pictures:
-                raise DataError(
-                    f"{printable(data)} holds parts with images (column {pictures[0]!r}): expected one Parquet file; "
-                    "write them into one, such as with pyarrow.dataset.dataset(...).to_table()"
-                )
+        paths, form = self.parts(Path(data))
+        pictures = form.image_columns(paths[0], options) if isinstance(form, TypedColumns) else []
+        if pictures:
+            raise DataError(
+                f"{printable(data)} holds parts with images (column {pictures[0]!r}): expected one Parquet file; "
+                "write them into one, such as with pyarrow.dataset.dataset(...).to_table()"
+            )
         records = super().read(data, options, training=training, annotations=annotations)
         return replace(records, as_written=form.as_written and records.kind == TABLE)
 
+    def parts(self, root: Path) -> tuple[list[Path], TableFile]:
+        """The files of a table in a folder, in order of their names, and their format.
+
+        Raises:
+            DataError: files of several formats, several tables, or folders that are no partitions.
+        """
+        if not root.is_dir():
+            raise DataError(f"no such folder: {printable(root)}")
+        forms = {path: form for path in _walk(root) if (form := self._form(path)) is not None}
+        if not forms:
+            raise DataError(f"{printable(root)} holds no files of a table: expected {some(sorted(self._suffixes()))}")
+        paths = _check_parts(root, forms)
+        return paths, forms[paths[0]]
+
+    def _form(self, path: Path) -> TableFile | None:
+        return next((form for form in self.forms if form.recognizes(path)), None)
+
+    def _suffixes(self) -> list[str]:
+        return [suffix for form in self.forms for suffix in form.suffixes]
+
     def class_names(self, source: Path, label: str) -> list[str] | None:
-        paths, form = list_parts(source)
+        paths, form = self.parts(source)
         return form.class_names(paths[0], label)
 
     def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """A folder of the same parts; in each only labels change, as the format of the parts writes them."""
-        paths, form = list_parts(source)
+        paths, form = self.parts(source)
         label = options.label or ""
         if any(label in _keys(each, source) for each in paths):
             raise DataError(
@@ -147,32 +152,15 @@ class PartsFolder(TableFile):
             new.parent.mkdir(parents=True, exist_ok=True)
             if each not in copies and each.suffix != ".crc" and each.name not in _STALE:
                 shutil.copyfile(each, new)
-        if isinstance(form, Parquet | Feather):
+        if isinstance(form, TypedColumns):
             _write_typed(form, copies, label, changes)
         else:
             _write_spelled(form, copies, options, changes)
 
 
-def list_parts(root: Path) -> tuple[list[Path], Any]:
-    """The files of a table in a folder, in order of their names, and their format.
-
-    Raises:
-        DataError: files of several formats, several tables, or folders that are no partitions.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as root:
-        ...     for name in ("part-1.csv", "part-0.csv", "_SUCCESS"):
-        ...         Path(root, name).touch()
-        ...     [path.name for path in list_parts(Path(root))[0]]
-        ['part-0.csv', 'part-1.csv']
-    """
+def _check_parts(root: Path, forms: Mapping[Path, TableFile]) -> list[Path]:
+    """The files of a table in order of their names; or a DataError, if they are those of several."""
     place = printable(root)
-    if not root.is_dir():
-        raise DataError(f"no such folder: {place}")
-    forms = {path: form for path in _walk(root) if (form := _form(path)) is not None}
-    if not forms:
-        raise DataError(f"{place} holds no files of a table: expected Parquet, Feather, CSV, TSV or JSON lines")
     paths = sorted(forms, key=lambda path: path.relative_to(root).as_posix())
     first = paths[0]
     other = next((path for path in paths if forms[path] is not forms[first]), None)
@@ -193,7 +181,7 @@ def list_parts(root: Path) -> tuple[list[Path], Any]:
             f"{place} holds several tables ({some(names)}): give one of them, or put the parts of one (names that "
             "differ in a number) into a folder of their own"
         )
-    return paths, forms[first]
+    return paths
 
 
 def _walk(root: Path, *, everything: bool = False) -> Iterator[Path]:
@@ -205,15 +193,11 @@ def _walk(root: Path, *, everything: bool = False) -> Iterator[Path]:
                 yield Path(folder, name)
 
 
-def _form(path: Path) -> Delimited | JsonLines | Parquet | Feather | None:
-    return next((form for form in _FORMS if form.recognizes(path)), None)
-
-
 def _name(path: Path, root: Path) -> str:
     return printable(path.relative_to(root))
 
 
-def _typed(root: Path, paths: list[Path], form: Parquet | Feather) -> tuple[pd.DataFrame, list[int]]:
+def _typed(root: Path, paths: list[Path], form: TypedColumns) -> tuple[pd.DataFrame, list[int]]:
     """One data frame of files with types, and the rows of each."""
     tables = [_read_typed(each, form) for each in paths]
     for path, table in zip(paths, tables, strict=True):
@@ -227,28 +211,16 @@ def _typed(root: Path, paths: list[Path], form: Parquet | Feather) -> tuple[pd.D
                 )
     tables = [table.select(tables[0].column_names) for table in tables]
     whole = pa.concat_tables(tables, promote_options="default")
-    return typed_frame(whole, printable(root)).reset_index(drop=True), [len(table) for table in tables]
+    return form.typed_frame(whole, printable(root)).reset_index(drop=True), [len(table) for table in tables]
 
 
-def _read_typed(path: Path, form: Parquet | Feather) -> pa.Table:
+def _read_typed(path: Path, form: TypedColumns) -> pa.Table:
     try:
-        return pq.ParquetFile(path).read() if isinstance(form, Parquet) else read_arrow(path)
+        return form.arrow_table(path)
     except Exception as error:  # a damaged file fails in many ways
         raise DataError(
             f"{printable(path)} cannot be read ({' '.join(str(error).split())}): mend or replace it"
         ) from error
-
-
-def _together(root: Path, paths: list[Path], frames: list[pd.DataFrame], *, as_written: bool) -> pd.DataFrame:
-    """One data frame of those of text files."""
-    columns = list(frames[0].columns)
-    for path, frame in zip(paths, frames, strict=True):
-        _check_columns(root, paths[0], path, columns, list(frame.columns))
-    if as_written:
-        return pd.concat([frame[columns] for frame in frames], ignore_index=True)
-    values = {name: [value for frame in frames for value in frame[name].tolist()] for name in columns}
-    given = {name: [None if value != value else value for value in column] for name, column in values.items()}
-    return pd.DataFrame({name: typed_column(column, name, root) for name, column in given.items()})
 
 
 def _check_columns(root: Path, first: Path, path: Path, expected: Sequence[str], found: Sequence[str]) -> None:
@@ -279,19 +251,16 @@ def _with_keys(frame: pd.DataFrame, root: Path, paths: list[Path], counts: list[
     return frame
 
 
-def _write_typed(form: Parquet | Feather, copies: dict[Path, Path], label: str, changes: Changes) -> None:
+def _write_typed(form: TypedColumns, copies: dict[Path, Path], label: str, changes: Changes) -> None:
     columns = [_read_typed(path, form).column(label) for path in copies]
     whole = pa.chunked_array([chunk for column in columns for chunk in column.chunks])
-    corrected, start = corrected_column(whole, changes), 0
-    write = write_parquet_column if isinstance(form, Parquet) else write_arrow_column
+    corrected, start = form.corrected(whole, changes), 0
     for (source, target), column in zip(copies.items(), columns, strict=True):
-        write(source, target, label, corrected.slice(start, len(column)))
+        form.write_column(source, target, label, corrected.slice(start, len(column)))
         start += len(column)
 
 
-def _write_spelled(
-    form: Delimited | JsonLines, copies: dict[Path, Path], options: ReadOptions, changes: Changes
-) -> None:
+def _write_spelled(form: Any, copies: dict[Path, Path], options: ReadOptions, changes: Changes) -> None:
     starts, start = {}, 0
     for path in copies:
         starts[path], start = start, start + len(form.frame(path, options, as_text=[options.label or ""]))

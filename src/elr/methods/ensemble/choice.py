@@ -88,7 +88,7 @@ def choose(places: Sequence[tuple[int, int]], correct: ArrayLike, labels: ArrayL
             epoch=epoch,
             agreement=float(hits[place].mean()),
             balanced_agreement=float(shares[place]),
-            score=float(scores[place]),
+            score=min(float(scores[place]), 1.0),  # a sum of weights may end a rounding above it
             behind=float(scores[best] - scores[place]),
             standard_error=float(errors[place]),
             chosen=place in kept,

@@ -250,7 +250,7 @@ class Ensemble(Method):
 
     def choice(self) -> dict[str, Any]:
         """What was chosen and why, in plain values; after `end_training`."""
-        curve = self.curve.cpu().tolist()
+        curve = self.curve.clamp(max=1.0).cpu().tolist()  # sums of weights may end a rounding above 1
         settings = [
             setting.described()
             | {"text": setting.text(), "curve": [list(point) for point in zip(self._points(), column, strict=True)]}

@@ -1,0 +1,52 @@
+"""Encodings: what is found, said and written back."""
+
+import gzip
+
+import pytest
+
+from elr.data.dialects.encodings import read_text
+from elr.errors import DataError
+
+RUSSIAN = "это просто текст для проверки\n" * 4
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "found"),
+    [
+        ("plain\n", "ascii", "utf-8"),
+        ("é\n", "utf-8", "utf-8"),
+        ("é\n", "utf-8-sig", "utf-8"),
+        ("é\n", "utf-16", "utf-16-le"),
+        ("é\n", "utf-32", "utf-32-le"),
+        ("plain text\n", "utf-16-be", "utf-16-be"),
+        ("café\n", "cp1252", "cp1252"),
+        ("“café” 5 €\n", "cp1252", "cp1252"),
+        (RUSSIAN, "cp1251", "cp1251"),
+        ("这是一个测试文本" * 10, "gb18030", "gb18030"),
+    ],
+)
+def test_a_file_is_read_and_written_back(tmp_path, text, encoding, found):
+    path = tmp_path / "t.csv"
+    path.write_bytes(text.encode(encoding))
+    read = read_text(path)
+    assert (read.content.decode(), read.encoding) == (text, found)
+    assert read.encode(read.content) == path.read_bytes()
+    assert bool(read.remarks) == (encoding in ("utf-16-be", "cp1252", "cp1251", "gb18030"))
+
+
+def test_a_compressed_file(tmp_path):
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"x,y\n"))
+    read = read_text(path)
+    assert read.content == b"x,y\n"
+    assert gzip.decompress(read.encode(b"z")) == b"z"
+
+
+def test_the_name_in_messages(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"abc,def\0\n")
+    with pytest.raises(DataError, match="line 1 of it has a zero byte"):
+        read_text(path, place="it")
+    path.write_bytes(b"\xff")
+    with pytest.raises(DataError, match=r"line 1 of it is not utf-8 .*--encoding"):
+        read_text(path, "utf-8", place="it")
