@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from elr.checking import check_types
 from elr.errors import ArgumentError
 
 if TYPE_CHECKING:  # records hold these, and make none
@@ -79,8 +80,7 @@ class ReadOptions:
             raise ArgumentError(f"ignore is {self.ignore!r}: expected a sequence of column names, ({self.ignore!r},)")
         if isinstance(self.annotators, str):
             raise ArgumentError(f"annotators is {self.annotators!r}: expected a sequence of column names")
-        object.__setattr__(self, "ignore", tuple(self.ignore))
-        object.__setattr__(self, "annotators", tuple(self.annotators))
+        check_types(self)
         sources = {"label": self.label, "annotators": self.annotators, "annotations": self.annotations}
         named_sources = [name for name, value in sources.items() if value]
         if len(named_sources) > 1:

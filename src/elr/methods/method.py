@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from elr.checking import check_types
 from elr.errors import ArgumentError
 from elr.targets.store import Targets, stores_in
 
@@ -89,7 +90,14 @@ class ParameterGroup:
     weight_decay: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weights", list(self.weights))  # `module.parameters()` can be gone through only once
+        try:
+            weights = list(self.weights)  # `module.parameters()` can be gone through only once
+        except TypeError:
+            weights = [None]
+        if not all(isinstance(weight, Tensor) for weight in weights):
+            raise ArgumentError(f"weights are {self.weights!r}: expected parameters, such as module.parameters()")
+        object.__setattr__(self, "weights", weights)
+        check_types(self)
         if not self.weights:
             raise ArgumentError("a group of parameters has no weights: leave it out")
         for name in ("learning_rate", "weight_decay"):

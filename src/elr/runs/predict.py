@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from elr import files
+from elr.checking import checked
 from elr.data.examples import Examples
 from elr.data.kinds.catalog import load_preprocessing
 from elr.data.preprocessing import Preprocessing
@@ -21,6 +22,7 @@ from elr.runs.plan import Plan
 from elr.training.inference import PlainInputs, predicted_probs, softmax_of
 
 
+@checked
 def predict(folder: str | Path, data: Data, *, encoder: str | None = None) -> pd.DataFrame:
     """Classes and probabilities for new data, from the folder of a run.
 

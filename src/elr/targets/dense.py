@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from elr.checking import checked
 from elr.devices import sent
 from elr.errors import ArgumentError
 from elr.targets.finite import note_nonfinite
@@ -42,6 +43,7 @@ class DenseTargets(Targets):
     authors' code, whose table is lost at checkpoints, not moved with the model, and keyed by position in a subset.
     """
 
+    @checked
     def __init__(self, num_examples: int, num_classes: int, *, dtype: torch.dtype = torch.float32) -> None:
         super().__init__(num_examples, num_classes)
         if dtype not in STORAGE_DTYPES:

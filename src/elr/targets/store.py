@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from elr.checking import checked
 from elr.errors import ArgumentError, RowIndexError
 from elr.targets.finite import finite_parts, note_nonfinite, warn_nonfinite
 
@@ -69,6 +70,7 @@ class Targets(nn.Module, ABC):
     trusts_rows = False
     parts = 1
 
+    @checked
     def __init__(self, num_examples: int, num_classes: int) -> None:
         super().__init__()
         if num_examples < 1 or num_classes < 2:
