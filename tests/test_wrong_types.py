@@ -76,6 +76,27 @@ CALLS = {  # a callable, what gives its signature, and what it cannot be called 
         {"num_examples": 4, "num_classes": 3},
     ),
     "DenseTargets": (DenseTargets, DenseTargets, {"num_examples": 4, "num_classes": 3}),
+    "DenseTargets.read": (DenseTargets(4, 3).read, DenseTargets(4, 3).read, {"index": torch.tensor([1])}),
+    "DenseTargets.update": (
+        DenseTargets(4, 3).update,
+        DenseTargets(4, 3).update,
+        {"index": torch.tensor([1]), "probs": torch.full((1, 3), 1 / 3), "beta": 0.7},
+    ),
+    "ELRLoss.realign": (
+        elr.ELRLoss(4, 3, class_shares=torch.ones(3)).realign,
+        elr.ELRLoss(4, 3, class_shares=torch.ones(3)).realign,
+        {},
+    ),
+    "ELRConfig.build": (
+        elr.ELRConfig().build,
+        elr.ELRConfig().build,
+        {"networks": [nn.Linear(2, 3)], "num_examples": 4, "num_classes": 3},
+    ),
+    "KLPenaltyConfig.build": (
+        KLPenaltyConfig().build,
+        KLPenaltyConfig().build,
+        {"networks": [nn.Linear(2, 3)], "num_examples": 4, "num_classes": 3},
+    ),
     "ELRLoss": (elr.ELRLoss, elr.ELRLoss, {"num_examples": 4, "num_classes": 3}),
     "ELRLoss.forward": (step, loss().forward, {}),
     "LossMethod": (elr.LossMethod, elr.LossMethod, {"network": nn.Linear(2, 3)}),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -50,8 +51,12 @@ def checked_array(values: Any, name: str, kinds: str) -> NDArray[Any]:
     return array
 
 
-def check_types(config: Any) -> None:
+def check_types(config: Any, *only: str) -> None:
     """Hold the values of a dataclass to its annotations, for `__post_init__`; those of NumPy become plain ones.
+
+    Args:
+        config: the dataclass.
+        only: the fields to look at. Default: all.
 
     Raises:
         ArgumentError: a value of another type.
@@ -60,7 +65,7 @@ def check_types(config: Any) -> None:
         >>> from dataclasses import dataclass
         >>> @dataclass(frozen=True)
         ... class Dose:
-        ...     amount: "float"
+        ...     amount: float
         ...
         ...     __post_init__ = check_types
         >>> Dose(np.float64(0.5))
@@ -70,9 +75,11 @@ def check_types(config: Any) -> None:
         elr.errors.ArgumentError: amount is 'much': expected a number
     """
     for each in fields(config):
+        if only and each.name not in only:
+            continue
         value = getattr(config, each.name)
         annotation = each.type if isinstance(each.type, str) else getattr(each.type, "__name__", "")
-        names = vars(inspect.getmodule(type(config)))
+        names = vars(sys.modules[type(config).__module__])
         plain = checked_value(each.name, value, annotation, names)
         if plain is not value:
             object.__setattr__(config, each.name, plain)
@@ -83,7 +90,7 @@ def checked(function: _Function) -> _Function:
 
     Example:
         >>> @checked
-        ... def halved(count: "int") -> "float":
+        ... def halved(count: int) -> float:
         ...     return count / 2
         >>> halved(np.int32(3))
         1.5
@@ -179,7 +186,8 @@ def _fits(value: Any, option: str, names: Mapping[str, Any]) -> tuple[bool, bool
     if outer == "Callable":
         return True, callable(value)
     if outer == "Sequence":
-        return True, isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | set)
+        ordered = hasattr(value, "__len__") and hasattr(value, "__getitem__")
+        return True, ordered and not isinstance(value, str | bytes | Mapping)
     if outer == "tuple":
         items = [item.strip() for item in option[len("tuple[") : -1].split(",")]
         return True, isinstance(value, tuple | list) and len(value) == len(items) and all(

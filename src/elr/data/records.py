@@ -80,7 +80,7 @@ class ReadOptions:
             raise ArgumentError(f"ignore is {self.ignore!r}: expected a sequence of column names, ({self.ignore!r},)")
         if isinstance(self.annotators, str):
             raise ArgumentError(f"annotators is {self.annotators!r}: expected a sequence of column names")
-        check_types(self)
+        check_types(self, "ignore", "annotators")
         sources = {"label": self.label, "annotators": self.annotators, "annotations": self.annotations}
         named_sources = [name for name, value in sources.items() if value]
         if len(named_sources) > 1:
@@ -94,6 +94,7 @@ class ReadOptions:
         ]:
             if name is not None and not (isinstance(name, str) and name):
                 raise ArgumentError(f"{role} is {name!r}: expected the name of a column as text, such as '0'")
+        check_types(self)
         for name in (self.label, *self.annotators):
             if name is not None and name in (self.clean_label, *self.ignore):
                 raise ArgumentError(

@@ -28,6 +28,7 @@ class CrossEntropyConfig(MethodConfig):
 
     name: ClassVar[str] = "cross_entropy"
 
+    @checked
     def build(
         self,
         networks: Sequence[nn.Module],

@@ -44,6 +44,7 @@ class ELRConfig(ELRSettings):
 
     name: ClassVar[str] = "elr"
 
+    @checked
     def build(
         self,
         networks: Sequence[nn.Module],

@@ -41,6 +41,7 @@ class KLPenaltyConfig(MethodConfig):
         check_types(self)
         check_weights(self.lam, self.beta)
 
+    @checked
     def build(
         self,
         networks: Sequence[nn.Module],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from elr.checking import checked_array
 from elr.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -167,7 +168,9 @@ class Alignment(nn.Module):
             _count(self.rows, rows, 2 * self.num_examples)
 
     def _checked(self, shares: Tensor) -> Tensor:
-        shares = torch.as_tensor(shares).detach().cpu().double()
+        if not isinstance(shares, Tensor):
+            shares = torch.from_numpy(checked_array(shares, "class_shares", "iuf").copy())
+        shares = shares.detach().cpu().double()
         if shares.shape != (self.num_classes,) or not (shares >= 0.0).all() or not 0.0 < shares.sum() < torch.inf:
             raise ArgumentError(
                 f"class_shares are {shares.tolist()}: expected {self.num_classes} numbers >= 0, shares or counts of "
