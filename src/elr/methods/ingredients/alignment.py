@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from elr.checking import checked_array
 from elr.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -168,8 +167,10 @@ class Alignment(nn.Module):
             _count(self.rows, rows, 2 * self.num_examples)
 
     def _checked(self, shares: Tensor) -> Tensor:
-        if not isinstance(shares, Tensor):
-            shares = torch.from_numpy(checked_array(shares, "class_shares", "iuf").copy())
+        try:
+            shares = torch.as_tensor(shares)
+        except (TypeError, ValueError, RuntimeError):
+            raise ArgumentError(f"class_shares are {repr(shares)[:200]}: expected a tensor of numbers") from None
         shares = shares.detach().cpu().double()
         if shares.shape != (self.num_classes,) or not (shares >= 0.0).all() or not 0.0 < shares.sum() < torch.inf:
             raise ArgumentError(
