@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from copy import deepcopy
 from typing import Any
 
@@ -19,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from torch import nn
 
 from elr.audit.label_quality import Audit, audit_labels
+from elr.checking import checked_value
 from elr.data.examples import Examples
 from elr.data.tables import column_kinds, plain_columns, table_preprocessing
 from elr.devices import mixed_seed
@@ -151,14 +153,18 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _members(self, count: int) -> int:
+        for name, parameter in inspect.signature(type(self).__init__).parameters.items():
+            if name not in ("self", "random_state"):  # which scikit-learn checks
+                checked_value(name, getattr(self, name), str(parameter.annotation), {})
         if self.members is None:
             return MEMBERS if count >= LEAST_ROWS else 1
-        if type(self.members) is not int or not 1 <= self.members <= count:
+        members = checked_value("members", self.members, "int", {})
+        if not 1 <= members <= count:
             raise ArgumentError(
                 f"members is {self.members!r} for {count} rows: expected at least 1, and at most one for each row; 1 "
                 "is a single network"
             )
-        return self.members
+        return members
 
     def _single(self, rows: Any, seed: int) -> tuple[Method, TrainingConfig]:
         """One network that sees all rows."""
@@ -201,7 +207,8 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         return settings.build(built, num_examples=count, num_classes=num_classes), config
 
     def _spec(self, rows: Any, hidden: tuple[int, ...], dropout: float | None) -> NetworkSpec:
-        sizes = hidden if self.hidden_layer_sizes is None else tuple(self.hidden_layer_sizes)
+        asked = checked_value("hidden_layer_sizes", self.hidden_layer_sizes, "tuple[int, ...] | None", {})
+        sizes = hidden if asked is None else asked
         many = {"num_features": rows.shape[1]}
         if not sizes:
             return NetworkSpec("linear", len(self.classes_), **many)

@@ -150,6 +150,7 @@ def test_module_imports_no_torch_and_nothing_above_it():
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert {name for name in imported if name.startswith(("elr", "torch"))} == {
+        "elr.checking",
         "elr.errors",
         "elr.noise.transitions",
     }

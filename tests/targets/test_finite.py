@@ -9,6 +9,7 @@ from torch import nn
 from elr.methods.loss.elr_loss import ELRLoss
 from elr.targets.config import DTYPES, PLACEMENTS, TargetsConfig
 from elr.targets.finite import finite_parts, note_nonfinite, warn_nonfinite
+from elr.targets.store import blend
 
 BAD = [torch.nan, torch.inf, -torch.inf]
 STORES = [(placement, dtype) for placement in PLACEMENTS for dtype in DTYPES]
@@ -141,3 +142,19 @@ def test_what_is_not_finite_is_found_and_counted():
     assert not note_nonfinite(torch.ones(2, 2), count)
     assert finite_parts(torch.tensor([[1.0, torch.inf, torch.inf, -torch.inf]]), 2).sum() == 0
     assert not warn_nonfinite(count)
+
+
+@pytest.mark.parametrize("dtype", DTYPES.values())
+@pytest.mark.parametrize("beta", [0.0, 0.3, 0.7, 0.9, 1.0])
+def test_where_it_is_not_known_that_all_is_finite_the_numbers_are_the_same(dtype, beta):
+    """An accelerator is not asked, and takes this way always."""
+    generator = torch.Generator().manual_seed(0)
+    table = torch.rand(50, 4, generator=generator).to(dtype)
+    index = torch.randperm(50, generator=generator)[:20]
+    probs = torch.randn(20, 4, generator=generator).softmax(dim=1)
+    one, other = table.clone(), table.clone()
+    assert torch.equal(blend(one, index, probs, beta), blend(other, index, probs, beta, parts=1))
+    assert torch.equal(one, other)
+    probs[7] = torch.nan
+    blend(other, index, probs, beta, parts=2)
+    assert torch.equal(one[index[7]], other[index[7]])

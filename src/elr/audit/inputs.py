@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from elr.checking import checked_array
 from elr.errors import ArgumentError
 
 SCORES = ("calibrated", "margin", "self_confidence", "aum")
@@ -37,7 +38,7 @@ def checked_margins(margins: ArrayLike | None, count: int) -> NDArray:
     """
     if margins is None:
         raise ArgumentError('score is "aum" and there are no margins: pass them, or take another score')
-    means = np.asarray(margins)
+    means = checked_array(margins, "margins", "iuf")
     if means.shape != (count,):
         raise ArgumentError(f"margins have shape {means.shape}: expected {(count,)}, one for each label")
     return means

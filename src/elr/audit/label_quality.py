@@ -13,6 +13,7 @@ from sklearn.metrics import average_precision_score
 
 from elr.audit.calibration import Calibration, Favorites, calibrate, favorites_of
 from elr.audit.inputs import check_probs, check_score, checked_labels, checked_margins
+from elr.checking import checked, checked_array
 from elr.errors import ArgumentError
 from elr.noise.transitions import count_transitions, transition_matrix
 
@@ -135,6 +136,7 @@ class Audit:
         return found / np.maximum(np.bincount(self.labels, minlength=classes), 1)
 
 
+@checked
 def audit_labels(
     labels: ArrayLike,
     pred_probs: ArrayLike,
@@ -181,7 +183,11 @@ def audit_labels(
     self-confidence as in Northcutt et al., "Confident Learning", JAIR 2021; AUM: Pleiss et al., NeurIPS 2020, without
     their threshold class.
     """
-    given, probs = np.array(labels), np.asarray(pred_probs)
+    try:
+        given = np.array(labels)
+    except (TypeError, ValueError, RuntimeError):
+        raise ArgumentError(f"labels are {repr(labels)[:200]}: expected integers, one for each row") from None
+    probs = checked_array(pred_probs, "pred_probs", "biuf")
     if probs.ndim != 2 or probs.shape[1] < 2 or given.shape != probs.shape[:1] or not len(given):
         raise ArgumentError(
             f"labels have shape {given.shape}, pred_probs {probs.shape}: expected (N,) and (N, C), N >= 1, C >= 2"

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from elr.checking import check_types
 from elr.errors import ArgumentError
 
 if TYPE_CHECKING:  # records hold these, and make none
@@ -92,20 +93,15 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         for role in ("annotators", "ignore", "keep", "classes", "no_label"):
-            value = getattr(self, role)
-            if isinstance(value, str):
+            if isinstance(value := getattr(self, role), str):
                 raise ArgumentError(f"{role} is {value!r}: expected a sequence of names, ({value!r},)")
-            object.__setattr__(self, role, tuple(value))
+        check_types(self, "annotators", "ignore", "keep", "classes", "no_label", "separator")
         if self.decimal not in (None, ".", ","):
             raise ArgumentError(f"decimal is {self.decimal!r}: expected '.' or ','")
         if self.separator in ("tab", "\\t"):
             object.__setattr__(self, "separator", "\t")
-        if self.separator is not None and (not isinstance(self.separator, str) or len(self.separator) != 1):
+        if self.separator is not None and len(self.separator) != 1:
             raise ArgumentError(f"separator is {self.separator!r}: expected one character, such as ';', or tab")
-        if not isinstance(self.quotes, bool | None):
-            raise ArgumentError(f"quotes is {self.quotes!r}: expected True, False or None")
-        if not isinstance(self.encoding, str | None):
-            raise ArgumentError(f"encoding is {self.encoding!r}: expected a name, such as 'latin-1'")
         sources = {"label": self.label, "annotators": self.annotators, "annotations": self.annotations}
         named_sources = [name for name, value in sources.items() if value]
         if len(named_sources) > 1:
@@ -120,6 +116,7 @@ class ReadOptions:
         ]:
             if name is not None and not (isinstance(name, str) and name):
                 raise ArgumentError(f"{role} is {name!r}: expected the name of a column as text, such as '0'")
+        check_types(self)
         for name in (self.label, *self.annotators):
             if name is not None and name in (self.clean_label, *self.ignore):
                 raise ArgumentError(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from elr.checking import checked
 from elr.errors import ArgumentError
 from elr.methods.cross_entropy import CrossEntropyConfig
 from elr.methods.elr import ELRConfig
@@ -23,6 +24,7 @@ _STORED: dict[str, type[MethodConfig]] = {**METHODS, EnsembleConfig.name: Ensemb
 # what run.json may hold: nobody asks for an ensemble by name, it is ELR with members
 
 
+@checked
 def method_named(name: str) -> type[MethodConfig]:
     """The settings of a method.
 
@@ -41,6 +43,7 @@ def method_named(name: str) -> type[MethodConfig]:
     return METHODS[name]
 
 
+@checked
 def method_from_json(values: Mapping[str, Any]) -> MethodConfig:
     """Settings as `MethodConfig.to_json` wrote them; those that are missing are at their defaults.
 
@@ -51,7 +54,9 @@ def method_from_json(values: Mapping[str, Any]) -> MethodConfig:
         >>> method_from_json({"name": "kl_penalty", "lam": 5.0})
         KLPenaltyConfig(lam=5.0, beta=0.7)
     """
-    config = _STORED.get(values["name"]) or method_named(values["name"])
+    name = values.get("name")
+    config = _STORED.get(name) if isinstance(name, str) else None
+    config = config or method_named(name)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     settings = {name: value for name, value in values.items() if name != "name"}
     known = [each.name for each in fields(config)]
     if unknown := sorted(settings.keys() - set(known)):

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from elr.checking import checked
 from elr.errors import ArgumentError
 from elr.methods.loss.formulas import cross_entropy
 from elr.methods.method import Batch, Method, MethodConfig, Step, gradient_of
@@ -27,6 +28,7 @@ class CrossEntropyConfig(MethodConfig):
 
     name: ClassVar[str] = "cross_entropy"
 
+    @checked
     def build(
         self,
         networks: Sequence[nn.Module],
@@ -58,6 +60,7 @@ class LossMethod(Method):
         torch.Size([4, 3])
     """
 
+    @checked
     def __init__(self, network: nn.Module, loss: Loss = cross_entropy) -> None:
         super().__init__()
         self.network = network

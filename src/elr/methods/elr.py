@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn, softmax
 
+from elr.checking import checked
 from elr.errors import ArgumentError
 from elr.methods.elr_settings import ELRSettings
 from elr.methods.ingredients.alignment import Alignment, class_shares
@@ -43,6 +44,7 @@ class ELRConfig(ELRSettings):
 
     name: ClassVar[str] = "elr"
 
+    @checked
     def build(
         self,
         networks: Sequence[nn.Module],
@@ -132,11 +134,13 @@ class ELR(Method):
     probabilities, not logits; refinement cannot divide by zero.
     """
 
+    @checked
     def __init__(self, networks: Sequence[nn.Module], config: ELRConfig, *, stores: Sequence[Targets] = ()) -> None:
         super().__init__()
         config.check_networks(networks)
         expected = len(networks) if config.ensembling else 0
-        if len(set(map(id, stores))) != expected or len(stores) != expected:
+        alike = all(isinstance(store, Targets) for store in stores)
+        if len(set(map(id, stores))) != expected or len(stores) != expected or not alike:
             found = f"{len(stores)} stores of targets for {len(networks)} network(s)"
             raise ArgumentError(f"{found}: expected {expected}, one for each network, or none without ensembling")
         self.config = config

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from elr.checking import check_types
 from elr.errors import ArgumentError
 from elr.methods.loss.formulas import check_weights
 from elr.methods.method import MethodConfig
@@ -84,6 +85,7 @@ average: leave one of them out
     predict_with: str = "networks"
 
     def __post_init__(self) -> None:
+        check_types(self)
         check_weights(self.lam, self.beta)
         ranges = {
             "networks": (self.networks in (1, 2), "1 or 2"),

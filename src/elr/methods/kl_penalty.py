@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from elr.checking import check_types, checked
 from elr.methods.loss.formulas import check_weights, cross_entropy
 from elr.methods.method import Batch, Method, MethodConfig, Step, gradient_of
 from elr.targets.config import DENSE, TargetsConfig
@@ -37,8 +38,10 @@ class KLPenaltyConfig(MethodConfig):
     beta: float = 0.7
 
     def __post_init__(self) -> None:
+        check_types(self)
         check_weights(self.lam, self.beta)
 
+    @checked
     def build(
         self,
         networks: Sequence[nn.Module],
@@ -77,6 +80,7 @@ class KLPenalty(Method):
     Source: appendix C and Figure C.1 of Liu et al., NeurIPS 2020.
     """
 
+    @checked
     def __init__(self, network: nn.Module, config: KLPenaltyConfig, *, targets: Targets) -> None:
         super().__init__()
         self.network = network

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from elr.checking import check_types
 from elr.errors import ArgumentError
 from elr.targets.store import Targets, stores_in
 
@@ -89,15 +90,15 @@ class ParameterGroup:
     weight_decay: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weights", list(self.weights))  # `module.parameters()` can be gone through only once
-        if not self.weights:
-            raise ArgumentError("a group of parameters has no weights: leave it out")
-        for name in ("learning_rate", "weight_decay"):
-            value = getattr(self, name)
+        weights = list(self.weights) if isinstance(self.weights, Iterable) else []  # an iterator gives them only once
+        object.__setattr__(self, "weights", weights)
+        check_types(self)
+        if not weights or not all(isinstance(weight, Tensor) for weight in weights):
+            raise ArgumentError("a group of parameters has no weights: leave it out, or pass module.parameters()")
+        for name, value in (("learning_rate", self.learning_rate), ("weight_decay", self.weight_decay)):
             if value is not None and not 0.0 <= value < math.inf:
-                raise ArgumentError(
-                    f"{name} of a group of parameters is {value}: expected 0 or more, or None for the run's"
-                )
+                found = f"{name} of a group of parameters is {value}"
+                raise ArgumentError(f"{found}: expected 0 or more, or None for the run's")
 
 
 class View(ABC):

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri, softmax
 
+from elr.checking import checked_array
 from elr.errors import ArgumentError
 from elr.noise.transitions import count_transitions, transition_matrix
 
@@ -304,19 +305,8 @@ def _integer(value: object, name: str, *, least: int) -> int:
     return int(value)
 
 
-def _array(values: ArrayLike, name: str, kinds: str) -> NDArray:
-    try:
-        array = np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ArgumentError(f"{name} is no array ({error}); expected equally long rows; pass a NumPy array") from error
-    if array.size and array.dtype.kind not in kinds:
-        expected = "numbers" if "f" in kinds else "integers"
-        raise ArgumentError(f"{name} has dtype {array.dtype}; expected {expected}; convert it first")
-    return array
-
-
 def _labels(values: ArrayLike, num_classes: int, name: str) -> NDArray[np.int64]:
-    array = _array(values, name, "iu")
+    array = checked_array(values, name, "iu")
     if array.ndim != 1 or array.size == 0:
         raise ArgumentError(f"{name} has shape {array.shape}; expected (N,), N >= 1; pass one integer per example")
     if array.min() < 0 or array.max() >= num_classes:
@@ -344,7 +334,7 @@ def _pairs(mapping: Mapping[int, int], num_classes: int) -> list[tuple[int, ...]
 
 
 def _stochastic(matrix: ArrayLike) -> NDArray[np.float64]:
-    array = _array(matrix, "transition_matrix", "iuf").astype(np.float64)
+    array = checked_array(matrix, "transition_matrix", "iuf").astype(np.float64)
     if array.ndim != 2 or len(array) != array.shape[1] or len(array) < 2:
         raise ArgumentError(f"transition_matrix has shape {array.shape}; expected (C, C), C >= 2; pass a row per class")
     if not np.isfinite(array).all() or (array < 0).any():
@@ -357,7 +347,7 @@ def _stochastic(matrix: ArrayLike) -> NDArray[np.float64]:
 
 
 def _features(features: ArrayLike, num_examples: int) -> NDArray:
-    array = _array(features, "features", "biuf")
+    array = checked_array(features, "features", "biuf")
     if array.ndim < 2 or len(array) != num_examples or array.size == 0:
         raise ArgumentError(f"features have shape {array.shape}; expected ({num_examples}, ...); pass a row per label")
     return array.reshape(num_examples, -1)

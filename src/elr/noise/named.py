@@ -77,6 +77,6 @@ def corrupt(name: str, labels: ArrayLike, *, noise_rate: float, num_classes: int
         >>> corrupt("pairflip", [0, 0, 1, 1], noise_rate=0.5, num_classes=2, seed=0).noise_rate
         0.5
     """
-    if name not in NOISES:
+    if not isinstance(name, str) or name not in NOISES:
         raise ArgumentError(f"noise {name!r} is unknown; expected one of {', '.join(NOISES)}; pass one of these")
     return NOISES[name](labels, noise_rate=noise_rate, num_classes=num_classes, seed=seed)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from elr.checking import checked, checked_array
+from elr.errors import ArgumentError
 
+
+@checked
 def count_transitions(
     labels: NDArray[np.int64], clean_labels: NDArray[np.int64], *, num_classes: int
 ) -> NDArray[np.int64]:
@@ -23,6 +27,17 @@ def count_transitions(
         >>> count_transitions(np.array([0, 1, 1, 1]), np.array([0, 0, 0, 1]), num_classes=2).tolist()
         [[1, 2], [0, 1]]
     """
+    if num_classes < 1:
+        raise ArgumentError(f"num_classes is {num_classes}: expected an integer of at least 1")
+    given, clean = checked_array(labels, "labels", "iu"), checked_array(clean_labels, "clean_labels", "iu")
+    if given.ndim != 1 or given.shape != clean.shape:
+        raise ArgumentError(f"labels have shape {given.shape}, clean_labels {clean.shape}: expected (N,) both")
+    for name, values in (("labels", given), ("clean_labels", clean)):
+        if values.size and (values.min() < 0 or values.max() >= num_classes):
+            raise ArgumentError(
+                f"{name} go from {values.min()} to {values.max()}: expected classes in [0, {num_classes})"
+            )
+    labels, clean_labels = given.astype(np.int64, copy=False), clean.astype(np.int64, copy=False)
     pairs = clean_labels * num_classes + labels
     return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
 
@@ -42,6 +57,8 @@ def transition_matrix(counts: ArrayLike) -> NDArray[np.float64]:
         >>> transition_matrix([[3, 1], [0, 0]]).tolist()
         [[0.75, 0.25], [0.0, 1.0]]
     """
-    found = np.asarray(counts)
+    found = checked_array(counts, "counts", "biuf")
+    if found.ndim != 2 or found.shape[0] != found.shape[1]:
+        raise ArgumentError(f"counts have shape {found.shape}: expected (C, C), a row for each true class")
     totals = found.sum(axis=1, keepdims=True)
     return np.divide(found, totals, out=np.eye(len(found)), where=totals > 0)

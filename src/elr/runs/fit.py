@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from elr.checking import checked
 from elr.data.inspection import Inspection, inspection_of
 from elr.data.prepared_data import PreparedData, prepare_data, prepare_records
 from elr.data.reading import Data
@@ -58,6 +59,7 @@ class Outcome:
         return {"methods": {BASELINE: self.baseline.results, name: self.fitted.results}}
 
 
+@checked
 def fit(
     data: Data | None = None,
     *,

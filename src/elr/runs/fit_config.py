@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from elr.checking import check_types
 from elr.data.examples import Examples
 from elr.data.preprocessing import Augmentation
 from elr.errors import ArgumentError
@@ -130,6 +131,7 @@ class FitConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_types(self)
         method_named(self.method)
         if self.augment not in AUGMENTATIONS:
             raise ArgumentError(f"augment is {self.augment!r}: expected one of {', '.join(AUGMENTATIONS)}")

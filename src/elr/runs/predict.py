@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from elr import files
+from elr.checking import checked
 from elr.data.examples import Examples
 from elr.data.kinds.catalog import load_preprocessing
 from elr.data.preprocessing import Preprocessing
@@ -25,6 +26,7 @@ from elr.training.inference import PlainInputs, predicted_probs, softmax_of
 _DIALECT = ("separator", "decimal", "quotes", "encoding")
 
 
+@checked
 def predict(
     folder: str | Path, data: Data, *, encoder: str | None = None, dialect: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:

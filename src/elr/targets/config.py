@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from elr.checking import check_types, checked
 from elr.errors import ArgumentError
 from elr.targets.dense import DenseTargets
 from elr.targets.store import Targets
@@ -42,10 +43,12 @@ class TargetsConfig:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name, value, known in (("placement", self.placement, PLACEMENTS), ("dtype", self.dtype, DTYPES)):
             if value not in known:
                 raise ArgumentError(f"{name} of targets is {value!r}: expected one of {', '.join(known)}")
 
+    @checked
     def build(self, num_examples: int, num_classes: int) -> Targets:
         """A store for the targets of one network, all zero.
 

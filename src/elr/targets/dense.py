@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from elr.checking import checked
 from elr.devices import sent
 from elr.errors import ArgumentError
 from elr.targets.finite import note_nonfinite
@@ -42,9 +43,10 @@ class DenseTargets(Targets):
     authors' code, whose table is lost at checkpoints, not moved with the model, and keyed by position in a subset.
     """
 
+    @checked
     def __init__(self, num_examples: int, num_classes: int, *, dtype: torch.dtype = torch.float32) -> None:
         super().__init__(num_examples, num_classes)
-        if dtype not in STORAGE_DTYPES:
+        if not isinstance(dtype, torch.dtype) or dtype not in STORAGE_DTYPES:
             raise ArgumentError(f"targets stored as {dtype}: expected one of {', '.join(map(str, STORAGE_DTYPES))}")
         self.table = torch.zeros(num_examples, num_classes, dtype=dtype)
 
@@ -59,6 +61,8 @@ class DenseTargets(Targets):
 
     @torch.no_grad()  # the paper holds targets constant in the gradient
     def update(self, index: Tensor, probs: Tensor, *, beta: float) -> Tensor:
+        if probs is None:
+            raise ArgumentError("probs is None: expected a tensor (B, C)")
         self.check(index, probs, beta=beta)
         probs = probs.detach().to(self.table.device, torch.float32)
         if self.process_group is None:

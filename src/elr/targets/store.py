@@ -100,11 +100,11 @@ class Targets(nn.Module, ABC):
         super()._save_to_state_dict(destination, prefix, keep_vars)
         destination[f"{prefix}nonfinite"] = self.nonfinite
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         found = state_dict.pop(f"{prefix}nonfinite", None)  # not a buffer, so not looked for by what follows
         if found is not None:
             self.nonfinite.copy_(found)
-        super()._load_from_state_dict(state_dict, prefix, *others)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     @abstractmethod
     def read(self, index: Tensor) -> Tensor:
@@ -198,6 +198,9 @@ class Targets(nn.Module, ABC):
             check_rows(index, self.num_examples)
 
     def _check_shapes(self, index: Tensor, probs: Tensor | None, beta: float) -> None:
+        for name, value in (("index", index), ("probs", probs)):
+            if not isinstance(value, Tensor) and not (name == "probs" and value is None):
+                raise ArgumentError(f"{name} is {repr(value)[:200]}: expected a tensor")
         if index.ndim != 1 or index.dtype != torch.int64:
             raise ArgumentError(
                 f"index has shape {tuple(index.shape)} and type {index.dtype}: expected (B,) int64 rows"
@@ -206,7 +209,7 @@ class Targets(nn.Module, ABC):
             raise ArgumentError(
                 f"probs have shape {tuple(probs.shape)}: expected ({len(index)}, {self.num_classes}), a row per index"
             )
-        if not 0.0 <= beta <= 1.0:
+        if not isinstance(beta, int | float) or not 0.0 <= beta <= 1.0:
             raise ArgumentError(f"beta is {beta}: expected a momentum in [0, 1]; the paper uses 0.7 and 0.9")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linprog
 
+from elr.checking import checked, checked_array
 from elr.errors import ArgumentError
 
 Floats = NDArray[np.float64]
@@ -48,6 +49,7 @@ class Clusters:
         return float(self.wrong.mean())
 
 
+@checked
 def make_clusters(
     num_features: int, num_examples: int, *, sigma: float, delta: float, num_classes: int = 2, seed: int = 0
 ) -> Clusters:
@@ -92,6 +94,8 @@ def make_clusters(
         raise ArgumentError(
             f"{num_classes} orthogonal means need as many features, and num_features (p) is {num_features}"
         )
+    if seed < 0:
+        raise ArgumentError(f"seed is {seed}: expected an integer >= 0")
     generator = np.random.default_rng(seed)
     if num_classes == 2:
         direction = generator.standard_normal(num_features)
@@ -128,7 +132,8 @@ def is_separable(inputs: ArrayLike, labels: ArrayLike) -> bool:
     Source: Theorem 6 of Liu et al., NeurIPS 2020, is about when this holds (after Schlaefli and Cover); what holds it
     decides gradient descent ends by memorizing (Soudry et al., JMLR 2018).
     """
-    inputs, labels = np.asarray(inputs, dtype=np.float64), np.asarray(labels, dtype=np.int64)
+    inputs = checked_array(inputs, "inputs", "biuf").astype(np.float64)
+    labels = checked_array(labels, "labels", "biu").astype(np.int64)
     if inputs.ndim != 2 or labels.shape != inputs.shape[:1] or not len(labels):
         raise ArgumentError(
             f"inputs have shape {inputs.shape}, labels {labels.shape}: expected (N, p) and (N,), N at least 1"

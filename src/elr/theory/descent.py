@@ -14,6 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax
 
+from elr.checking import checked, checked_array
 from elr.errors import ArgumentError
 from elr.methods.loss.formulas import regularizer
 from elr.theory.clusters import Clusters, Floats
@@ -84,6 +85,7 @@ class Trajectory:
 MEASURES = tuple(field.name for field in fields(Trajectory) if field.name not in ("weights", "targets"))
 
 
+@checked
 def descend(
     data: Clusters,
     *,
@@ -174,11 +176,13 @@ class _Linear:
 
     def start(self, start: float | ArrayLike, seed: int) -> Floats:
         shape = self.signal.shape
-        given = np.asarray(start, dtype=np.float64)
+        given = checked_array(start, "start", "iuf").astype(np.float64)
         if given.ndim:
             if given.shape != shape:
                 raise ArgumentError(f"the first weights have shape {given.shape}: expected {shape}, or a radius")
             return given.copy()
+        if seed < 0:
+            raise ArgumentError(f"seed is {seed}: expected an integer >= 0")
         if not 0.0 <= given < math.inf:
             raise ArgumentError(f"start is {start}: expected a radius >= 0; the theorem's is {SPHERE}")
         drawn = np.random.default_rng([seed, 1]).standard_normal(shape)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from elr.checking import checked
 from elr.errors import ArgumentError
 from elr.theory.clusters import Clusters, is_separable, make_clusters
 from elr.theory.descent import EARLY, SPHERE, Trajectory, descend
@@ -91,6 +92,7 @@ class Examination:
         }
 
 
+@checked
 def examine(
     *,
     p: int = 400,
@@ -164,6 +166,7 @@ def examine(
     )
 
 
+@checked
 def check_theorem(data: Clusters, trajectory: Trajectory, *, separable: bool, delta: float) -> tuple[Statement, ...]:
     """Each part of Theorem 1, and the statements of appendix A behind it, on one trajectory.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from elr.checking import check_types
 from elr.errors import ArgumentError
 
 OPTIMIZERS = ("sgd", "muon", "adamw")
@@ -78,7 +79,7 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "milestones", tuple(self.milestones))  # JSON knows lists only
+        check_types(self)
         ranges = {
             "epochs": (self.epochs >= 1, "at least 1"),
             "generations": (

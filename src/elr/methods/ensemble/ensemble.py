@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from elr.checking import checked
 from elr.errors import ArgumentError
 from elr.methods.ensemble.choice import Candidate, choice_text, choose, row_weights
 from elr.methods.ensemble.folds import EVERYWHERE, folds_of
@@ -39,6 +40,7 @@ class EnsembleConfig(EnsembleSettings):
         2
     """
 
+    @checked
     def build(
         self,
         networks: Sequence[nn.Module],

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from elr.checking import check_types
 from elr.errors import ArgumentError
 from elr.methods.loss.formulas import check_weights
 from elr.methods.method import MethodConfig
@@ -85,6 +86,7 @@ class EnsembleSettings(MethodConfig):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_types(self)
         object.__setattr__(self, "settings", tuple(map(_setting, self.settings)))  # JSON knows mappings and lists only
         object.__setattr__(self, "kept_epochs", tuple(sorted({*self.kept_epochs, self.epochs})))
         if not self.settings:

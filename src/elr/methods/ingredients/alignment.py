@@ -167,7 +167,11 @@ class Alignment(nn.Module):
             _count(self.rows, rows, 2 * self.num_examples)
 
     def _checked(self, shares: Tensor) -> Tensor:
-        shares = torch.as_tensor(shares).detach().cpu().double()
+        try:
+            shares = torch.as_tensor(shares)
+        except (TypeError, ValueError, RuntimeError):
+            raise ArgumentError(f"class_shares are {repr(shares)[:200]}: expected a tensor of numbers") from None
+        shares = shares.detach().cpu().double()
         if shares.shape != (self.num_classes,) or not (shares >= 0.0).all() or not 0.0 < shares.sum() < torch.inf:
             raise ArgumentError(
                 f"class_shares are {shares.tolist()}: expected {self.num_classes} numbers >= 0, shares or counts of "

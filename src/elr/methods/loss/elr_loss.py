@@ -7,9 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn, softmax
 
+from elr.checking import checked
 from elr.errors import ArgumentError
 from elr.methods.ingredients.alignment import Alignment, before
-from elr.methods.loss.formulas import check_weights, in_blocks
+from elr.methods.loss.formulas import as_tensor, check_weights, in_blocks
 from elr.methods.loss.fused import check_batch, elr_loss, is_swept, swept_elr_loss, traced_elr_loss
 from elr.targets.dense import DenseTargets
 from elr.targets.store import Targets
@@ -44,6 +45,8 @@ class ELRLoss(nn.Module):
             regularizer sees aligned targets (`elr.methods.ingredients.alignment`), those from before the step, and
             `realign()` is to be called before each epoch. Default: targets as they are, the paper's.
 
+    `labels` and `index` may be lists or NumPy arrays as well.
+
     Returns:
         From `forward`: a scalar in nats.
 
@@ -63,6 +66,7 @@ class ELRLoss(nn.Module):
     Source: equations 7 and 9, Algorithm 1 of Liu et al., NeurIPS 2020 (arXiv:2007.00151); defaults from its appendix G.
     """
 
+    @checked
     def __init__(
         self,
         num_examples: int,
@@ -120,7 +124,10 @@ class ELRLoss(nn.Module):
         return targets if self.alignment is None else self.alignment(targets)
 
     def forward(self, logits: Tensor, labels: Tensor, index: Tensor) -> Tensor:
-        return self.parts(logits, labels, index)[0]
+        if not isinstance(logits, Tensor):
+            raise ArgumentError(f"logits are of type {type(logits).__name__}: expected a tensor (B, C)")
+        index = as_tensor(index, "index", device=None)
+        return self.parts(logits, as_tensor(labels, "labels", device=logits.device), index)[0]
 
     def parts(
         self, logits: Tensor, labels: Tensor, index: Tensor, *, lam: float | None = None, update: bool = True

@@ -254,6 +254,41 @@ def check_logits(logits: Tensor) -> None:
         )
 
 
+def as_tensor(values: object, name: str, *, device: torch.device | None) -> Tensor:
+    """Labels or rows as a tensor, which a list, a NumPy array, or a tensor of other integers becomes: int64.
+
+    Args:
+        values: a tensor, an array, or a list of numbers; one of floating-point numbers keeps its type.
+        name: what messages call it.
+        device: where lists and arrays go; None: the CPU, where it costs nothing to look at them.
+
+    Raises:
+        ArgumentError: nothing of the kind.
+
+    Example:
+        >>> as_tensor([3, 1], "index", device=None)
+        tensor([3, 1])
+        >>> as_tensor("x", "index", device=None)
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: index is 'x': expected a tensor, or a list or array of numbers
+    """
+    if isinstance(values, Tensor):
+        found = values
+    else:
+        try:
+            array = np.asarray(values)
+            if array.dtype.kind not in "iuf" or not array.ndim:
+                raise TypeError
+            array = array.astype(np.int64) if array.dtype.kind in "iu" else array
+            found = torch.tensor(array, device=device)
+        except (TypeError, ValueError, OverflowError, RuntimeError):
+            raise ArgumentError(
+                f"{name} is {repr(values)[:200]}: expected a tensor, or a list or array of numbers"
+            ) from None
+    small = (torch.int32, torch.int16, torch.int8, torch.uint8)
+    return found.long() if found.dtype in small else found
+
+
 def check_labels(logits: Tensor, labels: Tensor) -> None:
     """Raise ArgumentError for labels that do not belong to the logits: (B,) int64 or (B, C).
 

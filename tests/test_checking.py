@@ -1,0 +1,70 @@
+"""What annotations say is held to, and what NumPy has becomes plain."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from elr.checking import check_types, checked, checked_array, checked_value
+from elr.errors import ArgumentError
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation", "plain"),
+    [
+        (np.int64(3), "int", 3),
+        (np.float32(0.5), "float | None", 0.5),
+        (3, "float", 3),
+        (np.bool_(True), "bool", True),
+        (Path("a") / "b", "str | None", "a/b"),
+        (64, "tuple[int, ...] | None", (64,)),
+        (np.array([3, 4]), "tuple[int, ...]", (3, 4)),
+        (["a"], "tuple[str, ...]", ("a",)),
+        (("symmetric", 0.4), "tuple[str, float] | None", ("symmetric", 0.4)),
+        (None, "int | None", None),
+        ("anything", "ArrayLike", "anything"),
+    ],
+)
+def test_what_is_plainly_meant_becomes_plain(value, annotation, plain):
+    found = checked_value("it", value, annotation, {})
+    assert found == plain
+    assert type(found) is type(plain)
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation"),
+    [
+        (True, "int"),
+        (1, "bool"),
+        (3.0, "int"),
+        (None, "str"),
+        ("a", "tuple[str, ...]"),
+        ({1}, "tuple[int, ...]"),
+        ((1, "x"), "tuple[int, ...]"),
+        ([], "tuple[str, float]"),
+        (3, "Path | None"),
+    ],
+)
+def test_the_rest_is_refused(value, annotation):
+    with pytest.raises(ArgumentError, match=r"^it is .*: expected "):
+        checked_value("it", value, annotation, {"Path": Path})
+
+
+def test_functions_and_dataclasses_are_held_to_their_annotations():
+    @checked
+    def twice(count: "int", *, by: "float" = 2.0) -> "float":
+        return count * by
+
+    @dataclass(frozen=True)
+    class Dose:
+        amount: float
+
+        __post_init__ = check_types
+
+    assert twice(np.int32(2), by=np.float64(3.0)) == 6.0
+    with pytest.raises(ArgumentError, match="by is 'x': expected a number"):
+        twice(2, by="x")
+    assert type(Dose(np.float64(1.0)).amount) is float
+    with pytest.raises(ArgumentError, match="dtype <U1; expected numbers"):
+        checked_array(["x"], "features", "iuf")
