@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import warnings
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -21,10 +23,12 @@ from torch import nn
 
 from elr.audit.label_quality import Audit, audit_labels
 from elr.checking import checked_value
+from elr.data.columns.new_data import column_findings, plain_columns
+from elr.data.columns.scaling import table_preprocessing
+from elr.data.columns.selection import select_columns
 from elr.data.examples import Examples
-from elr.data.tables import column_kinds, plain_columns, table_preprocessing
 from elr.devices import mixed_seed
-from elr.errors import ArgumentError, DataError
+from elr.errors import ArgumentError, DataError, DataWarning
 from elr.methods.elr import ELRConfig
 from elr.methods.ensemble.ensemble import EnsembleConfig
 from elr.methods.ensemble.grid import (
@@ -254,9 +258,11 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
             if len(labels) != len(X):
                 raise DataError(f"X has {len(X)} rows, y {len(labels)}: expected one label per row")
             frame = X.rename(columns=str)
-            self._columns, _ = column_kinds(frame)
-            self._preprocessing = table_preprocessing(self._columns)
-            rows = self._preprocessing.fit_transform(plain_columns(frame, self._columns, name="X"))
+            chosen = select_columns(frame, labels, keep_all=True)
+            self._columns = chosen.readings
+            _warn_of_roles(chosen.roles)
+            self._preprocessing = table_preprocessing({name: each.kind for name, each in chosen.readings.items()})
+            rows = self._preprocessing.fit_transform(chosen.plain)
         else:
             checked, labels = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64)
             self._preprocessing = StandardScaler(with_mean=not sparse.issparse(checked))
@@ -270,6 +276,9 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         if self._columns is not None:
             validate_data(self, X, reset=False, skip_check_array=True)
             frame = pd.DataFrame(X).rename(columns=str)
+            for found in column_findings(frame, self._columns, name="X", known=list(self.feature_names_in_)):
+                if found.loud:
+                    warnings.warn(found.text, DataWarning, stacklevel=4)
             return self._preprocessing.transform(plain_columns(frame, self._columns, name="X"))
         checked = validate_data(self, X, reset=False, accept_sparse="csr", dtype=np.float64)
         return self._preprocessing.transform(checked)
@@ -278,6 +287,13 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
 def _needs_preprocessing(frame: pd.DataFrame) -> bool:
     """Whether a data frame is more than an array of numbers: other columns, or missing values."""
     return not all(types.is_numeric_dtype(kind) for kind in frame.dtypes) or bool(frame.isna().to_numpy().any())
+
+
+def _warn_of_roles(roles: Mapping[str, str]) -> None:
+    """Whoever hands over X chose its columns: they stay, and those that look like no features are said."""
+    for name, reason in roles.items():
+        text = f"column {name!r} of X is learned from, but {reason}: drop it unless it is a feature"
+        warnings.warn(text, DataWarning, stacklevel=4)
 
 
 def _dense(rows: Any, chunk: NDArray[np.int64]) -> torch.Tensor:

@@ -130,7 +130,7 @@ def read_table(
         as_text: columns to read as text whatever they hold, in which only an empty cell is missing ("None" and "NA" are
             names of classes in some data); where values have types, these stay.
         as_written: leave every cell of a CSV or TSV file as text, so that "007" or "12" means the same in each file,
-            whatever stands in the other cells; `column_kinds` and `plain_columns` find the numbers.
+            whatever stands in the other cells; `elr.data.columns` finds the numbers.
 
     Raises:
         DataError: no such file, another format, or not readable as such.

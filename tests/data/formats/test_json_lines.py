@@ -11,11 +11,11 @@ import elr
 from elr.audit.audited_run import AuditedRun
 from elr.audit.decisions import clean
 from elr.audit.label_studio import export_label_studio
+from elr.data.columns.selection import select_columns
 from elr.data.formats.json_lines import JsonLines
 from elr.data.prepared_data import prepare_data
 from elr.data.reading import read_data, read_table
 from elr.data.records import ReadOptions
-from elr.data.tables import column_kinds
 from elr.errors import DataError
 
 QUICK = elr.FitConfig(epochs=2, batch_size=8)
@@ -192,9 +192,9 @@ def test_a_label_that_is_missing_is_refused(path, absent, message):
 def test_nested_objects_are_no_columns_and_lists_may_be_embeddings(path):
     lines = [{"e": [float(row), 1], "o": {"a": row}, "x": row, "y": row % 2} for row in range(4)]
     found = records(path, *lines)
-    kinds, remarks = column_kinds(found.table)
-    assert list(kinds) == ["x"]
-    assert [remark.split(":")[0] for remark in remarks] == ["column 'e' left out", "column 'o' left out"]
+    chosen = select_columns(found.table)
+    assert list(chosen.readings) == ["x"]
+    assert [remark.split(":")[0] for remark in chosen.remarks] == ["column 'e' left out", "column 'o' left out"]
     assert records(path, *lines, embedding="e").features.tolist() == [[float(row), 1.0] for row in range(4)]
     with pytest.raises(DataError, match=r"label column 'o' of .* holds lists or records"):
         read_data(path, ReadOptions(label="o"))

@@ -11,17 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 
+from elr.data.columns.new_data import column_findings, plain_columns
+from elr.data.columns.reading import ColumnReading
+from elr.data.columns.scaling import table_preprocessing
+from elr.data.columns.selection import select_columns
 from elr.data.formats.format import FileFormat
 from elr.data.kinds.kind import Contents, Kind, column_cells, table_rows
 from elr.data.label_coding import LabelCoding
 from elr.data.preprocessing import Preprocessing
-from elr.data.records import TABLE, ReadOptions, Records
-from elr.data.tables import column_kinds, plain_columns, table_preprocessing
+from elr.data.records import TABLE, Finding, ReadOptions, Records
 
 
 @dataclass(frozen=True, kw_only=True)
 class TablePreprocessing(Preprocessing):
-    """Columns of numbers, dates and categories: see `elr.data.tables`.
+    """Columns of numbers, dates and categories: see `elr.data.columns`.
+
+    Args:
+        readings: how each column is read.
+        left_out: the columns of the training data that are not learned from.
 
     Example:
         >>> import pandas as pd
@@ -33,26 +40,46 @@ class TablePreprocessing(Preprocessing):
     """
 
     kind, learns_from = TABLE, TABLE
+    readings: Mapping[str, ColumnReading]
+    left_out: tuple[str, ...] = ()
 
     @classmethod
     def fit(cls, records: Records, options: ReadOptions, *, coding: LabelCoding) -> TablePreprocessing:
-        del options
         assert records.table is not None, "a table has columns"
-        columns, remarks = column_kinds(records.table, as_written=records.as_written)
-        plain = plain_columns(records.table, columns, name="the training data")
-        fitted = table_preprocessing(columns).fit(plain)
-        return cls(coding=coding, transformer=fitted, columns=columns, remarks=tuple(remarks))
+        chosen = select_columns(records.table, records.labels, decimal=options.decimal, keep=options.keep)
+        kinds = {name: reading.kind for name, reading in chosen.readings.items()}
+        return cls(
+            coding=coding,
+            transformer=table_preprocessing(kinds).fit(chosen.plain),
+            columns=kinds,
+            remarks=chosen.remarks,
+            column_reports=chosen.reports,
+            readings=chosen.readings,
+            left_out=tuple(chosen.left_out),
+        )
 
     def _inputs(self, records: Records, name: str) -> NDArray[np.float32]:
         assert records.table is not None, "a table has columns"
-        assert self.columns is not None, "a table has columns"
-        return self._transformed(plain_columns(records.table, self.columns, name=name), name)
+        return self._transformed(plain_columns(records.table, self.readings, name=name), name)
+
+    def findings(self, records: Records, *, name: str) -> list[Finding]:
+        assert records.table is not None, "a table has columns"
+        return column_findings(records.table, self.readings, name=name, known=self.left_out)
+
+    def to_json(self) -> dict[str, Any]:
+        readings = {name: reading.to_json() for name, reading in self.readings.items()}
+        return super().to_json() | {"readings": readings, "left_out": list(self.left_out)}
 
     @classmethod
     def _restored(cls, transformer: Any, settings: Mapping[str, Any], coding: LabelCoding) -> TablePreprocessing | None:
-        columns = settings["columns"]
-        fits = isinstance(transformer, ColumnTransformer) and list(transformer.feature_names_in_) == list(columns)
-        return cls(coding=coding, transformer=transformer, columns=columns) if fits else None
+        columns, left_out = settings["columns"], tuple(settings["left_out"])
+        readings = {name: ColumnReading.from_json(reading) for name, reading in settings["readings"].items()}
+        fits = isinstance(transformer, ColumnTransformer) and (
+            list(transformer.feature_names_in_) == list(columns) == list(readings)
+        )
+        if not fits:
+            return None
+        return cls(coding=coding, transformer=transformer, columns=columns, readings=readings, left_out=left_out)
 
 
 class Table(Kind):

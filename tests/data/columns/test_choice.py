@@ -1,0 +1,139 @@
+"""Tables as people have them: text, numbers, dates, gaps, codes, and files that are not what their name says."""
+
+import datetime
+import decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from elr.data.columns.choice import found_columns
+from elr.data.columns.new_data import plain_columns
+from elr.data.columns.reading import CATEGORICAL, DATE, NUMERIC
+from elr.data.columns.selection import select_columns
+from elr.data.reading import read_table
+from elr.errors import DataError
+
+N = 20
+
+
+def kinds_of(column, **options):
+    """Kind of a column, or why it is left out, and what is said about it."""
+    found = found_columns(pd.DataFrame({"x": column}), **options)["x"]
+    return found.reading.kind if found.reading else found.reason, found.remarks
+
+
+# What to learn from
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        (np.arange(N) / 3, NUMERIC),
+        (pd.array([1, 2, None, 4] * 5, dtype="Int64"), NUMERIC),
+        (pd.Series([1, 2, None, 4] * 5, dtype=object), NUMERIC),
+        (pd.Series([decimal.Decimal("1.5"), None] * 10, dtype=object), NUMERIC),
+        (pd.arrays.SparseArray(np.arange(N)), NUMERIC),
+        (pd.to_timedelta(np.arange(N), unit="h"), NUMERIC),
+        (pd.Series(range(N), dtype="int64[pyarrow]"), NUMERIC),
+        (pd.date_range("2024-01-01", periods=N), DATE),
+        (pd.date_range("2024-01-01", periods=N, tz="Asia/Tokyo"), DATE),
+        ([datetime.date(2024, 1, day + 1) for day in range(N)], DATE),
+        (["2024-01-01", "2024-01-02T10:00:00Z", None, "2024-02-29 10:00"] * 5, DATE),
+        (["2024-01-01", "2024-02-30"] * 10, CATEGORICAL),
+        ([True, False] * 10, CATEGORICAL),
+        (pd.array([True, False, None, True] * 5, dtype="boolean"), CATEGORICAL),
+        ([True, None] * 10, CATEGORICAL),
+        (["a", "b"] * 10, CATEGORICAL),
+        (["a", None] * 10, CATEGORICAL),
+        (["1", "2"] * 10, NUMERIC),  # as in a CSV file
+        (["01", "02"] * 10, CATEGORICAL),
+        (pd.Categorical([1, 2] * 10), CATEGORICAL),
+        (pd.cut(np.arange(N), 3), CATEGORICAL),
+        ([1, "a"] * 10, CATEGORICAL),
+    ],
+)
+def test_kinds(column, kind):
+    assert kinds_of(column) == (kind, [])
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["1", "2.5", "-3e4", None], NUMERIC),
+        (["007", "12", "13", None], CATEGORICAL),
+        (["0", "0.5", "1", None], NUMERIC),
+        (["A1", "12", "13", None], CATEGORICAL),
+        (["True", "False", None, "True"], CATEGORICAL),
+        (["2024-01-01", "2024-01-02", None, "2024-01-03"], DATE),
+        (["1_000", "2_000", "3", None], CATEGORICAL),
+    ],
+)
+def test_kinds_of_cells_as_written(cells, kind):
+    assert kinds_of(cells * 5) == (kind, [])
+
+
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        ([None] * N, "it is empty"),
+        ([5] * N, "it says the same in every row"),
+        ([[1, 2]] * N, "it holds lists, records or bytes"),
+        ([{"a": 1}, None] * 10, "it holds lists, records or bytes"),
+        ([1, [1]] * 10, "it holds lists, records or bytes"),
+        ([b"a", b"b"] * 10, "it holds lists, records or bytes"),
+        (np.arange(N) * 1j, "it holds complex numbers"),
+    ],
+)
+def test_columns_that_say_nothing_are_left_out(column, reason):
+    assert kinds_of(pd.Series(column))[0].startswith(reason)
+
+
+def test_free_text_is_left_out_and_few_words_are_not():
+    reason = "text with 51 different values in 51 rows (--text learns from free text)"
+    assert kinds_of([f"question {row}" for row in range(51)]) == (reason, [])
+    assert kinds_of([f"town {row % 60}" for row in range(120)])[0] == CATEGORICAL
+
+
+def test_numbers_with_a_stray_word_stay_numbers():
+    cells = [str(row) for row in range(40)]
+    cells[7] = "n.a."
+    kind, remarks = kinds_of(cells)
+    assert kind == NUMERIC
+    assert remarks == ["it holds numbers; 1 cells ('n.a.', first in row 7) are taken for missing"]
+    cells[9] = "many"
+    assert "1 cells ('many', first in row 9) are no numbers, and taken for missing" in kinds_of(cells)[1][1]
+    assert kinds_of(["1", "2", "many", "few"] * 5)[0] == CATEGORICAL
+
+
+def test_row_numbers_without_a_name_are_left_out(tmp_path):
+    frame = pd.DataFrame({"x": [3, 1, 2]}, index=range(1, 4))
+    frame.to_csv(tmp_path / "t.csv")
+    chosen = select_columns(read_table(tmp_path / "t.csv", as_written=True))
+    assert list(chosen.readings) == ["x"]
+    assert chosen.remarks == ("column 'Unnamed: 0' left out: it numbers the rows (--keep 'Unnamed: 0' learns from it)",)
+
+
+def test_nothing_left_to_learn_from():
+    frame = pd.DataFrame({"text": [f"question {row}" for row in range(60)], "same": 1})
+    with pytest.raises(DataError, match=r"no column is left .*'text' left out.*'same' left out.*embeddings"):
+        select_columns(frame)
+    with pytest.raises(DataError, match="the table has no other column"):
+        select_columns(frame[[]])
+
+
+def test_names_need_not_be_text_but_must_differ():
+    frame = pd.DataFrame({0: [1, 2], None: [3, 4], ("a", 1): [5, 6], "row": [7, 8], "id": [9, 1]})
+    readings = select_columns(frame).readings
+    assert list(readings) == [str(name) for name in frame.columns]
+    assert list(plain_columns(frame, readings, name="it").columns) == list(readings)
+    frame["0"] = 1
+    with pytest.raises(DataError, match="2 columns named '0': rename all but one"):
+        select_columns(frame)
+    with pytest.raises(DataError, match="new has 2 columns named '0'"):
+        plain_columns(frame, readings, name="new")
+
+
+def test_infinite_numbers_are_refused():
+    with pytest.raises(DataError, match="column 'x' of the training data is infinite in row 1"):
+        kinds_of(["1", "inf", "2", "3"])

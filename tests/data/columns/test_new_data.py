@@ -1,0 +1,101 @@
+"""Later data, in which the same things are written in another way, or other things stand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from elr.data.columns.new_data import column_findings, plain_columns
+from elr.data.columns.reading import NUMERIC, ColumnReading
+from elr.data.columns.selection import select_columns
+from elr.errors import DataError
+
+N = 40
+# what training held and what new data hold: the same
+SAME = {
+    "truth in words": (["True", "False"] * 20, [1, 0] * 20),
+    "truth as numbers": ([1, 0] * 20, ["t", "F"] * 20),
+    "truth as type": ([True, False] * 20, ["TRUE", "false"] * 20),
+    "yes and no": (["yes", "no"] * 20, [True, False] * 20),
+    "case": (["Male", "Female"] * 20, [" male ", "FEMALE"] * 20),
+    "blanks": (["New York", "Rome"] * 20, ["New\u00a0 York", "rome "] * 20),
+    "forms of letters": (["Zu\u0308rich", "Bern"] * 20, ["z\u00fcrich", "bern"] * 20),
+    "whole numbers": (pd.Categorical([1, 2] * 20), ["1.0", "2"] * 20),
+    "numbers as text": ([f"{row / 8}" for row in range(N)], np.arange(N) / 8),
+    "numbers, then text": (np.arange(N) / 8, [f"{row / 8}" for row in range(N)]),
+    "decimal commas": ([f"{row / 8}".replace(".", ",") for row in range(N)], np.arange(N) / 8),
+    "decimal commas later": (np.arange(N) / 8, [f"{row / 8}".replace(".", ",") for row in range(N)]),
+    "thousands": ([f"{row * 777:,}.50" for row in range(N)], [row * 777 + 0.5 for row in range(N)]),
+    "units": ([f"{row % 7} kg" for row in range(N)], [float(row % 7) for row in range(N)]),
+    "dates": (["2024-01-01", "2024-01-05"] * 20, pd.to_datetime(["2024-01-01", "2024-01-05"] * 20)),
+    "dates with times": (["2024-01-01", "2024-01-05"] * 20, ["2024-01-01T00:00:00Z", "2024-01-05 00:00"] * 20),
+    "gaps": (["a", "b", "?"] * 20, ["a", "B", None] * 20),
+    "nullable": (pd.array([1, 2, None, 4] * 10, dtype="Int64"), ["1", "2.0", "?", "4"] * 10),
+    "arrow": (pd.Series([1, 2, None, 4] * 10, dtype="int64[pyarrow]"), [1.0, 2.0, np.nan, 4.0] * 10),
+    "arrow text": (pd.Series(["a", "b"] * 20, dtype="string[pyarrow]"), ["A", "b"] * 20),
+}
+
+
+def compared(old, new, **options):
+    """Columns of training and of new data as read, and what is said of the latter."""
+    frames = [pd.DataFrame({"x": old, "z": [0.5, 1.5] * (len(old) // 2)}), pd.DataFrame({"x": new, "z": 0.5})]
+    chosen = select_columns(frames[0], **options)
+    readings = {name: ColumnReading.from_json(reading.to_json()) for name, reading in chosen.readings.items()}
+    found = [each for each in column_findings(frames[1], readings, name="new.csv") if "'x'" in each.text]
+    return chosen.plain["x"].tolist(), plain_columns(frames[1], readings, name="new.csv")["x"].tolist(), found
+
+
+@pytest.mark.parametrize("what", SAME)
+def test_equal_meanings_are_one_value(what):
+    old, new, found = compared(*SAME[what])
+    assert len(old) == len(new)
+    assert [repr(value) for value in old] == [repr(value) for value in new]
+    assert not any(each.loud for each in found)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (["Male", "Female"] * 20, ["m", "f"] * 20, "none of its values was known in training ('m', 'f'; there 'Male'"),
+        (["a", "b"] * 20, ["a", "c"] * 20, "50% of its cells hold values that training did not know ('c'; there"),
+        ([1.5, 2.5] * 20, [1.5, None] * 20, "50% of its cells are missing, in training 0%"),
+        ([1.5, 2.5] * 20, ["1.5", "2.5", "many", "2.5"] * 10, "10 cells are no numbers ('many'; first in row 2)"),
+        (np.arange(N) / 8, np.arange(N) * 1000, "98% of its numbers lie outside those of training"),
+        (np.arange(N) * 1000, np.arange(N) / N, "is it another unit or scale?"),
+        ([f"{row / 8} kg" for row in range(N)], [f"{row / 8} g" for row in range(5)] + [1.0] * 35, "5 cells are no"),
+        ([f"{row % 9 + 20} %" for row in range(40)], [0.1, 0.2] * 20, "100% of its numbers lie outside"),
+    ],
+)
+def test_what_training_did_not_know_is_said_loudly(old, new, words):
+    _, _, (found,) = compared(old, new)
+    assert words in found.text
+    assert found.loud
+
+
+def test_little_is_said_quietly():
+    _, _, (found,) = compared(["a", "b"] * 20, ["a", "b"] * 19 + ["c", "a"])
+    assert not found.loud
+    assert "2% of its cells" in found.text
+    _, _, (found,) = compared([1.5, 2.5] * 20, ["1.5"] * 39 + ["many"])
+    assert not found.loud
+    _, _, (found,) = compared(["a", "b"] * 20, ["a"] * 40)
+    assert (found.text, found.loud) == ("column 'x' of new.csv: it says 'a' in every row", False)
+
+
+def test_columns_are_found_by_name_whatever_its_case_and_the_others_are_named():
+    readings = {"Age": ColumnReading(kind=NUMERIC, low=1, high=90)}
+    new = pd.DataFrame({"age ": [5.0, 6.0], "more": 1})
+    assert plain_columns(new, readings, name="new")["Age"].tolist() == [5, 6]
+    said = [found.text for found in column_findings(new, readings, name="new")]
+    assert said == [
+        "column 'age ' of new is taken for 'Age' of training",
+        "columns of new that training did not have are ignored: 'more'",
+    ]
+    with pytest.raises(DataError, match="lacks 1 columns that training had: 'Age'"):
+        plain_columns(new.assign(AGE=1), readings, name="new")
+
+
+def test_lacking_columns_are_named_and_others_ignored():
+    frame = pd.DataFrame({"b": [1], "c": [2]})
+    with pytest.raises(DataError, match=r"new\.csv lacks 2 columns that training had: 'a', 'd'; add them"):
+        plain_columns(frame, dict.fromkeys("abd", ColumnReading(kind=NUMERIC)), name="new.csv")
+    assert plain_columns(frame, {"b": ColumnReading(kind=NUMERIC)}, name="new.csv").columns.tolist() == ["b"]
