@@ -158,12 +158,12 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
 
     def _members(self, count: int) -> int:
         for name, parameter in inspect.signature(type(self).__init__).parameters.items():
-            if name not in ("self", "random_state"):  # which scikit-learn checks
+            if name not in ("self", "members", "random_state"):  # which scikit-learn checks
                 checked_value(name, getattr(self, name), str(parameter.annotation), {})
         if self.members is None:
             return MEMBERS if count >= LEAST_ROWS else 1
-        members = checked_value("members", self.members, "int", {})
-        if not 1 <= members <= count:
+        members = self.members.item() if isinstance(self.members, np.integer) else self.members
+        if type(members) is not int or not 1 <= members <= count:
             raise ArgumentError(
                 f"members is {self.members!r} for {count} rows: expected at least 1, and at most one for each row; 1 "
                 "is a single network"
