@@ -43,10 +43,11 @@ class Inspection:
         Read a data frame: table, 4 rows
         2 classes in label column 'y': cat 2 (50.0 %), dog 2 (50.0 %)
         Learned from 1 of 3 columns:
-          column  kind     missing  example  use
-          n       -        0        u        left out: it says the same in every row
-          y       label    0        cat      label
-          x       numeric  0        1.5      learned from
+          column  kind                   missing  example  use
+          n       nothing to learn from  0        u        left out: it says the same in every row
+          y       label                  0        cat      label
+          x       numeric                0        1.5      learned from
+        note: column 'n' left out: it says the same in every row
     """
 
     source: str
@@ -176,6 +177,8 @@ def inspection_of(prepared: PreparedData) -> Inspection:
 def _columns(prepared: PreparedData) -> list[dict[str, Any]]:
     """Every column of the table in its order, with what it is used for."""
     reports = {report.name: asdict(report) for report in prepared.preprocessing.column_reports}
+    for report in reports.values():
+        report["use"] = report["use"] if report["use"] == LEARNED else f"left out: {report['use']}"
     options, records = prepared.options, prepared.records
     found = []
     about = records.facts.get("columns", {})
