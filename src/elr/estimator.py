@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from copy import deepcopy
 from typing import Any
 
@@ -20,9 +21,11 @@ from torch import nn
 
 from elr.audit.label_quality import Audit, audit_labels
 from elr.data.examples import Examples
+from elr.data.formats.features import as_array
+from elr.data.formats.labels import plain_labels
 from elr.data.tables import column_kinds, plain_columns, table_preprocessing
 from elr.devices import mixed_seed
-from elr.errors import ArgumentError, DataError
+from elr.errors import ArgumentError, DataError, DataWarning
 from elr.methods.elr import ELRConfig
 from elr.methods.ensemble.ensemble import EnsembleConfig
 from elr.methods.ensemble.grid import (
@@ -241,9 +244,14 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
     def _learn_features(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray]:
         """Check the training data and learn the preprocessing."""
         self._columns = None
+        given, remarks = plain_labels(X, y)
+        for remark in remarks:
+            warnings.warn(remark, DataWarning, stacklevel=3)
+        if isinstance(X, np.ma.MaskedArray):
+            X = as_array(X, "X")
         if isinstance(X, pd.DataFrame) and _needs_preprocessing(X):
             validate_data(self, X, skip_check_array=True)
-            labels = column_or_1d(y, warn=True)
+            labels = column_or_1d(given, warn=True)
             if len(labels) != len(X):
                 raise DataError(f"X has {len(X)} rows, y {len(labels)}: expected one label per row")
             frame = X.rename(columns=str)
@@ -251,7 +259,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
             self._preprocessing = table_preprocessing(self._columns)
             rows = self._preprocessing.fit_transform(plain_columns(frame, self._columns, name="X"))
         else:
-            checked, labels = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64)
+            checked, labels = validate_data(self, X, given, accept_sparse="csr", dtype=np.float64)
             self._preprocessing = StandardScaler(with_mean=not sparse.issparse(checked))
             rows = self._preprocessing.fit_transform(checked)
         if pd.isna(labels).any():
@@ -264,7 +272,8 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
             validate_data(self, X, reset=False, skip_check_array=True)
             frame = pd.DataFrame(X).rename(columns=str)
             return self._preprocessing.transform(plain_columns(frame, self._columns, name="X"))
-        checked = validate_data(self, X, reset=False, accept_sparse="csr", dtype=np.float64)
+        checked = as_array(X, "X") if isinstance(X, np.ma.MaskedArray) else X
+        checked = validate_data(self, checked, reset=False, accept_sparse="csr", dtype=np.float64)
         return self._preprocessing.transform(checked)
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elr.data.label_coding import LabelCoding, label_values
+from elr.data.labels.spelling import class_key
 from elr.errors import DataError
 
 
@@ -33,7 +34,7 @@ def test_classes_are_sorted_and_survive_json(labels, names):
 
 
 @given(
-    st.lists(st.text(max_size=3), min_size=2, max_size=6, unique=True)
+    st.lists(st.text(max_size=3), min_size=2, max_size=6, unique_by=class_key)
     | st.lists(st.integers(), min_size=2, unique=True)
 )
 def test_every_label_comes_back(values):
@@ -88,11 +89,18 @@ def test_digits_alone_mean_the_classes_of_the_same_text():
         ([1.5, 2.0], ["1.5", "2.0"]),
         (["01", "1"], ["01", "1"]),
         (["1.5", "2"], ["1.5", "2"]),
-        (["None", "NA"], ["None", "NA"]),
-        (["nan", "inf"], ["nan", "inf"]),
+        (["none", "na"], ["none", "na"]),
+        (["-", "+"], ["-", "+"]),
+        (["-1", "+1"], ["-1", "+1"]),
         ([True, False], ["True", "False"]),
-        (["True", "1"], ["True", "1"]),
-        ([" a", "a "], [" a", "a "]),
+        (["True", "1"], [1, 1]),
+        (["True", "1", "x"], ["1", "1", "x"]),
+        ([True, 1, 1.0, "1", 2], [1, 1, 1, 1, 2]),
+        (["true", "true", "True", "x"], ["true", "true", "true", "x"]),
+        ([" a", "a "], [" a", " a"]),
+        (["a", "a\u00a0", "\ufeffa", "b"], ["a", "a", "a", "b"]),
+        (["cafe\u0301", "caf\u00e9"], ["caf\u00e9", "caf\u00e9"]),
+        (["Cat", "cat"], ["Cat", "cat"]),
         (["\u0661", "\u0662"], ["\u0661", "\u0662"]),
         (["1e3", "2"], ["1e3", "2"]),
         ([b"cat", b"\xff"], ["cat", "\\xff"]),
@@ -118,6 +126,8 @@ def test_labels_are_whole_numbers_or_text(column, expected):
     [
         ["a", "b", None, "c", None],
         ["a", "b", "  ", "c", ""],
+        ["a", "b", "nan", "c", "N/A"],
+        np.array(["a", "b", "nan", "c", "?"]),
         [1, 2, np.nan, 3, np.nan],
         pd.array([1, 2, None, 3, None], dtype="Int64"),
         [pd.Timestamp(0), pd.Timestamp(1), pd.NaT, pd.Timestamp(2), pd.NaT],

@@ -42,7 +42,8 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Rec
     if training and form.has_columns and options.annotations:
         key = options.id or "row"
         annotations = read_table(Path(options.annotations), options, as_text=[key, "annotator", "label"])
-    return form.read(data, options, training=training, annotations=annotations)
+    records = form.read(data, options, training=training, annotations=annotations)
+    return records.labeled() if training else records
 
 
 def format_of(data: Data) -> Format:

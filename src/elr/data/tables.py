@@ -18,7 +18,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from elr.data.label_coding import is_nested
+from elr.data.labels.columns import is_nested
 from elr.errors import DataError
 
 NUMERIC, CATEGORICAL, DATE = "numeric", "categorical", "date"

@@ -17,7 +17,7 @@ def as_array(values: Any, name: str) -> NDArray:
     """An array of what someone passed.
 
     Raises:
-        DataError: a sparse matrix, lists of several lengths, or nothing that NumPy takes.
+        DataError: a sparse matrix, masked values, lists of several lengths, or nothing that NumPy takes.
 
     Example:
         >>> as_array([[1, 2], [3, 4]], "the inputs").shape
@@ -25,6 +25,12 @@ def as_array(values: Any, name: str) -> NDArray:
     """
     if sparse.issparse(values):
         raise DataError(f"{name} are a sparse matrix: pass their .toarray(), or use ELRClassifier, which takes them")
+    if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
+        masked = np.argwhere(np.ma.getmaskarray(values))
+        raise DataError(
+            f"{name} are a masked array with {len(masked)} values masked, first in row {masked[0][0]}: replace them "
+            "(values.filled(...)), remove these rows, or pass a data frame, in which NaN is a missing value"
+        )
     try:
         return np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:

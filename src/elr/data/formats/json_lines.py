@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from elr.data.formats.format import Changes
 from elr.data.formats.table import ParsedTable, TableFile
-from elr.data.records import ReadOptions
+from elr.data.records import TABLE, ReadOptions, Records
 from elr.errors import DataError
 
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -44,16 +45,25 @@ class JsonLines(TableFile):
     suffixes = (".jsonl", ".ndjson")
 
     def parse(self, path: Path, options: ReadOptions, *, as_text: Sequence[str], as_written: bool) -> ParsedTable:
-        del options, as_written  # values have types
+        del as_written  # values have types
         rows = [_object(text, line, path) for line, text in _lines(path)]
         if not rows:
             raise DataError(f"{path} is empty: expected a JSON object in each line")
         columns = dict.fromkeys(key for row in rows for key in row)
+        labels = {options.label, options.clean_label, *options.annotators, "label" if options.annotations else None}
         for name in as_text:
-            if name in columns:
+            if name in columns and name not in labels:  # of labels, all spellings are one class
                 _refuse_two_of_one_spelling([row.get(name) for row in rows], name, path)
         frame = pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in columns}, range(len(rows)))
         return ParsedTable(frame=frame)
+
+    def read(
+        self, data: str | Path, options: ReadOptions, *, training: bool, annotations: pd.DataFrame | None = None
+    ) -> Records:
+        path = Path(data)
+        if not training and path.is_file() and next(_lines(path), None) is None:
+            return Records(kind=TABLE, rows=np.arange(0))  # nothing to predict
+        return super().read(path, options, training=training, annotations=annotations)
 
     def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """Only the labels of changed rows are written anew, as other rows spell them; all else stays as it is."""
@@ -118,7 +128,7 @@ def _column(values: list[Any]) -> pd.Series:
 
 
 def _refuse_two_of_one_spelling(values: list[Any], name: str, path: Path) -> None:
-    """Refuse labels and names such as 1 beside "1": they would become one."""
+    """Refuse names such as 1 beside "1": they would become one."""
     kinds: dict[str, type] = {}
     for value in values:
         if value is not None and kinds.setdefault(str(value), type(value)) is not type(value):
