@@ -9,7 +9,7 @@ from elr.data.kinds.catalog import load_preprocessing
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions
 
-LABEL = ReadOptions(label="y")
+LABEL = ReadOptions(label="y", classes=("None", "NA"))
 N = 24
 
 

@@ -27,6 +27,8 @@ from elr.data.columns.new_data import column_findings, plain_columns
 from elr.data.columns.scaling import table_preprocessing
 from elr.data.columns.selection import select_columns
 from elr.data.examples import Examples
+from elr.data.formats.features import as_array
+from elr.data.formats.labels import plain_labels
 from elr.devices import mixed_seed
 from elr.errors import ArgumentError, DataError, DataWarning
 from elr.methods.elr import ELRConfig
@@ -252,9 +254,14 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
     def _learn_features(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray]:
         """Check the training data and learn the preprocessing."""
         self._columns = None
+        given, remarks = plain_labels(X, y)
+        for remark in remarks:
+            warnings.warn(remark, DataWarning, stacklevel=3)
+        if isinstance(X, np.ma.MaskedArray):
+            X = as_array(X, "X")
         if isinstance(X, pd.DataFrame) and _needs_preprocessing(X):
             validate_data(self, X, skip_check_array=True)
-            labels = column_or_1d(y, warn=True)
+            labels = column_or_1d(given, warn=True)
             if len(labels) != len(X):
                 raise DataError(f"X has {len(X)} rows, y {len(labels)}: expected one label per row")
             frame = X.rename(columns=str)
@@ -264,7 +271,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
             self._preprocessing = table_preprocessing({name: each.kind for name, each in chosen.readings.items()})
             rows = self._preprocessing.fit_transform(chosen.plain)
         else:
-            checked, labels = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64)
+            checked, labels = validate_data(self, X, given, accept_sparse="csr", dtype=np.float64)
             self._preprocessing = StandardScaler(with_mean=not sparse.issparse(checked))
             rows = self._preprocessing.fit_transform(checked)
         if pd.isna(labels).any():
@@ -280,7 +287,8 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
                 if found.loud:
                     warnings.warn(found.text, DataWarning, stacklevel=4)
             return self._preprocessing.transform(plain_columns(frame, self._columns, name="X"))
-        checked = validate_data(self, X, reset=False, accept_sparse="csr", dtype=np.float64)
+        checked = as_array(X, "X") if isinstance(X, np.ma.MaskedArray) else X
+        checked = validate_data(self, checked, reset=False, accept_sparse="csr", dtype=np.float64)
         return self._preprocessing.transform(checked)
 
 

@@ -9,8 +9,9 @@ import elr
 from elr.data.annotations import from_columns, from_table
 from elr.data.examples import Examples
 from elr.data.label_coding import LabelCoding
+from elr.data.labels.columns import LabelRules
 from elr.data.prepared_data import prepare_data
-from elr.data.reading import read_table
+from elr.data.reading import read_data, read_table
 from elr.data.records import ReadOptions
 from elr.errors import ArgumentError, DataError
 
@@ -140,3 +141,44 @@ def test_annotators_where_there_can_be_none(tmp_path):
         prepare_data(votes(), ReadOptions(annotators=("ann",)), noise=("symmetric", 0.2))
     with pytest.raises(ArgumentError, match=r"label_shares have shape \(2,\) for 2 examples"):
         Examples(np.eye(2), [0, 1], label_shares=[0.5, 0.5])
+
+
+def test_annotators_whose_columns_have_other_types():
+    frame = pd.DataFrame({"p": [True, False, True], "q": [1, 0, 0], "r": [1.0, np.nan, 1.0]})
+    found = from_columns(frame, ["p", "q", "r"], name="it")
+    assert set(found.labels) == {0, 1}
+    assert found.majority()[0] == [1, 0, 1]
+    assert found.spellings["1"] == {"True": 2, "1.0": 2, "1": 1}
+    assert "taken as one" in found.remarks[-1]
+
+
+@pytest.mark.parametrize(
+    "column", [[-1, 0, 1, 2, -1], [-1.0, 0.0, 1.0, np.nan, -1.0], ["-1", "cat", "dog", "cat", "-1"]]
+)
+def test_minus_one_is_no_vote(column):
+    frame = pd.DataFrame({"x": range(5), "a": column, "b": [column[1]] * 4 + [column[0]]})
+    records = read_data(frame, ReadOptions(annotators=("a", "b")))
+    assert records.rows.tolist() == [0, 1, 2, 3]
+    assert not {"-1", -1} & set(records.annotations.labels)
+    said = " ".join(records.remarks)
+    assert "-1 (3 of" in said
+    assert "taken for 'no vote': --class -1 if it is a class" in said
+    assert "1 of 5 rows left out" in said
+    kept = read_data(frame, ReadOptions(annotators=("a", "b"), classes=("-1",)))
+    assert {str(label) for label in kept.annotations.labels} > {"-1"}
+
+
+def test_minus_one_and_one_are_two_classes():
+    found = from_columns(pd.DataFrame({"a": [-1, 1, 1], "b": [1, -1, 1]}), ["a", "b"], name="it")
+    assert found.labels == [-1, 1, 1, 1, -1, 1]
+    assert "was taken for a class beside 1: --no-label -1 if it means 'no vote'" in found.remarks[0]
+    rules = LabelRules(no_label=("-1",))
+    assert from_columns(pd.DataFrame({"a": [-1, 1], "b": [1, 1]}), ["a", "b"], name="it", rules=rules).labels == [1] * 3
+
+
+def test_words_for_no_vote_are_said(tmp_path):
+    lines = [(0, "ann", "cat"), (1, "ann", "NA"), (1, "bob", "dog"), (0, "bob", "?")]
+    frame = pd.DataFrame(lines, columns=["row", "annotator", "label"])
+    found = from_table(frame, None, id_column=None, num_rows=2, name="it")
+    assert found.labels == ["cat", "dog"]
+    assert "'NA' (1), '?' (1) taken for no vote" in found.remarks[0]

@@ -62,7 +62,7 @@ def test_clean_labels_of_digits_only_belong_to_text_classes(tmp_path):
     """Given labels 1, 2 and "?" read as text, clean labels 1 and 2 as numbers: the same classes."""
     rows = ["5,1,1", "6,2,2", "7,?,1", "8,?,2", "9,1,1", "4,2,1"]
     (tmp_path / "t.csv").write_text("\n".join(["x,y,truth", *rows]))
-    prepared = prepare_data(tmp_path / "t.csv", ReadOptions(label="y", clean_label="truth"))
+    prepared = prepare_data(tmp_path / "t.csv", ReadOptions(label="y", clean_label="truth", classes=("?",)))
     assert prepared.preprocessing.coding.class_names == ("1", "2", "?")
     assert prepared.clean_labels.tolist() == [0, 1, 0, 1, 0, 0]
 
@@ -91,7 +91,9 @@ def test_test_data_may_have_a_column_of_trusted_labels():
         (frame(y="cow"), "label column 'y' of the test data has 1 values that the training labels do not have: 'cow'"),
         (frame().drop(columns="x"), "the test data lacks 1 columns that training had: 'x'"),
         (frame(y=None), "the test data have no labels"),
-        (frame(y=["cat"] * 39 + [None]), "missing in 1 of 40 rows, first in row 39"),
+        (frame(y="?"), "the test data have no labels"),
+        (frame(y=-1), "the test data have no labels: label column 'y' is missing or -1 in all 40 rows"),
+        (frame().head(0), "the test data have no rows"),
         ((np.eye(N), [0, 1] * 20), "the test data holds features, the run was trained on table"),
         (frame(x="many"), "column 'x' of the test data has 'many' in row 0"),
         ("absent.csv", r"no such file: absent\.csv"),

@@ -25,6 +25,7 @@ from elr.runs.run import run_plan
 from elr.training.loop import Training
 
 N = 48
+ODD = ("None", "NA")  # names of classes that would else say that a label is missing
 RECORD = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
@@ -103,8 +104,8 @@ def fitted(tmp_path_factory):
     features, labels = arrays()
     np.savez(root / "t.npz", X=features, y=labels, unused=features)
     return {
-        "csv": trained(root, "csv", root / "t.csv", label="y", clean_label="truth", id="key"),
-        "frame": trained(root, "frame", table(), label="y", id="key", ignore=("truth",)),
+        "csv": trained(root, "csv", root / "t.csv", label="y", clean_label="truth", id="key", classes=ODD),
+        "frame": trained(root, "frame", table(), label="y", id="key", ignore=("truth",), classes=ODD),
         "folder": trained(root, "folder", folder(root / "images"), skip_unreadable=True),
         "hub": trained(root, "hub", hub(root / "hub.parquet"), label="label"),
         "npz": trained(root, "npz", root / "t.npz", label="y", ignore=("unused",)),
@@ -220,8 +221,6 @@ def test_tables_may_lack_cells_labels_and_names_of_rows(fitted):
         ),
         (lambda new: new.assign(row=["1"] * 47 + ["one"]), "column 'row' of a data frame has 'one' in row 47"),
         (lambda new: new.assign(row=np.inf), "column 'row' of a data frame is infinite in row 0"),
-        (lambda new: new.assign(y="cow"), "label column 'y' has 1 values that the training labels do not have: 'cow'"),
-        (lambda new: new.iloc[:0], "the data frame has no rows"),
         (lambda new: pd.concat([new, new["row"]], axis=1), "2 columns named 'row'"),
     ],
 )

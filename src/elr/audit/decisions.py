@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from elr.audit.evidence import read_evidence
 from elr.audit.suspects import MAX_ID, clip
 from elr.data.formats.format import Changes, FileFormat
 from elr.data.kinds.catalog import KINDS
+from elr.data.label_coding import LabelCoding
 from elr.data.reading import file_format, file_suffixes
 from elr.data.records import ReadOptions
 from elr.errors import ArtifactError, DataError, OutputError
@@ -98,16 +99,16 @@ def clean(folder: str | Path, decisions: str | Path, out: str | Path, *, data: s
     run = files.read_run(folder)
     try:
         source, form = _source(run, data)
-        class_names = [str(name) for name in run["preprocessing"]["class_names"]]
+        coding = LabelCoding(class_names=tuple(run["preprocessing"]["class_names"]))
         options = ReadOptions(**run["data"]["options"])
         named = KINDS[run["preprocessing"]["kind"]].named_classes
     except (AttributeError, KeyError, TypeError) as error:
         raise ArtifactError(f"run.json in {folder} is damaged ({error!r}): run `elr fit` again") from error
     _check_out(out, source)
-    taken = _read_decisions(Path(decisions))
-    _check_decisions(taken, folder, class_names, Path(decisions))
+    taken = _in_one_spelling(_read_decisions(Path(decisions)), coding)
+    _check_decisions(taken, folder, [str(name) for name in coding.class_names], Path(decisions))
     changed = [each for each in taken if each.label != each.given_label]
-    given = _Labels(form, source, options, named=named)
+    given = _Labels(form, source, options, coding=coding, named=named)
     given.check(taken)
     given.write_corrected(out, changed)
     return Cleaned(out=out, num_decisions=len(taken), num_changed=len(changed))
@@ -185,6 +186,13 @@ def _decision(cells: Sequence[str], line: int, name: str) -> Decision:
     return Decision(line=line, row=int(row), id=id_, given_label=given, decision=decision, label=label)
 
 
+def _in_one_spelling(taken: Sequence[Decision], coding: LabelCoding) -> list[Decision]:
+    """Decisions with classes in the spelling of the run."""
+    given = coding.canonical([each.given_label for each in taken])
+    labels = coding.canonical([each.label for each in taken])
+    return [replace(each, given_label=old, label=new) for each, old, new in zip(taken, given, labels, strict=True)]
+
+
 def _check_decisions(taken: Sequence[Decision], folder: Path, class_names: Sequence[str], path: Path) -> None:
     """Refuse decisions that do not belong to the run, or contradict themselves."""
     known = _known(folder, [each.row for each in taken])
@@ -238,13 +246,20 @@ class _Labels:
         form: the format of the data.
         source: where they are.
         options: how they were read.
+        coding: the classes of the run.
         named: see `FileFormat.labels`.
     """
 
-    def __init__(self, form: FileFormat, source: Path, options: ReadOptions, *, named: bool) -> None:
-        self.form, self.source, self.options, self.named = form, source, options, named
-        self.labels = form.labels(source, options, named=named)
+    def __init__(
+        self, form: FileFormat, source: Path, options: ReadOptions, *, coding: LabelCoding, named: bool
+    ) -> None:
+        self.form, self.source, self.options, self.coding, self.named = form, source, options, coding, named
+        self.labels = self._read(source)
         self.ids = form.ids(source)
+
+    def _read(self, source: Path) -> list[str]:
+        """The class of each row, in the spelling of the run."""
+        return self.coding.canonical(self.form.labels(source, self.options, named=self.named))
 
     def check(self, taken: Sequence[Decision]) -> None:
         """Refuse decisions on rows that have changed since the run."""
@@ -301,7 +316,7 @@ class _Labels:
             copy.unlink(missing_ok=True)
 
     def _check_copy(self, copy: Path, new: list[str]) -> None:
-        if self.form.labels(copy, self.options, named=self.named) != new:
+        if self._read(copy) != new:
             raise DataError(
                 f"{printable(self.source)} cannot be corrected cell by cell: its rows are not what they seem"
             )

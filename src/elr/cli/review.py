@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from elr.cli.console import errors, print_json, say, summarize_audit
+from elr.cli.console import errors, print_json, say, summarize_audit, without_controls
 from elr.cli.options import Json, MovedData
 from elr.cli.reading import Decimal, Encoding, Quotes, Separator
 
@@ -122,17 +122,14 @@ def predict(
         elr predict flowers-elr new.csv --out predictions.csv
     """
     with errors(as_json):
-        from elr.runs.predict import check_predictions_path, write_predictions
-        from elr.runs.predict import predict as run_prediction
+        from elr.runs.predict import check_predictions_path, predict_and_measure, write_predictions
 
         check_predictions_path(out)
         dialect = {"separator": separator, "decimal": decimal, "quotes": quotes, "encoding": encoding}
-        predictions = run_prediction(run, data, encoder=encoder, dialect=dialect)
-        write_predictions(predictions, out)
-        for remark in predictions.attrs["remarks"]:
-            say(remark)
-        counts = {str(name): int(count) for name, count in predictions["predicted_label"].value_counts().items()}
+        found = predict_and_measure(run, data, encoder=encoder, dialect=dialect)
+        write_predictions(found.table, out)
         if as_json:
-            about = {"out": str(out), "num_examples": len(predictions), "predicted_labels": counts}
-            print_json(about | {"remarks": predictions.attrs["remarks"]})
-        say(f"{len(predictions)} predictions in {out}")
+            print_json({"out": str(out)} | found.to_json())
+        for finding in found.findings:
+            say(without_controls(f"{'warning: ' if finding.loud else ''}{finding.text}"))
+        say(f"{len(found.table)} predictions in {out}")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from elr.data.label_coding import Label, LabelCoding, label_values, row_names, some
+from elr.data.label_coding import LabelCoding, row_names, some
+from elr.data.labels.columns import NO_VOTE, LabelColumn, LabelRules, is_negative, read_labels
+from elr.data.labels.spelling import Label, class_key
 from elr.errors import DataError
 
 _SHOWN = 5
@@ -26,6 +28,8 @@ class Annotations:
         rows: (K,) int64, position of the row of each label.
         annotators: (K,) int64, who gave it, a position in `names`.
         labels: the K labels.
+        remarks: what the user should know about them.
+        spellings: class name -> its spellings and how often each occurs, where there are several.
 
     Example:
         >>> frame = pd.DataFrame({"ann": ["cat", "dog"], "bob": ["cat", None]})
@@ -39,9 +43,11 @@ class Annotations:
     rows: NDArray[np.int64]
     annotators: NDArray[np.int64]
     labels: list[Label]
+    remarks: tuple[str, ...] = ()
+    spellings: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
-    def majority(self) -> tuple[list[Label], int]:
-        """The label that most annotators gave to each row, and how many rows had a tie.
+    def majority(self) -> tuple[list[Label | None], int]:
+        """The label that most annotators gave to each row (None where nobody gave one), and how many rows had a tie.
 
         A tie goes to the label that is more frequent in all of the data.
         """
@@ -49,8 +55,12 @@ class Annotations:
         counts: list[Counter[Label]] = [Counter() for _ in range(self.num_rows)]
         for row, label in zip(self.rows.tolist(), self.labels, strict=True):
             counts[row][label] += 1
-        chosen, ties = [], 0
+        chosen: list[Label | None] = []
+        ties = 0
         for votes in counts:
+            if not votes:
+                chosen.append(None)
+                continue
             most = max(votes.values())
             best = [label for label, count in votes.items() if count == most]
             ties += len(best) > 1
@@ -95,13 +105,16 @@ class Annotations:
         return table.sort_values("error_rate", ascending=False, kind="stable", ignore_index=True)
 
 
-def from_columns(frame: pd.DataFrame, columns: Sequence[str], *, name: str) -> Annotations:
+def from_columns(
+    frame: pd.DataFrame, columns: Sequence[str], *, name: str, rules: LabelRules | None = None
+) -> Annotations:
     """A column for each annotator, empty where they gave no label.
 
     Args:
         frame: the data.
         columns: of annotators.
         name: how messages name the data.
+        rules: what the user said about labels.
 
     Raises:
         DataError: a row without any label, or cells that are no labels.
@@ -111,14 +124,26 @@ def from_columns(frame: pd.DataFrame, columns: Sequence[str], *, name: str) -> A
         >>> from_columns(frame, ["ann", "bob", "eve"], name="it").majority()
         (['cat', 'dog'], 0)
     """
-    cells = pd.concat([frame[column] for column in columns], ignore_index=True)
+    cells = pd.concat([_untyped(frame[column]) for column in columns], ignore_index=True)
     who = np.repeat(np.arange(len(columns)), len(frame))
     rows = np.tile(np.arange(len(frame)), len(columns))
-    return _gathered(cells, rows, who, names=tuple(columns), num_rows=len(frame), name=name)
+    found = read_labels(cells, name=f"the annotations of {name}", rules=rules)
+    return _gathered(found, rows, who, names=tuple(columns), num_rows=len(frame))
+
+
+def _untyped(column: pd.Series) -> pd.Series:
+    """The same values, each of its own type: those of other columns may be of another."""
+    return column.astype(object)
 
 
 def from_table(
-    frame: pd.DataFrame, ids: Sequence[str] | None, *, id_column: str | None, num_rows: int, name: str
+    frame: pd.DataFrame,
+    ids: Sequence[str] | None,
+    *,
+    id_column: str | None,
+    num_rows: int,
+    name: str,
+    rules: LabelRules | None = None,
 ) -> Annotations:
     """A table with a line for each label: annotator, label, and the row by its number or its name.
 
@@ -128,6 +153,7 @@ def from_table(
         id_column: the column of those names, in the data and here; None: here is a column "row", from 0.
         num_rows: N.
         name: how messages name the table.
+        rules: what the user said about labels.
 
     Raises:
         DataError: columns that are missing, rows that the data do not have, a row without any label.
@@ -159,25 +185,52 @@ def from_table(
     people, who = np.unique(np.array(row_names(frame["annotator"]), dtype=object), return_inverse=True)
     positions = np.array(rows, dtype=np.int64)
     people_names = tuple(str(person) or "(no name)" for person in people)
-    return _gathered(frame["label"], positions, who, names=people_names, num_rows=num_rows, name=name)
+    found = read_labels(frame["label"], name=f"the annotations of {name}", rules=rules)
+    return _gathered(found, positions, who, names=people_names, num_rows=num_rows)
 
 
 def _gathered(
-    cells: pd.Series,
-    rows: NDArray[np.int64],
-    who: NDArray[np.int64],
-    *,
-    names: tuple[str, ...],
-    num_rows: int,
-    name: str,
+    found: LabelColumn, rows: NDArray[np.int64], who: NDArray[np.int64], *, names: tuple[str, ...], num_rows: int
 ) -> Annotations:
-    blank = np.array([isinstance(value, str) and not value.strip() for value in cells.tolist()], dtype=bool)
-    given = np.flatnonzero(~(cells.isna().to_numpy(dtype=bool) | blank))
+    """The labels that were given, and rows that nobody labeled: refused, unless a mark says that there is no vote."""
+    if found.nested:
+        raise DataError(f"{found.name} are lists or records: expected one class in each cell")
+    values, remarks = _votes(found)
+    given = np.array([place for place, value in enumerate(values) if value is not None], dtype=np.int64)
     bare = np.setdiff1d(np.arange(num_rows), rows[given])
-    if len(bare):
+    abstained = len(remarks) > 0 or any(mark and found.rules.named_missing(mark) for mark in found.marks)
+    if (len(bare) and not abstained) or not len(given):
         raise DataError(
-            f"{name} has no label at all for {len(bare)} of {num_rows} rows, such as {bare[:_SHOWN].tolist()}: remove "
-            "these rows, or have them labeled"
+            f"{found.name} has no label at all for {len(bare)} of {num_rows} rows, such as {bare[:_SHOWN].tolist()}: "
+            "remove these rows, or have them labeled"
         )
-    labels = label_values(cells.iloc[given].reset_index(drop=True), name=f"the annotations of {name}")
-    return Annotations(num_rows=num_rows, names=names, rows=rows[given], annotators=who[given], labels=labels)
+    if len(bare):
+        remarks.append(f"{len(bare)} of {num_rows} rows left out: {found.name} have no vote for them")
+    words = {mark: count for mark, count in found.marks.items() if mark}
+    if words:
+        said = ", ".join(f"{mark!r} ({count})" for mark, count in words.items())
+        remarks.append(f"{found.name}: {said} taken for no vote; --class NAME if one of them is a class")
+    return Annotations(
+        num_rows=num_rows,
+        names=names,
+        rows=rows[given],
+        annotators=who[given],
+        labels=[value for value in values if value is not None],
+        remarks=(*remarks, *found.remarks),
+        spellings=found.several,
+    )
+
+
+def _votes(found: LabelColumn) -> tuple[list[Label | None], list[str]]:
+    """The labels without those that are -1 where that means that an annotator abstains, and what is to be said."""
+    classes = {class_key(value) for value in set(found.values) if value is not None}
+    others = classes - {NO_VOTE}
+    if NO_VOTE not in classes or found.rules.is_class(NO_VOTE):
+        return found.values, []
+    count = sum(value is not None and class_key(value) == NO_VOTE for value in found.values)
+    share = f"{found.name}: -1 ({count} of {len(found.values) - sum(found.marks.values())} votes)"
+    if others <= {"1"} or any(map(is_negative, others)):
+        beside = ", ".join(sorted(others)[:_SHOWN])
+        return found.values, [f"{share} was taken for a class beside {beside}: --no-label -1 if it means 'no vote'"]
+    values = [None if value is None or class_key(value) == NO_VOTE else value for value in found.values]
+    return values, [f"{share} was taken for 'no vote': --class -1 if it is a class"]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pandas.api import types
 
+from elr.data.labels.columns import LabelRules, read_labels
+from elr.data.labels.spelling import Label, class_key, class_labels, several_spellings
 from elr.errors import DataError
-
-Label = str | int
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})(\.0+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +21,7 @@ class LabelCoding:
 
     Args:
         class_names: the C label values, sorted, as they stand in the data; class c is class_names[c].
+        spellings: class name -> its spellings in the training data and how often each occurs, where there are several.
 
     Example:
         >>> coding = LabelCoding.fit(["dog", "cat", "dog", "cat"], column="label")
@@ -32,19 +30,29 @@ class LabelCoding:
     """
 
     class_names: tuple[Label, ...]
+    spellings: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @classmethod
-    def fit(cls, labels: Sequence[Label], *, column: str) -> LabelCoding:
+    def fit(
+        cls,
+        labels: Sequence[Label | None],
+        *,
+        column: str,
+        spellings: Mapping[str, Mapping[str, int]] | None = None,
+    ) -> LabelCoding:
         """Learn the classes from training labels, and refuse labels that say nothing.
 
         Args:
             labels: (N,) label values, none missing.
             column: where they come from, for messages.
+            spellings: see `LabelCoding`.
 
         Raises:
             DataError: one class only, a different label in each row, or a class with a single example.
         """
-        counts = Counter(labels)
+        counts = _merged(found := Counter(labels))
+        if len(counts) < len(found) and spellings is None:
+            spellings = several_spellings({str(label): count for label, count in found.items()})
         if len(counts) < 2:
             raise DataError(
                 f"{column} is constant: all {len(labels)} rows say {list(counts)}; at least two classes are needed"
@@ -61,55 +69,84 @@ class LabelCoding:
                 f"{column} has {len(single)} of {len(values)} classes with one example only "
                 f"({', '.join(single[:5])}): nothing can be said about such a label; merge or remove these rows"
             )
-        return cls(class_names=tuple(values))
+        return cls(class_names=tuple(values), spellings=spellings or {})
 
-    def encode(self, labels: Sequence[Label], *, column: str) -> NDArray[np.int64]:
-        """Class numbers (N,) of label values; 1 and "1" are one class: columns of digits only are read as numbers.
+    def encode(self, labels: Sequence[Label | None], *, column: str) -> NDArray[np.int64]:
+        """Class numbers (N,) of label values, in whichever spelling: 1, "1", "1.0" and True are one class.
 
         Raises:
             DataError: values that are no class of the training labels.
         """
-        number = {str(name): position for position, name in enumerate(self.class_names)}
-        unknown = sorted({repr(value)[:80] for value in labels if str(value) not in number})
+        numbers = self.numbers(labels)
+        unknown = sorted({repr(label)[:80] for label, number in zip(labels, numbers, strict=True) if number < 0})
         if unknown:
             raise DataError(
                 f"{column} has {len(unknown)} values that the training labels do not have: {', '.join(unknown[:5])}; "
                 f"known classes: {', '.join(map(repr, self.class_names[:10]))}"
             )
-        return np.array([number[str(value)] for value in labels], dtype=np.int64)
+        return numbers
+
+    def numbers(self, labels: Sequence[Label | None]) -> NDArray[np.int64]:
+        """Class numbers (N,), -1 for values that are no class of the training labels, and for None.
+
+        Example:
+            >>> LabelCoding(class_names=(0, 1)).numbers(["1.0", True, "?", None, 0]).tolist()
+            [1, 1, -1, -1, 0]
+        """
+        exact = {str(name): position for position, name in enumerate(self.class_names)}
+        alike = {class_key(name): position for name, position in exact.items()}
+        found: dict[Label | None, int] = {
+            value: exact.get(str(value), alike.get(class_key(value), -1)) for value in set(labels)
+        }
+        if None in found:
+            found[None] = -1
+        return np.fromiter((found[value] for value in labels), dtype=np.int64, count=len(labels))
+
+    def canonical(self, texts: Sequence[str]) -> list[str]:
+        """The names of the classes that texts stand for; the text itself where it is no class.
+
+        Example:
+            >>> LabelCoding(class_names=(0, 1)).canonical(["1.0", "2.0"])
+            ['1', '2.0']
+        """
+        numbers = self.numbers(texts).tolist()
+        return [
+            text if number < 0 else str(self.class_names[number]) for text, number in zip(texts, numbers, strict=True)
+        ]
 
 
-def label_values(column: pd.Series, *, name: str) -> list[Label]:
-    """The labels of a column as text or whole numbers.
+def _merged(counts: Counter[Label | None]) -> Counter[Label]:
+    """The same counts with one name for all spellings of a class."""
+    known: Counter[Label] = Counter({label: count for label, count in counts.items() if label is not None})
+    keys = {class_key(label) for label in known}
+    if len(keys) == len(known) and len({isinstance(label, str) for label in known}) < 2:
+        return known
+    names = class_labels(Counter({str(label): count for label, count in known.items()}))
+    merged: Counter[Label] = Counter()
+    for label, count in known.items():
+        merged[names[str(label)]] += count
+    return merged
+
+
+def label_values(column: pd.Series, *, name: str, rules: LabelRules | None = None) -> list[Label]:
+    """The labels of a column as text or whole numbers, in one spelling for each class.
 
     Args:
-        column: as read; numbers written as text ("3", "3.0") count as numbers, unless one has leading zeros or is
-            beyond int64.
+        column: as read; numbers written as text ("3", "3.0") count as numbers where all are such, unless one has
+            leading zeros or is beyond int64.
         name: how messages name it.
+        rules: what the user said about labels.
 
     Raises:
-        DataError: missing values (blank text counts as such), lists or records.
+        DataError: missing values (blank text and words such as "nan" count as such), lists or records.
 
     Example:
         >>> label_values(pd.Series(["3", "4.0"]), name="label"), label_values(pd.Series(["03", "4"]), name="label")
         ([3, 4], ['03', '4'])
     """
-    if is_nested(column, text=False):
-        raise DataError(f"{name} holds lists or records: expected one class in each row")
-    values = column.tolist()
-    blank = [isinstance(value, str) and not value.strip() for value in values]
-    missing = column.isna().to_numpy(dtype=bool) | np.array(blank, dtype=bool)
-    if missing.any():
-        raise DataError(
-            f"{name} is missing in {int(missing.sum())} of {len(column)} rows, first in row {int(missing.argmax())}: "
-            "remove these rows, or give them a label"
-        )
-    texts = [value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value) for value in values]
-    if not types.is_bool_dtype(column) and all(_INTEGER.fullmatch(text) for text in texts):
-        numbers = [int(text.partition(".")[0]) for text in texts]
-        if all(-(2**63) <= number < 2**63 for number in numbers):
-            return list(numbers)
-    return list(texts)
+    found = read_labels(column, name=name, rules=rules)
+    found.refuse_missing()
+    return [value for value in found.values if value is not None]
 
 
 def row_names(column: pd.Series) -> list[str]:
@@ -131,16 +168,3 @@ def some(names: Sequence[str] | pd.Index) -> str:
     """
     shown = ", ".join(repr(str(name)) for name in names[:20])
     return f"{shown}, and {len(names) - 20} more" if len(names) > 20 else shown or "none"
-
-
-def is_nested(column: pd.Series, *, text: bool = True) -> bool:
-    """Whether a column holds lists, records and the like; bytes count too, unless they may stand for `text`.
-
-    Example:
-        >>> is_nested(pd.Series([[1, 2], [3]])), is_nested(pd.Series(["a", "b"]))
-        (True, False)
-    """
-    if column.dtype != object and not isinstance(column.dtype, pd.ArrowDtype):
-        return False
-    nested = (tuple, bytes) if text else (tuple,)
-    return any(not isinstance(value, Hashable) or isinstance(value, nested) for value in column.dropna())

@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from elr.data.examples import Examples, StoredInputs
+from elr.data.formats.arrays import as_trained
 from elr.data.kinds.catalog import KINDS, fit_preprocessing
 from elr.data.label_coding import LabelCoding
+from elr.data.labels.columns import NO_VOTE
+from elr.data.labels.spelling import class_key
 from elr.data.preprocessing import Preprocessing
 from elr.data.reading import Data, data_name, format_of, read_data
-from elr.data.records import ReadOptions, Records
+from elr.data.records import Finding, ReadOptions, Records
 from elr.errors import ArgumentError, DataError
 from elr.noise.named import corrupt
 
@@ -40,6 +43,7 @@ class PreparedData:
         noise: what the labels were corrupted with, as NAME:RATE; None if they are as read.
         test_source: what the test data were read from; None if there are none.
         sha256: of everything above that is encoded: examples, given and clean labels, test data.
+        findings: what the user should know about the test data.
 
     Example:
         >>> import pandas as pd
@@ -60,6 +64,7 @@ class PreparedData:
     noise: str | None
     test_source: str | None
     sha256: str
+    findings: tuple[Finding, ...] = ()
 
     @property
     def probe(self) -> Examples | None:
@@ -114,10 +119,10 @@ def prepare_data(
         options = records.resolved(options)
     test_source = None if test is None else data_name(test)
     test_options = options if test_label is None else options.with_label(test_label)
+    test = as_trained(test, records.kind)
     test_records = None if test is None else read_data(test, records.resolved(test_options), training=False)
-    if test_records is not None:  # what was found in either file is said
-        told, found = [*records.remarks, *test_records.remarks], {**records.facts, "test": dict(test_records.facts)}
-        records = replace(records, remarks=list(dict.fromkeys(told)), facts=found)
+    if test_records is not None:
+        records = replace(records, facts={**records.facts, "test": dict(test_records.facts)})
     return prepare_records(
         records,
         test_records,
@@ -172,7 +177,7 @@ def prepare_records(
     if records.clean_labels is not None:
         clean = preprocessing.coding.encode(records.clean_labels, column=f"clean-label column {options.clean_label!r}")
     label_name = test_label_name or options.label_name
-    encoded_test = None if test is None else _encoded_test(test, preprocessing, label_name=label_name)
+    encoded_test, findings = (None, ()) if test is None else _encoded_test(test, preprocessing, label_name=label_name)
     return PreparedData(
         records=records,
         preprocessing=preprocessing,
@@ -185,6 +190,7 @@ def prepare_records(
         noise=None if noise is None else f"{noise[0]}:{noise[1]:g}",
         test_source=test_source,
         sha256=_fingerprint(examples, clean, encoded_test, validation),
+        findings=findings,
     )
 
 
@@ -238,16 +244,39 @@ def hold_out(prepared: PreparedData, share: float, *, seed: int) -> PreparedData
         test_source=None,
         validation=validation,
         sha256=_fingerprint(examples, None, None, validation),
+        findings=(),
     )
 
 
-def _encoded_test(test: Records, preprocessing: Preprocessing, *, label_name: str) -> Examples:
-    """Test data with their labels known to be right, if those have a column, or else the given ones."""
+def _encoded_test(
+    test: Records, preprocessing: Preprocessing, *, label_name: str
+) -> tuple[Examples, tuple[Finding, ...]]:
+    """Test data with their labels known to be right, if those have a column, or else the given ones; what was found.
+
+    Rows without a label, or with -1 where that is no class, as published test sets have it, are left out.
+    """
     trusted = test if test.clean_labels is None else replace(test, labels=test.clean_labels)
-    if trusted.labels is None:
+    labels, coding = trusted.labels, preprocessing.coding
+    if not len(test):
+        raise DataError("the test data have no rows: expected rows with labels to measure on")
+    if labels is None:
         hint = KINDS[test.kind].label_hint if label_name == ReadOptions().label_name else ""
         raise DataError(f"the test data have no labels: expected {label_name}{hint}")
-    return preprocessing.encode(trusted, name="the test data", label_name=f"{label_name} of the test data")
+    numbers = coding.numbers(labels)
+    gone = [
+        number < 0 and (label is None or class_key(label) == NO_VOTE)
+        for label, number in zip(labels, numbers.tolist(), strict=True)
+    ]
+    findings = [Finding(text=f"the test data: {remark}") for remark in test.remarks]
+    if any(gone):
+        if all(gone):
+            raise DataError(f"the test data have no labels: {label_name} is missing or -1 in all {len(gone)} rows")
+        findings.append(
+            Finding(text=f"{sum(gone)} of {len(gone)} rows of the test data have no label: not measured on")
+        )
+        trusted = trusted.take(np.flatnonzero(~np.array(gone)))
+    encoded = preprocessing.encode(trusted, name="the test data", label_name=f"{label_name} of the test data")
+    return encoded, (*findings, *preprocessing.findings(trusted, name="the test data"))
 
 
 def _fingerprint(

@@ -151,6 +151,7 @@ class Preprocessing(ABC):
         return {
             "kind": self.kind,
             "class_names": list(self.coding.class_names),
+            "spellings": {name: dict(found) for name, found in self.coding.spellings.items()},
             "columns": None if self.columns is None else dict(self.columns),
             "image_format": None,
         }

@@ -48,10 +48,11 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Rec
     """
     form = format_of(data)
     if not (training and form.has_columns and options.annotations):
-        return form.read(data, options, training=training)
+        records = form.read(data, options, training=training)
+        return records.labeled() if training else records
     path, key = Path(options.annotations), options.id or "row"
     parsed = _table_format(path).table(path, options, as_text=[key, "annotator", "label"])
-    records = form.read(data, options, training=True, annotations=parsed.frame)
+    records = form.read(data, options, training=True, annotations=parsed.frame).labeled()
     return replace(
         records,
         remarks=[*parsed.remarks, *records.remarks],

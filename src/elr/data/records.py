@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from elr.checking import check_types
+from elr.data.labels.columns import LabelRules
 from elr.errors import ArgumentError
 
 if TYPE_CHECKING:  # records hold these, and make none
     from elr.data.annotations import Annotations
     from elr.data.image_store import ImageStore
-    from elr.data.label_coding import Label
+    from elr.data.labels.spelling import Label
     from elr.networks.backbones import Backbone
 
 NO_BACKBONE = "none"
@@ -152,6 +153,11 @@ class ReadOptions:
         return replace(self, label=label, annotators=(), annotations=None, clean_label=None, ignore=ignore)
 
     @property
+    def rules(self) -> LabelRules:
+        """What was said about labels."""
+        return LabelRules(classes=self.classes, no_label=self.no_label)
+
+    @property
     def apart(self) -> tuple[str, ...]:
         """Columns that are not learned from."""
         named = (self.label, *self.annotators, self.clean_label, self.id, *self.ignore)
@@ -173,6 +179,10 @@ class Finding:
 
     text: str
     loud: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, in the form of the warnings of a run."""
+        return {"kind": "data", "text": self.text, "classes": [], "numbers": {}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +223,8 @@ class Records:
         features: for "features", (M, D) float32; for "text" and "images" what a pretrained network makes of them.
         image_size: side to which images were brought, before they became features.
         pretrained: the backbone, if images have one.
-        labels: M given labels, None if the source has none; of several annotators, the majority.
+        labels: M given labels, None if the source has none; of several annotators, the majority. A single None stands
+            where a row has none: in new data, and in training until `read_data` leaves such rows out.
         annotations: all labels of the annotators, where there are several.
         clean_labels: M labels known to be right, if any are.
         ids: M names of rows, if they have any.
@@ -234,9 +245,9 @@ class Records:
     features: NDArray[np.float32] | None = None
     image_size: int | None = None
     pretrained: Backbone | None = None
-    labels: list[Label] | None = None
+    labels: Sequence[Label | None] | None = None
     annotations: Annotations | None = None
-    clean_labels: list[Label] | None = None
+    clean_labels: Sequence[Label | None] | None = None
     ids: list[str] | None = None
     as_written: bool = False
     remarks: list[str] = field(default_factory=list)
@@ -254,6 +265,12 @@ class Records:
         found = {"backbone": self.pretrained.name, "fine_tune": self.features is None}
         return replace(options, image_size=self.image_size, **found)
 
+    def labeled(self) -> Records:
+        """Those examples that have a label; all, where there are none."""
+        if self.labels is None or None not in self.labels:
+            return self
+        return self.take(np.array([row for row, label in enumerate(self.labels) if label is not None], dtype=np.int64))
+
     def head(self, count: int) -> Records:
         """The first examples."""
         return self.take(np.arange(min(count, len(self))))
@@ -261,7 +278,7 @@ class Records:
     def take(self, rows: NDArray[np.int64]) -> Records:
         """Some of the examples, by position, in that order."""
 
-        def chosen(values: list[Any] | None) -> list[Any] | None:
+        def chosen(values: Sequence[Any] | None) -> list[Any] | None:
             return None if values is None else [values[row] for row in rows]
 
         return replace(

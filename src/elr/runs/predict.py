@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,47 @@ from torch import nn
 from elr import files
 from elr.checking import checked
 from elr.data.examples import Examples
+from elr.data.formats.arrays import as_trained
 from elr.data.kinds.catalog import load_preprocessing
 from elr.data.preprocessing import Preprocessing
 from elr.data.reading import Data, data_name, read_data
-from elr.data.records import ReadOptions, Records
-from elr.errors import ArgumentError, ArtifactError, DataError
+from elr.data.records import IMAGES, Finding, ReadOptions, Records
+from elr.errors import ArgumentError, ArtifactError, DataError, DataWarning
 from elr.runs.plan import Plan
 from elr.training.inference import PlainInputs, predicted_probs, softmax_of
 
 _DIALECT = ("separator", "decimal", "quotes", "encoding")
+_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Predicted:
+    """Predictions for new data, and what the user should know about these data.
+
+    Args:
+        table: a row per example: row, id where there is one, predicted_label, and prob_CLASS for each class.
+        findings: what was found in the data.
+        agreement: share of the rows with a known label whose prediction is that label; None without such rows.
+        num_measured: how many rows that are.
+
+    Example:
+        >>> table = pd.DataFrame({"row": [0], "predicted_label": ["cat"], "prob_cat": [0.9], "prob_dog": [0.1]})
+        >>> Predicted(table=table, findings=(Finding(text="no labels"),)).to_json()["predicted_labels"]
+        {'cat': 1}
+    """
+
+    table: pd.DataFrame
+    findings: Sequence[Finding] = ()
+    agreement: float | None = None
+    num_measured: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """What `elr predict --json` prints, but for where the predictions lie."""
+        counts = {str(name): int(count) for name, count in self.table["predicted_label"].value_counts().items()}
+        found: dict[str, Any] = {"num_examples": len(self.table), "predicted_labels": counts}
+        found["remarks"] = [finding.text for finding in self.findings if not finding.loud]
+        found["warnings"] = [finding.to_json() for finding in self.findings if finding.loud]
+        return found | {"agreement": self.agreement, "num_measured": self.num_measured}
 
 
 @checked
@@ -34,22 +68,52 @@ def predict(
 
     Args:
         folder: --out of `elr fit`.
-        data: of the kind that was trained on; a label column is not needed.
+        data: of the kind that was trained on; no labels are needed, and those that are there stop nothing.
         encoder: the sentence encoder of the run, if it lies elsewhere than in training.
         dialect: how a text file of new data is written: separator, decimal, quotes, encoding; see
             `elr.data.records.ReadOptions`. Default: found by itself, or as it was named in training.
 
     Returns:
-        A row per example: row, id where there is one, predicted_label, and prob_CLASS for each class; in
-        `attrs["remarks"]` what the user should know about how the data were read.
+        A row per example (none where the data have none): row, id where there is one, predicted_label, and prob_CLASS
+        for each class; in `attrs["remarks"]` what the user should know about how the data were read.
 
     Raises:
         ArtifactError: not the folder of a finished run, or damaged.
         ArgumentError: `data` is nothing that can be read.
-        DataError: data that do not fit the run, or a label column with labels that training did not have.
+        DataError: data that do not fit the run.
+
+    Warns:
+        DataWarning: columns from which little could be read. `predict_and_measure` has all that was found.
 
     Example:
         >>> predict("no-such-run", "new.csv")
+        Traceback (most recent call last):
+        elr.errors.ArtifactError: no-such-run is not a folder: expected the --out of a run of `elr fit`
+    """
+    found = predict_and_measure(folder, data, encoder=encoder, dialect=dialect)
+    for finding in found.findings:
+        if finding.loud:
+            warnings.warn(finding.text, DataWarning, stacklevel=3)  # beside this function, what checks its arguments
+    found.table.attrs["remarks"] = [finding.text for finding in found.findings]
+    return found.table
+
+
+def predict_and_measure(
+    folder: str | Path, data: Data, *, encoder: str | None = None, dialect: Mapping[str, Any] | None = None
+) -> Predicted:
+    """Predictions as `predict` gives them, with what was found in the data, and how far they agree with their labels.
+
+    Args:
+        folder: --out of `elr fit`.
+        data: of the kind that was trained on.
+        encoder: the sentence encoder of the run, if it lies elsewhere than in training.
+        dialect: see `predict`.
+
+    Raises:
+        ELRError: see `predict`.
+
+    Example:
+        >>> predict_and_measure("no-such-run", "new.csv")
         Traceback (most recent call last):
         elr.errors.ArtifactError: no-such-run is not a folder: expected the --out of a run of `elr fit`
     """
@@ -62,19 +126,76 @@ def predict(
     options = replace(options, **named)
     if isinstance(data, tuple) and len(data) == 2:
         data = (data[0], None)
-    records = read_data(data, options, training=False)
-    examples = preprocessing.encode(
-        records, name=data_name(data), label_name=options.label_name, with_labels=options.label is not None
-    )
+    records, findings = _read_new(as_trained(data, preprocessing.kind), options)
+    name = data_name(data)
+    findings += [Finding(text=remark) for remark in records.remarks]
+    if not len(records):
+        findings.append(Finding(text=f"{name} has no rows: there is nothing to predict"))
+        return Predicted(
+            table=_predictions(records, preprocessing, np.zeros((0, preprocessing.num_classes))), findings=findings
+        )
+    examples = preprocessing.encode(records, name=name, with_labels=False)
     probs = _predict_probs(folder, preprocessing, plan, examples, networks)
+    findings += preprocessing.findings(records, name=name)
+    measured = {} if options.label is None else _measured(records, preprocessing, probs, label=options.label_name)
+    findings += measured.pop("findings", [])
+    return Predicted(table=_predictions(records, preprocessing, probs), findings=findings, **measured)
+
+
+def _read_new(data: Data, options: ReadOptions) -> tuple[Records, list[Finding]]:
+    """New data, whose labels must not stand in the way: if they cannot be read, the data are read without them."""
+    if isinstance(data, str | Path) and Path(data).is_dir() and _is_empty(Path(data)):
+        return Records(kind=IMAGES, rows=np.arange(0), ids=[]), []
+    try:
+        return read_data(data, options, training=False), []
+    except DataError as error:
+        if options.label is None:
+            raise
+        without = replace(options, label=None, annotators=(), clean_label=None, id=None, ignore=options.apart)
+        try:
+            records = read_data(data, without, training=False)
+        except DataError:
+            raise error from None
+        return records, [Finding(text=f"read without labels and names of rows, which are not needed: {error}")]
+
+
+def _is_empty(folder: Path) -> bool:
+    return not any(each.is_file() and not each.name.startswith(".") for each in folder.rglob("*"))
+
+
+def _predictions(records: Records, preprocessing: Preprocessing, probs: np.ndarray) -> pd.DataFrame:
+    """The table of predictions."""
+    names = preprocessing.coding.class_names
     columns: dict[str, Any] = {"row": records.rows}
     if records.ids is not None:
         columns["id"] = records.ids
-    columns["predicted_label"] = [preprocessing.coding.class_names[number] for number in probs.argmax(axis=1)]
-    columns |= {f"prob_{name}": probs[:, number] for number, name in enumerate(preprocessing.coding.class_names)}
-    predictions = pd.DataFrame(columns)
-    predictions.attrs["remarks"] = list(records.remarks)
-    return predictions
+    columns["predicted_label"] = [names[number] for number in probs.argmax(axis=1)]
+    columns |= {f"prob_{name}": probs[:, number] for number, name in enumerate(names)}
+    return pd.DataFrame(columns)
+
+
+def _measured(records: Records, preprocessing: Preprocessing, probs: np.ndarray, *, label: str) -> dict[str, Any]:
+    """How far the predictions agree with labels that happen to be there."""
+    if records.labels is None:
+        return {}
+    numbers = preprocessing.coding.numbers(records.labels)
+    known = numbers >= 0
+    strange = Counter(
+        str(value) for value, number in zip(records.labels, numbers, strict=True) if number < 0 and value is not None
+    )
+    text = f"{label} is there and not needed: "
+    agreement = float((probs.argmax(axis=1) == numbers)[known].mean()) if known.any() else None
+    text += (
+        "no row has a class of the run there"
+        if agreement is None
+        else f"{agreement:.1%} agreement on the {int(known.sum())} of {len(records)} rows that have a class of the run"
+    )
+    if unlabeled := sum(value is None for value in records.labels):
+        text += f"; {unlabeled} have none"
+    if strange:
+        shown = ", ".join(repr(each)[:80] for each, _ in strange.most_common(_SHOWN))
+        text += f"; {strange.total()} have other values, such as {shown}"
+    return {"agreement": agreement, "num_measured": int(known.sum()), "findings": [Finding(text=text)]}
 
 
 def predict_probs(folder: Path, records: Records, *, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -162,7 +162,8 @@ def _describe(prepared: PreparedData, plan: Plan, config: dict[str, Any]) -> dic
 
 
 def _remarks(prepared: PreparedData) -> list[str]:
-    return [*prepared.records.remarks, *prepared.preprocessing.remarks]
+    findings = [finding.text for finding in prepared.findings if not finding.loud]
+    return [*prepared.records.remarks, *prepared.preprocessing.remarks, *findings]
 
 
 def _open_folder(out: Path, description: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
@@ -230,7 +231,8 @@ def _results(
     if audit.num_label_issues:
         results["expected_precision"] = float(audit.expected_precision[audit.num_label_issues - 1])
     alarms = find_alarms(audit, prepared.preprocessing.coding.class_names)
-    results["warnings"] = [alarm.to_json() for alarm in alarms]
+    loud = [finding.to_json() for finding in prepared.findings if finding.loud]
+    results["warnings"] = [*loud, *(alarm.to_json() for alarm in alarms)]
     results |= _measures(training, prepared, audit) | {"remarks": _remarks(prepared)}
     results["early_learning"] = early_learning(history, generations=training.config.generations).to_json()
     return results

@@ -164,23 +164,28 @@ def records(path, *lines, **options):
         ([1.0, 2.0], [1, 2]),
         ([1.5, 2.5], ["1.5", "2.5"]),
         (["None", "NA"], ["None", "NA"]),
-        ([1, True], ["1", "True"]),
+        ([1, True], [1, 1]),
+        ([1, True, "1", "many"], ["1", "1", "1", "many"]),
         ([1, "many"], ["1", "many"]),
         ([2**70, 1], [str(2**70), "1"]),
     ],
 )
 def test_labels_keep_their_types(path, labels, found):
-    assert records(path, *({"x": row, "y": label} for row, label in enumerate(labels))).labels == found
+    lines = [{"x": row, "y": label} for row, label in enumerate(labels)]
+    assert records(path, *lines, classes=("None", "NA")).labels == found
     if len({type(label) for label in labels}) == 1 and labels[0] != 2**70:
         frame = pd.DataFrame({"x": [0, 1], "y": labels})
         frame.to_parquet(path.with_suffix(".parquet"))
-        assert read_data(path.with_suffix(".parquet"), ReadOptions(label="y")).labels == found
+        options = ReadOptions(label="y", classes=("None", "NA"))
+        assert read_data(path.with_suffix(".parquet"), options).labels == found
 
 
 @pytest.mark.parametrize("labels", [(1, "1"), ("True", True), (1.5, "1.5")])
-def test_labels_that_would_become_one_are_refused(path, labels):
-    with pytest.raises(DataError, match=r"column 'y' of .* as text and as another value: write all of them as text"):
-        records(path, *({"x": row, "y": label} for row, label in enumerate(labels)))
+def test_names_of_rows_that_would_become_one_are_refused(path, labels):
+    with pytest.raises(DataError, match=r"column 'k' of .* as text and as another value: write all of them as text"):
+        records(path, *({"x": row, "y": row % 2, "k": label} for row, label in enumerate(labels)), id="k")
+    found = records(path, *({"x": row, "y": label} for row, label in enumerate(labels))).labels
+    assert found[0] == found[1]  # labels of one spelling are one class
 
 
 @pytest.mark.parametrize(("absent", "message"), [({}, "missing in 1 of 2 rows"), ({"y": None}, "first in row 1")])

@@ -27,7 +27,7 @@ from elr.data.columns.reading import (
     distinct_values,
     is_text_column,
 )
-from elr.data.label_coding import is_nested
+from elr.data.labels.columns import is_nested
 from elr.errors import DataError
 
 _CODE = r"[+-]?0[0-9]+"

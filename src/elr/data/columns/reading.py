@@ -15,7 +15,7 @@ from pandas.api import types
 
 from elr.data.columns.categories import MISSING, Categories, category_text, is_mark, truth
 from elr.data.columns.number_forms import PLAIN, NumberForm, number_form, only_points
-from elr.data.label_coding import is_nested
+from elr.data.labels.columns import is_nested
 from elr.errors import DataError
 
 NUMERIC, CATEGORICAL, DATE = "numeric", "categorical", "date"

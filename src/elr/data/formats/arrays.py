@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+from pandas.api import types
 
 from elr.data.formats.features import as_array, checked_features, one_each
 from elr.data.formats.format import Changes, FileFormat, Format, refuse_columns
-from elr.data.label_coding import Label, label_values, row_names, some
+from elr.data.formats.labels import check_order, label_series, labeled
+from elr.data.formats.table import from_frame
+from elr.data.label_coding import row_names, some
+from elr.data.labels.columns import LabelColumn, LabelRules, read_labels
 from elr.data.records import FEATURES, IMAGES, ReadOptions, Records
 from elr.errors import DataError
 from elr.files import printable
@@ -35,7 +39,9 @@ class ArrayFile(FileFormat):
         del named
         label = options.label or ""
         column = pd.Series(_array(source, label).reshape(-1))
-        return [str(value) for value in label_values(column, name=f"label column {label!r} of {printable(source)}")]
+        name = f"label column {label!r} of {printable(source)}"
+        values = read_labels(column, name=name, rules=options.rules).values
+        return ["" if value is None else str(value) for value in values]
 
 
 class Npz(ArrayFile):
@@ -79,12 +85,15 @@ class Npz(ArrayFile):
                 f"labels ({found}): expected one; name others with --ignore"
             )
         chosen = candidates[0]
-        labels = arrays.get(options.label or "")
-        records = from_arrays(arrays[chosen], labels, options, name=f"{place}, array {chosen!r}")
-        if options.clean_label in arrays:
-            clean_name = f"array {options.clean_label!r} of {place}"
-            clean = _array_labels(arrays[options.clean_label], len(records), name=clean_name)
-            records = replace(records, clean_labels=clean)
+        records = from_arrays(arrays[chosen], name=f"{place}, array {chosen!r}", training=training)
+
+        def column(array: str | None, name: str, rules: LabelRules) -> LabelColumn | None:
+            labels = arrays.get(array or "")
+            return None if labels is None else _label_column(labels, len(records), name=name, rules=rules)
+
+        clean_name = f"array {options.clean_label!r} of {place}"
+        clean = column(options.clean_label, clean_name, LabelRules(classes=options.classes))
+        records = labeled(records, column(options.label, options.label_name, options.rules), clean, training=training)
         if options.id in arrays:
             ids = pd.Series(one_each(arrays[options.id], len(records), name=f"array {options.id!r} of {place}"))
             records = replace(records, ids=row_names(ids))
@@ -129,19 +138,25 @@ class Npy(ArrayFile):
         path = Path(data)
         refuse_columns(options, printable(path))
         place = printable(path)
-        records = from_arrays(_npy_array(path), None, options, name=place)
+        records = from_arrays(_npy_array(path), name=place, training=training)
         if not training:
             return records
         if not options.label:
             raise DataError(
                 f"{place} holds no labels: name a second file of N labels, --label labels.npy, or use an .npz"
             )
-        labels = _beside(options.label, len(records), role="label")
-        clean = None if options.clean_label is None else _beside(options.clean_label, len(records), role="clean-label")
-        if options.id is None:
-            return replace(records, labels=labels, clean_labels=clean)
-        ids = [str(name) for name in _beside(options.id, len(records), role="id")]
-        return replace(records, labels=labels, clean_labels=clean, ids=ids)
+
+        def beside(name: str, role: str, rules: LabelRules) -> LabelColumn:
+            values = _beside(name, len(records), role=role)
+            return _label_column(values, len(records), name=f"{role} file {printable(name)}", rules=rules)
+
+        given, clean = beside(options.label, "label", options.rules), None
+        if options.clean_label is not None:
+            clean = beside(options.clean_label, "clean-label", LabelRules(classes=options.classes))
+        if options.id is not None:
+            names = one_each(_beside(options.id, len(records), role="id"), len(records), name=f"id file {options.id}")
+            records = replace(records, ids=row_names(pd.Series(names)))
+        return labeled(records, given, clean, training=training)
 
     def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """`source` is the file of the labels."""
@@ -150,7 +165,7 @@ class Npy(ArrayFile):
 
 
 class ArrayPair(Format):
-    """A pair of arrays in memory: inputs, and labels or None.
+    """A pair in memory: inputs, and labels or None; a data frame of inputs is a table, whose columns have names.
 
     Example:
         >>> ArrayPair().read((np.eye(2), ["cat", "dog"]), ReadOptions(), training=True).labels
@@ -169,13 +184,49 @@ class ArrayPair(Format):
     def read(
         self, data: Any, options: ReadOptions, *, training: bool, annotations: pd.DataFrame | None = None
     ) -> Records:
-        del training, annotations
-        refuse_columns(options, "a pair of arrays")
+        del annotations
         inputs, labels = data
-        return from_arrays(as_array(inputs, "the inputs"), labels, options, name="the inputs")
+        if hasattr(inputs, "to_pandas") and not isinstance(inputs, pd.DataFrame):
+            inputs = inputs.to_pandas()  # of polars
+        if isinstance(inputs, pd.DataFrame) and not _is_array(inputs):
+            form = replace(options, label=None, annotators=(), annotations=None)
+            records = from_frame(inputs, form, name="the data frame", training=False)
+            if training and not len(records):
+                raise DataError("the data frame has no rows: expected at least two of each class")
+        else:
+            refuse_columns(options, "a pair of arrays")
+            records = from_arrays(as_array(inputs, "the inputs"), name="the inputs", training=training)
+        if labels is None:
+            return records
+        remarks = check_order(inputs, labels, names=("the inputs", "the labels"))
+        given = _label_column(labels, len(records), name=options.label_name, rules=options.rules)
+        return labeled(replace(records, remarks=[*records.remarks, *remarks]), given, training=training)
 
 
-def _beside(name: str, count: int, *, role: str) -> list[Label]:
+def _is_array(frame: pd.DataFrame) -> bool:
+    """Whether a data frame is numbers alone, under columns that nobody named."""
+    numeric = all(types.is_numeric_dtype(kind) for kind in frame.dtypes)
+    return isinstance(frame.columns, pd.RangeIndex) and numeric and not bool(frame.isna().to_numpy().any())
+
+
+def as_trained(data: Any, kind: str) -> Any:
+    """New data as those of training were taken: a data frame of a pair is no table where these were arrays.
+
+    Args:
+        data: to predict or to test on, or None.
+        kind: of the records of training.
+
+    Example:
+        >>> inputs, labels = as_trained((pd.DataFrame({"x": [1, 2]}), [0, 1]), FEATURES)
+        >>> inputs.tolist(), labels
+        ([[1], [2]], [0, 1])
+    """
+    if kind == FEATURES and isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], pd.DataFrame):
+        return data[0].to_numpy(), data[1]
+    return data
+
+
+def _beside(name: str, count: int, *, role: str) -> NDArray:
     """One value for each row from another .npy."""
     path = Path(name)
     if path.suffix.lower() != ".npy" or not path.is_file():
@@ -183,7 +234,7 @@ def _beside(name: str, count: int, *, role: str) -> list[Label]:
             f"--{role} is {name!r}: for features in an .npy file expected the path of a second one, with a value for "
             f"each of the {count} rows"
         )
-    return _array_labels(_npy_array(path), count, name=f"{role} file {printable(path)}")
+    return _npy_array(path)
 
 
 def _npy_array(path: Path) -> NDArray:
@@ -220,32 +271,32 @@ def _npz_arrays(path: Path) -> tuple[dict[str, NDArray], list[str]]:
     return arrays, refused
 
 
-def _array_labels(labels: ArrayLike, count: int, *, name: str) -> list[Label]:
-    return label_values(pd.Series(one_each(as_array(labels, name), count, name=name)), name=name)
+def _label_column(labels: Any, count: int, *, name: str, rules: LabelRules) -> LabelColumn:
+    return read_labels(label_series(labels, count, name=name), name=name, rules=rules)
 
 
-def from_arrays(inputs: NDArray, labels: ArrayLike | None, options: ReadOptions, *, name: str) -> Records:
-    """Features (N, D) or uint8 images (N, channels, H, W), and labels if there are any.
+def from_arrays(inputs: NDArray, *, name: str, training: bool) -> Records:
+    """Features (N, D) or uint8 images (N, channels, H, W), without labels.
 
     Args:
         inputs: the features or images.
-        labels: N of them, None for none.
-        options: what messages call the label.
         name: how messages name the inputs.
+        training: whether there must be rows.
 
     Raises:
         DataError: another shape or type.
 
     Example:
-        >>> from_arrays(np.zeros((2, 1, 8, 8), dtype="uint8"), [0, 1], ReadOptions(), name="it").kind
+        >>> from_arrays(np.zeros((2, 1, 8, 8), dtype="uint8"), name="it", training=True).kind
         'images'
     """
+    if inputs.ndim and not len(inputs) and not training:
+        return Records(kind=IMAGES if inputs.ndim == 4 else FEATURES, rows=np.arange(0))
     if not inputs.ndim or not len(inputs):
         raise DataError(f"{name} have no rows: expected numbers (N, D) or images (N, channels, H, W), N >= 2")
-    values = None if labels is None else _array_labels(labels, len(inputs), name=options.label_name)
     if inputs.ndim < 3:
         features = checked_features(inputs, name)
-        return Records(kind=FEATURES, rows=np.arange(len(inputs)), features=features, labels=values)
+        return Records(kind=FEATURES, rows=np.arange(len(inputs)), features=features)
     if inputs.ndim != 4 or inputs.dtype != np.uint8 or inputs.shape[1] not in (1, 3) or not inputs.size:
         raise DataError(
             f"{name} are {inputs.dtype} of shape {inputs.shape}: expected images as uint8 in 0 .. 255 of shape "
@@ -253,7 +304,7 @@ def from_arrays(inputs: NDArray, labels: ArrayLike | None, options: ReadOptions,
             "array[:, None] adds a channel, (255 * array).astype('uint8') converts from 0 .. 1"
         )
     images = torch.from_numpy(np.array(inputs, order="C"))  # a copy: the caller's may be read-only, or change
-    return Records(kind=IMAGES, rows=np.arange(len(inputs)), images=images, labels=values)
+    return Records(kind=IMAGES, rows=np.arange(len(inputs)), images=images)
 
 
 def _array(path: Path, label: str) -> np.ndarray:

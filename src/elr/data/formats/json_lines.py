@@ -8,14 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from elr.data.dialects.encodings import read_text
 from elr.data.formats.format import Changes, SpelledLabels
 from elr.data.formats.table import ParsedTable, TableFile
-from elr.data.records import ReadOptions
+from elr.data.records import TABLE, ReadOptions, Records
 from elr.errors import DataError
 
+_BLANK = b"\xef\xbb\xbf \t\r\n"
 _SPACE = re.compile(r"[ \t\r\n]*")
 _LARGEST = 10**308  # as numbers with a fraction go
 _EXACT = 2**53  # up to which a float holds every whole number
@@ -60,8 +62,9 @@ class JsonLines(TableFile, SpelledLabels):
         if not rows:
             raise DataError(f"{path} is empty: expected a JSON object in each line")
         columns = dict.fromkeys(key for row in rows for key in row)
+        labels = {options.label, options.clean_label, *options.annotators, "label" if options.annotations else None}
         for name in as_text:
-            if name in columns:
+            if name in columns and name not in labels:  # of labels, all spellings are one class
                 _refuse_two_of_one_spelling([row.get(name) for row in rows], name, path)
         frame = pd.DataFrame(
             {name: typed_column([row.get(name) for row in rows], name, str(path)) for name in columns}, range(len(rows))
@@ -71,6 +74,14 @@ class JsonLines(TableFile, SpelledLabels):
         if not _is_array(text.content):
             facts["blank_lines"] = lines - len(rows)
         return ParsedTable(frame=frame, facts=facts, remarks=text.remarks)
+
+    def read(
+        self, data: str | Path, options: ReadOptions, *, training: bool, annotations: pd.DataFrame | None = None
+    ) -> Records:
+        path = Path(data)
+        if not training and path.is_file() and not path.read_bytes().strip(_BLANK):
+            return Records(kind=TABLE, rows=np.arange(0))  # nothing to predict
+        return super().read(path, options, training=training, annotations=annotations)
 
     def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """Only the labels of changed rows are written anew, as other rows spell them; all else stays as it is."""
@@ -203,7 +214,7 @@ def typed_column(values: list[Any], name: str, place: str) -> pd.Series:
 
 
 def _refuse_two_of_one_spelling(values: list[Any], name: str, path: Path) -> None:
-    """Refuse labels and names such as 1 beside "1": they would become one."""
+    """Refuse names such as 1 beside "1": they would become one."""
     kinds: dict[str, type] = {}
     for value in values:
         if value is not None and kinds.setdefault(str(value), type(value)) is not type(value):

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,8 +21,10 @@ from PIL import Image
 from elr.data.decoding import Encoded
 from elr.data.formats.format import Changes, TypedColumns
 from elr.data.formats.images import read_images
-from elr.data.formats.table import ParsedTable, TableFile, annotated, check_columns, label_columns
-from elr.data.label_coding import Label, some
+from elr.data.formats.labels import check_ids, label_columns, labeled
+from elr.data.formats.table import ParsedTable, TableFile, annotated, check_columns
+from elr.data.label_coding import some
+from elr.data.labels.columns import NO_VOTE, LabelColumn
 from elr.data.records import IMAGES, ReadOptions, Records
 from elr.errors import DataError
 from elr.files import printable
@@ -125,14 +128,16 @@ def _read_images(
     check_columns(columns, options, name=place, training=training)
     used = [name for name in (options.label, *options.annotators, options.clean_label, options.id) if name in columns]
     frame = read_parquet_columns(path, used)
-    labels, clean, ids = label_columns(frame, options, name=place, training=training)
+    given, clean, ids = label_columns(frame, options, name=place)
+    if training and ids is not None:
+        check_ids(ids, name=f"id column {options.id!r} of {place}")
     names = parquet_class_names(path, options.label or "")
     clean_names = parquet_class_names(path, options.clean_label or "") or names
-    labels = _named(labels, names, place=f"{options.label_name} of {place}", training=training)
-    clean_place = f"clean-label column {options.clean_label!r} of {place}"
-    clean = _named(clean, clean_names, place=clean_place, training=training)
-    rows = np.arange(parquet_length(path))
-    everything = Records(kind=IMAGES, rows=rows, labels=labels, clean_labels=clean, ids=ids)
+    given, clean = _named(given, names, training=training), _named(clean, clean_names, training=training)
+    everything = Records(kind=IMAGES, rows=np.arange(parquet_length(path)), ids=ids)
+    everything = labeled(everything, given, clean, training=training)
+    if not len(everything) and not training:
+        return everything
     if training:
         everything = annotated(everything, frame, options, name=place, annotations=annotations)
     records, decoded = read_images(lambda: parquet_images(path, column), len(everything), options)
@@ -141,26 +146,26 @@ def _read_images(
         records,
         labels=kept.labels,
         annotations=kept.annotations,
+        facts={**everything.facts, **records.facts},
         clean_labels=kept.clean_labels,
         ids=kept.ids or decoded.names,
         remarks=everything.remarks + records.remarks,
     )
 
 
-def _named(labels: list[Label] | None, names: list[str] | None, *, place: str, training: bool) -> list[Label] | None:
-    """Class names for class numbers, where the file has names; -1 throughout says that there are no labels."""
-    if labels is None or names is None or not all(isinstance(label, int) for label in labels):
-        return labels
-    numbers = [int(label) for label in labels]
-    if not training and set(numbers) == {-1}:
-        return None
-    wrong = [row for row, number in enumerate(numbers) if not 0 <= number < len(names)]
-    if wrong:
+def _named(found: LabelColumn | None, names: list[str] | None, *, training: bool) -> LabelColumn | None:
+    """Class names for class numbers, where the file has names; -1 says that there is no label."""
+    if found is None or names is None or not all(isinstance(value, int | None) for value in found.values):
+        return found
+    numbers: dict[Any, str | None] = dict(enumerate(names)) | ({} if training else {int(NO_VOTE): None})
+    wrong = [row for row, number in enumerate(found.values) if number is not None and number not in numbers]
+    if wrong and training:
         raise DataError(
-            f"{place} is {numbers[wrong[0]]} in row {wrong[0]} (one of {len(wrong)} such rows): expected 0 to "
-            f"{len(names) - 1}, the classes that the file names (-1: no label); remove these rows, or label them"
+            f"{found.name} is {found.values[wrong[0]]} in row {wrong[0]} (one of {len(wrong)} such rows): expected 0 "
+            f"to {len(names) - 1}, the classes that the file names (-1: no label); remove these rows, label them, or "
+            "leave them out with --no-label -1"
         )
-    return [names[number] for number in numbers]
+    return replace(found, values=[None if n is None else numbers.get(n, str(n)) for n in found.values])
 
 
 def parquet_image_columns(path: Path) -> list[str]:

@@ -17,7 +17,9 @@ import pyarrow as pa
 from elr.data.annotations import from_columns, from_table
 from elr.data.formats.features import list_features
 from elr.data.formats.format import FileFormat, Format
-from elr.data.label_coding import Label, label_values, row_names, some
+from elr.data.formats.labels import check_ids, label_columns, labeled
+from elr.data.label_coding import some
+from elr.data.labels.columns import SPELLINGS, read_labels
 from elr.data.records import FEATURES, TABLE, TEXT, ReadOptions, Records
 from elr.data.text import text_values
 from elr.errors import ArgumentError, DataError
@@ -151,11 +153,12 @@ class TableFile(FileFormat):
             raise DataError(
                 f"{printable(source)} has no label column {label!r}: give the data that the run was trained on"
             )
-        values = label_values(frame[label], name=f"label column {label!r} of {printable(source)}")
-        names = self.class_names(source, label) if named else None
-        if names and all(isinstance(value, int) for value in values):
-            return [names[int(value)] if 0 <= int(value) < len(names) else str(value) for value in values]
-        return [str(value) for value in values]
+        found = read_labels(frame[label], name=f"label column {label!r} of {printable(source)}", rules=options.rules)
+        names = (self.class_names(source, label) if named else None) or []
+        if all(isinstance(value, int | None) for value in found.values):
+            numbers = dict(enumerate(names))
+            return ["" if value is None else numbers.get(int(value), str(value)) for value in found.values]
+        return ["" if value is None else str(value) for value in found.values]
 
     def cells(self, source: Path, options: ReadOptions, rows: Sequence[int]) -> pd.DataFrame:
         frame = self.frame(source, options, as_text=[options.text] if options.text else [])
@@ -227,11 +230,13 @@ def from_frame(
     """
     frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
     check_columns(list(frame.columns), options, name=name, training=training)
-    if not len(frame):
+    if not len(frame) and training:
         raise DataError(f"{name} has no rows: expected at least two of each class")
     _refuse_half_characters(frame, options, name=name)
-    labels, clean, ids = label_columns(frame, options, name=name, training=training)
-    records = replace(_inputs(frame, options, name=name), labels=labels, clean_labels=clean, ids=ids)
+    labels, clean, ids = label_columns(frame, options, name=name)
+    if training and ids is not None:
+        check_ids(ids, name=f"id column {options.id!r} of {name}")
+    records = labeled(replace(_inputs(frame, options, name=name), ids=ids), labels, clean, training=training)
     records = replace(records, facts={**records.facts, "columns": column_facts(frame)})
     return annotated(records, frame, options, name=name, annotations=annotations) if training else records
 
@@ -275,18 +280,26 @@ def annotated(
         ['cat', 'dog']
     """
     if options.annotators:
-        found = from_columns(frame, options.annotators, name=name)
+        found = from_columns(frame, options.annotators, name=name, rules=options.rules)
     elif annotations is not None:
         place = str(options.annotations)
-        found = from_table(annotations, records.ids, id_column=options.id, num_rows=len(frame), name=place)
+        where = {"id_column": options.id, "num_rows": len(frame)}
+        found = from_table(annotations, records.ids, **where, name=place, rules=options.rules)
     else:
         return records
     majority, ties = found.majority()
     remarks = [
         f"{len(found.labels)} labels of {len(found.names)} annotators for {len(records)} rows: trained on their "
-        f"shares; the given label of a row is that of most of them ({ties} ties, given to the more frequent class)"
+        f"shares; the given label of a row is that of most of them ({ties} ties, given to the more frequent class)",
+        *found.remarks,
     ]
-    return replace(records, labels=majority, annotations=found, remarks=records.remarks + remarks)
+    return replace(
+        records,
+        labels=majority,
+        annotations=found,
+        remarks=records.remarks + remarks,
+        facts={**records.facts, SPELLINGS: found.spellings},
+    )
 
 
 def check_columns(columns: list[str], options: ReadOptions, *, name: str, training: bool) -> None:
@@ -327,38 +340,6 @@ def check_columns(columns: list[str], options: ReadOptions, *, name: str, traini
             raise DataError(f"{name} has no {role} {column!r}: it has {some(columns)}")
 
 
-def label_columns(
-    frame: pd.DataFrame, options: ReadOptions, *, name: str, training: bool
-) -> tuple[list[Label] | None, list[Label] | None, list[str] | None]:
-    """Given labels, clean labels and names of rows, from their columns; None without, or if empty and not needed.
-
-    Args:
-        frame: the table.
-        options: which columns those are.
-        name: how messages name the table.
-        training: whether all must be there, and the names of rows differ.
-
-    Raises:
-        DataError: labels that are missing in some rows, or names that stand for several rows.
-
-    Example:
-        >>> frame = pd.DataFrame({"file": ["1.png", "2.png"], "y": ["3", "4.0"]})
-        >>> label_columns(frame, ReadOptions(label="y", id="file"), name="t.csv", training=True)
-        ([3, 4], None, ['1.png', '2.png'])
-    """
-
-    def values(column: str | None, role: str) -> list[Label] | None:
-        if column not in frame.columns or (not training and frame[column].isna().all()):
-            return None
-        return label_values(frame[column], name=f"{role} {column!r} of {name}")
-
-    given, clean = values(options.label, "label column"), values(options.clean_label, "clean-label column")
-    ids = row_names(frame[options.id]) if options.id in frame.columns else None
-    if training and ids is not None:
-        _check_ids(ids, name=f"id column {options.id!r} of {name}")
-    return given, clean, ids
-
-
 def _refuse_half_characters(frame: pd.DataFrame, options: ReadOptions, *, name: str) -> None:
     """Refuse labels and names of rows that no file can hold: with half of a pair of surrogates."""
     for column in (options.label, *options.annotators, options.clean_label, options.id):
@@ -370,16 +351,6 @@ def _refuse_half_characters(frame: pd.DataFrame, options: ReadOptions, *, name: 
                     f"column {column!r} of {name} has half a character (a surrogate) in row {row}, {value[:40]!r}: "
                     "read the text with its right encoding"
                 )
-
-
-def _check_ids(ids: list[str], *, name: str) -> None:
-    """Refuse names that stand for several rows."""
-    repeated = [each for each, count in Counter(ids).items() if count > 1 and each]
-    if repeated:
-        raise DataError(
-            f"{name} has {len(repeated)} names that stand in several rows ({some(repeated)}): expected another for "
-            "each row; make them unique, or leave --id out and go by the numbers of the rows"
-        )
 
 
 def column_facts(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:

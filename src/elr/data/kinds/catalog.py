@@ -12,7 +12,9 @@ from elr.data.kinds.images import Images
 from elr.data.kinds.kind import Kind
 from elr.data.kinds.table import Table
 from elr.data.kinds.text import Text
-from elr.data.label_coding import Label, LabelCoding
+from elr.data.label_coding import LabelCoding
+from elr.data.labels.columns import SPELLINGS
+from elr.data.labels.spelling import Label, spelling_remark
 from elr.data.preprocessing import Preprocessing
 from elr.data.records import FEATURES, IMAGES, TABLE, TEXT, ReadOptions, Records
 from elr.errors import ArtifactError, DataError
@@ -40,9 +42,11 @@ def fit_preprocessing(records: Records, options: ReadOptions, *, coding: LabelCo
     if records.labels is None:
         raise DataError("the training data have no labels")
     given = records.labels if records.annotations is None else records.annotations.labels
-    coding = coding or LabelCoding.fit(given, column=options.label_name)
+    spellings = records.facts.get(SPELLINGS)
+    coding = coding or LabelCoding.fit(given, column=options.label_name, spellings=spellings)
     fitted = KINDS[records.kind].fit(records, options, coding=coding)
-    return replace(fitted, remarks=(*_lookalikes(coding.class_names), *fitted.remarks))
+    merged = [] if spellings else spelling_remark(coding.spellings, name=options.label_name)  # else said on reading
+    return replace(fitted, remarks=(*merged, *_lookalikes(coding.class_names), *fitted.remarks))
 
 
 def load_preprocessing(folder: Path, settings: Mapping[str, Any]) -> Preprocessing:
@@ -57,13 +61,14 @@ def load_preprocessing(folder: Path, settings: Mapping[str, Any]) -> Preprocessi
 
     Example:
         >>> spec = {"channels": 1, "height": 8, "width": 8, "mean": [0.5], "std": [0.3]}
-        >>> settings = {"kind": "images", "class_names": ["cat", "dog"], "columns": None, "image_format": spec}
+        >>> settings = {"kind": "images", "class_names": ["cat", "dog"], "spellings": {}}
+        >>> settings |= {"columns": None, "image_format": spec}
         >>> load_preprocessing(Path(), settings).num_classes
         2
     """
     try:
         kind, _, _ = settings["kind"], settings["image_format"], settings["columns"]
-        coding = LabelCoding(class_names=tuple(settings["class_names"]))
+        coding = LabelCoding(class_names=tuple(settings["class_names"]), spellings=settings["spellings"])
         return KINDS[kind].load(folder, settings, coding=coding)
     except (AttributeError, KeyError, TypeError) as error:
         raise ArtifactError(

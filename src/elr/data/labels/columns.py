@@ -1,0 +1,272 @@
+"""Columns of labels: read as class names, and what in them is no label."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas.api import types
+
+from elr.data.labels.spelling import (
+    Label,
+    class_key,
+    class_labels,
+    several_spellings,
+    spelled,
+    spelling_remark,
+    tidy,
+)
+from elr.errors import DataError
+
+MISSING_WORDS = frozenset(
+    {"", "?", "nan", "NaN", "NAN", "-nan", "-NaN", "None", "NA", "N/A", "n/a", "null", "NULL", "Null", "<NA>", "#N/A"}
+    | {"#NA", "NaT"}
+)
+"""What says, as text, that a label is missing."""
+NO_VOTE = "-1"
+SPELLINGS = "spellings"
+"""Under which name `Records.facts` has the spellings of classes that have several."""
+_SHOWN = 5
+_MANY_FRACTIONS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRules:
+    """What the user said about labels.
+
+    Args:
+        classes: names that are classes, though elsewhere they say that a label is missing.
+        no_label: values that say that a label is missing, beside those known.
+
+    Example:
+        >>> LabelRules(no_label=("-1",)).says_missing("-1.0"), LabelRules(classes=("nan",)).says_missing("nan")
+        (True, False)
+    """
+
+    classes: tuple[str, ...] = ()
+    no_label: tuple[str, ...] = ()
+
+    def is_class(self, value: object) -> bool:
+        """Whether the user said that a value is a class."""
+        return class_key(value) in map(class_key, self.classes)
+
+    def named_missing(self, value: object) -> bool:
+        """Whether the user said that a value is no label."""
+        return class_key(value) in map(class_key, self.no_label)
+
+    def says_missing(self, value: object) -> bool:
+        """Whether a value says that there is no label."""
+        if self.is_class(value):
+            return False
+        return self.named_missing(value) or tidy(spelled(value)) in MISSING_WORDS
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelColumn:
+    """A column of labels, read.
+
+    Args:
+        values: N class names, None where there is no label.
+        spellings: text -> how often it stands for a class.
+        marks: what stands where there is no label -> how often; "" for empty cells.
+        name: how messages name it.
+        rules: what the user said about it.
+        nested: whether its cells are lists or records.
+
+    Example:
+        >>> found = read_labels(pd.Series(["1", "1.0", "x", "?"]), name="y")
+        >>> found.values, found.marks
+        (['1', '1', 'x', None], {'?': 1})
+    """
+
+    values: list[Label | None]
+    spellings: Mapping[str, int]
+    marks: Mapping[str, int]
+    name: str
+    rules: LabelRules
+    nested: bool = False
+
+    @property
+    def several(self) -> dict[str, dict[str, int]]:
+        """See `several_spellings`."""
+        return several_spellings(self.spellings)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was taken as one class."""
+        return spelling_remark(self.several, name=self.name)
+
+    @property
+    def empty(self) -> NDArray[np.int64]:
+        """The rows without a label."""
+        return np.array([row for row, value in enumerate(self.values) if value is None], dtype=np.int64)
+
+    def checked(self) -> list[str]:
+        """What is to be said of these labels, if they are to be trained on.
+
+        Rows that the user said have no label (`LabelRules.no_label`) are left out later; all others must have one.
+
+        Raises:
+            DataError: missing labels, lists or records, or -1 beside so many classes that it hardly is one.
+
+        Example:
+            >>> read_labels(pd.Series([-1, 0, 1]), name="y").checked()
+            ["y has -1 in 1 of 3 rows, taken for a class beside 0 and 1: if it says 'no label', --no-label -1"]
+        """
+        self.refuse_missing()
+        return [*self._left_out(), *self._minus_one(), *self._fractions(), *self.remarks]
+
+    def refuse_missing(self) -> None:
+        """Refuse labels that are missing, and not because the user said so, and cells that hold no single value.
+
+        Raises:
+            DataError: such labels.
+        """
+        if self.nested:
+            raise DataError(f"{self.name} holds lists or records: expected one class in each row")
+        unnamed = {mark: count for mark, count in self.marks.items() if not (mark and self.rules.named_missing(mark))}
+        if unnamed:
+            raise self._missing(unnamed)
+
+    def _missing(self, unnamed: Mapping[str, int]) -> DataError:
+        rows, words = self.empty, [mark for mark in unnamed if mark]
+        found = f" ({_counted(unnamed)})" if words else ""
+        more = "" if len(rows) == 1 else f"; then {', '.join(map(str, rows[1:_SHOWN].tolist()))}"
+        more += ", ..." if len(rows) > _SHOWN else ""
+        ways = "remove these rows, or give them a label"
+        if words:
+            names = ", ".join(map(repr, words))
+            ways += (
+                f"; {' '.join(f'--no-label {_quoted(word)}' for word in words)} leaves them out; "
+                f"{' '.join(f'--class {_quoted(word)}' for word in words)} (classes=({names},)) if that is the name of "
+                "a class"
+            )
+        return DataError(
+            f"{self.name} is missing in {len(rows)} of {len(self.values)} rows, first in row {rows[0]}: {ways}"
+            f"; rows count from 0{more}{found}"
+        )
+
+    def _left_out(self) -> list[str]:
+        if not self.marks:
+            return []
+        return [
+            f"{sum(self.marks.values())} of {len(self.values)} rows left out: {self.name} says {_counted(self.marks)} "
+            "there, which --no-label says is no label"
+        ]
+
+    def _minus_one(self) -> list[str]:
+        counts = Counter(value for value in self.values if value is not None and class_key(value) == NO_VOTE)
+        others = {class_key(value) for value in set(self.values) if value is not None} - {NO_VOTE}
+        if not counts or self.rules.is_class(NO_VOTE) or others == {"1"} or any(map(is_negative, others)):
+            return []
+        place = f"{self.name} has -1 in {sum(counts.values())} of {len(self.values)} rows"
+        beside = " and ".join(sorted(others)[:3]) + (" and others" if len(others) > 3 else "")
+        if len(others) < 2 or others == {"0", "1"}:
+            return [f"{place}, taken for a class beside {beside}: if it says 'no label', --no-label -1"]
+        raise DataError(
+            f"{place} beside the classes {beside}, where it mostly says 'no label': --no-label -1 "
+            "(no_label=('-1',)) leaves these rows out; --class -1 (classes=('-1',)) if it is a class"
+        )
+
+    def _fractions(self) -> list[str]:
+        fractions = [text for text in self.spellings if "." in text and class_key(text) == text and _is_number(text)]
+        if len(fractions) <= _MANY_FRACTIONS:
+            return []
+        return [
+            f"{self.name} holds {len(fractions)} different numbers that are not whole, such as {fractions[0]}: each "
+            "was taken for the name of a class"
+        ]
+
+
+def read_labels(column: pd.Series, *, name: str, rules: LabelRules | None = None) -> LabelColumn:
+    """Read a column of labels; nothing in it is refused here.
+
+    Args:
+        column: values of any types, also of several.
+        name: how messages name it.
+        rules: what the user said about labels.
+
+    Example:
+        >>> read_labels(pd.Series([True, 1, 1.0, "1", 0, None]), name="y").values
+        [1, 1, 1, 1, 0, None]
+    """
+    rules = rules or LabelRules()
+    nested = is_nested(column, text=False)
+    codes, distinct = _factorized(column.map(repr) if nested else column)
+    counts = np.bincount(codes[codes >= 0], minlength=len(distinct)).tolist()
+    texts = [spelled(value) for value in distinct]
+    gone = [rules.says_missing(value) for value in distinct]
+    spellings: Counter[str] = Counter()
+    marks: Counter[str] = Counter()
+    for text, count, missing in zip(texts, counts, gone, strict=True):
+        (marks if missing else spellings)[text if not missing or tidy(text) else ""] += count
+    if (codes < 0).any():
+        marks[""] += int((codes < 0).sum())
+    names = class_labels(spellings)
+    per_code: list[Label | None] = [None if out else names[text] for text, out in zip(texts, gone, strict=True)]
+    per_code.append(None)  # for the code -1
+    values = [per_code[code] for code in codes.tolist()]
+    return LabelColumn(
+        values=values, spellings=dict(spellings), marks=dict(marks), name=name, rules=rules, nested=nested
+    )
+
+
+def _factorized(column: pd.Series) -> tuple[NDArray[np.int64], list[object]]:
+    """Which of the distinct values each cell has, -1 where it is missing; 1, 1.0 and True are three."""
+    one_type = column.dtype != object or types.infer_dtype(column, skipna=True) in ("string", "integer")
+    if one_type:
+        codes, distinct = pd.factorize(column)
+        return np.asarray(codes, dtype=np.int64), list(distinct.tolist())
+    places: dict[tuple[type, object], int] = {}
+    codes = np.full(len(column), -1, dtype=np.int64)
+    for row, (value, gone) in enumerate(zip(column.tolist(), column.isna().tolist(), strict=True)):
+        if not gone and value is not np.ma.masked:
+            codes[row] = places.setdefault((type(value), value), len(places))
+    return codes, [value for _, value in places]
+
+
+def is_nested(column: pd.Series, *, text: bool = True) -> bool:
+    """Whether a column holds lists, records and the like; bytes count too, unless they may stand for `text`.
+
+    Example:
+        >>> is_nested(pd.Series([[1, 2], [3]])), is_nested(pd.Series(["a", "b"]))
+        (True, False)
+    """
+    if column.dtype != object and not isinstance(column.dtype, pd.ArrowDtype):
+        return False
+    nested = (tuple, bytes) if text else (tuple,)
+    return any(not _hashable(value) or isinstance(value, nested) for value in column.dropna())
+
+
+def _hashable(value: object) -> bool:
+    return getattr(type(value), "__hash__", None) is not None
+
+
+def is_negative(value: object) -> bool:
+    """Whether a class is a whole number below 0.
+
+    Example:
+        >>> is_negative("-2.0"), is_negative("-")
+        (True, False)
+    """
+    key = class_key(value)
+    return key.startswith("-") and key[1:].isdecimal()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
+
+
+def _counted(marks: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {repr(mark) if mark else 'empty'}" for mark, count in list(marks.items())[:_SHOWN])
+
+
+def _quoted(word: str) -> str:
+    return word if word.replace("-", "").replace("/", "").isalnum() else f"'{word}'"
