@@ -118,6 +118,7 @@ RIGHT = {  # content, suffix, number of rows, the first cell of text, what is sa
     "a lone mark, tabs": (MARKED.replace(",", "\t"), ".tsv", 30, "text 0", PLAIN),
     "two lone marks that pair up": (MARKED.replace("text 11", 'text 11"'), ".csv", 30, "text 0", "would swallow lines"),
     "two marks that open": (MARKED.replace("text 11", '"text 11'), ".csv", 30, "text 0", PLAIN),
+    "two lone marks of one line": ('id,text,label\n",a",A\n' + LINES, ".csv", 31, 'a"', "two of them in line 2"),
     "text after a cell in marks": ('id,text,label\n1,"a" b,A\n' + LINES, ".csv", 31, '"a" b', "plain characters"),
     "a mark within a cell": ('id,text,label\n1,5" disk,A\n' + LINES, ".csv", 31, '5" disk', ""),
     "a mark beside cells in marks": ('id,text,label\n1,5" disk,A\n2,"a, b",B\n', ".csv", 2, '5" disk', ""),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +77,9 @@ def read_cells(content: bytes, dialect: Dialect, place: str, *, as_text: Sequenc
     blank = breaks = 0
     if bad or len(names) == 1 or dialect.marks.breaks or lone_returns or table.num_rows != num_lines:
         body = content[dialect.body :]
+        if bad and (plain := dialect.without_marks(body, place)) is not None:
+            found = read_cells(content, plain, place, as_text=as_text)
+            return replace(found, remarks=[*plain.remarks[len(dialect.remarks) :], *found.remarks])
         layout = lay_out(body, dialect.separator, dialect.quoted(body))
         mended, names, told = _mend(body, layout, names, dialect, place)
         remarks += told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,6 +47,26 @@ class Dialect:
     body: int
     lines_before: int
     remarks: tuple[str, ...] = ()
+
+    def without_marks(self, rows: bytes, place: str) -> Dialect | None:
+        """How a file is written in which marks pair up within lines by chance: without them all lines agree.
+
+        None if they do not, if the user said what marks are, or if all lines agree with them.
+        """
+        if self.marks.quoted is None or self.marks.asked or any('"' in name for name in self.names):
+            return None
+        plain, quoted = lay_out(rows, self.separator), lay_out(rows, self.separator, self.quoted(rows))
+        width = len(self.names)
+        odd = np.flatnonzero((quoted.cells != width) & ~quoted.blank)
+        if not len(odd) or (plain.cells != width)[~plain.blank].any():
+            return None
+        line = self.lines_before + int(quoted.lines[odd[0]])
+        remark = (
+            f"{place} has quotation marks that are plain characters (two of them in line {line} would enclose a "
+            "separator; without them all lines have as many cells): read so; --quotes (quotes=True) insists on cells "
+            "in marks"
+        )
+        return replace(self, marks=Marks(quoted=None), remarks=(*self.remarks, remark))
 
     def quoted(self, rows: bytes) -> QuotedCells | None:
         """The cells in quotation marks of rows; None if marks are plain characters."""

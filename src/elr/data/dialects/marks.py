@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from elr.errors import DataError
 _FLAGS = (
     "say --quotes (quotes=True) if marks enclose cells in it, --no-quotes (quotes=False) if they are plain characters"
 )
+_TWICE = re.compile(rb'^"[^"\r\n]+""[^\r\n]*"\r?$', re.MULTILINE)  # a line with marks that a writer wrote twice
 _ORDINARY = 5000  # lines that are looked at to learn what columns hold
 _ENOUGH = 20
 
@@ -26,6 +28,7 @@ class Marks:
         escaped: whether those within are written with a backslash.
         breaks: whether cells go over the ends of lines.
         remark: what the user should know.
+        asked: whether the user said so.
 
     Example:
         >>> Marks(quoted=None).breaks
@@ -36,6 +39,7 @@ class Marks:
     escaped: bool = False
     breaks: bool = False
     remark: str = ""
+    asked: bool = False
 
 
 def read_marks(text: bytes, separator: bytes, *, quotes: bool | None, place: str, before: int = 0) -> Marks:
@@ -57,7 +61,7 @@ def read_marks(text: bytes, separator: bytes, *, quotes: bool | None, place: str
         (True, 't.tsv has quotation marks that are plain characters (line 4 has ')
     """
     if quotes is False:
-        return Marks(quoted=None)
+        return Marks(quoted=None, asked=True)
     if b'"' not in text:
         return Marks(quoted=quoted_cells(b"", separator))
     found, escaped = quoted_cells(text, separator), False
@@ -67,7 +71,7 @@ def read_marks(text: bytes, separator: bytes, *, quotes: bool | None, place: str
             found, escaped = with_escapes, True
     if found.fault is not None:
         return _without(text, separator, found, place=place, before=before, insisted=bool(quotes))
-    marks = Marks(quoted=found, escaped=escaped, breaks=_has_breaks(text, found))
+    marks = Marks(quoted=found, escaped=escaped, breaks=_has_breaks(text, found), asked=bool(quotes))
     if quotes or not marks.breaks:
         return marks
     return _not_swallowing(text, separator, marks, place=place, before=before)
@@ -156,7 +160,7 @@ def _decided(
         if not any(last_cell(plain, first) in ends for first, _ in doubtful):  # unless lines within them end alike
             return True
     if plain.cells[~plain.blank][0] == 1:
-        return True if b'""' in text else None
+        return True if _TWICE.search(text) else None
     verdict = _verdict(text, separator, plain, doubtful)
     if verdict and len(doubtful) == 1:
         first, last = doubtful[0]

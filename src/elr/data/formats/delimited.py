@@ -92,6 +92,7 @@ class Delimited(TableFile, SpelledLabels):
         label = options.label or ""
         text, dialect = self._open(path, options, [label])
         body, column = text.content[dialect.body :], dialect.names.index(label)
+        dialect = dialect.without_marks(body, printable(path)) or dialect
         layout = lay_out(body, dialect.separator, dialect.quoted(body))
         rows = np.flatnonzero(~layout.blank)
 
