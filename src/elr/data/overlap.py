@@ -20,8 +20,8 @@ def overlap(train: Examples, test: Examples) -> Finding | None:
     """How many rows of the test data stand in the training data, in the same or nearly the same inputs.
 
     Inputs are compared as they were encoded: images pixel by pixel, numbers to four decimals after standardization (so
-    that text counts by its words, whatever their case and order), each row by a hash of 64 bits. More than 50,000 images
-    on disk are not read for this.
+    that text counts by its words, whatever their case and order), each row by a hash of 64 bits. More than 50,000
+    images on disk are not read for this.
 
     Args:
         train: encoded.
@@ -45,8 +45,8 @@ def overlap(train: Examples, test: Examples) -> Finding | None:
         return None
     share = float(again.mean())
     text = (
-        f"{int(again.sum())} of {len(test)} rows of the test data ({share:.1%}) stand in the training data too: they say "
-        "nothing about new data"
+        f"{int(again.sum())} of {len(test)} rows of the test data ({share:.1%}) stand in the training data too: they "
+        "say nothing about new data"
     )
     return Finding(text=text, loud=share > _SHARE and len(distinct) >= 0.9 * len(keys))
 
