@@ -12,7 +12,7 @@ from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from elr import ELRClassifier
-from elr.errors import ArgumentError, DataError
+from elr.errors import ArgumentError, DataError, DataWarning
 
 
 @parametrize_with_checks([ELRClassifier()])
@@ -117,9 +117,24 @@ def test_mixed_data_frames(data):
     assert (model.predict(frame) == clean).mean() > 0.95
     assert list(model.feature_names_in_) == list(frame.columns)
     unseen = frame.assign(kind="never seen")
-    assert model.predict_proba(unseen).shape == (300, 3)
+    with pytest.warns(DataWarning, match="column 'kind' of X: none of its values was known in training"):
+        assert model.predict_proba(unseen).shape == (300, 3)
     with pytest.raises(ValueError, match="feature names"):
         model.predict(frame.drop(columns="kind"))
+
+
+def test_columns_that_look_like_no_features_are_learned_from_and_said(data):
+    features, given, _ = data
+    frame = pd.DataFrame({"x": features[:, 0], "Id": range(300), "words": np.array(["u", "v", "w"])[given]})
+    with pytest.warns(DataWarning) as said:
+        model = ELRClassifier(members=1, epochs=1, random_state=0).fit(frame, given)
+    texts = [str(each.message) for each in said if each.category is DataWarning]
+    assert [text.split(":")[0] for text in texts] == [
+        "column 'Id' of X is learned from, but it numbers the rows",
+        "column 'words' of X is learned from, but it says the label in other words, in every row",
+    ]
+    turned = frame.assign(words=frame["words"].str.upper() + " ")
+    assert (model.predict_proba(turned) == model.predict_proba(frame)).all()
 
 
 def test_frames_of_numbers_may_have_missing_values(data):

@@ -164,13 +164,16 @@ def _typed(cells: pd.Series) -> FoundColumn | None:
 
 
 def _dated(cells: pd.Series) -> FoundColumn | None:
-    values = [value for value in cells.dropna().unique() if not is_mark(value)]
-    return FoundColumn(reading=ColumnReading(kind=DATE)) if values and are_dates(pd.Series(values)) else None
+    values = pd.Series(cells.dropna().unique(), dtype=object)
+    if not are_dates(pd.Series([value for value in values[:100] if not is_mark(value)], dtype=object)):
+        return None
+    values = values[[not is_mark(value) for value in values]]
+    return FoundColumn(reading=ColumnReading(kind=DATE)) if len(values) and are_dates(values) else None
 
 
 def _written(cells: pd.Series, decimal: str | None) -> FoundColumn | None:
     """What a column of numbers as objects or as text holds; None where it holds no numbers."""
-    values = cells.dropna().unique()
+    values = pd.Series(cells.dropna().unique()).tolist()
     if any(isinstance(value, bool | np.bool_) for value in values):
         return None
     texts = [value for value in values if isinstance(value, str)]
@@ -183,9 +186,10 @@ def _written(cells: pd.Series, decimal: str | None) -> FoundColumn | None:
     strange = [text for text in odd if not is_mark(text, number=True)]
     if len(marks) == len(texts) or pd.Series(texts, dtype=str).str.strip().str.fullmatch(_CODE).any():
         return None
-    form, doubtful = PLAIN, ""
+    form, doubtful, unusual = PLAIN, "", []
     if strange or decimal == ",":
-        filled = [text for text in texts if text not in set(marks)]
+        gone = set(marks)
+        filled = [text for text in texts if text not in gone]
         other, guessed = number_form(filled, decimal=decimal)
         if other is not None:
             form = other
@@ -194,6 +198,8 @@ def _written(cells: pd.Series, decimal: str | None) -> FoundColumn | None:
                 if (form == PLAIN)
                 else np.isnan(form.numbers(filled))
             )
+            first = strange[:20]
+            unusual = [text for text, out in zip(filled, bad, strict=True) if not out and text in first]
             strange = [text for text, out in zip(filled, bad, strict=True) if out]
             doubtful = filled[0] if guessed else ""
     elif only_points(texts) and number_form(texts[:1000])[1]:
@@ -201,7 +207,9 @@ def _written(cells: pd.Series, decimal: str | None) -> FoundColumn | None:
     if 10 * len(strange) > len(texts) - len(marks):
         return None
     found = FoundColumn(reading=ColumnReading(kind=NUMERIC, form=form), doubtful=doubtful)
-    found.remarks = _said_of_numbers(cells, form, marks=marks, strange=strange)
+    if form == PLAIN and unusual:
+        found.remarks.append(f"{unusual[0]!r} is read as {form.numbers(unusual[:1])[0]:g}")
+    found.remarks += _said_of_numbers(cells, form, marks=marks, strange=strange)
     return found
 
 

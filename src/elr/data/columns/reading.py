@@ -72,10 +72,11 @@ class ColumnReading:
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> ColumnReading:
-        values = dict(settings)
+        values: dict[str, Any] = dict(settings)
         if "form" in values:
             values["form"] = NumberForm.from_json(values["form"])
-        return cls(**values | {"categories": tuple(values.get("categories", ()))})
+        values["categories"] = tuple(values.get("categories", ()))
+        return cls(**values)
 
     def read(self, cells: pd.Series, *, place: str) -> ReadCells:
         """The cells of a column, of training or of later data.

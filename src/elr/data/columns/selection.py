@@ -8,10 +8,10 @@ from shlex import quote
 
 import pandas as pd
 
-from elr.data.columns.categories import MISSING
 from elr.data.columns.choice import FoundColumn, example_of, found_columns, named_columns
 from elr.data.columns.reading import CATEGORICAL, ColumnReading
 from elr.data.columns.roles import counter, echoes
+from elr.data.label_coding import is_nested
 from elr.data.records import ColumnReport
 from elr.errors import DataError
 
@@ -137,10 +137,10 @@ def _names_rows(column: FoundColumn) -> bool:
 def _report(name: str, cells: pd.Series, column: FoundColumn, use: str) -> ColumnReport:
     if column.reading is None or column.cells is None:
         kind = "text" if column.reason.startswith("text") else "nothing to learn from"
-        distinct = 0 if "lists" in column.reason else int(cells.nunique())
+        distinct = 0 if is_nested(cells) else int(cells.nunique())
         missing = int(cells.isna().sum())
     else:
-        kind, values = column.reading.kind, pd.unique(column.cells.values)
-        distinct = len([value for value in values if not pd.isna(value) and value != MISSING])
+        kind, values = column.reading.kind, column.cells.values[~(column.cells.missing | column.cells.strange)]
+        distinct = len(pd.unique(values))
         missing = int((column.cells.missing | column.cells.strange).sum())
     return ColumnReport(name=name, kind=kind, use=use, missing=missing, distinct=distinct, example=example_of(cells))

@@ -1,0 +1,79 @@
+"""Test data that stand in the training data: rows that say nothing about new ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+
+from elr.data.examples import Examples, StoredInputs
+from elr.data.records import Finding
+
+_SHARE = 0.1  # of the test rows from which on it is loud
+_MOST_STORED = 50_000  # images on disk that are read for this
+_AT_ONCE = 1 << 22  # values
+_DIGITS = 1e4  # of encoded inputs: nearer ones are equal
+
+
+def overlap(train: Examples, test: Examples) -> Finding | None:
+    """How many rows of the test data stand in the training data, in the same or nearly the same inputs.
+
+    Inputs are compared as they were encoded: images pixel by pixel, numbers to four decimals after standardization (so
+    that text counts by its words, whatever their case and order), each row by a hash of 64 bits. More than 50,000
+    images on disk are not read for this.
+
+    Args:
+        train: encoded.
+        test: encoded by the same preprocessing.
+
+    Returns:
+        what was found, loud above a tenth of the test rows where training rows hardly ever come twice; None where no
+        row does, or they cannot be compared.
+
+    Example:
+        >>> train, test = np.eye(4, dtype="float32"), np.array([[0, 0, 1, 0], [0.5, 0, 0, 0]], dtype="float32")
+        >>> overlap(Examples(train, None), Examples(test, None)).text
+        '1 of 2 rows of the test data (50.0%) stand in the training data too: they say nothing about new data'
+    """
+    if not len(test) or train.inputs.shape[1:] != test.inputs.shape[1:] or not _affordable(train, test):
+        return None
+    keys = _keys(train)
+    distinct = np.unique(keys)
+    again = np.isin(_keys(test), distinct)
+    if not again.any():
+        return None
+    share = float(again.mean())
+    text = (
+        f"{int(again.sum())} of {len(test)} rows of the test data ({share:.1%}) stand in the training data too: they "
+        "say nothing about new data"
+    )
+    return Finding(text=text, loud=share > _SHARE and len(distinct) >= 0.9 * len(keys))
+
+
+def _affordable(train: Examples, test: Examples) -> bool:
+    stored = sum(len(part) for part in (train, test) if isinstance(part.inputs, StoredInputs))
+    return stored <= _MOST_STORED
+
+
+def _keys(examples: Examples) -> NDArray[np.uint64]:
+    """A hash of each row; rows whose values are equal to four decimals have the same."""
+    inputs = examples.inputs
+    width = int(np.prod(inputs.shape[1:]))
+    weights = np.random.default_rng(0).integers(1, 2**63, size=width, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    if not isinstance(inputs, torch.Tensor | StoredInputs):
+        whole = sparse.csr_array(inputs)
+        counts = sparse.csr_array((_whole(whole.data), whole.indices, whole.indptr), shape=whole.shape)
+        return np.asarray(counts @ weights, dtype=np.uint64)
+    step = max(1, _AT_ONCE // max(1, width))
+    keys = []
+    for start in range(0, len(examples), step):
+        rows = examples.fetch(torch.arange(start, min(start + step, len(examples)))).numpy()
+        keys.append((_whole(rows.reshape(len(rows), -1)) * weights).sum(axis=1, dtype=np.uint64))
+    return np.concatenate(keys) if keys else np.empty(0, dtype=np.uint64)
+
+
+def _whole(values: NDArray) -> NDArray[np.uint64]:
+    if values.dtype == np.uint8:
+        return values.astype(np.uint64)
+    return np.rint(values.astype(np.float64) * _DIGITS).clip(-(2.0**62), 2.0**62).astype(np.int64).view(np.uint64)
