@@ -64,6 +64,9 @@ def fit(
         ),
     ] = None,
     skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Leave unreadable images out.")] = False,
+    nested: Annotated[
+        bool, typer.Option("--nested", help="The first subfolder is the class, whatever lies below it.")
+    ] = False,
     image_size: Annotated[
         int | None, typer.Option(help="Side of the images in pixels. Default: theirs, up to 64.")
     ] = None,
@@ -151,6 +154,7 @@ def fit(
             fine_tune=fine_tune,
             image_size=image_size,
             skip_unreadable=skip_unreadable,
+            nested=nested,
         )
         config = FitConfig(
             method=method,

@@ -243,7 +243,8 @@ def _encoded_test(test: Records, preprocessing: Preprocessing, *, label_name: st
     trusted = test if test.clean_labels is None else replace(test, labels=test.clean_labels)
     if trusted.labels is None:
         hint = KINDS[test.kind].label_hint if label_name == ReadOptions().label_name else ""
-        raise DataError(f"the test data have no labels: expected {label_name}{hint}")
+        why = "".join(f"; {remark}" for remark in test.remarks if "labels were not taken" in remark)
+        raise DataError(f"the test data have no labels: expected {label_name}{hint}{why}")
     return preprocessing.encode(trusted, name="the test data", label_name=f"{label_name} of the test data")
 
 

@@ -49,6 +49,9 @@ class ReadOptions:
         image_resize: pixels of the shorter side before the middle square of image_size is cut out; default: the largest
             square is cut out first.
         skip_unreadable: leave unreadable images out instead of stopping.
+        nested: the first subfolder of a folder of images is the class, whatever lies below it.
+        image_range: values of the darkest and the brightest pixel, of images of more than 8 bits; default: see
+            `elr.data.depth.image_range`.
 
     Raises:
         ArgumentError: a name that is no text, one column in two roles, or an image size below 1.
@@ -73,6 +76,8 @@ class ReadOptions:
     image_size: int | None = None
     image_resize: int | None = None
     skip_unreadable: bool = False
+    nested: bool = False
+    image_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.ignore, str):
