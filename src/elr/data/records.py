@@ -51,7 +51,7 @@ class ReadOptions:
         skip_unreadable: leave unreadable images out instead of stopping.
         nested: the first subfolder of a folder of images is the class, whatever lies below it.
         image_range: values of the darkest and the brightest pixel, of images of more than 8 bits; default: see
-            `elr.data.depth.image_range`.
+            `elr.data.depth.Extent`.
 
     Raises:
         ArgumentError: a name that is no text, one column in two roles, or an image size below 1.
@@ -86,6 +86,8 @@ class ReadOptions:
             raise ArgumentError(f"annotators is {self.annotators!r}: expected a sequence of column names")
         object.__setattr__(self, "ignore", tuple(self.ignore))
         object.__setattr__(self, "annotators", tuple(self.annotators))
+        if self.image_range is not None:
+            object.__setattr__(self, "image_range", tuple(self.image_range))
         sources = {"label": self.label, "annotators": self.annotators, "annotations": self.annotations}
         named_sources = [name for name, value in sources.items() if value]
         if len(named_sources) > 1:
@@ -149,6 +151,7 @@ class Records:
             features.
         features: for "features", (M, D) float32; for "text" and "images" what a pretrained network makes of them.
         image_size: side to which images were brought, before they became features.
+        image_range: values that became black and white, where images have more than 8 bits.
         pretrained: the backbone, if images have one.
         labels: M given labels, None if the source has none; of several annotators, the majority.
         annotations: all labels of the annotators, where there are several.
@@ -169,6 +172,7 @@ class Records:
     images: Tensor | ImageStore | None = None
     features: NDArray[np.float32] | None = None
     image_size: int | None = None
+    image_range: tuple[float, float] | None = None
     pretrained: Backbone | None = None
     labels: list[Label] | None = None
     annotations: Annotations | None = None
@@ -185,9 +189,9 @@ class Records:
         if self.kind != IMAGES or self.images is None:
             return options
         if self.pretrained is None:
-            return replace(options, image_size=self.images.shape[2])
+            return replace(options, image_size=self.images.shape[2], image_range=self.image_range)
         found = {"backbone": self.pretrained.name, "fine_tune": self.features is None}
-        return replace(options, image_size=self.image_size, **found)
+        return replace(options, image_size=self.image_size, image_range=self.image_range, **found)
 
     def head(self, count: int) -> Records:
         """The first examples."""

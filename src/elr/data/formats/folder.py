@@ -57,7 +57,7 @@ class ImageFolder(FileFormat):
         elif not loose:
             remarks += merged_subfolders(paths)
         if training:
-            _check_folder(root, paths, loose, options)
+            _check_folder(root, loose, options)
             if reason:
                 raise DataError(f"{reason}; {_INSIST}")
             used = {path.parts[0] for path in paths}
@@ -94,7 +94,7 @@ class ImageFolder(FileFormat):
         return [f"/data/local-files/?d={quote(str((source / name).resolve()).lstrip('/'))}" for name in ids]
 
 
-def _check_folder(root: Path, paths: list[Path], loose: list[Path], options: ReadOptions) -> None:
+def _check_folder(root: Path, loose: list[Path], options: ReadOptions) -> None:
     """Refuse a folder of images that cannot be trained on as it lies."""
     name = printable(root)
     if options.apart:
