@@ -104,7 +104,7 @@ def test_new_images_have_the_scale_of_training_and_what_lies_beyond_is_said():
 
 def test_whole_and_floating_point_numbers_share_no_scale():
     images = [(tiff(SHADES.astype(kind)), str(kind)) for kind in ("uint16", "float32")]
-    with pytest.raises(DataError, match="uint16 are whole numbers .* those of float32 are floating-point"):
+    with pytest.raises(DataError, match=r"uint16 are whole numbers .* those of float32 are floating-point"):
         find_extent(lambda: iter(images))
 
 
