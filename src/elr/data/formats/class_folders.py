@@ -104,7 +104,7 @@ def merged_subfolders(paths: Iterable[PurePath]) -> list[str]:
         return []
     first = min(deeper)
     return [
-        f"{len(deeper)} images lie in subfolders of class folders, such as {printable(first)}: their class is the "
+        f"{len(deeper)} images lie in subfolders of class folders, such as {printable(str(first))}: their class is the "
         f"first folder, {printable(first.parts[0])!r}"
     ]
 
