@@ -37,7 +37,7 @@ from sklearn.datasets import load_sample_images
 from torchvision.io import ImageReadMode, decode_image
 
 from elr.data.examples import Examples
-from elr.data.image_store import FileImages, ImageStore
+from elr.data.pictures.image_store import FileImages, ImageStore
 from elr.data.transforms import ImageTransform
 from elr.datasets.readers.shards import open_shards
 from elr.devices import keep_freed_memory, one_thread

@@ -5,8 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from elr.data.decoding import Geometry
-from elr.data.image_store import FileImages
+from elr.data.pictures.decoding import Geometry
+from elr.data.pictures.image_store import FileImages
 from elr.datasets.base import About, File, Loader, Part, PublishedSet, located
 from elr.datasets.readers.text_lists import content
 

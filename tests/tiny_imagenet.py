@@ -4,7 +4,7 @@ import io
 
 from PIL import Image
 
-from elr.data.decoding import Geometry
+from elr.data.pictures.decoding import Geometry
 from elr.datasets.readers.imagenet import CLASSES, LANDMARKS
 
 SYNSETS = sorted(

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from elr.data.annotations import from_columns
-from elr.data.decoding import Geometry
-from elr.data.image_store import FileImages
+from elr.data.pictures.decoding import Geometry
+from elr.data.pictures.image_store import FileImages
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions, Records
 from elr.errors import ArgumentError

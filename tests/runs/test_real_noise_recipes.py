@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import tiny_cifar
-from elr.data.decoding import Geometry
+from elr.data.pictures.decoding import Geometry
 from elr.errors import ArgumentError, DataError
 from elr.files import read_json
 from elr.runs.experiment import run_recipe

@@ -3,9 +3,9 @@ import pytest
 import torch
 from PIL import Image
 
-from elr.data.decoding import Geometry
 from elr.data.examples import Examples
-from elr.data.image_store import FileImages
+from elr.data.pictures.decoding import Geometry
+from elr.data.pictures.image_store import FileImages
 from elr.data.transforms import ImageTransform, Transform
 from elr.errors import ArgumentError
 from elr.training.batches import BatchReader, agreed_rows

@@ -7,9 +7,9 @@ from PIL import Image
 
 from blobs import METHODS, blobs
 from blobs import examples as blob_examples
-from elr.data.decoding import Geometry
 from elr.data.examples import Examples
-from elr.data.image_store import FileImages
+from elr.data.pictures.decoding import Geometry
+from elr.data.pictures.image_store import FileImages
 from elr.data.transforms import ImageTransform
 from elr.errors import ArgumentError, DataError
 from elr.methods.elr import ELRConfig

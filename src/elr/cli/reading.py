@@ -79,6 +79,9 @@ def _flags(
         ),
     ] = None,
     skip_unreadable: Annotated[bool, _flag("--skip-unreadable", help="Leave unreadable images out.")] = False,
+    nested: Annotated[
+        bool, _flag("--nested", help="The first subfolder is the class, whatever lies below it.")
+    ] = False,
     image_size: Annotated[int | None, _flag(help="Side of the images in pixels. Default: theirs, up to 64.")] = None,
     separator: Separator = None,
     decimal: Decimal = None,

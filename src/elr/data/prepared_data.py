@@ -261,7 +261,8 @@ def _encoded_test(
         raise DataError("the test data have no rows: expected rows with labels to measure on")
     if labels is None:
         hint = KINDS[test.kind].label_hint if label_name == ReadOptions().label_name else ""
-        raise DataError(f"the test data have no labels: expected {label_name}{hint}")
+        why = "".join(f"; {remark}" for remark in test.remarks if "labels were not taken" in remark)
+        raise DataError(f"the test data have no labels: expected {label_name}{hint}{why}")
     numbers = coding.numbers(labels)
     gone = [
         number < 0 and (label is None or class_key(label) == NO_VOTE)

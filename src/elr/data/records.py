@@ -18,8 +18,8 @@ from elr.errors import ArgumentError
 
 if TYPE_CHECKING:  # records hold these, and make none
     from elr.data.annotations import Annotations
-    from elr.data.image_store import ImageStore
     from elr.data.labels.spelling import Label
+    from elr.data.pictures.image_store import ImageStore
     from elr.networks.backbones import Backbone
 
 NO_BACKBONE = "none"
@@ -60,6 +60,9 @@ class ReadOptions:
         image_resize: pixels of the shorter side before the middle square of image_size is cut out; default: the largest
             square is cut out first.
         skip_unreadable: leave unreadable images out instead of stopping.
+        nested: the first subfolder of a folder of images is the class, whatever lies below it.
+        image_range: values of the darkest and the brightest pixel, of images of more than 8 bits; default: see
+            `elr.data.pictures.depth.Extent`.
 
     Raises:
         ArgumentError: a name that is no text, one column in two roles, or an image size below 1.
@@ -91,6 +94,8 @@ class ReadOptions:
     image_size: int | None = None
     image_resize: int | None = None
     skip_unreadable: bool = False
+    nested: bool = False
+    image_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for role in ("annotators", "ignore", "keep", "classes", "no_label"):
@@ -103,6 +108,8 @@ class ReadOptions:
             object.__setattr__(self, "separator", "\t")
         if self.separator is not None and len(self.separator) != 1:
             raise ArgumentError(f"separator is {self.separator!r}: expected one character, such as ';', or tab")
+        if self.image_range is not None:
+            object.__setattr__(self, "image_range", tuple(self.image_range))
         sources = {"label": self.label, "annotators": self.annotators, "annotations": self.annotations}
         named_sources = [name for name, value in sources.items() if value]
         if len(named_sources) > 1:
@@ -222,6 +229,7 @@ class Records:
             features.
         features: for "features", (M, D) float32; for "text" and "images" what a pretrained network makes of them.
         image_size: side to which images were brought, before they became features.
+        image_range: values that became black and white, where images have more than 8 bits.
         pretrained: the backbone, if images have one.
         labels: M given labels, None if the source has none; of several annotators, the majority. A single None stands
             where a row has none: in new data, and in training until `read_data` leaves such rows out.
@@ -244,6 +252,7 @@ class Records:
     images: Tensor | ImageStore | None = None
     features: NDArray[np.float32] | None = None
     image_size: int | None = None
+    image_range: tuple[float, float] | None = None
     pretrained: Backbone | None = None
     labels: Sequence[Label | None] | None = None
     annotations: Annotations | None = None
@@ -261,9 +270,9 @@ class Records:
         if self.kind != IMAGES or self.images is None:
             return options
         if self.pretrained is None:
-            return replace(options, image_size=self.images.shape[2])
+            return replace(options, image_size=self.images.shape[2], image_range=self.image_range)
         found = {"backbone": self.pretrained.name, "fine_tune": self.features is None}
-        return replace(options, image_size=self.image_size, **found)
+        return replace(options, image_size=self.image_size, image_range=self.image_range, **found)
 
     def labeled(self) -> Records:
         """Those examples that have a label; all, where there are none."""

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from elr.data.examples import StoredInputs
 
 if TYPE_CHECKING:
-    from elr.data.image_store import ImageStore
+    from elr.data.pictures.image_store import ImageStore
 
 _PLACES = 2**16
 _IN_CACHE = 2**20  # numbers

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from elr.data.decoding import Geometry
-from elr.data.image_store import ImageStore
 from elr.data.label_coding import Label
+from elr.data.pictures.decoding import Geometry
+from elr.data.pictures.image_store import ImageStore
 from elr.data.records import IMAGES, TEXT, Records
 from elr.datasets.base import TEST, TRAIN, Part
 from elr.datasets.sets.cifar import CIFAR, CIFAR10_CLASSES

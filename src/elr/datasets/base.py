@@ -18,7 +18,7 @@ from elr.files import printable
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from elr.data.image_store import ImageStore
+    from elr.data.pictures.image_store import ImageStore
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from elr.data.image_store import FileImages, ImageStore
+from elr.data.pictures.image_store import FileImages, ImageStore
 from elr.datasets.base import About, File, Loader, Part, PublishedSet, locate
 from elr.errors import ArgumentError, DataError
 from elr.files import printable

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from elr.data.examples import Examples
 from elr.data.formats.images import SMALLEST
-from elr.data.image_store import ImageStore
+from elr.data.pictures.image_store import ImageStore
 from elr.data.preprocessing import Augmentation
 from elr.devices import mixed_seed
 from elr.errors import ArgumentError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from elr.data.decoding import Geometry
+from elr.data.pictures.decoding import Geometry
 from elr.data.preprocessing import Augmentation
 from elr.datasets.base import TEST, VALIDATION
 from elr.methods.cross_entropy import CrossEntropyConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from elr.data.decoding import Geometry
+from elr.data.pictures.decoding import Geometry
 from elr.data.preprocessing import Augmentation
 from elr.datasets.base import TEST
 from elr.errors import ArgumentError

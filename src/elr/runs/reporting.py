@@ -15,8 +15,8 @@ import numpy as np
 from elr import files
 from elr.audit.report import Report, render
 from elr.audit.suspects import MAX_CELL, THUMBNAIL_ROOM, Suspect, clip
-from elr.data.decoding import thumbnail
 from elr.data.kinds.catalog import KINDS
+from elr.data.pictures.decoding import thumbnail
 from elr.data.records import Records
 from elr.errors import ArgumentError, ArtifactError, OutputError
 from elr.networks.spec import NetworkSpec

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from elr.data.examples import Examples
-from elr.data.image_store import ImageStore
+from elr.data.pictures.image_store import ImageStore
 from elr.data.transforms import Transform
 from elr.devices import one_thread, sent
 from elr.errors import ArgumentError

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from elr import files
-from elr.data.decoding import Geometry
 from elr.data.formats.catalog import FORMATS
-from elr.data.image_store import FileImages
 from elr.data.kinds.catalog import fit_preprocessing
 from elr.data.kinds.images import BackbonePreprocessing, Images
+from elr.data.pictures.decoding import Geometry
+from elr.data.pictures.image_store import FileImages
 from elr.data.records import ReadOptions, Records
 from elr.errors import ArgumentError, DataError
 from pictures import color, encoded, ramp

@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from elr.data.decoding import Geometry
 from elr.data.examples import Examples
+from elr.data.pictures.decoding import Geometry
 from elr.datasets.readers.shards import open_shards
 from elr.errors import DataError
 from tiny_tars import write_tar

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from elr.data.decoding import Geometry
+from elr.data.pictures.decoding import Geometry
 from elr.datasets.checking import OK, PROBLEM, WARNING, check
 from elr.datasets.sets.animal10n import Animal10N
 from elr.errors import DataError

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from elr.data.decoding import Geometry
+from elr.data.pictures.decoding import Geometry
 from elr.datasets.checking import OK, PROBLEM, WARNING, check
 from elr.datasets.sets.food101n import Food101N
 from elr.errors import DataError

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from elr.data.decoding import Geometry
+from elr.data.pictures.decoding import Geometry
 from elr.datasets.checking import OK, PROBLEM, WARNING, check
 from elr.datasets.sets.red_mini_imagenet import _OF_SYNSET, CLASS_NAMES, LEVELS, RedMiniImageNet
 from elr.errors import ArgumentError, DataError

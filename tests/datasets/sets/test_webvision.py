@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from elr.data.decoding import Geometry
+from elr.data.pictures.decoding import Geometry
 from elr.datasets.checking import OK, PROBLEM, WARNING, check
 from elr.datasets.readers.imagenet import CLASSES
 from elr.datasets.sets.ilsvrc12 import ILSVRC12

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from elr.data.decoding import IMAGE_SUFFIXES
 from elr.data.formats.format import Changes, FileFormat, refuse_columns
 from elr.data.formats.images import Sources, read_images
+from elr.data.pictures.class_folders import merged_subfolders, not_classes
+from elr.data.pictures.decoding import IMAGE_SUFFIXES
 from elr.data.records import ReadOptions, Records
 from elr.errors import DataError
 from elr.files import printable
@@ -20,7 +21,7 @@ from elr.files import printable
 if TYPE_CHECKING:
     import pandas as pd
 
-_SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}
+_INSIST = "or pass --nested (nested=True) if the first folder is the class, whatever lies below it"
 
 
 class ImageFolder(FileFormat):
@@ -50,8 +51,15 @@ class ImageFolder(FileFormat):
         refuse_columns(options, printable(root))
         paths, remarks = list_images(root)
         loose = [path for path in paths if len(path.parts) == 1]
+        reason = None if loose or options.nested else not_classes(root, paths)
+        if reason and not training:
+            remarks.append(f"labels were not taken from the names of folders: {reason}; {_INSIST}")
+        elif not loose:
+            remarks += merged_subfolders(paths)
         if training:
-            _check_folder(root, paths, loose, options)
+            _check_folder(root, loose, options)
+            if reason:
+                raise DataError(f"{reason}; {_INSIST}")
             used = {path.parts[0] for path in paths}
             empty = sorted(
                 each.name for each in root.iterdir() if each.is_dir() and each.name[0] != "." and each.name not in used
@@ -61,7 +69,7 @@ class ImageFolder(FileFormat):
         kept = [paths[row] for row in decoded.rows]
         return replace(
             records,
-            labels=None if loose else [printable(path.parts[0]) for path in kept],
+            labels=None if loose or reason else [printable(path.parts[0]) for path in kept],
             ids=[printable(path) for path in kept],
             remarks=remarks + records.remarks,
         )
@@ -86,7 +94,7 @@ class ImageFolder(FileFormat):
         return [f"/data/local-files/?d={quote(str((source / name).resolve()).lstrip('/'))}" for name in ids]
 
 
-def _check_folder(root: Path, paths: list[Path], loose: list[Path], options: ReadOptions) -> None:
+def _check_folder(root: Path, loose: list[Path], options: ReadOptions) -> None:
     """Refuse a folder of images that cannot be trained on as it lies."""
     name = printable(root)
     if options.apart:
@@ -98,12 +106,6 @@ def _check_folder(root: Path, paths: list[Path], loose: list[Path], options: Rea
         raise DataError(
             f"{name} has {len(loose)} images outside of any class folder, such as {printable(loose[0])}: "
             f"expected {name}/CLASS/IMAGE for every image"
-        )
-    classes = {path.parts[0] for path in paths}
-    if {each.lower() for each in classes} <= _SPLITS:
-        raise DataError(
-            f"{name} holds splits ({', '.join(sorted(classes))}), not classes: give one of them as data, such as "
-            f"{name}/{min(classes)}, another as --test"
         )
 
 
@@ -130,7 +132,7 @@ def list_images(root: Path) -> tuple[list[Path], list[str]]:
     visited = set()
     for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_unreadable_folder):
         real = os.path.realpath(folder)
-        visible = [name for name in subfolders if not name.startswith(".")]
+        visible = [name for name in subfolders if not name.startswith(".") and name != "__MACOSX"]
         subfolders[:] = [] if real in visited else visible  # a link can lead back up
         if real in visited:
             continue

@@ -21,7 +21,8 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
-from elr.data.decoding import Encoded, Geometry, decode_crop, decode_square
+from elr.data.pictures.decoding import Encoded, Geometry, Span, decode_crop, decode_square
+from elr.data.pictures.depth import find_extent
 from elr.data.records import IMAGES, NO_BACKBONE, ReadOptions, Records
 from elr.devices import free_memory
 from elr.errors import DataError
@@ -48,7 +49,7 @@ class DecodedImages:
         features: (M, D) float32, where they were asked for.
 
     Example:
-        >>> from elr.data.decoding import thumbnail
+        >>> from elr.data.pictures.decoding import thumbnail
         >>> black = thumbnail(torch.zeros(3, 9, 9, dtype=torch.uint8))
         >>> sources = lambda: iter([(None, "gone.png"), (black, "black.png")])
         >>> decoded = decode_images(sources, count=2, skip_unreadable=True)
@@ -92,7 +93,7 @@ def decode_images(
         DataError: an image is unreadable (named), or none is readable.
 
     Example:
-        >>> from elr.data.decoding import thumbnail
+        >>> from elr.data.pictures.decoding import thumbnail
         >>> sources = lambda: iter([(thumbnail(torch.zeros(3, 20, 30, dtype=torch.uint8)), "black.png")])
         >>> decode_images(sources, count=1).images.shape
         torch.Size([1, 3, 20, 20])
@@ -174,7 +175,7 @@ def common_size(sources: Sources, *, bounds: tuple[int, int] = (SMALLEST, LARGES
     """The median of the shorter sides of the first hundred images, in pixels, within bounds.
 
     Example:
-        >>> from elr.data.decoding import thumbnail
+        >>> from elr.data.pictures.decoding import thumbnail
         >>> common_size(lambda: iter([(thumbnail(torch.zeros(3, 20, 30, dtype=torch.uint8)), "black.png")]))
         20
     """
@@ -215,13 +216,15 @@ def read_images(sources: Sources, count: int, options: ReadOptions) -> tuple[Rec
         DataError: an image is unreadable, or none is readable.
 
     Example:
-        >>> from elr.data.decoding import thumbnail
+        >>> from elr.data.pictures.decoding import thumbnail
         >>> sources = lambda: iter([(thumbnail(torch.zeros(3, 20, 20, dtype=torch.uint8)), "black")])
         >>> records, decoded = read_images(sources, 1, ReadOptions(image_size=8))
         >>> records.images.shape, decoded.names
         (torch.Size([1, 3, 8, 8]), ['black'])
     """
     side = common_size(sources, bounds=(1, 2**15))
+    extent = find_extent(sources)
+    span = options.image_range or (None if extent is None else extent.range)
     name, remarks = options.backbone, []
     if name is None and options.image_size is None and side > LARGEST:
         if weights_at_hand():
@@ -244,8 +247,15 @@ def read_images(sources: Sources, count: int, options: ReadOptions) -> tuple[Rec
         size=size,
         skip_unreadable=options.skip_unreadable,
         embed=None if backbone is None or fine_tune else backbone.embed,
-        decoder=None if options.image_resize is None else partial(_middle, resize=options.image_resize),
+        decoder=(
+            partial(decode_square, span=span)
+            if options.image_resize is None
+            else partial(_middle, resize=options.image_resize, span=span)
+        ),
     )
+    depth = []
+    if extent is not None and span is not None:
+        depth = [extent.remark(span, given=options.image_range is not None)]
     records = Records(
         kind=IMAGES,
         rows=decoded.rows,
@@ -253,15 +263,16 @@ def read_images(sources: Sources, count: int, options: ReadOptions) -> tuple[Rec
         features=decoded.features,
         image_size=size,
         pretrained=backbone,
-        remarks=[*_left_out(decoded), *remarks],
+        image_range=span,
+        remarks=[*_left_out(decoded), *depth, *remarks],
     )
     return records, decoded
 
 
-def _middle(source: Encoded, size: int, *, resize: int) -> NDArray[np.uint8]:
-    """As images on disk are seen in training, but for the random place: see `elr.data.decoding.decode_crop`."""
+def _middle(source: Encoded, size: int, *, resize: int, span: Span) -> NDArray[np.uint8]:
+    """As images on disk are seen in training, but for the random place: see `elr.data.pictures.decoding.decode_crop`."""
     encoded = source if isinstance(source, bytes) else source.read_bytes()
-    return decode_crop(encoded, Geometry(resize=resize, crop=size)).numpy()
+    return decode_crop(encoded, Geometry(resize=resize, crop=size), span=span).numpy()
 
 
 def _left_out(decoded: DecodedImages) -> list[str]:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from elr.data.formats.format import FileFormat
-from elr.data.image_store import ImageStore
 from elr.data.kinds.kind import Contents, Kind
 from elr.data.label_coding import LabelCoding
+from elr.data.pictures.image_store import ImageStore
 from elr.data.preprocessing import Preprocessing
 from elr.data.records import IMAGES, NO_BACKBONE, ReadOptions, Records
 from elr.data.text import one_scale
@@ -37,6 +37,7 @@ class ImageSpec:
         mean: of each channel, of pixels in [0, 1].
         std: of each channel.
         resize: pixels of the shorter side before the middle square is cut out; None: the largest square is.
+        range: values that became black and white, where images have more than 8 bits.
 
     Example:
         >>> vars(ImageSpec(channels=1, height=8, width=8, mean=[0.5], std=[0.3]))["resize"] is None
@@ -49,6 +50,7 @@ class ImageSpec:
     mean: list[float]
     std: list[float]
     resize: int | None = None
+    range: list[float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +87,12 @@ class PixelsPreprocessing(Preprocessing):
         mean, std = (list(pretrained.mean), list(pretrained.std)) if pretrained else statistics
         _, channels, height, width = images.shape
         resize = images.geometry.resize if isinstance(images, ImageStore) else None
+        span = None if records.image_range is None else list(records.image_range)
         return cls(
             coding=coding,
-            spec=ImageSpec(channels=channels, height=height, width=width, mean=mean, std=std, resize=resize),
+            spec=ImageSpec(
+                channels=channels, height=height, width=width, mean=mean, std=std, resize=resize, range=span
+            ),
         )
 
     def _inputs(self, records: Records, name: str) -> Tensor | ImageStore:
@@ -128,6 +133,7 @@ class PixelsPreprocessing(Preprocessing):
         """The network of a run has all of the backbone that there is."""
         del folder, encoder
         seen = {"image_size": self.spec.height, "image_resize": self.spec.resize}
+        seen["image_range"] = self.spec.range
         return replace(options, **seen, backbone=NO_BACKBONE, weights=None, fine_tune=None)
 
     def to_json(self) -> dict[str, Any]:

@@ -20,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from elr.data.decoding import IMAGE_SUFFIXES, Geometry
 from elr.data.formats.parquet import parquet_class_names, parquet_columns, parquet_image_columns, read_parquet_columns
-from elr.data.image_store import ImageStore
+from elr.data.pictures.decoding import IMAGE_SUFFIXES, Geometry
+from elr.data.pictures.image_store import ImageStore
 from elr.datasets.base import Part
 from elr.datasets.readers.tar_members import damaged, members, shown
 from elr.errors import DataError

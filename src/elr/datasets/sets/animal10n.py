@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from elr.data.decoding import Geometry
-from elr.data.image_store import FileImages
+from elr.data.pictures.decoding import Geometry
+from elr.data.pictures.image_store import FileImages
 from elr.datasets.base import TEST, TRAIN, About, File, Loader, Part, PublishedSet, located
 from elr.errors import DataError
 from elr.files import printable

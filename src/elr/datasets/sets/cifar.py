@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from elr.data.decoding import Encoded
 from elr.data.formats.folder import file_sources, list_images
 from elr.data.formats.images import decode_images
 from elr.data.formats.parquet import (
@@ -23,6 +22,7 @@ from elr.data.formats.parquet import (
     parquet_length,
     read_parquet_columns,
 )
+from elr.data.pictures.decoding import Encoded
 from elr.datasets.base import TEST, TRAIN, About, File, Loader, Part, PublishedSet, located
 from elr.datasets.readers.cifar_n import HUMAN_HOME, HUMAN_NOISE, HUMAN_SETS, human_labels
 from elr.errors import ArgumentError, DataError, OutputError

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from elr.data.image_store import FileImages
+from elr.data.pictures.image_store import FileImages
 from elr.datasets.base import TEST, TRAIN, VALIDATION, About, File, Loader, Part, PublishedSet, located
 from elr.datasets.readers.text_lists import labeled, matched, once, shown
 from elr.errors import DataError

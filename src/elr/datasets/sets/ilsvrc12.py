@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from elr.data.decoding import Geometry
-from elr.data.image_store import FileImages
+from elr.data.pictures.decoding import Geometry
+from elr.data.pictures.image_store import FileImages
 from elr.datasets.base import VALIDATION, About, File, Loader, Part, PublishedSet, located
 from elr.datasets.readers.imagenet import (
     CLASSES,

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from elr.data.decoding import Geometry
-from elr.data.image_store import FileImages
+from elr.data.pictures.decoding import Geometry
+from elr.data.pictures.image_store import FileImages
 from elr.datasets.base import TRAIN, VALIDATION, About, File, Loader, Part, PublishedSet, located
 from elr.datasets.readers.imagenet import (
     CLASSES,

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from elr.data.decoding import Geometry, decode_crop, decode_square, thumbnail
 from elr.data.formats.images import decode_images
-from elr.data.image_store import FileImages
+from elr.data.pictures.decoding import Geometry, decode_crop, decode_square, thumbnail
+from elr.data.pictures.image_store import FileImages
 from pictures import encoded, ramp
 
 SMALL = Geometry(resize=40, crop=32)

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from PIL import UnidentifiedImageError
 from torch import Tensor
 
-from elr.data.decoding import CENTER, Geometry, decode_crop
 from elr.data.examples import StoredInputs
+from elr.data.pictures.decoding import CENTER, Geometry, decode_crop
 from elr.errors import DataError
 from elr.files import printable
 
@@ -41,7 +41,7 @@ class ImageStore(StoredInputs):
         geometry: what images are brought to.
 
     Example:
-        >>> from elr.data.decoding import thumbnail
+        >>> from elr.data.pictures.decoding import thumbnail
         >>> class Shades(ImageStore):
         ...     def _count(self):
         ...         return 3
@@ -204,7 +204,7 @@ class FileImages(ImageStore):
 
     Example:
         >>> import tempfile
-        >>> from elr.data.decoding import thumbnail
+        >>> from elr.data.pictures.decoding import thumbnail
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = Path(folder, "1.png").write_bytes(thumbnail(torch.zeros(3, 60, 40, dtype=torch.uint8)))
         ...     FileImages(Path(folder), ["1.png"], Geometry(resize=40, crop=32))[0].shape

@@ -25,6 +25,8 @@ CENTER = 0.5
 _FRAMES = (0xC0, 0xC1, 0xC2)  # JPEG's markers: of baseline, extended and progressive frames, which have the size,
 _EXIF, _ADOBE = 0xE1, 0xEE  # of records that may turn the image, or say that its colors are not those of a JPEG,
 _SEGMENTS = (0xC4, 0xFE)  # and of all segments that have a length
+_ORIENTATION = 0x0112
+Span = tuple[float, float] | None
 _RGB_MODE = 3  # of torchvision's ImageReadMode
 
 
@@ -55,12 +57,13 @@ class Geometry:
             raise ArgumentError(f"crop is {self.crop}, resize {self.resize}: expected 1 <= crop <= resize pixels")
 
 
-def decode_square(source: Encoded, size: int) -> NDArray[np.uint8]:
+def decode_square(source: Encoded, size: int, *, span: Span = None) -> NDArray[np.uint8]:
     """One image as (3, size, size) uint8: its middle square, brought to that size by bicubic resampling.
 
     Args:
         source: the file, or its bytes.
         size: in pixels.
+        span: see `as_rgb`.
 
     Raises:
         Exception: whatever decoders raise on what is no image; ValueError for one of too many pixels.
@@ -69,13 +72,15 @@ def decode_square(source: Encoded, size: int) -> NDArray[np.uint8]:
         >>> decode_square(thumbnail(torch.full((3, 50, 90), 200, dtype=torch.uint8)), 2)[0].tolist()
         [[200, 200], [200, 200]]
     """
-    upright = _upright(source, size)
+    upright = _upright(source, size, span)
     if upright.size != (size, size):
         upright = ImageOps.fit(upright, (size, size), Image.Resampling.BICUBIC)
     return np.asarray(upright).transpose(2, 0, 1)
 
 
-def decode_crop(encoded: bytes, geometry: Geometry, place: tuple[float, float] = (CENTER, CENTER)) -> Tensor:
+def decode_crop(
+    encoded: bytes, geometry: Geometry, place: tuple[float, float] = (CENTER, CENTER), *, span: Span = None
+) -> Tensor:
     """One encoded image as (3, crop, crop) uint8: shorter side to `resize`, then the crop at `place`.
 
     Only the part of the image that the crop shows is resized; bilinear with antialiasing. A JPEG of more than twice the
@@ -85,6 +90,7 @@ def decode_crop(encoded: bytes, geometry: Geometry, place: tuple[float, float] =
         encoded: the file's bytes.
         geometry: the sizes.
         place: (y, x) in [0, 1], of the crop between top and bottom, and left and right.
+        span: see `as_rgb`.
 
     Raises:
         Exception: whatever decoders raise on what is no image; ValueError for one of too many pixels.
@@ -94,7 +100,7 @@ def decode_crop(encoded: bytes, geometry: Geometry, place: tuple[float, float] =
         >>> decode_crop(image, Geometry(resize=40, crop=32)).shape
         torch.Size([3, 32, 32])
     """
-    pixels = _pixels(encoded, geometry.resize)
+    pixels = _pixels(encoded, geometry.resize, span)
     height, width = pixels.shape[:2]
     scale = min(height, width) / geometry.resize
     window = geometry.crop * scale
@@ -116,7 +122,7 @@ def _span(start: float, window: float, length: int) -> slice:
     return slice(first, max(first + 1, min(length, round(start + window))))
 
 
-def _pixels(encoded: bytes, resize: int) -> NDArray[np.uint8]:
+def _pixels(encoded: bytes, resize: int, span: Span) -> NDArray[np.uint8]:
     """(H, W, 3) uint8, upright, shorter side at least `resize` where the image has it."""
     shape = _plain_jpeg(encoded)
     if shape is not None:
@@ -124,15 +130,72 @@ def _pixels(encoded: bytes, resize: int) -> NDArray[np.uint8]:
     if shape is not None and min(shape) < 2 * resize and (decode := _jpeg_decoder()):
         planes = decode(torch.frombuffer(bytearray(encoded), dtype=torch.uint8), _RGB_MODE, False)
         return planes.permute(1, 2, 0).numpy()
-    return np.array(_upright(encoded, resize))
+    return np.array(_upright(encoded, resize, span))
 
 
-def _upright(source: Encoded, side: int) -> Image.Image:
+def _upright(source: Encoded, side: int, span: Span) -> Image.Image:
     """An image in 8-bit color as its camera was held; a JPEG far above `side` pixels is decoded at reduced size."""
     with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
         _check_pixels(image.height, image.width)
+        if _deep_color(image):
+            return as_rgb(ImageOps.exif_transpose(_eight_bit_color(image, source, span)))
         image.draft("RGB", (side, side))
-        return as_rgb(ImageOps.exif_transpose(image))
+        return as_rgb(ImageOps.exif_transpose(image), span=span)
+
+
+def deep_pixels(image: Image.Image, source: Encoded) -> NDArray | None:
+    """Pixels of more than 8 bits, (H, W) or (H, W, channels), as they are stored; None of 8 bits or less.
+
+    Args:
+        image: as Pillow opened it.
+        source: what it was opened from, since Pillow drops the lower 8 of 16 bits of color.
+
+    Example:
+        >>> image = Image.fromarray(np.array([[7, 4000]], dtype=np.uint16))
+        >>> deep_pixels(image, b"").tolist()
+        [[7, 4000]]
+    """
+    _check_pixels(image.height, image.width)
+    if _deep_color(image):
+        return _deep_png(source)
+    return np.asarray(image) if image.mode.startswith("I") or image.mode == "F" else None
+
+
+def _deep_color(image: Image.Image) -> bool:
+    """Whether an image, not yet loaded, is a PNG of 16 bits in color or with opacity."""
+    tiles = getattr(image, "tile", None)
+    return image.format == "PNG" and bool(tiles) and image.mode[0] != "I" and str(tiles[0][3]).endswith(";16B")
+
+
+def _deep_png(source: Encoded) -> NDArray[np.uint16]:
+    """(H, W, channels)."""
+    import torchvision.io  # noqa: F401 - registers the operator
+
+    encoded = source if isinstance(source, bytes) else source.read_bytes()
+    pixels = torch.ops.image.decode_png(torch.frombuffer(bytearray(encoded), dtype=torch.uint8), 0, False)
+    return pixels.numpy().transpose(1, 2, 0)
+
+
+def _eight_bit_color(image: Image.Image, source: Encoded, span: Span) -> Image.Image:
+    pixels = _deep_png(source)
+    channels = pixels.shape[2]
+    colors = channels - 1 + channels % 2
+    parts = [_eight_bits(pixels[:, :, :colors], span), _eight_bits(pixels[:, :, colors:], None)]
+    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
+    scaled = np.concatenate(parts, axis=2)
+    flat = Image.fromarray(scaled[:, :, 0] if channels == 1 else scaled, mode)
+    turn = image.getexif().get(_ORIENTATION)
+    if turn is not None:
+        flat.getexif()[_ORIENTATION] = turn
+    return flat
+
+
+def _eight_bits(pixels: NDArray, span: Span) -> NDArray[np.uint8]:
+    low, high = span or (0, 65_535)
+    if not np.isfinite(pixels).all():
+        raise ValueError("some of its pixels are no finite numbers")
+    scaled = (pixels.astype(np.float64) - low) / ((high - low) / 255)
+    return np.clip(scaled.round(), 0, 255).astype(np.uint8)
 
 
 def _check_pixels(height: int, width: int) -> None:
@@ -142,11 +205,15 @@ def _check_pixels(height: int, width: int) -> None:
         )
 
 
-def as_rgb(image: Image.Image) -> Image.Image:
-    """8-bit color: 16-bit gray is scaled, what is transparent becomes white.
+def as_rgb(image: Image.Image, *, span: Span = None) -> Image.Image:
+    """8-bit color: gray of more bits is scaled, what is transparent becomes white.
+
+    Args:
+        image: of any mode.
+        span: values that become black and white, of pixels of more than 8 bits; default: all of 16 bits.
 
     Raises:
-        ValueError: pixels of 32 bits, or floating-point numbers.
+        ValueError: pixels of 32 bits, or floating-point numbers, without a `span`; pixels that are not finite.
 
     Example:
         >>> as_rgb(Image.new("RGBA", (1, 1), (0, 0, 0, 51))).getpixel((0, 0))
@@ -154,9 +221,11 @@ def as_rgb(image: Image.Image) -> Image.Image:
     """
     if image.mode.startswith("I"):
         pixels = np.asarray(image)
-        if pixels.min() < 0 or pixels.max() > 65_535:
+        if span is None and (pixels.min() < 0 or pixels.max() > 65_535):
             raise ValueError("its pixels have 32 bits: expected 8 or 16")
-        image = Image.fromarray((pixels / 257).round().astype(np.uint8))
+        image = Image.fromarray(_eight_bits(pixels, span))
+    if image.mode == "F" and span is not None:
+        image = Image.fromarray(_eight_bits(np.asarray(image), span))
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers: expected 8 or 16 bits")
     if image.has_transparency_data:

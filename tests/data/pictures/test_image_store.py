@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from elr.data.decoding import Geometry
-from elr.data.image_store import FileImages
+from elr.data.pictures.decoding import Geometry
+from elr.data.pictures.image_store import FileImages
 from elr.errors import ArgumentError, DataError
 from pictures import encoded, ramp
 
