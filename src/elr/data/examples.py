@@ -103,7 +103,8 @@ class Examples:
 
         Args:
             index: see `fetch`.
-            places: (B, 2) in [0, 1], of random crops, for images on disk; see `elr.data.pictures.image_store.ImageStore.fetch`.
+            places: (B, 2) in [0, 1], of random crops, for images on disk; see
+                `elr.data.pictures.image_store.ImageStore.fetch`.
         """
         inputs = self.inputs
         if isinstance(inputs, StoredInputs):

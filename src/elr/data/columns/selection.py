@@ -11,7 +11,7 @@ import pandas as pd
 from elr.data.columns.choice import FoundColumn, example_of, found_columns, named_columns
 from elr.data.columns.reading import CATEGORICAL, ColumnReading
 from elr.data.columns.roles import counter, echoes
-from elr.data.label_coding import is_nested
+from elr.data.labels.columns import is_nested
 from elr.data.records import ColumnReport
 from elr.errors import DataError
 

@@ -270,7 +270,7 @@ def read_images(sources: Sources, count: int, options: ReadOptions) -> tuple[Rec
 
 
 def _middle(source: Encoded, size: int, *, resize: int, span: Span) -> NDArray[np.uint8]:
-    """As images on disk are seen in training, but for the random place: see `elr.data.pictures.decoding.decode_crop`."""
+    """As images on disk are seen in training, but for the random place: see `decode_crop`."""
     encoded = source if isinstance(source, bytes) else source.read_bytes()
     return decode_crop(encoded, Geometry(resize=resize, crop=size), span=span).numpy()
 
