@@ -183,3 +183,29 @@ def test_sample_weight_is_no_argument(data):
 def test_settings_out_of_range_are_named(data, name, value):
     with pytest.raises(ArgumentError, match=f"{name} is {value}"):
         ELRClassifier(**{name: value}).fit(data[0], data[1])
+
+
+def test_labels_are_read_as_those_of_files(data):
+    features = data[0][:60]
+    mixed = [1, "1", True, 1.0, 0, "0"] * 10
+    with pytest.warns(DataWarning, match="y has 1 class in several spellings"):
+        model = ELRClassifier(epochs=1, random_state=0).fit(features, mixed)
+    assert model.classes_.tolist() == [0, 1]
+    model = ELRClassifier(epochs=1, random_state=0).fit(features, [1, "many", 1, "many", 1, "many"] * 10)
+    assert model.classes_.tolist() == ["1", "many"]
+    for missing in (["a", "nan"], ["a", None], np.ma.array([0, 1], mask=[False, True])):
+        labels = np.ma.concatenate([missing] * 30) if isinstance(missing, np.ma.MaskedArray) else missing * 30
+        with pytest.raises(DataError, match="y is missing in row 1, one of 30 such rows"):
+            ELRClassifier(epochs=1).fit(features, labels)
+
+
+def test_rows_and_labels_belong_together(data):
+    frame, labels = pd.DataFrame(data[0][:60]).rename(columns=str), pd.Series(data[1][:60])
+    with pytest.raises(DataError, match="X and y have the same index in another order"):
+        ELRClassifier(epochs=1).fit(frame, labels[::-1])
+    with pytest.warns(DataWarning, match="X and y have different indexes"):
+        ELRClassifier(epochs=1).fit(frame.set_index(frame.index + 7), labels)
+    masked = np.ma.array(data[0][:60], mask=data[0][:60] > 100)
+    masked[3, 0] = np.ma.masked
+    with pytest.raises(DataError, match="X are a masked array with 1 values masked, first in row 3"):
+        ELRClassifier(epochs=1).fit(masked, labels)

@@ -329,3 +329,23 @@ def test_a_report_without_or_with_damaged_data(done, tmp_path):
         assert result.exit_code == 2, result.output
         assert "report.json is damaged" in result.output.replace("\n", "")
     (done / "report.json").write_text(stored)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_each_spelling_of_a_class_is_corrected_in_its_own(tmp_path, suffix):
+    spellings = ["1", "1.0", "True", "0", "0.0", "False", "other", "other "]
+    table = rows(32).assign(y=spellings * 4)
+    old, new = tmp_path / f"t.{suffix}", tmp_path / f"new.{suffix}"
+    if suffix == "csv":
+        table.to_csv(old, index=False)
+    else:
+        table.to_json(old, orient="records", lines=True)
+    run = fitted(old, tmp_path / "run", label="y")
+    decisions = tmp_path / "decisions.csv"
+    lines = ["row,id,given_label,decision,label", "1,,1,relabel,0", "6,,other ,relabel,True", "0,,1.0,keep,1"]
+    decisions.write_text("\n".join(lines) + "\n")
+    done = clean(run, decisions, new)
+    assert done.num_changed == 2
+    before, after = (old.read_text().splitlines(), new.read_text().splitlines())
+    first = suffix == "csv"
+    assert [row for row in range(32) if before[row + first] != after[row + first]] == [1, 6]

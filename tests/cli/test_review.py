@@ -35,13 +35,24 @@ def test_audit_lists_the_suspects_again(run):
     assert f"{printed['num_label_issues'] - 3} more in" in shown.stderr
 
 
-def test_predict_refuses_labels_that_training_did_not_have(run, tmp_path):
+def test_predict_measures_on_the_labels_that_it_knows(run, tmp_path):
     out, _ = run
-    flowers(20).assign(kind=["rose"] * 19 + ["cactus"]).to_csv(tmp_path / "new.csv", index=False)
-    result = elr("predict", out, tmp_path / "new.csv", "--out", tmp_path / "p.csv")
-    assert result.returncode == 2
-    assert "'cactus'" in result.stderr
-    assert not (tmp_path / "p.csv").exists()
+    flowers(20).assign(kind=["rose"] * 17 + ["?", "", "cactus"]).to_csv(tmp_path / "new.csv", index=False)
+    printed = done("predict", out, tmp_path / "new.csv", "--out", tmp_path / "p.csv")
+    assert (printed["num_examples"], printed["num_measured"]) == (20, 17)
+    assert 0 <= printed["agreement"] <= 1
+    assert printed["warnings"] == []
+    shown = elr("predict", out, tmp_path / "new.csv", "--out", tmp_path / "again.csv")
+    assert "agreement on the 17 of 20 rows that have a class of the run; 2 have none; 1 have other" in shown.stderr
+
+
+def test_a_header_and_no_rows_predict_nothing(run, tmp_path):
+    out, _ = run
+    flowers(20).head(0).to_csv(tmp_path / "none.csv", index=False)
+    printed = done("predict", out, tmp_path / "none.csv", "--out", tmp_path / "p.csv")
+    assert printed["num_examples"] == 0
+    assert "has no rows: there is nothing to predict" in printed["remarks"][0]
+    assert (tmp_path / "p.csv").read_text().split(",")[-1] == "prob_tulip\n"
 
 
 def test_a_report_is_written_again(run, tmp_path):

@@ -15,12 +15,14 @@ from safetensors.torch import save_file
 
 import elr
 from elr import files
+from elr.data.kinds.table import TablePreprocessing
 from elr.data.prepared_data import prepare_data
 from elr.data.reading import ReadOptions
-from elr.errors import ArgumentError, ArtifactError, DataError, OutputError
+from elr.data.records import Finding
+from elr.errors import ArgumentError, ArtifactError, DataError, DataWarning, OutputError
 from elr.runs import plan
 from elr.runs.fit_config import FitConfig
-from elr.runs.predict import check_predictions_path, predict, write_predictions
+from elr.runs.predict import check_predictions_path, predict, predict_and_measure, write_predictions
 from elr.runs.run import run_plan
 from elr.training.loop import Training
 
@@ -227,6 +229,70 @@ def test_tables_may_lack_cells_labels_and_names_of_rows(fitted):
 def test_tables_that_do_not_fit_the_run(fitted, change, message):
     with pytest.raises(DataError, match=message):
         predict(fitted["csv"][0], change(table()))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    ["cow", "?", None, -1, ["01", "?", "", "NA", "cow", -1] * 8, [[1]] * N, np.nan, True, pd.Timestamp(0)],
+)
+def test_labels_of_new_data_stop_no_prediction(fitted, labels):
+    out, data, *_ = fitted["csv"]
+    new = table().assign(y=labels if isinstance(labels, list) else [labels] * N, truth="cow", key="twice")
+    found = predict_and_measure(out, new)
+    assert np.array_equal(probs_of(found.table), probs_of(predict(out, data)))
+    known = 16 if isinstance(labels, list) and labels[0] == "01" else 0
+    assert found.num_measured == known
+    assert (found.agreement is None) == (known == 0)
+    if known:
+        assert "on the 16 of 48 rows that have a class of the run; 16 have none; 16 have other values" in str(found)
+
+
+def test_label_arrays_that_do_not_fit_stop_no_prediction(fitted, tmp_path):
+    out, data, *_ = fitted["npz"]
+    features = arrays()[0]
+    for labels in (np.arange(3), np.array([{}] * N, dtype=object), np.zeros((N, 2, 2))):
+        np.savez(tmp_path / "new.npz", X=features, y=labels)
+        found = predict_and_measure(out, tmp_path / "new.npz")
+        assert np.array_equal(probs_of(found.table), probs_of(predict(out, data)))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "jsonl", "frame"])
+def test_tables_without_rows_predict_nothing(fitted, tmp_path, suffix):
+    path, none = tmp_path / f"none.{suffix}", table().head(0)
+    if suffix in ("csv", "tsv"):
+        none.to_csv(path, index=False, sep="," if suffix == "csv" else "\t")
+    elif suffix == "parquet":
+        none.to_parquet(path)
+    elif suffix == "jsonl":
+        path.write_text("")
+    found = predict_and_measure(fitted["csv"][0], none if suffix == "frame" else path)
+    assert len(found.table) == 0
+    assert names_of(found.table) == ["01", "NA", "None"]
+    assert "has no rows: there is nothing to predict" in found.findings[-1].text
+
+
+def test_other_data_without_rows_predict_nothing(fitted, tmp_path):
+    (tmp_path / "none").mkdir()
+    np.savez(tmp_path / "none.npz", X=np.zeros((0, 4)))
+    for kind, none in (
+        ("arrays", (np.zeros((0, 4)), None)),
+        ("npz", tmp_path / "none.npz"),
+        ("pixels", (np.zeros((0, 1, 9, 7), np.uint8), None)),
+        ("folder", tmp_path / "none"),
+    ):
+        found = predict(fitted[kind][0], none)
+        assert len(found) == 0
+        assert len(names_of(found)) >= 2
+
+
+def test_what_is_found_in_new_data_is_warned_of(fitted, monkeypatch):
+    loud = [Finding(text="column 'town' is empty", loud=True), Finding(text="column 'extra' is not used")]
+    monkeypatch.setattr(TablePreprocessing, "findings", lambda self, records, *, name: loud)
+    with pytest.warns(DataWarning, match="column 'town' is empty"):
+        predict(fitted["csv"][0], table())
+    found = predict_and_measure(fitted["csv"][0], table()).to_json()
+    assert [each["text"] for each in found["warnings"]] == ["column 'town' is empty"]
+    assert "column 'extra' is not used" in found["remarks"]
 
 
 def test_unreadable_images_keep_the_rows_of_the_others(fitted):

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from elr.data.label_coding import LabelCoding, row_names, some
-from elr.data.labels.columns import NO_VOTE, LabelColumn, LabelRules, is_negative, read_labels
+from elr.data.labels.columns import NO_VOTE, LabelColumn, LabelRules, is_negative, read_labels, row_names, some
 from elr.data.labels.spelling import Label, class_key
 from elr.errors import DataError
+
+if TYPE_CHECKING:  # they count labels, and make no classes
+    from elr.data.label_coding import LabelCoding
 
 _SHOWN = 5
 

@@ -147,24 +147,3 @@ def label_values(column: pd.Series, *, name: str, rules: LabelRules | None = Non
     found = read_labels(column, name=name, rules=rules)
     found.refuse_missing()
     return [value for value in found.values if value is not None]
-
-
-def row_names(column: pd.Series) -> list[str]:
-    """Names of rows as text, empty where missing.
-
-    Example:
-        >>> row_names(pd.Series([7, None], dtype=object))
-        ['7', '']
-    """
-    return ["" if gone else str(value) for value, gone in zip(column.tolist(), column.isna(), strict=True)]
-
-
-def some(names: Sequence[str] | pd.Index) -> str:
-    """The first names of many, for a message.
-
-    Example:
-        >>> some(["x", "y"])
-        "'x', 'y'"
-    """
-    shown = ", ".join(repr(str(name)) for name in names[:20])
-    return f"{shown}, and {len(names) - 20} more" if len(names) > 20 else shown or "none"

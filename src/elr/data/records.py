@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from elr.checking import check_types
-from elr.data.labels.columns import LabelRules
 from elr.errors import ArgumentError
 
 if TYPE_CHECKING:  # records hold these, and make none
@@ -158,11 +157,6 @@ class ReadOptions:
         """The same for data with labels in the column (or array) `label`; columns named here are not learned from."""
         ignore = tuple(name for name in self.apart if name not in (label, self.id))
         return replace(self, label=label, annotators=(), annotations=None, clean_label=None, ignore=ignore)
-
-    @property
-    def rules(self) -> LabelRules:
-        """What was said about labels."""
-        return LabelRules(classes=self.classes, no_label=self.no_label)
 
     @property
     def apart(self) -> tuple[str, ...]:

@@ -16,10 +16,9 @@ from pandas.api import types
 
 from elr.data.formats.features import as_array, checked_features, one_each
 from elr.data.formats.format import Changes, FileFormat, Format, refuse_columns
-from elr.data.formats.labels import check_order, label_series, labeled
+from elr.data.formats.labels import check_order, label_rules, label_series, labeled
 from elr.data.formats.table import from_frame
-from elr.data.label_coding import row_names, some
-from elr.data.labels.columns import LabelColumn, LabelRules, read_labels
+from elr.data.labels.columns import LabelColumn, LabelRules, read_labels, row_names, some
 from elr.data.records import FEATURES, IMAGES, ReadOptions, Records
 from elr.errors import DataError
 from elr.files import printable
@@ -40,7 +39,7 @@ class ArrayFile(FileFormat):
         label = options.label or ""
         column = pd.Series(_array(source, label).reshape(-1))
         name = f"label column {label!r} of {printable(source)}"
-        values = read_labels(column, name=name, rules=options.rules).values
+        values = read_labels(column, name=name, rules=label_rules(options)).values
         return ["" if value is None else str(value) for value in values]
 
 
@@ -93,7 +92,9 @@ class Npz(ArrayFile):
 
         clean_name = f"array {options.clean_label!r} of {place}"
         clean = column(options.clean_label, clean_name, LabelRules(classes=options.classes))
-        records = labeled(records, column(options.label, options.label_name, options.rules), clean, training=training)
+        records = labeled(
+            records, column(options.label, options.label_name, label_rules(options)), clean, training=training
+        )
         if options.id in arrays:
             ids = pd.Series(one_each(arrays[options.id], len(records), name=f"array {options.id!r} of {place}"))
             records = replace(records, ids=row_names(ids))
@@ -150,7 +151,7 @@ class Npy(ArrayFile):
             values = _beside(name, len(records), role=role)
             return _label_column(values, len(records), name=f"{role} file {printable(name)}", rules=rules)
 
-        given, clean = beside(options.label, "label", options.rules), None
+        given, clean = beside(options.label, "label", label_rules(options)), None
         if options.clean_label is not None:
             clean = beside(options.clean_label, "clean-label", LabelRules(classes=options.classes))
         if options.id is not None:
@@ -199,7 +200,7 @@ class ArrayPair(Format):
         if labels is None:
             return records
         remarks = check_order(inputs, labels, names=("the inputs", "the labels"))
-        given = _label_column(labels, len(records), name=options.label_name, rules=options.rules)
+        given = _label_column(labels, len(records), name=options.label_name, rules=label_rules(options))
         return labeled(replace(records, remarks=[*records.remarks, *remarks]), given, training=training)
 
 

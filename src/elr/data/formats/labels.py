@@ -11,11 +11,20 @@ import pandas as pd
 from pandas.api import types
 
 from elr.data.formats.features import as_array, one_each
-from elr.data.label_coding import row_names, some
-from elr.data.labels.columns import SPELLINGS, LabelColumn, LabelRules, read_labels
+from elr.data.labels.columns import SPELLINGS, LabelColumn, LabelRules, read_labels, row_names, some
 from elr.data.labels.spelling import Label
 from elr.data.records import ReadOptions, Records
 from elr.errors import DataError
+
+
+def label_rules(options: ReadOptions) -> LabelRules:
+    """What the user said about labels.
+
+    Example:
+        >>> label_rules(ReadOptions(no_label=("-1",))).says_missing(-1)
+        True
+    """
+    return LabelRules(classes=options.classes, no_label=options.no_label)
 
 
 def label_columns(
@@ -38,7 +47,7 @@ def label_columns(
     def found(column: str | None, role: str) -> LabelColumn | None:
         if column is None or column not in frame.columns:
             return None
-        rules = options.rules if column == options.label else LabelRules(classes=options.classes)
+        rules = label_rules(options) if column == options.label else LabelRules(classes=options.classes)
         return read_labels(frame[column], name=f"{role} {column!r} of {name}", rules=rules)
 
     ids = row_names(frame[options.id]) if options.id in frame.columns else None

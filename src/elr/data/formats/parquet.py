@@ -22,8 +22,7 @@ from elr.data.formats.format import Changes, TypedColumns
 from elr.data.formats.images import read_images
 from elr.data.formats.labels import check_ids, label_columns, labeled
 from elr.data.formats.table import ParsedTable, TableFile, annotated, check_columns
-from elr.data.label_coding import some
-from elr.data.labels.columns import NO_VOTE, LabelColumn
+from elr.data.labels.columns import NO_VOTE, LabelColumn, some
 from elr.data.pictures.decoding import Encoded
 from elr.data.records import IMAGES, ReadOptions, Records
 from elr.errors import DataError

@@ -17,9 +17,8 @@ import pyarrow as pa
 from elr.data.annotations import from_columns, from_table
 from elr.data.formats.features import list_features
 from elr.data.formats.format import FileFormat, Format
-from elr.data.formats.labels import check_ids, label_columns, labeled
-from elr.data.label_coding import some
-from elr.data.labels.columns import SPELLINGS, read_labels
+from elr.data.formats.labels import check_ids, label_columns, label_rules, labeled
+from elr.data.labels.columns import SPELLINGS, read_labels, some
 from elr.data.records import FEATURES, TABLE, TEXT, ReadOptions, Records
 from elr.data.text import text_values
 from elr.errors import ArgumentError, DataError
@@ -153,7 +152,9 @@ class TableFile(FileFormat):
             raise DataError(
                 f"{printable(source)} has no label column {label!r}: give the data that the run was trained on"
             )
-        found = read_labels(frame[label], name=f"label column {label!r} of {printable(source)}", rules=options.rules)
+        found = read_labels(
+            frame[label], name=f"label column {label!r} of {printable(source)}", rules=label_rules(options)
+        )
         names = (self.class_names(source, label) if named else None) or []
         if all(isinstance(value, int | None) for value in found.values):
             numbers = dict(enumerate(names))
@@ -280,11 +281,11 @@ def annotated(
         ['cat', 'dog']
     """
     if options.annotators:
-        found = from_columns(frame, options.annotators, name=name, rules=options.rules)
+        found = from_columns(frame, options.annotators, name=name, rules=label_rules(options))
     elif annotations is not None:
         place = str(options.annotations)
         where = {"id_column": options.id, "num_rows": len(frame)}
-        found = from_table(annotations, records.ids, **where, name=place, rules=options.rules)
+        found = from_table(annotations, records.ids, **where, name=place, rules=label_rules(options))
     else:
         return records
     majority, ties = found.majority()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -270,3 +270,24 @@ def _counted(marks: Mapping[str, int]) -> str:
 
 def _quoted(word: str) -> str:
     return word if word.replace("-", "").replace("/", "").isalnum() else f"'{word}'"
+
+
+def row_names(column: pd.Series) -> list[str]:
+    """Names of rows as text, empty where missing.
+
+    Example:
+        >>> row_names(pd.Series([7, None], dtype=object))
+        ['7', '']
+    """
+    return ["" if gone else str(value) for value, gone in zip(column.tolist(), column.isna(), strict=True)]
+
+
+def some(names: Sequence[str] | pd.Index) -> str:
+    """The first names of many, for a message.
+
+    Example:
+        >>> some(["x", "y"])
+        "'x', 'y'"
+    """
+    shown = ", ".join(repr(str(name)) for name in names[:20])
+    return f"{shown}, and {len(names) - 20} more" if len(names) > 20 else shown or "none"
