@@ -218,7 +218,7 @@ def test_tables_may_lack_cells_labels_and_names_of_rows(fitted):
             lambda new: new.drop(columns=["row", "since"]),
             "a data frame lacks 2 columns that training had: 'row', 'since'",
         ),
-        (lambda new: new.assign(row=["1"] * 47 + ["one"]), "column 'row' of a data frame has 'one' in row 47"),
+        (lambda new: new.assign(row=["1"] + ["one"] * 47), "column 'row' of a data frame has 'one' in row 1"),
         (lambda new: new.assign(row=np.inf), "column 'row' of a data frame is infinite in row 0"),
         (lambda new: new.assign(y="cow"), "label column 'y' has 1 values that the training labels do not have: 'cow'"),
         (lambda new: new.iloc[:0], "the data frame has no rows"),
