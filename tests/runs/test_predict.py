@@ -221,7 +221,7 @@ def test_tables_may_lack_cells_labels_and_names_of_rows(fitted):
             lambda new: new.drop(columns=["row", "since"]),
             "a data frame lacks 2 columns that training had: 'row', 'since'",
         ),
-        (lambda new: new.assign(row=["1"] * 47 + ["one"]), "column 'row' of a data frame has 'one' in row 47"),
+        (lambda new: new.assign(row=["1"] + ["one"] * 47), "column 'row' of a data frame has 'one' in row 1"),
         (lambda new: new.assign(row=np.inf), "column 'row' of a data frame is infinite in row 0"),
         (lambda new: pd.concat([new, new["row"]], axis=1), "2 columns named 'row'"),
     ],

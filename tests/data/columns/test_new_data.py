@@ -71,6 +71,27 @@ def test_what_training_did_not_know_is_said_loudly(old, new, words):
     assert found.loud
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (["1,5", "2,5"] * 20, ["1.234", "2.345"] * 20),
+        ([1.5, 2.5] * 20, ["1,234", "2,345"] * 20),
+        (["1 kg", "2 kg"] * 20, ["1 g", "2 g"] * 20),
+    ],
+)
+def test_what_may_mean_another_number_is_refused(old, new):
+    with pytest.raises(DataError, match=r"column 'x' of new\.csv has .* in row 0: expected a number, as in training"):
+        compared(old, new)
+
+
+def test_tables_without_rows_and_cells_of_other_types_are_read():
+    assert compared(["a", "b"] * 20, [])[1:] == ([], [])
+    assert compared([1.5, 2.5] * 20, [])[1:] == ([], [])
+    _, new, (found,) = compared(["a", "b"] * 20, [["list"], "b"])
+    assert new == ["['list']", "b"]
+    assert found.loud
+
+
 def test_little_is_said_quietly():
     _, _, (found,) = compared(["a", "b"] * 20, ["a", "b"] * 19 + ["c", "a"])
     assert not found.loud

@@ -128,7 +128,7 @@ def _compared(reading: ColumnReading, cells: ReadCells, written: pd.Series) -> t
 
 
 def _strange(reading: ColumnReading, cells: ReadCells, written: pd.Series) -> str:
-    values = pd.unique(written[cells.strange])
+    values = pd.unique(written[cells.strange].map(str))
     shown = ", ".join(repr(str(value))[:40] for value in values[:5]) + (", ..." if len(values) > 5 else "")
     if reading.kind != CATEGORICAL:
         what = "dates" if reading.kind == DATE else "numbers"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pandas.api import types
 
 from elr.data.columns.categories import MISSING, Categories, category_text, is_mark, truth
-from elr.data.columns.number_forms import PLAIN, NumberForm, number_form, only_points
+from elr.data.columns.number_forms import PLAIN, NumberForm, number_form
 from elr.data.labels.columns import is_nested
 from elr.errors import DataError
 
@@ -150,7 +150,7 @@ class ColumnReading:
         if np.isnan(self._numbers(texts, self.form)).any():
             other, guessed = number_form(texts)
             known = {(self.form.prefix, self.form.suffix), ("", "")}
-            if other is not None and (other.prefix, other.suffix) in known and (not guessed or only_points(texts)):
+            if other is not None and (other.prefix, other.suffix) in known and not guessed:
                 forms.append(other)
         form = max(forms, key=lambda each: int((~np.isnan(self._numbers(texts, each))).sum()))
         read = iter(self._numbers(texts, form))

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from elr.data.formats.format import Changes, SpelledLabels, TypedColumns
 from elr.data.formats.table import ParsedTable, TableFile
-from elr.data.label_coding import some
+from elr.data.labels.columns import some
 from elr.data.pictures.decoding import IMAGE_SUFFIXES
 from elr.data.records import TABLE, ReadOptions, Records
 from elr.errors import DataError
