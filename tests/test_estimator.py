@@ -207,5 +207,5 @@ def test_rows_and_labels_belong_together(data):
         ELRClassifier(epochs=1).fit(frame.set_index(frame.index + 7), labels)
     masked = np.ma.array(data[0][:60], mask=data[0][:60] > 100)
     masked[3, 0] = np.ma.masked
-    with pytest.raises(DataError, match="X are a masked array with 1 values masked, first in row 3"):
+    with pytest.raises(DataError, match="X have 1 masked values, first in row 3"):
         ELRClassifier(epochs=1).fit(masked, labels)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from elr.audit.label_quality import Audit, audit_labels
-    from elr.data.inspection import inspect
+    from elr.data.prepared_data import inspect
     from elr.data.records import ReadOptions
     from elr.errors import ELRError
     from elr.estimator import ELRClassifier
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from elr.targets.store import Targets
 
 _NAMES = {  # by the module that is loaded when one of them is first used: `import elr` costs nothing by itself
-    "audit.label_quality": ("Audit", "audit_labels"), "data.inspection": ("inspect",),
+    "audit.label_quality": ("Audit", "audit_labels"), "data.prepared_data": ("inspect",),
     "data.records": ("ReadOptions",), "errors": ("ELRError",),
     "estimator": ("ELRClassifier",), "methods.cross_entropy": ("LossMethod",), "methods.elr": ("ELR", "ELRConfig"),
     "methods.loss.elr_loss": ("ELRLoss",), "methods.method": ("Batch", "Method", "Step"), "runs.fit": ("fit",),

@@ -195,7 +195,7 @@ def photos(tmp_path):
 
 
 def test_images_move_to_the_folder_of_their_class(tmp_path, photos):
-    run = fitted(photos, tmp_path / "run")
+    run = fitted(photos, tmp_path / "run", nested=True)
     before = digest(tmp_path / "photos" / "cat") | digest(tmp_path / "outside")
     issues = pd.read_csv(run / "issues.csv").set_index("id")["row"]
     moved = [int(issues[name]) for name in ("cat/sub/3.png", "cat/more/linked.png")]
@@ -253,7 +253,7 @@ def test_out_is_never_overwritten_nor_inside_the_data(done, tmp_path, photos):
         clean(done, decisions, done.parent / "data.csv")
     with pytest.raises(OutputError, match=r"ends in '\.tsv'"):
         clean(done, decisions, tmp_path / "out.tsv")
-    run = fitted(photos, tmp_path / "run")
+    run = fitted(photos, tmp_path / "run", nested=True)
     with pytest.raises(OutputError, match="lies inside the data"):
         clean(run, decide(run), photos / "clean")
     with pytest.raises(OutputError, match="cannot write"):

@@ -9,7 +9,7 @@ import pytest
 import elr as package
 from command_line import done, elr
 from elr.audit.report import check_reading
-from elr.data.inspection import inspect
+from elr.data.prepared_data import inspect
 from elr.data.records import ReadOptions
 from elr.errors import ArgumentError
 from pictures import color, encoded

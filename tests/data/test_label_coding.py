@@ -224,7 +224,7 @@ def test_a_pair_of_a_mixed_frame_and_labels_is_a_table():
     assert prepared.test.labels.tolist() == [1, 0] * 6
     with pytest.raises(DataError, match="same index in another order"):
         prepare_data((frame, pd.Series(["a", "b"] * 6)[::-1]), ReadOptions())
-    with pytest.raises(DataError, match="masked array with 1 values masked, first in row 0"):
+    with pytest.raises(DataError, match="have 1 masked values, first in row 0"):
         prepare_data((np.ma.array(np.eye(4), mask=[[1, 0, 0, 0]] + [[0] * 4] * 3), [0, 1, 0, 1]), ReadOptions())
 
 

@@ -209,7 +209,8 @@ def test_a_table_is_predicted_alike_from_any_format(fitted, suffix, tmp_path):
 def test_tables_may_lack_cells_labels_and_names_of_rows(fitted):
     out = fitted["csv"][0]
     new = table().drop(columns=["key", "truth"]).assign(row=None, town="never seen", y=None)
-    predictions = predict(out, new)
+    with pytest.warns(DataWarning, match="column '(row|town)'"):
+        predictions = predict(out, new)
     assert list(predictions.columns[:2]) == ["row", "predicted_label"]
     assert np.isfinite(probs_of(predictions)).all()
 

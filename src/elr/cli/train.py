@@ -150,7 +150,7 @@ def inspect(
         elr inspect flowers.csv --label species
     """
     with errors(as_json):
-        from elr.data.inspection import inspect as look
+        from elr.data.prepared_data import inspect as look
 
         found = look(data, options(), test=test, test_label=test_label)
         if as_json:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from elr.data.prepared_data import PreparedData, prepare_data
-from elr.data.reading import Data
-from elr.data.records import NO_BACKBONE, ReadOptions
+from elr.data.records import ReadOptions
 from elr.files import printable
+
+if TYPE_CHECKING:
+    from elr.data.prepared_data import PreparedData
 
 LEARNED = "learned from"
 MOST_LINES = 12
@@ -38,6 +39,7 @@ class Inspection:
 
     Example:
         >>> import pandas as pd
+        >>> from elr.data.prepared_data import inspect
         >>> frame = pd.DataFrame({"x": [1.5, 2.5, 0.5, 3.5], "n": ["u"] * 4, "y": ["cat", "dog"] * 2})
         >>> print(*inspect(frame, ReadOptions(label="y")).lines(), sep="\\n")  # doctest: +NORMALIZE_WHITESPACE
         Read a data frame: table, 4 rows
@@ -116,36 +118,11 @@ class Inspection:
         return [f"Learned from {len(used)} of {len(self.columns)} columns:", *rows, *more]
 
 
-def inspect(
-    data: Data, options: ReadOptions | None = None, *, test: Data | None = None, test_label: str | None = None
-) -> Inspection:
-    """Read data as `elr.fit` does, and say what was read, without training.
-
-    Pretrained networks are left out: of images and texts the pixels and words are looked at.
-
-    Args:
-        data: see `elr.data.reading.read_data`.
-        options: how to read them.
-        test: data whose labels are trusted.
-        test_label: column (or array) of their labels, if it has another name than in `data`.
-
-    Raises:
-        ELRError: see `elr.data.prepared_data.prepare_data`.
-
-    Example:
-        >>> found = inspect(([[1.0], [2.0], [3.0], [4.0]], ["cat", "dog"] * 2))
-        >>> found.kind, found.num_examples, [each["name"] for each in found.classes]
-        ('features', 4, ['cat', 'dog'])
-    """
-    options = options or ReadOptions()
-    options = replace(options, encoder=None, backbone=NO_BACKBONE, weights=None, fine_tune=None)
-    return inspection_of(prepare_data(data, options, test=test, test_label=test_label))
-
-
 def inspection_of(prepared: PreparedData) -> Inspection:
     """What was read, of data that are ready to train on.
 
     Example:
+        >>> from elr.data.prepared_data import prepare_data
         >>> prepared = prepare_data(([[1.0], [2.0], [3.0], [4.0]], [1, 0] * 2), ReadOptions())
         >>> inspection_of(prepared).classes[0]
         {'name': '0', 'count': 2, 'share': 0.5}
@@ -169,8 +146,11 @@ def inspection_of(prepared: PreparedData) -> Inspection:
         classes=[{"name": str(names[k]), "count": counts[k], "share": counts[k] / total} for k in order],
         columns=_columns(prepared),
         test=test,
-        remarks=[*records.remarks, *prepared.preprocessing.remarks],
-        warnings=[],
+        remarks=[
+            *(*records.remarks, *prepared.preprocessing.remarks),
+            *(found.text for found in prepared.findings if not found.loud),
+        ],
+        warnings=[found.text for found in prepared.findings if found.loud],
     )
 
 

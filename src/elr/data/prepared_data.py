@@ -11,15 +11,17 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
+from elr.checking import checked
 from elr.data.examples import Examples, StoredInputs
 from elr.data.formats.arrays import as_trained
+from elr.data.inspection import Inspection, inspection_of
 from elr.data.kinds.catalog import KINDS, fit_preprocessing
 from elr.data.label_coding import LabelCoding
 from elr.data.labels.columns import NO_VOTE
 from elr.data.labels.spelling import class_key
 from elr.data.preprocessing import Preprocessing
 from elr.data.reading import Data, data_name, format_of, read_data
-from elr.data.records import Finding, ReadOptions, Records
+from elr.data.records import NO_BACKBONE, Finding, ReadOptions, Records
 from elr.errors import ArgumentError, DataError
 from elr.noise.named import corrupt
 
@@ -133,6 +135,33 @@ def prepare_data(
         noise=noise,
         seed=seed,
     )
+
+
+@checked
+def inspect(
+    data: Data, options: ReadOptions | None = None, *, test: Data | None = None, test_label: str | None = None
+) -> Inspection:
+    """Read data as `elr.fit` does, and say what was read, without training.
+
+    Pretrained networks are left out: of images and texts the pixels and words are looked at.
+
+    Args:
+        data: see `elr.data.reading.read_data`.
+        options: how to read them.
+        test: data whose labels are trusted.
+        test_label: column (or array) of their labels, if it has another name than in `data`.
+
+    Raises:
+        ELRError: see `prepare_data`.
+
+    Example:
+        >>> found = inspect(([[1.0], [2.0], [3.0], [4.0]], ["cat", "dog"] * 2))
+        >>> found.kind, found.num_examples, [each["name"] for each in found.classes]
+        ('features', 4, ['cat', 'dog'])
+    """
+    options = options or ReadOptions()
+    options = replace(options, encoder=None, backbone=NO_BACKBONE, weights=None, fine_tune=None)
+    return inspection_of(prepare_data(data, options, test=test, test_label=test_label))
 
 
 def prepare_records(

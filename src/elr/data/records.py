@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -108,7 +109,7 @@ class ReadOptions:
         if self.separator is not None and len(self.separator) != 1:
             raise ArgumentError(f"separator is {self.separator!r}: expected one character, such as ';', or tab")
         if self.image_range is not None:
-            object.__setattr__(self, "image_range", tuple(self.image_range))
+            self._check_range()
         sources = {"label": self.label, "annotators": self.annotators, "annotations": self.annotations}
         named_sources = [name for name, value in sources.items() if value]
         if len(named_sources) > 1:
@@ -145,6 +146,14 @@ class ReadOptions:
                     raise ArgumentError(f"{name} is {value!r} and no backbone is named: expected the one to use")
         if self.image_size is not None and (not isinstance(self.image_size, int) or self.image_size < 1):
             raise ArgumentError(f"image_size is {self.image_size!r}: expected whole pixels, at least 1")
+
+    def _check_range(self) -> None:
+        value: Any = self.image_range
+        numbers = value if isinstance(value, list | tuple) else ()
+        finite = [float(each) for each in numbers if isinstance(each, int | float) and math.isfinite(each)]
+        if len(finite) != 2 or len(numbers) != 2 or not finite[0] < finite[1]:
+            raise ArgumentError(f"image_range is {value!r}: expected (low, high), the values of black and white")
+        object.__setattr__(self, "image_range", tuple(numbers))
 
     @property
     def label_name(self) -> str:

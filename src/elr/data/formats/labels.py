@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,14 +13,17 @@ from pandas.api import types
 from elr.data.formats.features import as_array, one_each
 from elr.data.labels.columns import SPELLINGS, LabelColumn, LabelRules, read_labels, row_names, some
 from elr.data.labels.spelling import Label
-from elr.data.records import ReadOptions, Records
 from elr.errors import DataError
+
+if TYPE_CHECKING:
+    from elr.data.records import ReadOptions, Records
 
 
 def label_rules(options: ReadOptions) -> LabelRules:
     """What the user said about labels.
 
     Example:
+        >>> from elr.data.records import ReadOptions
         >>> label_rules(ReadOptions(no_label=("-1",))).says_missing(-1)
         True
     """
@@ -39,6 +42,7 @@ def label_columns(
 
     Example:
         >>> frame = pd.DataFrame({"file": ["1.png", "2.png"], "y": ["3", "4.0"]})
+        >>> from elr.data.records import ReadOptions
         >>> given, clean, ids = label_columns(frame, ReadOptions(label="y", id="file"), name="t.csv")
         >>> given.values, clean, ids
         ([3, 4], None, ['1.png', '2.png'])
@@ -69,6 +73,7 @@ def labeled(
         DataError: labels that are missing in some rows, or -1 of which it is not known what it says.
 
     Example:
+        >>> from elr.data.records import Records
         >>> records = Records(kind="features", rows=np.arange(2), features=np.eye(2, dtype="float32"))
         >>> labeled(records, read_labels(pd.Series(["1", "?"]), name="y"), training=False).labels
         [1, None]
