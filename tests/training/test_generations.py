@@ -91,7 +91,7 @@ def test_all_but_the_targets_begins_anew(name, around):
     first_optimizers = [copy.deepcopy(optimizer.state_dict()) for optimizer in training.optimizers]
     training.run()
     before, after, optimizers = around  # one new start in two generations
-    kept = {key for key in first if key.startswith("losses.")}
+    kept = {key for key in first if key.startswith("losses.") and not key.endswith(".nonfinite")}
     assert len(kept) == len(training.method.stores)
     for key in kept:
         assert torch.equal(before[key], after[key]) != training.method.config.posterior
@@ -322,7 +322,7 @@ def test_hold_out_of_range_is_refused(hold):
 
 @pytest.mark.parametrize("snapshots", [-1, 1.0, True])
 def test_snapshots_are_a_number_of_generations(snapshots):
-    with pytest.raises(ArgumentError, match=f"snapshots is {snapshots}: expected a number of generations"):
+    with pytest.raises(ArgumentError, match=f"snapshots is {snapshots}: expected (a number of generations|an integer)"):
         method_of(snapshots=snapshots)
 
 
