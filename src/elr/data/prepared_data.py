@@ -291,6 +291,7 @@ def _encoded_test(
     if labels is None:
         hint = KINDS[test.kind].label_hint if label_name == ReadOptions().label_name else ""
         why = "".join(f"; {remark}" for remark in test.remarks if "labels were not taken" in remark)
+        why = why if "--test" in why else why.replace("elr fit ", "--test ")  # these are no data to train on
         raise DataError(f"the test data have no labels: expected {label_name}{hint}{why}")
     numbers = coding.numbers(labels)
     gone = [
