@@ -219,7 +219,7 @@ def _gathered(
         rows=rows[given],
         annotators=who[given],
         labels=[value for value in values if value is not None],
-        remarks=(*remarks, *found.remarks),
+        remarks=(*remarks, *found.remarks, *found.unheeded),
         spellings=found.several,
     )
 

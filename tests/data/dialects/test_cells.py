@@ -37,3 +37,26 @@ def test_names_again_are_refused_only_as_a_whole_line():
     assert read("x,y\nax,y\nx,yb\n").table.num_rows == 2
     with pytest.raises(DataError, match="line 3 of it has the names"):
         read("x,y\n1,2\nx,y\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1,cat\n2,dog\n3,cat\n", True),  # the word stands in its column again
+        ("7,3\n2,5\n3,8\n", True),  # numbers in no order
+        ("0,1,2\n5,4,8\n", False),  # as pandas writes columns without names
+        ("1990,1991,1992\n5,4,8\n", False),
+        ("x,y\n1,cat\n", False),
+    ],
+)
+def test_a_line_of_names_that_may_be_a_row(text, said):
+    content = text.encode()
+    found = read_cells(content, find_dialect(content, "t.csv", usual=b","), "t.csv")
+    assert any("looks like data" in remark for remark in found.remarks) == said
+
+
+def test_apostrophes_are_characters_and_said():
+    content = b"x,y\n'a',1\n'b',2\n"
+    found = read_cells(content, find_dialect(content, "t.csv", usual=b","), "t.csv")
+    assert found.table.column("x").to_pylist() == ["'a'", "'b'"]
+    assert any("apostrophes" in remark and "'x'" in remark for remark in found.remarks)

@@ -89,3 +89,13 @@ def test_lists_are_no_labels_and_stop_no_prediction():
     assert not is_nested(pd.Series([b"a"]), text=False)
     assert is_negative(-3)
     assert not is_negative("-3.5")
+
+
+def test_flags_that_say_something_of_no_value_are_said():
+    rules = LabelRules(classes=("nan", "none"), no_label=("?",))
+    found = read_labels(pd.Series(["nan", "cat", "cat", "nan"]), name="y", rules=rules)
+    assert found.unheeded == [
+        "--class none says something of a value that y does not have",
+        "--no-label '?' says something of a value that y does not have",
+    ]
+    assert found.checked()[-2:] == found.unheeded

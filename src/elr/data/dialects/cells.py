@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MISSING_WORDS = ["", "NA", "N/A", "n/a", "nan", "NaN", "NULL", "null", "None", "<NA>", "#N/A", "-nan", "-NaN"]
 _TEXT = pa.large_string()  # as pandas has it
 _ESCAPED_MARK = re.compile(rb'(?<!\\)((?:\\\\)*)\\"')
+_LOOKED_AT = 1000
 _TOTALS = {"total", "totals", "grand total", "sum", "summe", "gesamt", "insgesamt", "somme", "suma", "totale"}
 
 
@@ -318,9 +319,31 @@ def _doubts(table: pa.Table, dialect: Dialect, place: str) -> list[str]:
     numbers = [
         name for name in dialect.names if re.fullmatch(r"[-+]?\d*[.,]\d+(e[-+]?\d+)?", name.strip(), re.IGNORECASE)
     ]
-    if len(numbers) * 2 >= len(dialect.names):
+    if len(numbers) * 2 >= len(dialect.names) or _names_are_values(table, dialect):
         remarks.append(
             f"line {dialect.header_line} of {place} looks like data ({', '.join(map(repr, dialect.names[:3]))}) and "
             "was taken for the names of the columns: add a line of names if it has none"
         )
+    enclosed = [name for name in table.column_names if _in_apostrophes(table.column(name))]
+    if enclosed:
+        remarks.append(
+            f"the cells of column {enclosed[0]!r} of {place} stand in apostrophes, which were taken for characters: "
+            "write quotation marks if they enclose the cells"
+        )
     return remarks
+
+
+def _names_are_values(table: pa.Table, dialect: Dialect) -> bool:
+    """Whether a line of names is a row: some of its words stand in their own columns again, numbers are in no order."""
+    names = [name.strip() for name in dialect.names[: table.num_columns]]
+    words = [(name, column) for name, column in zip(names, table.columns, strict=False) if name and not name.isdigit()]
+    if any(pc.any(pc.equal(column.slice(0, _LOOKED_AT), name)).as_py() for name, column in words):
+        return True
+    counted = [int(name) for name in names if name.isdecimal() and name.isascii()]
+    steps = {after - before for before, after in pairwise(counted)}
+    return len(counted) * 2 >= len(names) and len(counted) > 1 and steps != {1}
+
+
+def _in_apostrophes(column: pa.ChunkedArray) -> bool:
+    cells = [text for text in column.slice(0, _LOOKED_AT).to_pylist() if text is not None]
+    return len(cells) > 1 and all(len(text) > 1 and text[0] == text[-1] == "'" for text in cells)

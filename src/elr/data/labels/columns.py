@@ -101,6 +101,18 @@ class LabelColumn:
         return spelling_remark(self.several, name=self.name)
 
     @property
+    def unheeded(self) -> list[str]:
+        """What the user said of values that there are not: most likely a slip of the pen."""
+        found = {class_key(text) for text in (*self.spellings, *self.marks)}
+        flags = [("--class", self.rules.classes), ("--no-label", self.rules.no_label)]
+        return [
+            f"{flag} {_quoted(value)} says something of a value that {self.name} does not have"
+            for flag, values in flags
+            for value in values
+            if class_key(value) not in found
+        ]
+
+    @property
     def empty(self) -> NDArray[np.int64]:
         """The rows without a label."""
         return np.array([row for row, value in enumerate(self.values) if value is None], dtype=np.int64)
@@ -118,7 +130,7 @@ class LabelColumn:
             ["y has -1 in 1 of 3 rows, taken for a class beside 0 and 1: if it says 'no label', --no-label -1"]
         """
         self.refuse_missing()
-        return [*self._left_out(), *self._minus_one(), *self._fractions(), *self.remarks]
+        return [*self._left_out(), *self._minus_one(), *self._fractions(), *self.remarks, *self.unheeded]
 
     def refuse_missing(self) -> None:
         """Refuse labels that are missing, and not because the user said so, and cells that hold no single value.
