@@ -182,3 +182,10 @@ def test_words_for_no_vote_are_said(tmp_path):
     found = from_table(frame, None, id_column=None, num_rows=2, name="it")
     assert found.labels == ["cat", "dog"]
     assert "'NA' (1), '?' (1) taken for no vote" in found.remarks[0]
+
+
+def test_labels_that_one_annotator_gives_twice_to_a_row_are_said():
+    lines = [(0, "ann", "cat"), (1, "ann", "dog"), (0, "ann", "cat"), (0, "bob", "cat")]
+    frame = pd.DataFrame(lines, columns=["row", "annotator", "label"])
+    found = from_table(frame, None, id_column=None, num_rows=2, name="it")
+    assert "1 labels are further ones that an annotator gave to the same row, first 'ann' to row 0" in found.remarks[0]

@@ -204,11 +204,18 @@ def _gathered(
     abstained = len(remarks) > 0 or any(mark and found.rules.named_missing(mark) for mark in found.marks)
     if (len(bare) and not abstained) or not len(given):
         raise DataError(
-            f"{found.name} has no label at all for {len(bare)} of {num_rows} rows, such as {bare[:_SHOWN].tolist()}: "
+            f"{found.name} have no label at all for {len(bare)} of {num_rows} rows, such as {bare[:_SHOWN].tolist()}: "
             "remove these rows, or have them labeled"
         )
     if len(bare):
         remarks.append(f"{len(bare)} of {num_rows} rows left out: {found.name} have no vote for them")
+    repeated = _repeated(rows[given], who[given])
+    if len(repeated):
+        first = repeated[0]
+        remarks.append(
+            f"{found.name}: {len(repeated)} labels are further ones that an annotator gave to the same row, first "
+            f"{names[who[given][first]]!r} to row {rows[given][first]}: each of them was counted"
+        )
     words = {mark: count for mark, count in found.marks.items() if mark}
     if words:
         said = ", ".join(f"{mark!r} ({count})" for mark, count in words.items())
@@ -222,6 +229,11 @@ def _gathered(
         remarks=(*remarks, *found.remarks, *found.unheeded),
         spellings=found.several,
     )
+
+
+def _repeated(rows: NDArray[np.int64], who: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Which labels are not the first of their annotator for their row."""
+    return np.flatnonzero(pd.DataFrame({"row": rows, "who": who}).duplicated().to_numpy())
 
 
 def _votes(found: LabelColumn) -> tuple[list[Label | None], list[str]]:

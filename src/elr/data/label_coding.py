@@ -82,7 +82,8 @@ class LabelCoding:
         if unknown:
             raise DataError(
                 f"{column} has {len(unknown)} values that the training labels do not have: {', '.join(unknown[:5])}; "
-                f"known classes: {', '.join(map(repr, self.class_names[:10]))}"
+                f"known classes: {', '.join(map(repr, self.class_names[:10]))}; --no-label VALUE (no_label=...) "
+                "where one says that there is no label"
             )
         return numbers
 

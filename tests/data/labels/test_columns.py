@@ -99,3 +99,17 @@ def test_flags_that_say_something_of_no_value_are_said():
         "--no-label '?' says something of a value that y does not have",
     ]
     assert found.checked()[-2:] == found.unheeded
+
+
+@pytest.mark.parametrize("word", ["unknown", "none", "-999", "Missing"])
+def test_words_that_may_say_that_a_label_is_missing_are_said(word):
+    labels = pd.Series(["cat", "dog", word, "cat", "dog", word])
+    (remark,) = read_labels(labels, name="y").checked()
+    assert f"{word!r} in 2 of 6 rows" in remark
+    assert "--no-label" in remark
+    assert read_labels(labels, name="y", rules=LabelRules(classes=(word,))).checked() == []
+
+
+def test_several_classes_in_one_cell_are_said():
+    (remark,) = read_labels(pd.Series(["cat", "dog", "cat|dog", "a/b", "dog|dog"]), name="y").checked()
+    assert "several classes in one cell in 2 of 5 rows, such as 'cat|dog'" in remark

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,9 +25,12 @@ from elr.errors import DataError
 
 MISSING_WORDS = frozenset(
     {"", "?", "nan", "NaN", "NAN", "-nan", "-NaN", "None", "NA", "N/A", "n/a", "null", "NULL", "Null", "<NA>", "#N/A"}
-    | {"#NA", "NaT"}
+    | {"#NA", "NaT", "N.A.", "n.a.", "n/a.", "N/A.", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!"}
 )
-"""What says, as text, that a label is missing."""
+"""What says, as text, that a label is missing; the last are Excel's, where a formula failed."""
+_MAY_BE_MISSING = {"none", "unknown", "missing", "nil", "na", "unlabeled", "unlabelled", "undefined", "not available"}
+_MAY_BE_MISSING |= {"abstain", "tbd", "-9", "-99", "-999", "-9999", "999", "9999", ".", "--", "---"}
+_PARTED = re.compile(r"[|;,/&]")
 NO_VOTE = "-1"
 SPELLINGS = "spellings"
 """Under which name `Records.facts` has the spellings of classes that have several."""
@@ -130,7 +134,14 @@ class LabelColumn:
             ["y has -1 in 1 of 3 rows, taken for a class beside 0 and 1: if it says 'no label', --no-label -1"]
         """
         self.refuse_missing()
-        return [*self._left_out(), *self._minus_one(), *self._fractions(), *self.remarks, *self.unheeded]
+        return [
+            *self._left_out(),
+            *self._minus_one(),
+            *self._fractions(),
+            *self._doubts(),
+            *self.remarks,
+            *self.unheeded,
+        ]
 
     def refuse_missing(self) -> None:
         """Refuse labels that are missing, and not because the user said so, and cells that hold no single value.
@@ -183,6 +194,29 @@ class LabelColumn:
             f"{place} beside the classes {beside}, where it mostly says 'no label': --no-label -1 "
             "(no_label=('-1',)) leaves these rows out; --class -1 (classes=('-1',)) if it is a class"
         )
+
+    def _doubts(self) -> list[str]:
+        """Classes that may be none: words that often say that a label is missing, and several classes in one cell."""
+        counts = Counter(str(value) for value in self.values if value is not None)
+        doubtful = [name for name in counts if name.casefold() in _MAY_BE_MISSING and not self.rules.is_class(name)]
+        remarks = [
+            f"{self.name} has {name!r} in {counts[name]} of {len(self.values)} rows, taken for a class: --no-label "
+            f"{_quoted(name)} if it says that there is no label"
+            for name in doubtful
+        ]
+        keys = set(map(class_key, counts))
+        several = {
+            name: count
+            for name, count in counts.items()
+            if len(parts := _PARTED.split(name)) > 1 and all(class_key(part) in keys for part in parts)
+        }
+        if several:
+            first = next(iter(several))
+            remarks.append(
+                f"{self.name} has several classes in one cell in {sum(several.values())} of {len(self.values)} rows, "
+                f"such as {first!r}, taken for a class of its own: expected one class in each row"
+            )
+        return remarks
 
     def _fractions(self) -> list[str]:
         fractions = [text for text in self.spellings if "." in text and class_key(text) == text and _is_number(text)]
