@@ -151,7 +151,7 @@ def checked_value(name: str, value: Any, annotation: str, names: Mapping[str, An
 
 
 def _refused(name: str, value: Any, options: list[str]) -> ArgumentError:
-    shown = repr(value)
+    shown = " ".join(repr(value).split())
     expected = " or ".join(_WORDS.get(option, option) for option in options)
     return ArgumentError(f"{name} is {shown if len(shown) <= 200 else shown[:200] + '...'}: expected {expected}")
 

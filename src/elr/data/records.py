@@ -98,6 +98,9 @@ class ReadOptions:
     image_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        for role in ("label", "clean_label", "id", "text", "embedding"):  # pandas calls columns without names 0, 1, ...
+            if type(value := getattr(self, role)) is int:
+                object.__setattr__(self, role, str(value))
         for role in ("annotators", "ignore", "keep", "classes", "no_label"):
             if isinstance(value := getattr(self, role), str):
                 raise ArgumentError(f"{role} is {value!r}: expected a sequence of names, ({value!r},)")

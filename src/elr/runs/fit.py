@@ -64,7 +64,7 @@ def fit(
     data: Data | None = None,
     *,
     out: str | Path,
-    label: str | None = None,
+    label: str | int | None = None,
     options: ReadOptions | None = None,
     config: FitConfig | None = None,
     test: Data | None = None,
@@ -115,7 +115,7 @@ def fit(
         (7, 1, 1)
     """
     options = options or ReadOptions()
-    options = replace(options, label=label) if label else options
+    options = replace(options, label=str(label)) if label not in (None, "") else options
     config = config or FitConfig()
     if config.network not in (None, "linear", "mlp") and options.backbone is None:
         options = replace(options, backbone=NO_BACKBONE)  # a network of their own was asked for

@@ -61,6 +61,8 @@ class JsonLines(TableFile, SpelledLabels):
         rows = [_object(each, line, path) for _, line, each in objects]
         if not rows:
             raise DataError(f"{path} is empty: expected a JSON object in each line")
+        if len(rows) == 1:
+            _refuse_whole_table(rows[0], path)
         columns = dict.fromkeys(key for row in rows for key in row)
         labels = {options.label, options.clean_label, *options.annotators, "label" if options.annotations else None}
         for name in as_text:
@@ -108,6 +110,16 @@ class JsonLines(TableFile, SpelledLabels):
         given = {name: [value for frame in frames for value in frame[name].tolist()] for name in frames[0].columns}
         cells = {name: [None if value != value else value for value in column] for name, column in given.items()}
         return pd.DataFrame({name: typed_column(column, name, place) for name, column in cells.items()})
+
+
+def _refuse_whole_table(row: dict[str, Any], path: Path) -> None:
+    """Refuse one object that holds a whole table, as pandas writes by default."""
+    by_column = len(row) > 1 and all(isinstance(value, dict) for value in row.values())
+    if by_column or {"columns", "data"} <= row.keys():
+        raise DataError(
+            f"{path} holds a whole table in one object, as pandas' to_json writes it: expected an object for each row; "
+            "write it with to_json(..., orient='records', lines=True)"
+        )
 
 
 def _is_array(content: bytes) -> bool:

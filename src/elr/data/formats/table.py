@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from abc import abstractmethod
 from collections import Counter
@@ -130,7 +131,13 @@ class TableFile(FileFormat):
         path = Path(data)
         named = (options.label, *options.annotators, options.clean_label, options.id, options.text)
         parsed = self.table(path, options, as_text=[column for column in named if column])
-        records = from_frame(parsed.frame, options, name=printable(path), training=training, annotations=annotations)
+        try:
+            records = from_frame(
+                parsed.frame, options, name=printable(path), training=training, annotations=annotations
+            )
+        except DataError as error:  # of which the reason may be that the file has no line of names
+            doubts = [remark for remark in parsed.remarks if "looks like data" in remark]
+            raise DataError("; ".join([str(error), *doubts])) from error
         return replace(
             records,
             as_written=self.as_written and records.kind == TABLE,
@@ -338,7 +345,10 @@ def check_columns(columns: list[str], options: ReadOptions, *, name: str, traini
         *(("column to ignore", column) for column in options.ignore),
     ]:
         if column is not None and column not in columns:
-            raise DataError(f"{name} has no {role} {column!r}: it has {some(columns)}")
+            alike = {each.strip().casefold(): each for each in columns}
+            near = difflib.get_close_matches(column.strip().casefold(), alike, n=1)
+            guess = f" (did you mean {alike[near[0]]!r}?)" if near else ""
+            raise DataError(f"{name} has no {role} {column!r}: it has {some(columns)}{guess}")
 
 
 def _refuse_half_characters(frame: pd.DataFrame, options: ReadOptions, *, name: str) -> None:
