@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pandas.api import types
 
 from elr.data.columns.categories import MISSING, Categories, category_text, is_mark, truth
-from elr.data.columns.number_forms import PLAIN, NumberForm, number_form
+from elr.data.columns.number_forms import PLAIN, NumberForm, number_form, plain_numbers
 from elr.data.labels.columns import is_nested
 from elr.errors import DataError
 
@@ -124,7 +124,10 @@ class ColumnReading:
             raise DataError(f"{place} holds lists, records or bytes: expected numbers, as in training")
         empty = cells.isna().to_numpy(dtype=bool)
         form, written = self.form, is_text_column(cells)
-        numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        if types.is_string_dtype(cells.dtype) and not types.is_object_dtype(cells.dtype):
+            numbers = plain_numbers(cells)
+        else:
+            numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         strange = np.isnan(numbers) & ~empty
         if written and (strange.any() or form != PLAIN):
             codes, values = distinct_values(cells)
@@ -162,7 +165,7 @@ class ColumnReading:
 
     def _numbers(self, texts: Sequence[str], form: NumberForm) -> NDArray[np.float64]:
         if form == PLAIN:
-            plain = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(dtype=np.float64)
+            plain = plain_numbers(texts)
             found = np.where(np.isnan(plain), form.numbers(texts), plain) if np.isnan(plain).any() else plain
         else:
             found = form.numbers(texts)
