@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pandas.api import types
 
 from elr.data.columns.categories import MISSING, category_text, is_mark, merged
+from elr.data.columns.dates import date_form, said_of_dates
 from elr.data.columns.number_forms import PLAIN, NumberForm, number_form, plain_numbers
 from elr.data.columns.reading import (
     CATEGORICAL,
@@ -23,7 +24,6 @@ from elr.data.columns.reading import (
     NUMERIC,
     ColumnReading,
     ReadCells,
-    are_dates,
     distinct_values,
     is_text_column,
 )
@@ -166,10 +166,14 @@ def _typed(cells: pd.Series) -> FoundColumn | None:
 
 
 def _dated(values: Sequence[Any]) -> FoundColumn | None:
-    if not are_dates(pd.Series([value for value in values[:100] if not is_mark(value)], dtype=object)):
+    if date_form([value for value in values[:100] if not is_mark(value)])[0] is None:
         return None
-    filled = pd.Series([value for value in values if not is_mark(value)], dtype=object)
-    return FoundColumn(reading=ColumnReading(kind=DATE)) if len(filled) and are_dates(filled) else None
+    filled = [value for value in values if not is_mark(value)]
+    form, guessed = date_form(filled)
+    if form is None or not filled:
+        return None
+    remarks = [said_of_dates(filled, form, guessed=guessed)] if form else []
+    return FoundColumn(reading=ColumnReading(kind=DATE, date_form=form), remarks=remarks)
 
 
 def _written(cells: pd.Series, values: Sequence[Any], decimal: str | None) -> FoundColumn | None:
