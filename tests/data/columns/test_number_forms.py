@@ -65,7 +65,22 @@ def test_what_may_mean_two_things_is_a_guess_unless_told():
 def test_plain_numbers_are_those_of_pandas():
     rng = np.random.default_rng(0)
     values = rng.normal(size=500) * 10.0 ** rng.integers(-30, 30, 500)
-    texts = [*map(repr, values.tolist()), " 1", "1 ", "+1", ".5", "5.", "inf", "1_000", "0x10", "", "-", "1e", "1e400", "\n2"]
+    texts = [
+        *map(repr, values.tolist()),
+        " 1",
+        "1 ",
+        "+1",
+        ".5",
+        "5.",
+        "inf",
+        "1_000",
+        "0x10",
+        "",
+        "-",
+        "1e",
+        "1e400",
+        "\n2",
+    ]
     expected = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(dtype=np.float64)
     np.testing.assert_array_equal(plain_numbers(texts), expected)
     np.testing.assert_array_equal(plain_numbers(pd.Series(texts, dtype="str")), expected)

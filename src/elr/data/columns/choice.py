@@ -92,6 +92,10 @@ def found_columns(
             continue
         told = "," if comma else "." if any(_sure_of_points(columns[other], found[other]) for other in found) else None
         if "," not in column.doubtful and told is None:
+            column.remarks.append(
+                f"its numbers have three digits behind every point: {column.doubtful!r} is read as "
+                f"{float(column.doubtful):g}; where points group thousands, --decimal , says so"
+            )
             told = "."
         if told is None:
             raise DataError(
@@ -206,7 +210,7 @@ def _written(cells: pd.Series, values: Sequence[Any], decimal: str | None) -> Fo
             unusual = [text for text, out in zip(filled, bad, strict=True) if not out and text in first]
             strange = [text for text, out in zip(filled, bad, strict=True) if out]
             doubtful = filled[0] if guessed else ""
-    elif number_form(texts[:1000])[1]:
+    elif number_form(texts[:1000])[1] and number_form(texts)[1]:
         doubtful = next(text for text in texts if "." in text)
     if 10 * len(strange) > len(texts) - len(marks):
         return None

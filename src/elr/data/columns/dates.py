@@ -90,4 +90,6 @@ def said_of_dates(values: Sequence[Any], form: str, *, guessed: bool) -> str:
     read = date_values(pd.Series([example]), form).iloc[0]
     named = form.replace("%d", "day").replace("%m", "month").replace("%Y", "year")
     said = f"its dates are written {named}: {example!r} is read as {read:%Y-%m-%d}"
-    return f"{said}; no day above 12 tells it from the month: write {read:%Y-%m-%d} if that is wrong" if guessed else said
+    return (
+        f"{said}; no day above 12 tells it from the month: write {read:%Y-%m-%d} if that is wrong" if guessed else said
+    )
