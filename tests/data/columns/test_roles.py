@@ -94,7 +94,7 @@ def test_an_indicator_of_one_class_among_several_is_said_and_learned_from():
     chosen = select_columns(frame, labels)
     assert "is cat" in chosen.readings
     assert list(chosen.doubts) == ["is cat"]
-    said = "it says in every row whether the label is 'cat': if it was made from the label, --ignore 'is cat' leaves it out"
-    assert f"column 'is cat': {said}" in chosen.remarks
+    said = "it says in every row whether the label is 'cat': if it was made from the label, --ignore 'is cat' leaves it"
+    assert f"column 'is cat': {said} out" in chosen.remarks
     assert not select_columns(frame, labels, keep=["is cat"]).doubts
     assert not select_columns(frame, [label == "cat" for label in labels]).doubts  # a copy of the whole label: left out
