@@ -94,7 +94,7 @@ def found_columns(
         if "," not in column.doubtful and told is None:
             column.remarks.append(
                 f"its numbers have three digits behind every point: {column.doubtful!r} is read as "
-                f"{float(column.doubtful):g}; where points group thousands, --decimal , says so"
+                f"{PLAIN.numbers([column.doubtful])[0]:g}; where points group thousands, --decimal , says so"
             )
             told = "."
         if told is None:
