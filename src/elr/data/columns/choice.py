@@ -92,9 +92,10 @@ def found_columns(
             continue
         told = "," if comma else "." if any(_sure_of_points(columns[other], found[other]) for other in found) else None
         if "," not in column.doubtful and told is None:
+            form = column.reading.form if column.reading else PLAIN
             column.remarks.append(
                 f"its numbers have three digits behind every point: {column.doubtful!r} is read as "
-                f"{PLAIN.numbers([column.doubtful])[0]:g}; where points group thousands, --decimal , says so"
+                f"{form.numbers([column.doubtful])[0]:g}; where points group thousands, --decimal , says so"
             )
             told = "."
         if told is None:
