@@ -1,4 +1,5 @@
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -209,3 +210,22 @@ def test_rows_and_labels_belong_together(data):
     masked[3, 0] = np.ma.masked
     with pytest.raises(DataError, match="X have 1 masked values, first in row 3"):
         ELRClassifier(epochs=1).fit(masked, labels)
+
+
+def test_counters_and_copies_of_y_in_frames_of_numbers_are_said():
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    X = pd.DataFrame({"Id": np.arange(60), "x": rng.normal(size=60) + y, "copy": 1.0 - y})
+    model = ELRClassifier(members=1, epochs=1, random_state=0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, y)
+    said = [str(each.message) for each in caught if issubclass(each.category, DataWarning)]
+    assert [text.split(":")[0] for text in said] == [
+        "column 'Id' of X is learned from, but it numbers the rows",
+        "column 'copy' of X is learned from, but it says the label in other words, in every row",
+    ]
+    assert all(each.filename == __file__ for each in caught if issubclass(each.category, DataWarning))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        model.fit(X[["x"]], y)

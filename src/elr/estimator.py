@@ -25,7 +25,7 @@ from elr.audit.label_quality import Audit, audit_labels
 from elr.checking import checked_value
 from elr.data.columns.new_data import column_findings, plain_columns
 from elr.data.columns.scaling import table_preprocessing
-from elr.data.columns.selection import select_columns
+from elr.data.columns.selection import number_roles, select_columns
 from elr.data.examples import Examples
 from elr.data.formats.features import as_array
 from elr.data.formats.labels import plain_labels
@@ -277,6 +277,8 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         if pd.isna(labels).any():
             raise DataError(f"y is missing in row {int(pd.isna(labels).argmax())}: remove such rows, or label them")
         check_classification_targets(labels)
+        if isinstance(X, pd.DataFrame) and self._columns is None:
+            _warn_of_roles(number_roles(X.to_numpy(dtype=np.float64), list(map(str, X.columns)), labels.tolist()))
         return rows, labels
 
     def _features(self, X: Any) -> Any:

@@ -1,12 +1,15 @@
 """Test rows that stand in the training data."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import sparse
 
 from elr.data.examples import Examples
-from elr.data.overlap import overlap
+from elr.data.overlap import overlap, text_overlap
+from elr.data.prepared_data import prepare_data
+from elr.data.records import ReadOptions
 
 RNG = np.random.default_rng(0)
 NUMBERS = RNG.normal(size=(100, 5)).astype("float32")
@@ -40,3 +43,34 @@ def test_rows_of_few_values_are_expected_to_come_again():
 def test_other_shapes_are_not_compared():
     assert overlap(Examples(NUMBERS, None), Examples(NUMBERS[:, :2], None)) is None
     assert overlap(Examples(NUMBERS, None), Examples(torch.empty(0, 5), None)) is None
+
+
+def test_texts_are_compared_whatever_their_case_and_white_space():
+    found = text_overlap(["A Mug", "", "a hat"], ["a  mug", " ", "mug a", "hats"])
+    assert found.text.startswith("1 of 4 rows")
+    assert text_overlap(["a mug"], [""]) is None
+
+
+def _tables():
+    labels = np.array(["cat", "dog"])[np.arange(200) % 2]
+    words = [f"{label} number{row} word{row % 7}" for row, label in enumerate(labels)]
+    numbers = RNG.normal(size=(200, 3))
+    yield pd.DataFrame(numbers, columns=list("abc")).assign(y=labels), {}
+    yield pd.DataFrame({"text": words, "y": labels}), {"text": "text"}
+
+
+@pytest.mark.parametrize(("frame", "options"), list(_tables()))
+def test_30_of_100_test_rows_that_stand_in_training_are_said(frame, options):
+    test = frame.iloc[70:170].reset_index(drop=True)
+    prepared = prepare_data(frame.iloc[:100], ReadOptions(label="y", **options), test=test)
+    (found,) = [each for each in prepared.findings if "stand in the training data" in each.text]
+    assert found.text.startswith("30 of 100 rows of the test data (30.0%)")
+    assert found.loud
+
+
+def test_images_and_arrays_that_stand_in_training_are_said():
+    labels = np.arange(100) % 2
+    for inputs in (IMAGES, NUMBERS):
+        prepared = prepare_data((inputs[:70], labels[:70]), ReadOptions(), test=(inputs[40:], labels[40:]))
+        assert prepared.findings[-1].text.startswith("30 of 60 rows")
+        assert prepared.findings[-1].loud

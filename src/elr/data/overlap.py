@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,6 +13,7 @@ from elr.data.examples import Examples, StoredInputs
 from elr.data.records import Finding
 
 _SHARE = 0.1  # of the test rows from which on it is loud
+_DISTINCT = 0.9  # of the training rows: where fewer are, rows come again by chance
 _MOST_STORED = 50_000  # images on disk that are read for this
 _AT_ONCE = 1 << 22  # values
 _DIGITS = 1e4  # of encoded inputs: nearer ones are equal
@@ -19,9 +22,8 @@ _DIGITS = 1e4  # of encoded inputs: nearer ones are equal
 def overlap(train: Examples, test: Examples) -> Finding | None:
     """How many rows of the test data stand in the training data, in the same or nearly the same inputs.
 
-    Inputs are compared as they were encoded: images pixel by pixel, numbers to four decimals after standardization (so
-    that text counts by its words, whatever their case and order), each row by a hash of 64 bits. More than 50,000
-    images on disk are not read for this.
+    Inputs are compared as they were encoded: images pixel by pixel, numbers to four decimals after standardization,
+    each row by a hash of 64 bits; for text see `text_overlap`. More than 50,000 images on disk are not read for this.
 
     Args:
         train: encoded.
@@ -40,15 +42,38 @@ def overlap(train: Examples, test: Examples) -> Finding | None:
         return None
     keys = _keys(train)
     distinct = np.unique(keys)
-    again = np.isin(_keys(test), distinct)
+    return _said(np.isin(_keys(test), distinct), distinct=len(distinct) / len(keys))
+
+
+def text_overlap(train: Sequence[str], test: Sequence[str]) -> Finding | None:
+    """How many texts of the test data stand in the training data, whatever their case and white space.
+
+    Args:
+        train: texts trained on.
+        test: texts of the test data.
+
+    Returns:
+        see `overlap`; texts of nothing but white space do not count.
+
+    Example:
+        >>> text_overlap(["A red mug", "a hat", "a coat"], ["a red  mug", "a blue mug"]).text
+        '1 of 2 rows of the test data (50.0%) stand in the training data too: they say nothing about new data'
+    """
+    known = {" ".join(text.casefold().split()) for text in train} - {""}
+    again = np.array([" ".join(text.casefold().split()) in known for text in test], dtype=bool)
+    return _said(again, distinct=len(known) / max(1, len(train)))
+
+
+def _said(again: NDArray[np.bool_], *, distinct: float) -> Finding | None:
+    """What is said of the test rows that come again, where that share of the training rows is distinct."""
     if not again.any():
         return None
     share = float(again.mean())
     text = (
-        f"{int(again.sum())} of {len(test)} rows of the test data ({share:.1%}) stand in the training data too: they "
+        f"{int(again.sum())} of {len(again)} rows of the test data ({share:.1%}) stand in the training data too: they "
         "say nothing about new data"
     )
-    return Finding(text=text, loud=share > _SHARE and len(distinct) >= 0.9 * len(keys))
+    return Finding(text=text, loud=share > _SHARE and distinct >= _DISTINCT)
 
 
 def _affordable(train: Examples, test: Examples) -> bool:

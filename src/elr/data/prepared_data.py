@@ -19,9 +19,10 @@ from elr.data.kinds.catalog import KINDS, fit_preprocessing
 from elr.data.label_coding import LabelCoding
 from elr.data.labels.columns import NO_VOTE
 from elr.data.labels.spelling import class_key
+from elr.data.overlap import overlap, text_overlap
 from elr.data.preprocessing import Preprocessing
 from elr.data.reading import Data, data_name, format_of, read_data
-from elr.data.records import NO_BACKBONE, Finding, ReadOptions, Records
+from elr.data.records import NO_BACKBONE, TEXT, Finding, ReadOptions, Records
 from elr.errors import ArgumentError, DataError
 from elr.noise.named import corrupt
 
@@ -206,7 +207,11 @@ def prepare_records(
     if records.clean_labels is not None:
         clean = preprocessing.coding.encode(records.clean_labels, column=f"clean-label column {options.clean_label!r}")
     label_name = test_label_name or options.label_name
-    encoded_test, findings = (None, ()) if test is None else _encoded_test(test, preprocessing, label_name=label_name)
+    encoded_test, findings = None, ()
+    if test is not None:
+        encoded_test, findings = _encoded_test(test, preprocessing, label_name=label_name)
+        again = _overlap((records, examples), (test, encoded_test))
+        findings = findings if again is None else (*findings, again)
     return PreparedData(
         records=records,
         preprocessing=preprocessing,
@@ -308,6 +313,14 @@ def _encoded_test(
         trusted = trusted.take(np.flatnonzero(~np.array(gone)))
     encoded = preprocessing.encode(trusted, name="the test data", label_name=f"{label_name} of the test data")
     return encoded, (*findings, *preprocessing.findings(trusted, name="the test data"))
+
+
+def _overlap(train: tuple[Records, Examples], test: tuple[Records, Examples]) -> Finding | None:
+    """Test rows that stand in the training data: texts as such, all else as it was encoded."""
+    if train[0].kind != TEXT:
+        return overlap(train[1], test[1])
+    old, new = (part.table.iloc[:, 0].tolist() for part, _ in (train, test) if part.table is not None)
+    return text_overlap(old, new)
 
 
 def _fingerprint(

@@ -116,6 +116,17 @@ def blocks_of(fitted: Pipeline) -> dict[str, tuple[int, int]]:
     return {"terms": (0, terms), "dense": (terms, terms + fitted["dimensions"].n_components)}
 
 
+def without_known_words(fitted: Pipeline, texts: Sequence[str]) -> NDArray[np.bool_]:
+    """Which texts have none of the words, or runs of characters, that are learned from.
+
+    Example:
+        >>> fitted = fit_text(["a red mug", "a blue mug", "a red hat"], name="titles")
+        >>> without_known_words(fitted, ["a red coat", "ein Becher", ""]).tolist()
+        [False, True, True]
+    """
+    return np.diff(sparse.csr_array(fitted["terms"].transform(texts)).indptr) == 0
+
+
 def text_blocks(fitted: Pipeline, texts: Sequence[str]) -> sparse.csr_array:
     """All features of texts side by side: TF-IDF of every term, then the dimensions made of them.
 

@@ -137,3 +137,16 @@ def test_names_need_not_be_text_but_must_differ():
 def test_infinite_numbers_are_refused():
     with pytest.raises(DataError, match="column 'x' of the training data is infinite in row 1"):
         kinds_of(["1", "inf", "2", "3"])
+
+
+def test_points_that_may_group_thousands_are_said_where_no_other_column_tells():
+    thousands = ["1.234", "2.500", "801"] * 10
+    (said,) = found_columns(pd.DataFrame({"a": thousands}))["a"].remarks
+    assert said == (
+        "its numbers have three digits behind every point: '1.234' is read as 1.234; where points group thousands, "
+        "--decimal , says so"
+    )
+    assert not found_columns(pd.DataFrame({"a": thousands, "b": ["1.5", "2", "3.25"] * 10}))["a"].remarks
+    assert not found_columns(pd.DataFrame({"a": [*thousands, "0.5"]}))["a"].remarks
+    found = found_columns(pd.DataFrame({"a": thousands}), decimal=",")["a"]
+    assert sorted(set(found.cells.values)) == [801, 1234, 2500]

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from elr.data.columns.choice import found_column
 from elr.data.columns.new_data import column_findings, plain_columns
 from elr.data.columns.reading import NUMERIC, ColumnReading
 from elr.data.columns.selection import select_columns
@@ -120,3 +121,27 @@ def test_lacking_columns_are_named_and_others_ignored():
     with pytest.raises(DataError, match=r"new\.csv lacks 2 columns that training had: 'a', 'd'; add them"):
         plain_columns(frame, dict.fromkeys("abd", ColumnReading(kind=NUMERIC)), name="new.csv")
     assert plain_columns(frame, {"b": ColumnReading(kind=NUMERIC)}, name="new.csv").columns.tolist() == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (["yes", "no"], [1, 0], "'1' is taken for 'yes', '0' is taken for 'no'"),
+        ([1, 0], ["yes", "no"], "'yes' is taken for '1', 'no' is taken for '0'"),
+        ([True, False], ["y", "n"], "'y' is taken for 'True', 'n' is taken for 'False'"),
+        (["on", "off"], [True, False], "'True' is taken for 'on', 'False' is taken for 'off'"),
+        (["1", "0"], ["t", "0"], "'t' is taken for '1'"),
+        ([True, False], [1, 0], None),
+        ([1, 0], ["TRUE", "false"], None),
+        (["yes", "no"], ["Yes", "NO"], None),
+    ],
+)
+def test_answers_in_other_words_are_one_and_said(old, new, said):
+    reading = found_column(pd.Series(old * 20)).reading
+    cells = pd.Series(new * 20)
+    first = reading.read(pd.Series(old * 20), place="it")
+    read = reading.read(cells, place="it")
+    assert read.values.tolist() == first.values.tolist()
+    found = column_findings(pd.DataFrame({"x": cells}), {"x": reading}, name="new.csv")
+    assert [each.text for each in found] == ([] if said is None else [f"column 'x' of new.csv: {said}"])
+    assert not any(each.loud for each in found)

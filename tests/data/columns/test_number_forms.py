@@ -1,9 +1,10 @@
 """Numbers in the writing of other countries."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from elr.data.columns.number_forms import NumberForm, number_form
+from elr.data.columns.number_forms import NumberForm, number_form, plain_numbers
 
 
 @pytest.mark.parametrize(
@@ -59,3 +60,27 @@ def test_what_may_mean_two_things_is_a_guess_unless_told():
         assert not number_form(texts, decimal=",")[1]
         assert number_form(texts, decimal=",")[0].decimal == ","
         assert number_form(texts, decimal=".")[0].decimal == "."
+
+
+def test_plain_numbers_are_those_of_pandas():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=500) * 10.0 ** rng.integers(-30, 30, 500)
+    texts = [
+        *map(repr, values.tolist()),
+        " 1",
+        "1 ",
+        "+1",
+        ".5",
+        "5.",
+        "inf",
+        "1_000",
+        "0x10",
+        "",
+        "-",
+        "1e",
+        "1e400",
+        "\n2",
+    ]
+    expected = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(dtype=np.float64)
+    np.testing.assert_array_equal(plain_numbers(texts), expected)
+    np.testing.assert_array_equal(plain_numbers(pd.Series(texts, dtype="str")), expected)

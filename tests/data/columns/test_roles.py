@@ -6,6 +6,7 @@ import pytest
 
 from elr.data.columns.choice import found_column
 from elr.data.columns.roles import counter, echoes
+from elr.data.columns.selection import select_columns
 
 N = 200
 RNG = np.random.default_rng(0)
@@ -83,3 +84,17 @@ def test_good_features_are_no_copies():
     assert found(good=good, merged=merged, finer=LABELS * 10 + RNG.integers(0, 5, N)) == {}
     rare = [1] * 3 + [0] * 197
     assert echoes({"x": found_column(pd.Series([0] * 197 + [1] * 3)).cells}, rare) == {}
+
+
+def test_an_indicator_of_one_class_among_several_is_said_and_learned_from():
+    labels = ["cat", "dog", "cow", "hen"] * 10
+    frame = pd.DataFrame(
+        {"x": np.linspace(0, 1, 40) ** 2 % 0.1, "is cat": [1, 0, 0, 0] * 10, "other": [1, 0, 1, 0] * 10}
+    )
+    chosen = select_columns(frame, labels)
+    assert "is cat" in chosen.readings
+    assert list(chosen.doubts) == ["is cat"]
+    said = "it says in every row whether the label is 'cat': if it was made from the label, --ignore 'is cat' leaves it"
+    assert f"column 'is cat': {said} out" in chosen.remarks
+    assert not select_columns(frame, labels, keep=["is cat"]).doubts
+    assert not select_columns(frame, [label == "cat" for label in labels]).doubts  # a copy of the whole label: left out

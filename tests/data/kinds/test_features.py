@@ -55,3 +55,16 @@ def test_people_are_not_shown_numbers():
         "Text",
         [{"text": "row 7"}, {"text": "row 2"}],
     )
+
+
+def test_features_in_another_unit_are_said():
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=(50, 3)) + 20
+    fitted = fit_preprocessing(read_data((numbers, np.arange(50) % 2), ReadOptions()), ReadOptions())
+    new = rng.normal(size=(20, 3)) + 20
+    assert fitted.findings(read_data((new, None), ReadOptions(), training=False), name="new.npy") == []
+    new[:, 1] *= 1000
+    (found,) = fitted.findings(read_data((new, None), ReadOptions(), training=False), name="new.npy")
+    assert found.text.startswith("1 of 3 features of new.npy lie far from those of training in every row: feature 1 ")
+    assert found.loud
+    assert fitted.findings(read_data((new[:5], None), ReadOptions(), training=False), name="new.npy") == []

@@ -133,3 +133,19 @@ def test_people_are_shown_the_texts(tmp_path):
 def test_cells_are_texts():
     assert Text().cells(titles("a mug", None), np.array([1, 0]), ["title"]) == {"title": [None, "a mug"]}
     assert Text().picture(titles(), 0) is None
+
+
+def test_texts_without_known_words_are_said_loudly_above_a_tenth_more_than_in_training(tmp_path):
+    fitted = fit_preprocessing(titles(), replace(OPTIONS, encoder=None))
+    assert fitted.findings(titles(), name="it") == []
+    (found,) = fitted.findings(titles("a red mug", "ein Becher", " ", "a blue coat"), name="new.csv")
+    assert found.text == (
+        "1 of 4 texts of new.csv are empty; 1 of 4 texts of new.csv (25.0%) have no word that training knew, first in "
+        "row 1 ('ein Becher')"
+    )
+    assert found.loud
+    few = fitted.findings(titles(*["a red mug"] * 19, "ein Becher"), name="new.csv")
+    assert [each.loud for each in few] == [False]
+    half = fit_preprocessing(titles(*TITLES, "", "", "", ""), replace(OPTIONS, encoder=None))
+    assert half.unknown == 0.5
+    assert not half.findings(titles("a red mug", ""), name="new.csv")[0].loud

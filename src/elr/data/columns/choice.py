@@ -16,21 +16,21 @@ from numpy.typing import NDArray
 from pandas.api import types
 
 from elr.data.columns.categories import MISSING, category_text, is_mark, merged
-from elr.data.columns.number_forms import PLAIN, NumberForm, number_form, only_points
+from elr.data.columns.dates import date_form, said_of_dates
+from elr.data.columns.number_forms import PLAIN, NumberForm, number_form, plain_numbers
 from elr.data.columns.reading import (
     CATEGORICAL,
     DATE,
     NUMERIC,
     ColumnReading,
     ReadCells,
-    are_dates,
     distinct_values,
     is_text_column,
 )
 from elr.data.labels.columns import is_nested
 from elr.errors import DataError
 
-_CODE = r"[+-]?0[0-9]+"
+_CODE = re.compile(r"\s*[+-]?0[0-9]+\s*$")
 _STAND_IN = re.compile(r"-?(9{3,}|99|1?9{2,})(\.0)?")
 
 
@@ -92,6 +92,11 @@ def found_columns(
             continue
         told = "," if comma else "." if any(_sure_of_points(columns[other], found[other]) for other in found) else None
         if "," not in column.doubtful and told is None:
+            form = column.reading.form if column.reading else PLAIN
+            column.remarks.append(
+                f"its numbers have three digits behind every point: {column.doubtful!r} is read as "
+                f"{form.numbers([column.doubtful])[0]:g}; where points group thousands, --decimal , says so"
+            )
             told = "."
         if told is None:
             raise DataError(
@@ -123,10 +128,14 @@ def found_column(cells: pd.Series, *, name: str = "x", decimal: str | None = Non
         >>> found_column(pd.Series(["12 %", "7 %", "?"])).reading.form.suffix
         '%'
     """
-    reason = _says_nothing(cells)
+    values = [] if is_nested(cells) else cells.dropna().unique()
+    reason = _says_nothing(cells, values)
     if reason:
         return FoundColumn(reason=reason)
-    found = _typed(cells) or _dated(cells) or _written(cells, decimal) or _categorical(cells, keep=keep)
+    found = _typed(cells)
+    if found is None:
+        values = pd.Series(values).tolist()
+        found = _dated(values) or _written(cells, values, decimal) or _categorical(cells, keep=keep)
     if found.reading is None:
         return found
     found.cells = found.reading.read(cells, place=f"column {name!r} of the training data")
@@ -136,15 +145,13 @@ def found_column(cells: pd.Series, *, name: str = "x", decimal: str | None = Non
     return found
 
 
-def _says_nothing(cells: pd.Series) -> str:
+def _says_nothing(cells: pd.Series, values: Any) -> str:
     if is_nested(cells):
         return "it holds lists, records or bytes, not single values (--embedding learns from lists of numbers)"
-    values = cells.dropna().unique()
-    if types.is_object_dtype(cells.dtype) or types.is_string_dtype(cells.dtype):
-        values = [value for value in values if not is_mark(value)] if len(values) < 50 else values
-        empty = bool(cells.isna().any()) or len(values) < cells.nunique()
-    else:
-        empty = bool(cells.isna().any())
+    empty = bool(cells.isna().any())
+    if is_text_column(cells) and len(values) < 50:
+        filled = [value for value in values if not is_mark(value)]
+        values, empty = filled, empty or len(filled) < len(values)
     if not len(values):
         return "it is empty"
     if len(values) + int(empty) <= 1:
@@ -163,28 +170,30 @@ def _typed(cells: pd.Series) -> FoundColumn | None:
     return _categorical(cells, keep=False) if isinstance(cells.dtype, pd.CategoricalDtype) else None
 
 
-def _dated(cells: pd.Series) -> FoundColumn | None:
-    values = pd.Series(cells.dropna().unique(), dtype=object)
-    if not are_dates(pd.Series([value for value in values[:100] if not is_mark(value)], dtype=object)):
+def _dated(values: Sequence[Any]) -> FoundColumn | None:
+    if date_form([value for value in values[:100] if not is_mark(value)])[0] is None:
         return None
-    values = values[[not is_mark(value) for value in values]]
-    return FoundColumn(reading=ColumnReading(kind=DATE)) if len(values) and are_dates(values) else None
+    filled = [value for value in values if not is_mark(value)]
+    form, guessed = date_form(filled)
+    if form is None or not filled:
+        return None
+    remarks = [said_of_dates(filled, form, guessed=guessed)] if form else []
+    return FoundColumn(reading=ColumnReading(kind=DATE, date_form=form), remarks=remarks)
 
 
-def _written(cells: pd.Series, decimal: str | None) -> FoundColumn | None:
+def _written(cells: pd.Series, values: Sequence[Any], decimal: str | None) -> FoundColumn | None:
     """What a column of numbers as objects or as text holds; None where it holds no numbers."""
-    values = pd.Series(cells.dropna().unique()).tolist()
-    if any(isinstance(value, bool | np.bool_) for value in values):
+    types_there = set(map(type, values))
+    if types_there & {bool, np.bool_}:
         return None
-    texts = [value for value in values if isinstance(value, str)]
+    texts = list(values) if types_there == {str} else [value for value in values if isinstance(value, str)]
     if not texts:
         numbers = all(isinstance(value, Real | Decimal) for value in values)
         return FoundColumn(reading=ColumnReading(kind=NUMERIC)) if numbers else None
-    plain = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce")
-    odd = [text for text, bad in zip(texts, plain.isna().tolist(), strict=True) if bad]
+    odd = [texts[place] for place in np.flatnonzero(np.isnan(plain_numbers(texts)))]
     marks = [text for text in odd if is_mark(text, number=True)]
     strange = [text for text in odd if not is_mark(text, number=True)]
-    if len(marks) == len(texts) or pd.Series(texts, dtype=str).str.strip().str.fullmatch(_CODE).any():
+    if len(marks) == len(texts) or any(map(_CODE.match, texts)):
         return None
     form, doubtful, unusual = PLAIN, "", []
     if strange or decimal == ",":
@@ -194,7 +203,7 @@ def _written(cells: pd.Series, decimal: str | None) -> FoundColumn | None:
         if other is not None:
             form = other
             bad = (
-                np.isnan(np.fmax(form.numbers(filled), pd.to_numeric(pd.Series(filled), errors="coerce")))
+                np.isnan(np.fmax(form.numbers(filled), plain_numbers(filled)))
                 if (form == PLAIN)
                 else np.isnan(form.numbers(filled))
             )
@@ -202,7 +211,7 @@ def _written(cells: pd.Series, decimal: str | None) -> FoundColumn | None:
             unusual = [text for text, out in zip(filled, bad, strict=True) if not out and text in first]
             strange = [text for text, out in zip(filled, bad, strict=True) if out]
             doubtful = filled[0] if guessed else ""
-    elif only_points(texts) and number_form(texts[:1000])[1]:
+    elif number_form(texts[:1000])[1] and number_form(texts)[1]:
         doubtful = next(text for text in texts if "." in text)
     if 10 * len(strange) > len(texts) - len(marks):
         return None

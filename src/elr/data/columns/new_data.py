@@ -7,15 +7,17 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import pandas as pd
 
-from elr.data.columns.categories import category_key
+from elr.data.columns.categories import category_key, category_text, truth
 from elr.data.columns.choice import named_columns
-from elr.data.columns.reading import CATEGORICAL, DATE, ColumnReading, ReadCells
+from elr.data.columns.reading import CATEGORICAL, DATE, ColumnReading, ReadCells, distinct_values
 from elr.data.records import Finding
 from elr.errors import DataError
 
 _LOUD = 0.1  # share of the cells of a column that are lost
 _ENOUGH = 10  # rows that tell another unit
 _NARROW = 0.02
+_MOST_ANSWERS = 20  # different values that are looked at
+_BOOLEANS = {"true", "false", "1", "0"}
 
 
 def plain_columns(frame: pd.DataFrame, readings: Mapping[str, ColumnReading], *, name: str) -> pd.DataFrame:
@@ -115,6 +117,7 @@ def _compared(reading: ColumnReading, cells: ReadCells, written: pd.Series) -> t
     said, loud = [], strange + newly - reading.rare > _LOUD
     if strange:
         said.append(_strange(reading, cells, written))
+    said += _taken(reading, written)
     if newly > 0.01 or (missing and not reading.missing):
         said.append(f"{missing:.0%} of its cells are missing, in training {reading.missing:.0%}")
     if reading.kind == CATEGORICAL:
@@ -125,6 +128,21 @@ def _compared(reading: ColumnReading, cells: ReadCells, written: pd.Series) -> t
         said.append(f"its numbers are written with {cells.form}, in training with {reading.form}")
     drift, wrong_unit = _drift(reading, cells)
     return said + drift, loud or wrong_unit
+
+
+def _taken(reading: ColumnReading, written: pd.Series) -> list[str]:
+    """Answers that are the same in other words than those of training, but for true and 1, false and 0."""
+    names = list(map(category_text, reading.categories)) if reading.kind == CATEGORICAL else ["1", "0"]
+    known = {truth(category_key(name)): name for name in names}
+    if set(known) != {True, False} or not (reading.truth or reading.kind == CATEGORICAL) or len(names) > 2:
+        return []
+    found: dict[str, str] = {}
+    for value in distinct_values(written)[1][:_MOST_ANSWERS]:
+        key = category_key(value)
+        name = known.get(truth(key)) if truth(key) is not None else None
+        if name is not None and category_key(name) != key and not {category_key(name), key} <= _BOOLEANS:
+            found.setdefault(category_text(value), name)
+    return [", ".join(f"{value!r} is taken for {name!r}" for value, name in found.items())] if found else []
 
 
 def _strange(reading: ColumnReading, cells: ReadCells, written: pd.Series) -> str:

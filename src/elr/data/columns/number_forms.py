@@ -10,6 +10,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 _BLANKS = re.compile(r"[\s\u00a0\u2007\u2009\u202f]+")
@@ -17,6 +20,7 @@ _PARTS = re.compile(
     r"(?P<sign>[+-]?)\s*(?P<prefix>[$€£¥₹₽₩₺]|(?:US|[AR])\$|(?:[A-Z]{3}|Rs\.?|kr\.?)(?=\s)|)\s*(?P<inner>[+-]?)\s*"
     r"(?P<number>(?:\d|[.,]\d)(?:[\d., ']*\d)?[.,]?(?:[eE][+-]?\d+)?)\s*(?P<suffix>[^\d.,+\-\s]\D{0,11}|)"
 )
+_PLAIN = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _CODE = re.compile(r"0\d+.*", re.DOTALL)
 _MOST_STRANGE = 0.1  # of the different values: more, and the column holds no numbers
 
@@ -80,6 +84,28 @@ class NumberForm:
 PLAIN = NumberForm()
 
 
+def plain_numbers(texts: Any) -> NDArray[np.float64]:
+    """Each text as a number as programs write it; NaN where it is none, or missing.
+
+    Args:
+        texts: a sequence or series of them.
+
+    Example:
+        >>> plain_numbers(["1.5", " 2", "1e3", "1,5", None]).tolist()
+        [1.5, 2.0, 1000.0, nan, nan]
+    """
+    array = pa.array(texts, type=pa.string(), from_pandas=True)
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    usual = pc.fill_null(pc.match_substring_regex(array, _PLAIN), False)
+    numbers = pc.cast(pc.if_else(usual, array, None), pa.float64()).to_numpy(zero_copy_only=False).copy()
+    rest = np.flatnonzero(~usual.to_numpy(zero_copy_only=False))
+    if len(rest):
+        others = pd.Series(array.take(pa.array(rest)).to_pylist(), dtype=object)
+        numbers[rest] = pd.to_numeric(others, errors="coerce").to_numpy(dtype=np.float64)
+    return numbers
+
+
 def number_form(texts: Sequence[str], *, decimal: str | None = None) -> tuple[NumberForm | None, bool]:
     """The form in which texts write numbers, and whether another form would read other numbers from all of them.
 
@@ -119,16 +145,6 @@ def number_form(texts: Sequence[str], *, decimal: str | None = None) -> tuple[Nu
     if np.array_equal(point, comma, equal_nan=True):
         return forms["."], False
     return forms[decimal or "."], decimal is None
-
-
-def only_points(texts: Sequence[str]) -> bool:
-    """Whether numbers are written without any comma: as in every programming language, if nothing says otherwise.
-
-    Example:
-        >>> only_points(["1.234", "5.678"]), only_points(["1,234"])
-        (True, False)
-    """
-    return not any("," in text for text in texts)
 
 
 def _read(numbers: Sequence[str], form: NumberForm) -> NDArray[np.float64]:

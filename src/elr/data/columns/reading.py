@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,12 +13,12 @@ from numpy.typing import NDArray
 from pandas.api import types
 
 from elr.data.columns.categories import MISSING, Categories, category_text, is_mark, truth
-from elr.data.columns.number_forms import PLAIN, NumberForm, number_form
+from elr.data.columns.dates import date_values
+from elr.data.columns.number_forms import PLAIN, NumberForm, number_form, plain_numbers
 from elr.data.labels.columns import is_nested
 from elr.errors import DataError
 
 NUMERIC, CATEGORICAL, DATE = "numeric", "categorical", "date"
-_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
 _MOST_STRANGE = 0.5  # of the cells that hold something: more, and it is another column
 
 
@@ -30,6 +29,7 @@ class ColumnReading:
     Args:
         kind: "numeric", "categorical" or "date".
         form: how numbers are written in text.
+        date_form: how dates are, if not in ISO form (`elr.data.columns.dates.date_form`).
         truth: whether a numeric column held 0 and 1 only, which others write as true and false.
         categories: names of the categories.
         missing_as: what missing cells are called among the categories.
@@ -48,6 +48,7 @@ class ColumnReading:
 
     kind: str
     form: NumberForm = PLAIN
+    date_form: str = ""
     truth: bool = False
     categories: tuple[str, ...] = ()
     missing_as: str = MISSING
@@ -68,6 +69,7 @@ class ColumnReading:
             names = {"categories": list(self.categories), "missing_as": self.missing_as, "rare": self.rare}
             return settings | names
         form = {"form": self.form.to_json(), "truth": self.truth} if self.kind == NUMERIC else {}
+        form = {"date_form": self.date_form} if self.date_form else form
         return settings | form | {"low": self.low, "high": self.high, "spread": self.spread}
 
     @classmethod
@@ -124,7 +126,10 @@ class ColumnReading:
             raise DataError(f"{place} holds lists, records or bytes: expected numbers, as in training")
         empty = cells.isna().to_numpy(dtype=bool)
         form, written = self.form, is_text_column(cells)
-        numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        if types.is_string_dtype(cells.dtype) and not types.is_object_dtype(cells.dtype):
+            numbers = plain_numbers(cells)
+        else:
+            numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         strange = np.isnan(numbers) & ~empty
         if written and (strange.any() or form != PLAIN):
             codes, values = distinct_values(cells)
@@ -162,7 +167,7 @@ class ColumnReading:
 
     def _numbers(self, texts: Sequence[str], form: NumberForm) -> NDArray[np.float64]:
         if form == PLAIN:
-            plain = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(dtype=np.float64)
+            plain = plain_numbers(texts)
             found = np.where(np.isnan(plain), form.numbers(texts), plain) if np.isnan(plain).any() else plain
         else:
             found = form.numbers(texts)
@@ -180,7 +185,7 @@ class ColumnReading:
         elif types.is_datetime64_dtype(cells) and not isinstance(cells.dtype, pd.ArrowDtype):
             dates = cells
         else:
-            dates = date_values(cells).dt.tz_localize(None)
+            dates = date_values(cells, self.date_form).dt.tz_localize(None)
             if (dates.isna().to_numpy() & ~empty).any():
                 empty = empty | np.array([is_mark(value) for value in cells.tolist()], dtype=bool)
         stamps = dates.to_numpy().astype("datetime64[us]")  # nanoseconds would not reach the year 9999
@@ -215,29 +220,6 @@ class ReadCells:
         self.missing = missing
         self.strange = strange
         self.form = form
-
-
-def date_values(cells: pd.Series) -> pd.Series:
-    """Dates in ISO form as timestamps of UTC; NaT where there is none.
-
-    Example:
-        >>> date_values(pd.Series(["2024-12-31T23:00-01:00", "31.12.2024"])).dt.year.tolist()
-        [2025.0, nan]
-    """
-    texts = [text if _DATE.fullmatch(text := str(value).strip()) else None for value in cells.tolist()]
-    return pd.to_datetime(
-        pd.Series(texts, index=cells.index, dtype=object), format="ISO8601", utc=True, errors="coerce"
-    )
-
-
-def are_dates(values: pd.Series) -> bool:
-    """Whether all values are dates in ISO form.
-
-    Example:
-        >>> are_dates(pd.Series(["2024-01-01", "2024-02-30"]))
-        False
-    """
-    return all(_DATE.fullmatch(str(value).strip()) for value in values) and not date_values(values).isna().any()
 
 
 def is_text_column(cells: pd.Series) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from shlex import quote
 
 import numpy as np
 import pandas as pd
@@ -85,28 +86,66 @@ def echoes(columns: Mapping[str, ReadCells], labels: Sequence[object]) -> dict[s
         >>> list(echoes({"verdict": text}, [1, 0] * 20))
         ['verdict']
     """
-    count = len(labels)
-    if count < _LEAST:
-        return {}
-    classes, _ = pd.factorize(pd.Series(list(map(str, labels))))
-    classes = np.asarray(classes)
-    sizes = np.bincount(classes)
-    found, indicators = {}, {}
+    found = {}
+    part = _indicators(columns, labels)
+    classes, sizes = _classes(labels)
     for name, cells in columns.items():
-        codes = _few_values(cells, most=len(sizes) + _allowed(count))
+        codes = _few_values(cells, most=len(sizes) + _allowed(len(labels))) if len(labels) >= _LEAST else None
+        wrong = None if codes is None else _disagreements(codes, classes)
+        if wrong is not None:
+            found[name] = f"it says the label in other words, {_rows(wrong)}"
+    if part and len({number for number, _ in part.values()}) >= len(sizes) - 1:
+        for name in part:
+            found.setdefault(name, "with others of its kind it says the label, each of them one class")
+    return found
+
+
+def part_echoes(columns: Mapping[str, ReadCells], labels: Sequence[object]) -> dict[str, str]:
+    """The columns that say of one class among several whether the label is it, each with what to say.
+
+    They may have been made from the label, and may be features: milk is given by all mammals and nobody else.
+
+    Args:
+        columns: as read.
+        labels: given labels.
+
+    Example:
+        >>> cells = ColumnReading(kind="numeric").read(pd.Series([1, 0, 0] * 10), place="it")
+        >>> part_echoes({"a": cells}, ["cat", "dog", "cow"] * 10)["a"]
+        "it says in every row whether the label is 'cat': if it was made from the label, --ignore a leaves it out"
+    """
+    names = pd.factorize(pd.Series(list(map(str, labels))))[1]
+    return {
+        name: f"it says {_rows(wrong)} whether the label is {names[number]!r}: if it was made from the label, "
+        f"--ignore {quote(name)} leaves it out"
+        for name, (number, wrong) in _indicators(columns, labels).items()
+    }
+
+
+def _rows(wrong: int) -> str:
+    return f"in all but {wrong} rows" if wrong else "in every row"
+
+
+def _classes(labels: Sequence[object]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Labels as numbers, and how many rows each class has."""
+    classes = np.asarray(pd.factorize(pd.Series(list(map(str, labels))))[0])
+    return classes, np.bincount(classes)
+
+
+def _indicators(columns: Mapping[str, ReadCells], labels: Sequence[object]) -> dict[str, tuple[int, int]]:
+    """The columns of two values that tell one of more classes, each with its number and the rows that disagree."""
+    found = {}
+    classes, sizes = _classes(labels)
+    if len(labels) < _LEAST or len(sizes) < 3:
+        return {}
+    for name, cells in columns.items():
+        codes = _few_values(cells, most=2)
         if codes is None:
             continue
-        wrong = _disagreements(codes, classes)
-        if wrong is not None:
-            rows = f"in all but {wrong} rows" if wrong else "in every row"
-            found[name] = f"it says the label in other words, {rows}"
-        elif codes.max() == 1 and len(sizes) > 2:
-            for number in range(len(sizes)):
-                if _disagreements(codes, (classes == number).astype(np.int64)) is not None:
-                    indicators.setdefault(number, []).append(name)
-    if len(indicators) >= len(sizes) - 1:
-        for name in (name for names in indicators.values() for name in names):
-            found[name] = "with others of its kind it says the label, each of them one class"
+        for number in range(len(sizes)):
+            wrong = _disagreements(codes, (classes == number).astype(np.int64))
+            if wrong is not None:
+                found[name] = (number, wrong)
     return found
 
 

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from elr.data.columns.choice import FoundColumn, example_of, found_columns, named_columns
-from elr.data.columns.reading import CATEGORICAL, ColumnReading
-from elr.data.columns.roles import counter, echoes
+from elr.data.columns.reading import CATEGORICAL, NUMERIC, ColumnReading, ReadCells
+from elr.data.columns.roles import counter, echoes, part_echoes
 from elr.data.labels.columns import is_nested
 from elr.data.records import ColumnReport
 from elr.errors import DataError
@@ -27,6 +29,7 @@ class Selection:
         plain: these as read: float64 (missing: NaN; dates: days since 1970) or names of categories.
         left_out: why each of the others is not.
         roles: which columns count the rows or say the label, and how they do; left out unless the user insists.
+        doubts: which others may do so.
         remarks: what the user should know.
         reports: every column of the table.
 
@@ -41,6 +44,7 @@ class Selection:
     plain: pd.DataFrame
     left_out: Mapping[str, str]
     roles: Mapping[str, str]
+    doubts: Mapping[str, str]
     remarks: tuple[str, ...]
     reports: tuple[ColumnReport, ...]
 
@@ -76,13 +80,18 @@ def select_columns(
     remarks = [f"column {name!r} left out: {reason}" for name, reason in left_out.items()]
     for name, column in found.items():
         remarks += [f"column {name!r}: {said}" for said in column.remarks]
-    roles, doubts = _roles(found, labels)
-    remarks += [f"column {name!r}: {said}" for name, said in doubts.items() if name not in keep]
+    roles, doubts = _roles(found)
+    cells = {name: column.cells for name, column in found.items() if column.cells is not None}
+    copies = {} if labels is None else echoes(cells, labels)
+    roles |= copies
+    doubts = {**doubts, **({} if labels is None else part_echoes(cells, labels))}
+    doubts = {name: said for name, said in doubts.items() if name not in roles and name not in keep}
+    remarks += [f"column {name!r}: {said}" for name, said in doubts.items()]
     useful = [name for name in found if name not in left_out and name not in roles]
     for name, reason in roles.items():
         if name in keep or keep_all:
             continue
-        if not useful and name not in _copies(found, labels):
+        if not useful and name not in copies:
             remarks.append(f"column {name!r}: {reason}; learned from, since there is no other")
             continue
         left_out[name] = reason
@@ -99,6 +108,7 @@ def select_columns(
         plain=pd.DataFrame(plain, index=pd.RangeIndex(len(frame))),
         left_out=left_out,
         roles=roles,
+        doubts=doubts,
         remarks=tuple(remarks),
         reports=tuple(
             _report(name, columns[name], column, left_out.get(name, LEARNED)) for name, column in found.items()
@@ -106,7 +116,25 @@ def select_columns(
     )
 
 
-def _roles(found: Mapping[str, FoundColumn], labels: Sequence[object] | None) -> tuple[dict[str, str], dict[str, str]]:
+def number_roles(numbers: NDArray[np.float64], names: Sequence[str], labels: Sequence[object]) -> dict[str, str]:
+    """Which columns of numbers without gaps count the rows or say the label, and how they do.
+
+    Args:
+        numbers: (N, D).
+        names: of the columns.
+        labels: given labels.
+
+    Example:
+        >>> number_roles(np.column_stack([np.arange(40), np.arange(40) % 3]).astype(float), ["Id", "x"], [0, 1] * 20)
+        {'Id': 'it numbers the rows'}
+    """
+    none = np.zeros(len(numbers), dtype=bool)
+    cells = {name: ReadCells(column, missing=none, strange=none) for name, column in zip(names, numbers.T, strict=True)}
+    counters = {name: counter(name, ColumnReading(kind=NUMERIC), column)[0] for name, column in cells.items()}
+    return {name: reason for name, reason in counters.items() if reason} | echoes(cells, labels)
+
+
+def _roles(found: Mapping[str, FoundColumn]) -> tuple[dict[str, str], dict[str, str]]:
     """Columns that are no features, and doubts about others."""
     roles, doubts = {}, {}
     for name, column in found.items():
@@ -119,13 +147,7 @@ def _roles(found: Mapping[str, FoundColumn], labels: Sequence[object] | None) ->
             roles[name] = reason
         elif doubt:
             doubts[name] = doubt
-    return roles | _copies(found, labels), doubts
-
-
-def _copies(found: Mapping[str, FoundColumn], labels: Sequence[object] | None) -> dict[str, str]:
-    if labels is None:
-        return {}
-    return echoes({name: column.cells for name, column in found.items() if column.cells is not None}, labels)
+    return roles, doubts
 
 
 def _names_rows(column: FoundColumn) -> bool:

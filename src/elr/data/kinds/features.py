@@ -14,9 +14,11 @@ from elr.data.formats.format import FileFormat
 from elr.data.kinds.kind import Contents, Kind, numbers
 from elr.data.label_coding import LabelCoding
 from elr.data.preprocessing import Preprocessing
-from elr.data.records import FEATURES, ReadOptions, Records
+from elr.data.records import FEATURES, Finding, ReadOptions, Records
 
 _EMBEDDING_RATE = 0.003  # docs/benchmarks/defaults.md
+_ENOUGH = 10  # rows that tell another unit
+_FAR = 5.0  # standard deviations of training
 _LEAST_EMBEDDING = 256  # features from which on an array is taken for embeddings
 
 
@@ -38,6 +40,24 @@ class FeaturesPreprocessing(Preprocessing):
 
     def _inputs(self, records: Records, name: str) -> NDArray[np.float32]:
         return self._scaled(records, name)
+
+    def findings(self, records: Records, *, name: str) -> list[Finding]:
+        features = records.features
+        if features is None or len(features) < _ENOUGH or features.shape[1] != self.transformer.n_features_in_:
+            return []
+        means, spreads = self.transformer.mean_, np.sqrt(self.transformer.var_)
+        away = (features.min(axis=0) > means + _FAR * spreads) | (features.max(axis=0) < means - _FAR * spreads)
+        places = np.flatnonzero(away & (spreads > 0))
+        if not len(places):
+            return []
+        first = int(places[0])
+        values = features[:, first]
+        text = (
+            f"{len(places)} of {features.shape[1]} features of {name} lie far from those of training in every row: "
+            f"feature {first} from {values.min():g} to {values.max():g}, in training about {means[first]:g}, give or "
+            f"take {spreads[first]:g}: is it another unit or scale?"
+        )
+        return [Finding(text=text, loud=True)]
 
     def feature_rate(self, num_features: int) -> float | None:
         return _EMBEDDING_RATE if num_features >= _LEAST_EMBEDDING else None

@@ -17,13 +17,14 @@ from elr.data.formats.format import FileFormat
 from elr.data.kinds.kind import Contents, Kind, column_cells, table_rows
 from elr.data.label_coding import LabelCoding
 from elr.data.preprocessing import Preprocessing
-from elr.data.records import TEXT, ReadOptions, Records
-from elr.data.text import MOST_TEXTS, blocks_of, fit_text, one_scale, text_blocks
+from elr.data.records import TEXT, Finding, ReadOptions, Records
+from elr.data.text import MOST_TEXTS, blocks_of, fit_text, one_scale, text_blocks, without_known_words
 from elr.errors import DataError
 from elr.files import printable
 from elr.networks.sentence_encoders import encoder_probe
 
 _WORDS_RATE, _EMBEDDING_RATE = 0.005, 0.003  # docs/benchmarks/defaults.md
+_LOUD = 0.1  # of the texts have no known word, more than in training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,9 @@ class WordsPreprocessing(Preprocessing):
 
     Inputs are sparse, of the blocks "terms" and "dense", up to `elr.data.text.MOST_TEXTS` texts to train on; above,
     they are the numbers alone.
+
+    Args:
+        unknown: share of the texts of training that have none of the words, such as empty ones.
 
     Example:
         >>> import pandas as pd
@@ -44,6 +48,7 @@ class WordsPreprocessing(Preprocessing):
     """
 
     kind, learns_from = TEXT, f"features of {TEXT}"
+    unknown: float = 0.0
 
     @classmethod
     def wrote(cls, settings: Mapping[str, Any]) -> bool:
@@ -58,9 +63,11 @@ class WordsPreprocessing(Preprocessing):
         del options
         assert records.table is not None, "texts are in a table"
         (name,) = records.table.columns
-        fitted = fit_text(records.table[name].tolist(), name=f"text column {name!r}")
+        texts = records.table[name].tolist()
+        fitted = fit_text(texts, name=f"text column {name!r}")
         blocks = blocks_of(fitted) if len(records) <= MOST_TEXTS else {}
-        return cls(coding=coding, transformer=fitted, columns={name: TEXT}, feature_blocks=blocks)
+        unknown = float(without_known_words(fitted, texts).mean())
+        return cls(coding=coding, transformer=fitted, columns={name: TEXT}, feature_blocks=blocks, unknown=unknown)
 
     def _inputs(self, records: Records, name: str) -> Any:
         del name
@@ -68,18 +75,40 @@ class WordsPreprocessing(Preprocessing):
         texts = records.table.iloc[:, 0].tolist()
         return text_blocks(self.transformer, texts) if self.feature_blocks else self.transformer.transform(texts)
 
+    def findings(self, records: Records, *, name: str) -> list[Finding]:
+        assert records.table is not None, "texts are in a table"
+        texts = records.table.iloc[:, 0].tolist()
+        if not texts:
+            return []
+        empty = np.array([not text.strip() for text in texts])
+        unknown = without_known_words(self.transformer, texts)
+        said = [f"{int(empty.sum())} of {len(texts)} texts of {name} are empty"] if empty.any() else []
+        strange = unknown & ~empty
+        if strange.any():
+            row = int(strange.argmax())
+            said.append(
+                f"{int(strange.sum())} of {len(texts)} texts of {name} ({strange.mean():.1%}) have no word that "
+                f"training knew, first in row {row} ({texts[row].strip()[:40]!r})"
+            )
+        loud = float(unknown.mean()) - self.unknown > _LOUD
+        return [Finding(text="; ".join(said), loud=loud)] if said else []
+
     def feature_rate(self, num_features: int) -> float | None:
         del num_features
         return _WORDS_RATE
 
     def to_json(self) -> dict[str, Any]:
-        return super().to_json() | {"feature_blocks": {name: list(span) for name, span in self.feature_blocks.items()}}
+        blocks = {name: list(span) for name, span in self.feature_blocks.items()}
+        return super().to_json() | {"feature_blocks": blocks, "unknown": self.unknown}
 
     @classmethod
     def _restored(cls, transformer: Any, settings: Mapping[str, Any], coding: LabelCoding) -> WordsPreprocessing | None:
         columns, blocks = settings["columns"], {name: tuple(span) for name, span in settings["feature_blocks"].items()}
         fits = isinstance(transformer, Pipeline) and len(columns) == 1 and blocks in ({}, blocks_of(transformer))
-        return cls(coding=coding, transformer=transformer, columns=columns, feature_blocks=blocks) if fits else None
+        if not fits:
+            return None
+        unknown = settings["unknown"]
+        return cls(coding=coding, transformer=transformer, columns=columns, feature_blocks=blocks, unknown=unknown)
 
 
 @dataclass(frozen=True, kw_only=True)
