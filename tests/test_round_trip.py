@@ -10,8 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from elr.data.inspection import inspection_of
-from elr.data.prepared_data import prepare_data
+from elr.data.prepared_data import inspection_of, prepare_data
 from elr.data.records import ReadOptions
 from elr.runs.fit import fit
 from elr.runs.fit_config import FitConfig

@@ -59,6 +59,7 @@ def _flags(
     ] = None,
     text: Annotated[str | None, _flag(help="Column of texts to learn from, and from nothing else.")] = None,
     embedding: Annotated[str | None, _flag(help="Column of lists of numbers to learn from.")] = None,
+    image: Annotated[str | None, _flag(help="Column of names of image files to learn from.")] = None,
     encoder: Annotated[
         str | None,
         _flag(help="For --text: model of sentence-transformers, by name or folder. Default: TF-IDF of the words."),

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from elr.data.records import ReadOptions
+from elr.data.records import ColumnReport, ReadOptions, Records
 from elr.files import printable
-
-if TYPE_CHECKING:
-    from elr.data.prepared_data import PreparedData
 
 LEARNED = "learned from"
 MOST_LINES = 12
 _MOST_CLASSES, _MOST_NOTES = 6, 3
 _WIDTH, _EXAMPLE, _USE = 24, 20, 60
+_APART = ("columns", "test", "annotations", "image_column", "spellings")  # facts that are shown elsewhere
 _USUAL = {"quoted_line_breaks": 0, "lines_before_rows": 1, "quotes": True, "encoding": "utf-8"}  # not worth a word
 
 
@@ -118,64 +115,51 @@ class Inspection:
         return [f"Learned from {len(used)} of {len(self.columns)} columns:", *rows, *more]
 
 
-def inspection_of(prepared: PreparedData) -> Inspection:
-    """What was read, of data that are ready to train on.
+def columns_shown(records: Records, reports: Sequence[ColumnReport], options: ReadOptions) -> list[dict[str, Any]]:
+    """Every column of a table in its order, with what it is used for.
+
+    Args:
+        records: as read; `facts` has all columns that there are.
+        reports: on those that may be learned from.
+        options: how they were read.
 
     Example:
-        >>> from elr.data.prepared_data import prepare_data
-        >>> prepared = prepare_data(([[1.0], [2.0], [3.0], [4.0]], [1, 0] * 2), ReadOptions())
-        >>> inspection_of(prepared).classes[0]
-        {'name': '0', 'count': 2, 'share': 0.5}
+        >>> import numpy as np
+        >>> facts = {"columns": {"y": {"missing": 0, "example": "cat"}}}
+        >>> records = Records(kind="table", rows=np.arange(2), facts=facts)
+        >>> columns_shown(records, [], ReadOptions(label="y"))
+        [{'name': 'y', 'kind': 'label', 'use': 'label', 'distinct': None, 'missing': 0, 'example': 'cat'}]
     """
-    records, names = prepared.records, prepared.preprocessing.coding.class_names
-    assert prepared.examples.labels is not None, "prepared data have labels"
-    counts = Counter(prepared.examples.labels.tolist())
-    order = sorted(range(len(names)), key=lambda number: (-counts[number], number))
-    total = max(1, len(records))
-    facts = {name: value for name, value in records.facts.items() if name not in ("columns", "test")}
-    test = None
-    if prepared.test is not None:
-        test = {"source": prepared.test_source or "test data", "num_examples": len(prepared.test)}
-        test["facts"] = {name: value for name, value in records.facts.get("test", {}).items() if name != "columns"}
-    return Inspection(
-        source=prepared.source,
-        kind=records.kind,
-        num_examples=len(records),
-        labels_from=prepared.options.label_name,
-        facts=facts,
-        classes=[{"name": str(names[k]), "count": counts[k], "share": counts[k] / total} for k in order],
-        columns=_columns(prepared),
-        test=test,
-        remarks=[
-            *(*records.remarks, *prepared.preprocessing.remarks),
-            *(found.text for found in prepared.findings if not found.loud),
-        ],
-        warnings=[found.text for found in prepared.findings if found.loud],
-    )
-
-
-def _columns(prepared: PreparedData) -> list[dict[str, Any]]:
-    """Every column of the table in its order, with what it is used for."""
-    reports = {report.name: asdict(report) for report in prepared.preprocessing.column_reports}
-    for report in reports.values():
+    known = {report.name: asdict(report) for report in reports}
+    for report in known.values():
         report["use"] = report["use"] if report["use"] == LEARNED else f"left out: {report['use']}"
-    options, records = prepared.options, prepared.records
     found = []
     about = records.facts.get("columns", {})
-    for name in about or reports:
-        if name in reports:
-            found.append(reports[name])
+    for name in about or known:
+        if name in known:
+            found.append(known[name])
         else:
             kind, use = _role(name, options)
             found.append({"name": name, "kind": kind, "use": use, "distinct": None} | dict(about[name]))
     return found
 
 
+def facts_shown(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of a file that are shown as they are: lines, rows and the like.
+
+    Example:
+        >>> facts_shown({"lines": 3, "columns": {"x": {}}})
+        {'lines': 3}
+    """
+    return {name: value for name, value in facts.items() if name not in _APART}
+
+
 def _role(name: str, options: ReadOptions) -> tuple[str, str]:
     """Kind and use of a column that is not one of those considered to learn from."""
     roles = {options.label: "label", options.clean_label: "clean label", options.id: "id", options.text: "text"}
-    roles |= {options.embedding: "embedding"} | dict.fromkeys(options.annotators, "annotator")
-    if name in (options.text, options.embedding):
+    roles |= {options.embedding: "embedding", options.image: "names of images"}
+    roles |= dict.fromkeys(options.annotators, "annotator")
+    if name in (options.text, options.embedding, options.image):
         return roles[name], LEARNED
     if name in options.ignore:
         return "", "left out: --ignore"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,7 +15,8 @@ from scipy import sparse
 from elr.checking import checked
 from elr.data.examples import Examples, StoredInputs
 from elr.data.formats.arrays import as_trained
-from elr.data.inspection import Inspection, inspection_of
+from elr.data.formats.images import IMAGE_COLUMN
+from elr.data.inspection import Inspection, columns_shown, facts_shown
 from elr.data.kinds.catalog import KINDS, fit_preprocessing
 from elr.data.label_coding import LabelCoding
 from elr.data.labels.columns import NO_VOTE
@@ -120,6 +122,7 @@ def prepare_data(
     records = read_data(data, options)
     if records.pretrained is not None:
         options = records.resolved(options)
+    options = replace(options, image=records.facts.get(IMAGE_COLUMN, options.image))
     test_source = None if test is None else data_name(test)
     test_options = options if test_label is None else options.with_label(test_label)
     test = as_trained(test, records.kind)
@@ -163,6 +166,37 @@ def inspect(
     options = options or ReadOptions()
     options = replace(options, encoder=None, backbone=NO_BACKBONE, weights=None, fine_tune=None)
     return inspection_of(prepare_data(data, options, test=test, test_label=test_label))
+
+
+def inspection_of(prepared: PreparedData) -> Inspection:
+    """What was read, of data that are ready to train on.
+
+    Example:
+        >>> prepared = prepare_data(([[1.0], [2.0], [3.0], [4.0]], [1, 0] * 2), ReadOptions())
+        >>> inspection_of(prepared).classes[0]
+        {'name': '0', 'count': 2, 'share': 0.5}
+    """
+    records, names = prepared.records, prepared.preprocessing.coding.class_names
+    assert prepared.examples.labels is not None, "prepared data have labels"
+    counts = Counter(prepared.examples.labels.tolist())
+    order = sorted(range(len(names)), key=lambda number: (-counts[number], number))
+    test = None
+    if prepared.test is not None:
+        test = {"source": prepared.test_source or "test data", "num_examples": len(prepared.test)}
+        test["facts"] = facts_shown(records.facts.get("test", {}))
+    quiet = [found.text for found in prepared.findings if not found.loud]
+    return Inspection(
+        source=prepared.source,
+        kind=records.kind,
+        num_examples=len(records),
+        labels_from=prepared.options.label_name,
+        facts=facts_shown(records.facts),
+        classes=[{"name": str(names[k]), "count": counts[k], "share": counts[k] / len(records)} for k in order],
+        columns=columns_shown(records, prepared.preprocessing.column_reports, prepared.options),
+        test=test,
+        remarks=[*records.remarks, *prepared.preprocessing.remarks, *quiet],
+        warnings=[found.text for found in prepared.findings if found.loud],
+    )
 
 
 def prepare_records(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from elr.data.formats.catalog import FORMATS
 from elr.data.formats.format import FileFormat, Format
+from elr.data.formats.images import named_images
 from elr.data.formats.table import TableFile
 from elr.data.records import ReadOptions, Records
 from elr.errors import ArgumentError, DataError
@@ -48,16 +50,23 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Rec
     """
     form = format_of(data)
     if not (training and form.has_columns and options.annotations):
-        records = form.read(data, options, training=training)
+        records = named_images(form.read(data, options, training=training), options, **_place(data))
         return records.labeled() if training else records
     path, key = Path(options.annotations), options.id or "row"
     parsed = _table_format(path).table(path, options, as_text=[key, "annotator", "label"])
-    records = form.read(data, options, training=True, annotations=parsed.frame).labeled()
+    records = form.read(data, options, training=True, annotations=parsed.frame)
+    records = named_images(records, options, **_place(data)).labeled()
     return replace(
         records,
         remarks=[*parsed.remarks, *records.remarks],
         facts={**records.facts, "annotations": dict(parsed.facts)},
     )
+
+
+def _place(data: Data) -> dict[str, Any]:
+    """Where some data lie, and how messages name them."""
+    folder = Path(data).parent if isinstance(data, str | Path) else Path.cwd()
+    return {"folder": folder, "place": data_name(data)}
 
 
 def format_of(data: Data) -> Format:

@@ -48,6 +48,8 @@ class ReadOptions:
         encoding: of text files, such as "latin-1". Default: UTF-8 where that fits, else found by itself.
         text: column of texts to learn from, and from nothing else.
         embedding: column of lists of numbers, all of one length, to learn from, and from nothing else.
+        image: column of names of image files to learn from, and from nothing else. Default: found by itself where a
+            table has no other column to learn from.
         encoder: model of sentence-transformers that turns the texts into numbers (a name on the Hugging Face hub, or a
             local folder); default: latent semantic analysis of the words, see `elr.data.text`.
         backbone: timm model, pretrained, for images; "none": a network of their own. Default: tf_efficientnet_lite0
@@ -87,6 +89,7 @@ class ReadOptions:
     encoding: str | None = None
     text: str | None = None
     embedding: str | None = None
+    image: str | None = None
     encoder: str | None = None
     backbone: str | None = None
     weights: str | None = None
@@ -98,7 +101,14 @@ class ReadOptions:
     image_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        for role in ("label", "clean_label", "id", "text", "embedding"):  # pandas calls columns without names 0, 1, ...
+        for role in (
+            "label",
+            "clean_label",
+            "id",
+            "text",
+            "embedding",
+            "image",
+        ):  # pandas calls columns without names 0, 1, ...
             if type(value := getattr(self, role)) is int:
                 object.__setattr__(self, role, str(value))
         for role in ("annotators", "ignore", "keep", "classes", "no_label"):
@@ -118,7 +128,7 @@ class ReadOptions:
         if len(named_sources) > 1:
             raise ArgumentError(f"{' and '.join(named_sources)} are both named: expected one source of given labels")
         named = {"label": self.label, "clean_label": self.clean_label, "id": self.id}
-        named |= {"text": self.text, "embedding": self.embedding}
+        named |= {"text": self.text, "embedding": self.embedding, "image": self.image}
         for role, name in [
             *named.items(),
             *(("ignore", name) for name in self.ignore),
@@ -136,9 +146,10 @@ class ReadOptions:
         for name in self.keep:
             if name in self.apart:
                 raise ArgumentError(f"column {name!r} is named as keep and in another role: expected one")
-        if self.text and self.embedding:
-            raise ArgumentError("text and embedding are both named: expected one column to learn from")
-        for role, name in (("text", self.text), ("embedding", self.embedding)):
+        learned = {"text": self.text, "embedding": self.embedding, "image": self.image}
+        if len(both := [role for role, name in learned.items() if name is not None]) > 1:
+            raise ArgumentError(f"{' and '.join(both)} are both named: expected one column to learn from")
+        for role, name in learned.items():
             if name is not None and name in self.apart:
                 raise ArgumentError(f"column {name!r} is named as {role} and in another role: expected one")
         if self.encoder and not self.text:

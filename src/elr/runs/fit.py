@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from elr.checking import checked
-from elr.data.inspection import Inspection, inspection_of
-from elr.data.prepared_data import PreparedData, prepare_data, prepare_records
+from elr.data.inspection import Inspection
+from elr.data.prepared_data import PreparedData, inspection_of, prepare_data, prepare_records
 from elr.data.reading import Data
 from elr.data.records import NO_BACKBONE, ReadOptions
 from elr.datasets.as_data import load_digits

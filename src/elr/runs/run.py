@@ -21,8 +21,7 @@ from elr.audit.alarms import find_alarms
 from elr.audit.evidence import Evidence, read_evidence, write_evidence
 from elr.audit.issues_view import write_issues
 from elr.audit.label_quality import Audit, score_suspects
-from elr.data.inspection import inspection_of
-from elr.data.prepared_data import PreparedData
+from elr.data.prepared_data import PreparedData, inspection_of
 from elr.errors import CheckpointError, OutputError
 from elr.runs.plan import Plan
 from elr.runs.run_folder import contents, is_tuning, something_else

@@ -255,7 +255,7 @@ def refuse_columns(options: ReadOptions, name: str) -> None:
         Traceback (most recent call last):
         elr.errors.DataError: photos is no table and has no text column 'title': leave out --text
     """
-    for role, column in (("text", options.text), ("embedding", options.embedding)):
+    for role, column in (("text", options.text), ("embedding", options.embedding), ("image", options.image)):
         if column:
             raise DataError(f"{name} is no table and has no {role} column {column!r}: leave out --{role}")
     if options.annotators or options.annotations:

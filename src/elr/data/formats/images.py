@@ -10,11 +10,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
@@ -23,7 +24,8 @@ from torch.nn import functional as F
 
 from elr.data.pictures.decoding import Encoded, Geometry, Span, decode_crop, decode_square
 from elr.data.pictures.depth import find_extent
-from elr.data.records import IMAGES, NO_BACKBONE, ReadOptions, Records
+from elr.data.pictures.named import image_column, image_folder
+from elr.data.records import IMAGES, NO_BACKBONE, TABLE, ReadOptions, Records
 from elr.devices import free_memory
 from elr.errors import DataError
 from elr.files import printable, writing
@@ -34,6 +36,8 @@ _SMALLEST_FOR_BACKBONE = 128  # smaller images are enlarged to it: pretrained ne
 _CHUNK, _EMBEDDED_AT_ONCE = 1000, 256
 Sources = Callable[[], Iterator[tuple[Encoded | None, str]]]
 """Gives (encoded image, name) pairs, from the first on at each call."""
+IMAGE_COLUMN = "image_column"
+"""Under which name `Records.facts` has the column that names the images."""
 _SHARE_OF_MEMORY = 1 / 3
 
 
@@ -279,3 +283,56 @@ def _left_out(decoded: DecodedImages) -> list[str]:
     shown, more = decoded.unreadable[:20], len(decoded.unreadable) - 20
     remarks = [f"unreadable image left out: {name}" for name in shown]
     return [*remarks, f"{more} more unreadable images left out"] if more > 0 else remarks
+
+
+def named_images(records: Records, options: ReadOptions, folder: Path, *, place: str) -> Records:
+    """Records of the images that a column of a table names, if it does; else the records as they are.
+
+    Args:
+        records: of the table, with their labels.
+        options: how it was read; `options.image` names the column.
+        folder: where the table lies.
+        place: how messages name it.
+
+    Raises:
+        DataError: names of files that are not there, unless `options.skip_unreadable`.
+
+    Example:
+        >>> import pandas as pd
+        >>> records = Records(kind="table", rows=np.arange(1), table=pd.DataFrame({"x": [1.5]}))
+        >>> named_images(records, ReadOptions(), Path(), place="it") is records
+        True
+    """
+    if records.table is None or records.kind != TABLE:
+        return records
+    column = options.image or image_column(records.table, folder)
+    if column is None:
+        return records
+    others = [str(name) for name in records.table.columns if name != column]
+    if options.image is None and others:
+        remark = f"column {column!r} of {place} names images: --image {column} learns from them, and from nothing else"
+        return replace(records, remarks=[*records.remarks, remark])
+    names = records.table[column]
+    base = image_folder(folder, names)
+    files = [None if pd.isna(name) else base / str(name) for name in names.tolist()]
+    missing = [row for row, file in enumerate(files) if file is None or not file.is_file()]
+    if missing and not options.skip_unreadable:
+        raise DataError(
+            f"column {column!r} of {place} names {len(missing)} of {len(files)} images that are not there, first in "
+            f"row {records.rows[missing[0]]}: {names.iloc[missing[0]]!r} (looked for in {printable(base)}); mend the "
+            "names, or pass --skip-unreadable (skip_unreadable=True) to leave such rows out"
+        )
+    texts = ["" if pd.isna(name) else str(name) for name in names.tolist()]
+    found, decoded = read_images(lambda: iter(list(zip(files, texts, strict=True))), len(files), options)
+    kept = records.take(decoded.rows)
+    remark = f"the images that column {column!r} of {place} names, in {printable(base)}, were read"
+    return replace(
+        found,
+        rows=kept.rows,
+        labels=kept.labels,
+        annotations=kept.annotations,
+        clean_labels=kept.clean_labels,
+        ids=kept.ids or [texts[row] for row in decoded.rows],
+        remarks=[*kept.remarks, remark, *found.remarks],
+        facts={**kept.facts, **found.facts, IMAGE_COLUMN: column},
+    )

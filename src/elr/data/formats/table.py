@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from elr.data.formats.features import list_features
 from elr.data.formats.format import FileFormat, Format
 from elr.data.formats.labels import check_ids, label_columns, label_rules, labeled
 from elr.data.labels.columns import SPELLINGS, read_labels, some
+from elr.data.pictures.named import image_folder
 from elr.data.records import FEATURES, TABLE, TEXT, ReadOptions, Records
 from elr.data.text import text_values
 from elr.errors import ArgumentError, DataError
@@ -167,6 +169,15 @@ class TableFile(FileFormat):
             numbers = dict(enumerate(names))
             return ["" if value is None else numbers.get(int(value), str(value)) for value in found.values]
         return ["" if value is None else str(value) for value in found.values]
+
+    def pictures(self, source: Path, options: ReadOptions, rows: Sequence[int], ids: Sequence[str]) -> list[str] | None:
+        """Paths of the images that a column names, as a Label Studio has them that serves local files from the root."""
+        del ids
+        if options.image is None:
+            return None
+        names = self.frame(source, options, as_text=[options.image])[options.image]
+        places = [image_folder(source.parent, names) / str(names.iloc[row]) for row in rows]
+        return [f"/data/local-files/?d={quote(str(place.resolve()).lstrip('/'))}" for place in places]
 
     def cells(self, source: Path, options: ReadOptions, rows: Sequence[int]) -> pd.DataFrame:
         frame = self.frame(source, options, as_text=[options.text] if options.text else [])
@@ -330,7 +341,7 @@ def check_columns(columns: list[str], options: ReadOptions, *, name: str, traini
     if len(set(columns)) < len(columns):
         twice, count = Counter(columns).most_common(1)[0]
         raise DataError(f"{name} has {count} columns named {twice!r}: rename all but one")
-    for role, column in (("text", options.text), ("embedding", options.embedding)):
+    for role, column in (("text", options.text), ("embedding", options.embedding), ("image", options.image)):
         if column and column not in columns:
             raise DataError(f"{name} has no {role} column {column!r}: it has {some(columns)}")
     if not training:
