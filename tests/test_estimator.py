@@ -229,3 +229,39 @@ def test_counters_and_copies_of_y_in_frames_of_numbers_are_said():
     with warnings.catch_warnings():
         warnings.simplefilter("error", DataWarning)
         model.fit(X[["x"]], y)
+
+
+def mixed_frame(count=60):
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": random.normal(size=count), "word": np.array(["u", "v", "v"])[np.arange(count) % 3]})
+    return frame, (np.arange(count) % 2).astype(bool)
+
+
+def test_frames_of_polars_and_of_no_rows():
+    polars = pytest.importorskip("polars")
+    frame, labels = mixed_frame()
+    model = ELRClassifier(epochs=1, random_state=0).fit(polars.from_pandas(frame), labels)
+    assert model.predict(polars.from_pandas(frame)).tolist() == model.predict(frame).tolist()
+    assert model.predict_proba(frame.head(0)).shape == (0, 2)
+    assert model.predict(frame.head(0)).shape == (0,)
+    with pytest.raises(DataError, match="X is a ndarray, and this model was fitted to a data frame"):
+        model.predict(frame.to_numpy())
+    with pytest.raises(DataError, match="several columns named 'a'"):
+        ELRClassifier(epochs=1).fit(frame.rename(columns={"word": "a"}), labels)
+
+
+def test_labels_of_all_types_of_pandas_and_numpy():
+    frame, labels = mixed_frame()
+    for dtype, classes in (("boolean", [False, True]), ("Int64", [0, 1])):
+        model = ELRClassifier(epochs=1).fit(frame, pd.Series(labels).astype("boolean").astype(dtype))
+        assert model.classes_.tolist() == classes
+        assert model.classes_.dtype.kind in "bi"
+    missing = pd.Series(labels).astype("Int64")
+    missing[7] = pd.NA
+    with pytest.raises(DataError, match="y is missing in row 7"):
+        ELRClassifier(epochs=1).fit(frame, missing)
+    words = np.where(labels, b"yes", b"no")
+    assert ELRClassifier(epochs=1).fit(frame, words).classes_.tolist() == ["no", "yes"]
+    several = [1 if each else "dog" for each in labels]
+    model = ELRClassifier(epochs=1).fit(frame, several)
+    assert model.score(frame, several) == model.score(frame, ["1.0" if each else "dog" for each in labels])

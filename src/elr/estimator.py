@@ -29,6 +29,9 @@ from elr.data.columns.selection import number_roles, select_columns
 from elr.data.examples import Examples
 from elr.data.formats.features import as_array
 from elr.data.formats.labels import plain_labels
+from elr.data.formats.table import DataFrames
+from elr.data.labels.columns import some
+from elr.data.labels.spelling import class_key
 from elr.devices import mixed_seed
 from elr.errors import ArgumentError, DataError, DataWarning
 from elr.methods.elr import ELRConfig
@@ -230,10 +233,21 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         """(M, C) class probabilities, columns in the order of `classes_`."""
         check_is_fitted(self)
         rows = self._features(X)
+        if not rows.shape[0]:
+            return np.zeros((0, len(self.classes_)))
         networks = deepcopy(nn.ModuleList(self.networks_)).double()  # so that a row's result does not depend on others
         chunks = np.array_split(np.arange(rows.shape[0]), max(1, rows.shape[0] // 1000))
         inputs = ([_dense(rows, chunk)] for chunk in chunks)
         return torch.cat(list(predicted_probs(networks, inputs, predictors=list(map(softmax_of, networks))))).numpy()
+
+    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Share of the rows whose class is predicted; labels may be in any spelling that `fit` takes for one class."""
+        check_is_fitted(self)
+        given = plain_labels(X, y)[0]
+        if self.classes_.dtype.kind == "U":
+            known = {class_key(name): name for name in self.classes_.tolist()}
+            given = [known.get(class_key(label), str(label)) for label in column_or_1d(given).tolist()]
+        return super().score(X, given, sample_weight=sample_weight)
 
     def predict(self, X: Any) -> NDArray:
         """(M,) classes."""
@@ -254,6 +268,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
     def _learn_features(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray]:
         """Check the training data and learn the preprocessing."""
         self._columns = None
+        X = _plain_frame(X)
         given, remarks = plain_labels(X, y)
         for remark in remarks:
             warnings.warn(remark, DataWarning, stacklevel=3)
@@ -283,15 +298,33 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
 
     def _features(self, X: Any) -> Any:
         if self._columns is not None:
+            X = _plain_frame(X)
+            if not isinstance(X, pd.DataFrame):
+                raise DataError(
+                    f"X is a {type(X).__name__}, and this model was fitted to a data frame: pass one with the columns "
+                    f"{some(list(self._columns))}"
+                )
             validate_data(self, X, reset=False, skip_check_array=True)
-            frame = pd.DataFrame(X).rename(columns=str)
+            frame = X.rename(columns=str)
+            if not len(frame):
+                return np.zeros((0, 1))
             for found in column_findings(frame, self._columns, name="X", known=list(self.feature_names_in_)):
                 if found.loud:
                     warnings.warn(found.text, DataWarning, stacklevel=4)
             return self._preprocessing.transform(plain_columns(frame, self._columns, name="X"))
-        checked = as_array(X, "X") if isinstance(X, np.ma.MaskedArray) else X
+        checked = as_array(X, "X") if isinstance(X, np.ma.MaskedArray) else _plain_frame(X)
         checked = validate_data(self, checked, reset=False, accept_sparse="csr", dtype=np.float64)
         return self._preprocessing.transform(checked)
+
+
+def _plain_frame(X: Any) -> Any:
+    """A data frame of pandas for one of polars or a table of Arrow; its columns must differ. All else as it is."""
+    if DataFrames().recognizes(X) and hasattr(X, "to_pandas"):
+        X = X.to_pandas()
+    if isinstance(X, pd.DataFrame) and not X.columns.is_unique:
+        twice = X.columns[X.columns.duplicated()][0]
+        raise DataError(f"X has several columns named {twice!r}: rename all but one")
+    return X
 
 
 def _needs_preprocessing(frame: pd.DataFrame) -> bool:

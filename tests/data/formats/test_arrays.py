@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 import elr
+from elr.data.formats.arrays import from_arrays
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions
 from elr.errors import DataError
@@ -86,3 +87,19 @@ def test_columns_of_what_is_no_table_are_refused(files, role):
     for data in (str(files / "x.npy"), str(files / "all.npz"), str(files / "photos"), points()):
         with pytest.raises(DataError, match=f"is no table and has no {role} column 'q': leave out --{role}"):
             read_data(data, options)
+
+
+@pytest.mark.parametrize(
+    ("images", "way"),
+    [
+        (
+            np.full((2, 1, 4, 4), 4000, np.uint16),
+            r"array >> 4\).astype\('uint8'\) brings 12 bits \(values up to 4000\)",
+        ),
+        (np.full((2, 1, 4, 4), 200, np.uint16), r"array.astype\('uint8'\) takes values up to 200"),
+        (np.full((2, 1, 4, 4), 0.5), r"\(255 \* array\)"),
+    ],
+)
+def test_images_of_other_depths_are_told_how_to_become_bytes(images, way):
+    with pytest.raises(DataError, match=way):
+        from_arrays(images, name="it", training=True)

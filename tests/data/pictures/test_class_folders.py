@@ -32,7 +32,7 @@ def reason(*folders, each=4):
         (("one/a", "one/b", "one/c", "two/A", "two/B"), "elr fit data/one --test data/two"),
         (("original/a", "original/b", "augmented/a", "augmented/b"), "elr fit data/original --test data/augmented"),
         (("cats", "dogs", "copy/cats", "copy/dogs"), "move it out of data, then: elr fit data"),
-        (("images/a", "images/b", "masks/a", "masks/b"), "elr fit data/images --test data/masks"),
+        (("images/a", "images/b", "masks/a", "masks/b"), "elr fit data/images"),
         (("images", "masks"), "a folder for each class"),
         (("Train", "val"), "elr fit data/Train --test data/val"),
         (("cats/summer", "cats/winter", "dogs/winter", "dogs/indoor"), "elr fit data/cats --test data/dogs"),

@@ -302,10 +302,20 @@ def from_arrays(inputs: NDArray, *, name: str, training: bool) -> Records:
         raise DataError(
             f"{name} are {inputs.dtype} of shape {inputs.shape}: expected images as uint8 in 0 .. 255 of shape "
             "(N, channels, H, W) with 1 or 3 channels; array.transpose(0, 3, 1, 2) brings channels forward, "
-            "array[:, None] adds a channel, (255 * array).astype('uint8') converts from 0 .. 1"
+            f"array[:, None] adds a channel, {_to_bytes(inputs)}"
         )
     images = torch.from_numpy(np.array(inputs, order="C"))  # a copy: the caller's may be read-only, or change
     return Records(kind=IMAGES, rows=np.arange(len(inputs)), images=images)
+
+
+def _to_bytes(images: NDArray) -> str:
+    """How to bring images of some type to 8 bits: by the bits that they use, or from 0 .. 1."""
+    if images.size and images.dtype.kind in "iu" and images.dtype.itemsize > 1 and images.min() >= 0:
+        bits = max(8, int(images.max()).bit_length())
+        if bits > 8:
+            return f"(array >> {bits - 8}).astype('uint8') brings {bits} bits (values up to {images.max()}) to 8"
+        return f"array.astype('uint8') takes values up to {images.max()} as they are"
+    return "(255 * array).astype('uint8') converts from 0 .. 1"
 
 
 def _array(path: Path, label: str) -> np.ndarray:

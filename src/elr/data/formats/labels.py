@@ -215,14 +215,22 @@ def plain_labels(inputs: Any, labels: Any) -> tuple[Any, list[str]]:
         (['1', '1', '1', 'x'], [1, 0])
     """
     remarks = check_order(inputs, labels, names=("X", "y"))
+    dtype: Any = getattr(labels, "dtype", None)
+    kind = getattr(dtype, "kind", "O")
+    if kind == "S":
+        labels = np.char.decode(np.asarray(labels), "utf-8", "backslashreplace")
+    nullable = isinstance(dtype, pd.api.extensions.ExtensionDtype)
+    if nullable and kind in "iufb" and not pd.isna(labels).any():
+        return labels.to_numpy(dtype=dtype.type), remarks
     masked = isinstance(labels, np.ma.MaskedArray) and bool(np.ma.getmaskarray(labels).any())
-    kind = getattr(getattr(labels, "dtype", None), "kind", "O")
-    if labels is None or not hasattr(labels, "__len__") or np.ndim(labels) != 1 or (kind in "iufcb" and not masked):
+    if labels is None or not hasattr(labels, "__len__") or np.ndim(labels) != 1:
+        return labels, remarks
+    if kind in "iufcb" and not (masked or nullable):
         return labels, remarks
     column = label_series(labels, len(labels), name="y")
     column = pd.Series(np.asarray(column)) if isinstance(column.dtype, pd.CategoricalDtype) else column
     inferred = types.infer_dtype(column, skipna=True)
-    if not masked and inferred not in ("string", "mixed", "mixed-integer"):
+    if not (masked or nullable) and inferred not in ("string", "mixed", "mixed-integer"):
         return labels, remarks
     found = read_labels(column, name="y")
     if len(found.empty):

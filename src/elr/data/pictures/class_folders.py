@@ -164,6 +164,7 @@ def _shared(root: Path, group: list[_Folder]) -> str:
 
 def _advice(root: Path, folders: list[_Folder]) -> str:
     """The command that trains on one folder and tests on another, as their names or sizes say."""
+    folders = [each for each in folders if each.path.name.lower() not in _BESIDE] or folders
     training = max(folders, key=lambda each: (_role(each) == "train", len(each.inner) > 1, each.total))
     others = [each for each in folders if each is not training and (each.inner & training.inner or not training.inner)]
     others = [each for each in others if _role(each) != "unlabeled"]
