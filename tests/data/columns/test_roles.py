@@ -98,3 +98,12 @@ def test_an_indicator_of_one_class_among_several_is_said_and_learned_from():
     assert f"column 'is cat': {said} out" in chosen.remarks
     assert not select_columns(frame, labels, keep=["is cat"]).doubts
     assert not select_columns(frame, [label == "cat" for label in labels]).doubts  # a copy of the whole label: left out
+
+
+def test_gaps_do_not_hide_a_copy_of_the_label():
+    copy = pd.Series(np.array(["no", "yes", "maybe"], dtype=object)[LABELS])
+    copy[::10] = None
+    found = echoes({"code": found_column(copy).cells}, LABELS)
+    assert found == {"code": "it says the label in other words, in every row of the 180 that have a value"}
+    copy[: N // 2 + 10] = None
+    assert not echoes({"code": found_column(copy).cells}, LABELS)

@@ -90,10 +90,14 @@ def echoes(columns: Mapping[str, ReadCells], labels: Sequence[object]) -> dict[s
     part = _indicators(columns, labels)
     classes, sizes = _classes(labels)
     for name, cells in columns.items():
-        codes = _few_values(cells, most=len(sizes) + _allowed(len(labels))) if len(labels) >= _LEAST else None
-        wrong = None if codes is None else _disagreements(codes, classes)
+        there = ~cells.missing
+        if there.sum() < max(_LEAST, len(there) / 2):  # gaps do not hide a copy of the label
+            continue
+        codes = _few_values(cells.values[there], most=len(sizes) + _allowed(len(labels)))
+        wrong = None if codes is None else _disagreements(codes, classes[there])
         if wrong is not None:
-            found[name] = f"it says the label in other words, {_rows(wrong)}"
+            filled = "" if there.all() else f" of the {int(there.sum())} that have a value"
+            found[name] = f"it says the label in other words, {_rows(wrong)}{filled}"
     if part and len({number for number, _ in part.values()}) >= len(sizes) - 1:
         for name in part:
             found.setdefault(name, "with others of its kind it says the label, each of them one class")
@@ -139,7 +143,7 @@ def _indicators(columns: Mapping[str, ReadCells], labels: Sequence[object]) -> d
     if len(labels) < _LEAST or len(sizes) < 3:
         return {}
     for name, cells in columns.items():
-        codes = _few_values(cells, most=2)
+        codes = _few_values(cells.values, most=2)
         if codes is None:
             continue
         for number in range(len(sizes)):
@@ -154,12 +158,12 @@ def _allowed(count: int) -> int:
     return min(max(2, count // 100), count // 50)
 
 
-def _few_values(cells: ReadCells, *, most: int) -> NDArray[np.int64] | None:
+def _few_values(cells: NDArray, *, most: int) -> NDArray[np.int64] | None:
     """The values of a column as small numbers; None where they are too many or too few to be classes."""
-    head = pd.factorize(cells.values[:1000], use_na_sentinel=False)[1]
+    head = pd.factorize(cells[:1000], use_na_sentinel=False)[1]
     if len(head) > most:
         return None
-    codes, values = pd.factorize(cells.values, use_na_sentinel=False)
+    codes, values = pd.factorize(cells, use_na_sentinel=False)
     return np.asarray(codes, dtype=np.int64) if 2 <= len(values) <= most else None
 
 

@@ -28,7 +28,7 @@ MISSING_WORDS = frozenset(
     | {"#NA", "NaT", "N.A.", "n.a.", "n/a.", "N/A.", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!"}
 )
 """What says, as text, that a label is missing; the last are Excel's, where a formula failed."""
-_MAY_BE_MISSING = {"none", "unknown", "missing", "nil", "na", "unlabeled", "unlabelled", "undefined", "not available"}
+_MAY_BE_MISSING = {"none", "unknown", "missing", "nil", "na", "unlabeled", "undefined", "not available"}
 _MAY_BE_MISSING |= {"abstain", "tbd", "-9", "-99", "-999", "-9999", "999", "9999", ".", "--", "---"}
 _PARTED = re.compile(r"[|;,/&]")
 NO_VOTE = "-1"
