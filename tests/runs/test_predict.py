@@ -44,7 +44,7 @@ def table():
         {
             "key": [f"{row:03}" for row in rows],
             "row": rng.normal(size=N).round(3) + 2 * (rows % 3),
-            "town": np.where(rows % 4 == 0, None, np.array(["007", "12", "x"])[rows % 3]),
+            "town": np.where(rows % 4 == 0, None, np.array(["007", "12", "x"])[(rows // 2) % 3]),
             "since": pd.date_range("2024-01-01", periods=N).strftime("%Y-%m-%d"),
             "member": np.where(rows % 2 == 0, "True", "False"),
             "y": np.array(["None", "NA", "01"])[rows % 3],
@@ -375,7 +375,7 @@ def rewritten(out, change):
         lambda run: run.pop("network"),
         lambda run: run["data"].pop("options"),
         lambda run: run["data"]["options"].update(unknown=1),
-        lambda run: run["data"]["options"].update(label=3),
+        lambda run: run["data"]["options"].update(label=["y"]),
         lambda run: run["network"].update(name="brain"),
         lambda run: run["network"].update(num_classes=7),
         lambda run: run["preprocessing"]["class_names"].append("more"),
