@@ -80,7 +80,6 @@ def test_a_table(tmp_path):
     path = csv(tmp_path, "key,x,when,y,truth,junk\n007,1.5,2024-01-01,a,a,1\n008,,2024-01-02,b,a,2\n,3,,b,b,3\n")
     raw = read(path, label="y", clean_label="truth", id="key", ignore=("junk",))
     assert raw.kind == TABLE
-    assert raw.as_written
     assert list(raw.table.columns) == ["x", "when"]
     assert raw.labels == ["a", "b", "b"]
     assert raw.clean_labels == ["a", "a", "b"]
@@ -171,7 +170,6 @@ def test_a_frame():
     assert raw.labels == ["True", "False"]
     assert raw.ids == ["5.0", ""]
     assert list(raw.table.columns) == ["x"]
-    assert not raw.as_written
     assert raw.rows.tolist() == [0, 1]
     assert list(frame.columns) == ["x", 0, "y", "k"]
 
@@ -192,7 +190,6 @@ def test_a_parquet_table_keeps_its_types(tmp_path):
     frame.to_parquet(tmp_path / "t.parquet")
     raw = read(tmp_path / "t.parquet", label="y")
     assert raw.kind == TABLE
-    assert not raw.as_written
     assert pd.api.types.is_datetime64_any_dtype(raw.table["when"])
     assert raw.labels == [0, 1]
 

@@ -1,4 +1,4 @@
-"""Commands that train: `elr fit` on data that people bring, `elr run` on a published experiment."""
+"""Commands that train: `elr fit` on data that people bring, which `elr inspect` shows; `elr run` on a published set."""
 
 from __future__ import annotations
 

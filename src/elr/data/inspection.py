@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from elr.data.records import ColumnReport, ReadOptions, Records
+from elr.data.records import LEARNED, ColumnReport, ReadOptions, Records
 from elr.files import printable
 
-LEARNED = "learned from"
 MOST_LINES = 12
 _MOST_CLASSES, _MOST_NOTES = 6, 3
 _WIDTH, _EXAMPLE, _USE = 24, 20, 60
@@ -165,6 +164,16 @@ def _role(name: str, options: ReadOptions) -> tuple[str, str]:
         return "", "left out: --ignore"
     alone = "--text" if options.text else "--embedding" if options.embedding else "the images"
     return (roles[name], roles[name]) if name in roles else ("", f"left out: {alone} alone is learned from")
+
+
+def said_of_file(facts: Mapping[str, Any]) -> str:
+    """Lines, rows and what is unusual about a file, in a line; "" where nothing is known of it.
+
+    Example:
+        >>> said_of_file({"lines": 4, "rows": 2, "blank_lines": 1, "quotes": True, "separator": ";"})
+        "4 lines, 2 rows, 1 blank lines, separator ';'"
+    """
+    return ", ".join(_facts(facts_shown(facts)))
 
 
 def _facts(facts: Mapping[str, Any]) -> list[str]:

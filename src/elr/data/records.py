@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # records hold these, and make none
     from elr.data.pictures.image_store import ImageStore
     from elr.networks.backbones import Backbone
 
+LEARNED = "learned from"
+"""The use of a column that is learned from; of others it is the reason why not."""
 NO_BACKBONE = "none"
 TABLE, IMAGES, FEATURES, TEXT = "table", "images", "features", "text"
 
@@ -101,28 +103,23 @@ class ReadOptions:
     image_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        for role in (
-            "label",
-            "clean_label",
-            "id",
-            "text",
-            "embedding",
-            "image",
-        ):  # pandas calls columns without names 0, 1, ...
+        self._make_plain()
+        self._check_roles()
+        self._check_file()
+        self._check_networks()
+
+    def _make_plain(self) -> None:
+        """Names as text, and several of them as tuples: pandas calls columns without names 0, 1, ..."""
+        for role in ("label", "clean_label", "id", "text", "embedding", "image"):
             if type(value := getattr(self, role)) is int:
                 object.__setattr__(self, role, str(value))
         for role in ("annotators", "ignore", "keep", "classes", "no_label"):
             if isinstance(value := getattr(self, role), str):
                 raise ArgumentError(f"{role} is {value!r}: expected a sequence of names, ({value!r},)")
         check_types(self, "annotators", "ignore", "keep", "classes", "no_label", "separator")
-        if self.decimal not in (None, ".", ","):
-            raise ArgumentError(f"decimal is {self.decimal!r}: expected '.' or ','")
-        if self.separator in ("tab", "\\t"):
-            object.__setattr__(self, "separator", "\t")
-        if self.separator is not None and len(self.separator) != 1:
-            raise ArgumentError(f"separator is {self.separator!r}: expected one character, such as ';', or tab")
-        if self.image_range is not None:
-            self._check_range()
+
+    def _check_roles(self) -> None:
+        """Each column in one role."""
         sources = {"label": self.label, "annotators": self.annotators, "annotations": self.annotations}
         named_sources = [name for name, value in sources.items() if value]
         if len(named_sources) > 1:
@@ -152,6 +149,20 @@ class ReadOptions:
         for role, name in learned.items():
             if name is not None and name in self.apart:
                 raise ArgumentError(f"column {name!r} is named as {role} and in another role: expected one")
+
+    def _check_file(self) -> None:
+        """How text files and images are read."""
+        if self.decimal not in (None, ".", ","):
+            raise ArgumentError(f"decimal is {self.decimal!r}: expected '.' or ','")
+        if self.separator in ("tab", "\\t"):
+            object.__setattr__(self, "separator", "\t")
+        if self.separator is not None and len(self.separator) != 1:
+            raise ArgumentError(f"separator is {self.separator!r}: expected one character, such as ';', or tab")
+        if self.image_range is not None:
+            self._check_range()
+
+    def _check_networks(self) -> None:
+        """What pretrained networks are asked for, and the size of images."""
         if self.encoder and not self.text:
             raise ArgumentError(f"encoder is {self.encoder!r} and no text is named: expected the column to encode")
         if self.backbone in (None, NO_BACKBONE):
@@ -253,7 +264,6 @@ class Records:
         annotations: all labels of the annotators, where there are several.
         clean_labels: M labels known to be right, if any are.
         ids: M names of rows, if they have any.
-        as_written: for "table", whether numbers stand as text, as in the file.
         remarks: what the user should know about the reading.
         facts: what was read, as plain values by name: of a text file its lines, blank lines, separator, encoding.
 
@@ -275,7 +285,6 @@ class Records:
     annotations: Annotations | None = None
     clean_labels: Sequence[Label | None] | None = None
     ids: list[str] | None = None
-    as_written: bool = False
     remarks: list[str] = field(default_factory=list)
     facts: Mapping[str, Any] = field(default_factory=dict)
 

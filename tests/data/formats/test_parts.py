@@ -45,7 +45,6 @@ def test_parts_are_one_table(tmp_path, suffix):
     records = read_data(root, ReadOptions(label="y"))
     assert records.labels == FRAME["y"].tolist()
     assert records.table.astype(str).equals(FRAME[["x", "code"]].astype(str))
-    assert records.as_written == (suffix in ("csv", "tsv"))
     assert records.facts["rows"] == 5
     assert list(records.facts["parts"].values()) == [2, 2, 1]
     assert f"one table of 3 files in order of their names (rows): part-0.{suffix} (2), part-1" in records.remarks[0]

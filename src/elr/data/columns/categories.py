@@ -7,9 +7,10 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from elr.data.labels.spelling import NULL_WORDS
+
 MISSING = "(missing)"
-_MARKS = {"", "NA", "N/A", "n/a", "nan", "NaN", "NaT", "NULL", "null", "None", "<NA>", "#N/A", "-nan", "-NaN"}
-_MARKS |= {"?", "??", "-", "--", "---", "\u2013", "\u2014", ".", "..", "*"}
+_MARKS = NULL_WORDS | {"NaT", "?", "??", "-", "--", "---", "\u2013", "\u2014", ".", "..", "*"}
 _NO_NUMBER = {mark.casefold() for mark in _MARKS} | {"unknown", "missing", "none", "n.a.", "na.", "not available"}
 _WHOLE = re.compile(r"^(-?[0-9]+)\.0$")
 _TRUE, _FALSE = {"true", "t", "yes", "y", "1", "on"}, {"false", "f", "no", "n", "0", "off"}

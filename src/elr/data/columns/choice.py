@@ -202,11 +202,8 @@ def _written(cells: pd.Series, values: Sequence[Any], decimal: str | None) -> Fo
         other, guessed = number_form(filled, decimal=decimal)
         if other is not None:
             form = other
-            bad = (
-                np.isnan(np.fmax(form.numbers(filled), plain_numbers(filled)))
-                if (form == PLAIN)
-                else np.isnan(form.numbers(filled))
-            )
+            numbers = form.numbers(filled)
+            bad = np.isnan(np.fmax(numbers, plain_numbers(filled)) if form == PLAIN else numbers)
             first = strange[:20]
             unusual = [text for text, out in zip(filled, bad, strict=True) if not out and text in first]
             strange = [text for text, out in zip(filled, bad, strict=True) if out]

@@ -14,10 +14,8 @@ from elr.data.columns.choice import FoundColumn, example_of, found_columns, name
 from elr.data.columns.reading import CATEGORICAL, NUMERIC, ColumnReading, ReadCells
 from elr.data.columns.roles import counter, echoes, part_echoes
 from elr.data.labels.columns import is_nested
-from elr.data.records import ColumnReport
+from elr.data.records import LEARNED, ColumnReport
 from elr.errors import DataError
-
-LEARNED = "learned from"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,12 +15,12 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from elr.data.dialects.layout import Layout, lay_out
+from elr.data.labels.spelling import NULL_WORDS
 from elr.errors import DataError
 
 if TYPE_CHECKING:
     from elr.data.dialects.dialect import Dialect
 
-MISSING_WORDS = ["", "NA", "N/A", "n/a", "nan", "NaN", "NULL", "null", "None", "<NA>", "#N/A", "-nan", "-NaN"]
 _TEXT = pa.large_string()  # as pandas has it
 _ESCAPED_MARK = re.compile(rb'(?<!\\)((?:\\\\)*)\\"')
 _LOOKED_AT = 1000
@@ -121,7 +121,7 @@ def _parse(rows: bytes | pa.Buffer, names: list[str], dialect: Dialect, bad: lis
         bad.append(row.text)
         return "skip"
 
-    options = {"null_values": MISSING_WORDS, "strings_can_be_null": True, "check_utf8": False} | convert
+    options = {"null_values": sorted(NULL_WORDS), "strings_can_be_null": True, "check_utf8": False} | convert
     block = 1 << 20
     while True:
         try:

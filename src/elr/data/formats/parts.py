@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -18,7 +17,7 @@ from elr.data.formats.format import Changes, SpelledLabels, TypedColumns
 from elr.data.formats.table import ParsedTable, TableFile
 from elr.data.labels.columns import some
 from elr.data.pictures.decoding import IMAGE_SUFFIXES
-from elr.data.records import TABLE, ReadOptions, Records
+from elr.data.records import ReadOptions, Records
 from elr.errors import DataError
 from elr.files import printable
 
@@ -110,8 +109,7 @@ class PartsFolder(TableFile):
                 f"{printable(data)} holds parts with images (column {pictures[0]!r}): expected one Parquet file; "
                 "write them into one, such as with pyarrow.dataset.dataset(...).to_table()"
             )
-        records = super().read(data, options, training=training, annotations=annotations)
-        return replace(records, as_written=form.as_written and records.kind == TABLE)
+        return super().read(data, options, training=training, annotations=annotations)
 
     def parts(self, root: Path) -> tuple[list[Path], TableFile]:
         """The files of a table in a folder, in order of their names, and their format.

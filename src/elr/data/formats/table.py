@@ -142,7 +142,6 @@ class TableFile(FileFormat):
             raise DataError("; ".join([str(error), *doubts])) from error
         return replace(
             records,
-            as_written=self.as_written and records.kind == TABLE,
             remarks=[*parsed.remarks, *records.remarks],
             facts={**parsed.facts, **records.facts},
         )

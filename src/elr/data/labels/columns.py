@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pandas.api import types
 
 from elr.data.labels.spelling import (
+    NULL_WORDS,
     Label,
     class_key,
     class_labels,
@@ -23,11 +24,9 @@ from elr.data.labels.spelling import (
 )
 from elr.errors import DataError
 
-MISSING_WORDS = frozenset(
-    {"", "?", "nan", "NaN", "NAN", "-nan", "-NaN", "None", "NA", "N/A", "n/a", "null", "NULL", "Null", "<NA>", "#N/A"}
-    | {"#NA", "NaT", "N.A.", "n.a.", "n/a.", "N/A.", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!"}
-)
-"""What says, as text, that a label is missing; the last are Excel's, where a formula failed."""
+_EXCEL_ERRORS = {"#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!"}
+MISSING_WORDS = NULL_WORDS | {"?", "NAN", "Null", "#NA", "NaT", "N.A.", "n.a.", "n/a.", "N/A."} | _EXCEL_ERRORS
+"""What says, as text, that a label is missing."""
 _MAY_BE_MISSING = {"none", "unknown", "missing", "nil", "na", "unlabeled", "undefined", "not available"}
 _MAY_BE_MISSING |= {"abstain", "tbd", "-9", "-99", "-999", "-9999", "999", "9999", ".", "--", "---"}
 _PARTED = re.compile(r"[|;,/&]")

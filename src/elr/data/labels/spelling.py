@@ -12,6 +12,8 @@ from decimal import Decimal
 import numpy as np
 
 Label = str | int
+NULL_WORDS = frozenset({"", "NA", "N/A", "n/a", "nan", "NaN", "NULL", "null", "None", "<NA>", "#N/A", "-nan", "-NaN"})
+"""What programs write where there is nothing."""
 _INTEGER = re.compile(r"([-+]?)(0|[1-9][0-9]{0,18})(\.0*)?")
 _PLAIN = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 _MIDNIGHT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]00:00:00(\.0+)?")
