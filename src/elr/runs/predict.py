@@ -18,6 +18,7 @@ from elr import files
 from elr.checking import checked
 from elr.data.examples import Examples
 from elr.data.formats.arrays import as_trained
+from elr.data.inspection import said_of_file
 from elr.data.kinds.catalog import load_preprocessing
 from elr.data.preprocessing import Preprocessing
 from elr.data.reading import Data, data_name, read_data
@@ -130,7 +131,7 @@ def predict_and_measure(
     name = data_name(data)
     findings += [Finding(text=remark) for remark in records.remarks]
     if not len(records):
-        findings.append(Finding(text=f"{name} has no rows: there is nothing to predict"))
+        findings += [Finding(text=f"{name} has no rows: there is nothing to predict"), *_said_of(records, name)]
         return Predicted(
             table=_predictions(records, preprocessing, np.zeros((0, preprocessing.num_classes))), findings=findings
         )
@@ -138,8 +139,14 @@ def predict_and_measure(
     probs = _predict_probs(folder, preprocessing, plan, examples, networks)
     findings += preprocessing.findings(records, name=name)
     measured = {} if options.label is None else _measured(records, preprocessing, probs, label=options.label_name)
-    findings += measured.pop("findings", [])
+    findings += [*measured.pop("findings", []), *_said_of(records, name)]
     return Predicted(table=_predictions(records, preprocessing, probs), findings=findings, **measured)
+
+
+def _said_of(records: Records, name: str) -> list[Finding]:
+    """How many lines and rows were read, where that is known."""
+    said = said_of_file(records.facts)
+    return [Finding(text=f"read {name}: {said}")] if said else []
 
 
 def _read_new(data: Data, options: ReadOptions) -> tuple[Records, list[Finding]]:
