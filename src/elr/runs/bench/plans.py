@@ -62,8 +62,10 @@ def check_cell(cell: Cell) -> None:
         Traceback (most recent call last):
         elr.errors.ArgumentError: epochs is 'many': expected an integer
     """
+    check_settings(cell.uses, cell.settings)
+    needed(cell)
     if recipe_of(cell) is None:
-        _fit_config(cell, {})
+        _fit_config(cell, {name: None for name in needed(cell)})
         return
     unused = cell.training.keys() - _LOOP - {"recipe", "holdout"}
     if unused:
@@ -74,13 +76,27 @@ def check_cell(cell: Cell) -> None:
 
 
 def needed(cell: Cell) -> dict[str, str]:
-    """The settings that the method needs and the cell does not give, and which quantity of the noise each is.
+    """The settings that the method is to be given from the noise, and which quantity of it each is.
+
+    Those that it cannot train without, where the cell does not give them, and those of which the cell says
+    {"known": QUANTITY}.
+
+    Raises:
+        ArgumentError: no such quantity.
 
     Example:
-        >>> needed(Cell(data="digits", noise="none", rate=None, method="elr", uses="elr"))
-        {}
+        >>> settings = {"lam": {"known": "noise_rate"}}
+        >>> needed(Cell(data="digits", noise="none", rate=None, method="elr", uses="elr", settings=settings))
+        {'lam': 'noise_rate'}
     """
-    return {name: what for name, what in method_named(cell.uses).needs.items() if name not in cell.settings}
+    found = {name: what for name, what in method_named(cell.uses).needs.items() if name not in cell.settings}
+    for name, value in cell.settings.items():
+        if isinstance(value, Mapping):
+            if value.keys() != {"known"} or value["known"] not in QUANTITIES:
+                quantities = " or ".join(f'{{known = "{each}"}}' for each in QUANTITIES)
+                raise ArgumentError(f"{name} of method {cell.method!r} is {value!r}: expected a value, or {quantities}")
+            found[name] = value["known"]
+    return found
 
 
 def fill(cell: Cell, prepared: PreparedData) -> dict[str, Any]:
