@@ -157,7 +157,6 @@ class CellBar:
             line = without_controls(f"{self.done}/{self.total} {key}: {said}{self._left()}")
         self.show(self.done + sum(self.running.values()), self.total, line)
 
-
     def _left(self) -> str:
         """How long the rest takes, if it goes on as until now."""
         ran = self.done + sum(self.running.values()) - self.first

@@ -176,7 +176,9 @@ def test_a_method_without_what_it_needs_is_refused_and_given_it_where_it_is_know
 
     monkeypatch.setattr(METHODS["kl_penalty"], "needs", {"lam": NOISE_RATE})
     text = TINY.replace('"strong"]', '"kl_penalty"]')
-    with pytest.raises(ArgumentError, match=r"'kl_penalty' needs lam \(the share of wrong labels\), and the noise of few"):
+    with pytest.raises(
+        ArgumentError, match=r"'kl_penalty' needs lam \(the share of wrong labels\), and the noise of few"
+    ):
         run_bench(grid(tmp_path, text), out=tmp_path / "out")
     options = BenchOptions(only=["noise=symmetric-0.4", "seed=0", "method=kl_penalty"])
     assert run_bench(grid(tmp_path, text), out=tmp_path / "out", options=options).is_well

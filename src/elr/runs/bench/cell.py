@@ -32,7 +32,7 @@ class Cell:
         settings: of the method, by name.
         training: how it is trained, fields of `elr.runs.fit_config.FitConfig` by name; with a "recipe", changes of it.
         seed: of noise, weights and order.
-        source: what the grid says of the data, as `elr.runs.bench.sources.source_of` takes it.
+        source: what the grid says of the data, as `elr.runs.bench.sources.source.source_of` takes it.
 
     Example:
         >>> cell = Cell(data="digits", noise="symmetric", rate=0.4, method="elr", uses="elr", seed=1)

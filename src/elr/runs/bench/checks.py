@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from elr.errors import ArgumentError, ELRError
 from elr.runs.bench.cell import Cell
 from elr.runs.bench.grid import said
-from elr.runs.bench.work import Places, Shelf
+from elr.runs.bench.work import Shelf
 
 if TYPE_CHECKING:
     from elr.data.prepared_data import PreparedData
@@ -84,8 +84,8 @@ def check_settings_of(cells: Sequence[Cell], shelf: Shelf) -> None:
           noise 'next-class' has the rate 1.5: expected one in [0, 1], such as next-class-0.4
             in digits next-class-1.5 elr 0
     """
-    from elr.runs.bench.planting import Noise
     from elr.runs.bench.plans import check_cell
+    from elr.runs.bench.sources.planting import Noise
 
     problems = Problems()
     problems.look(cells, lambda cell: Noise(cell.noise, cell.rate))

@@ -14,7 +14,7 @@ from elr.methods.catalog import check_settings, method_for_run, method_named
 from elr.methods.config import NOISE_RATE, QUANTITIES, TRANSITION
 from elr.noise.transitions import count_transitions, transition_matrix
 from elr.runs.bench.cell import Cell
-from elr.runs.bench.loaded import noise_rate
+from elr.runs.bench.sources.loaded import noise_rate
 from elr.runs.fit_config import FitConfig
 from elr.training.config import TrainingConfig
 
@@ -37,9 +37,9 @@ class CellPlan:
         filled: settings that the method was given from the noise, by name.
 
     Example:
-        >>> from elr.runs.bench.loaded import Loaded
-        >>> from elr.runs.bench.planting import Noise
-        >>> from elr.runs.bench.sources import source_of
+        >>> from elr.runs.bench.sources.loaded import Loaded
+        >>> from elr.runs.bench.sources.planting import Noise
+        >>> from elr.runs.bench.sources.source import source_of
         >>> prepared = source_of("digits", {}).load(seed=0).prepared(Noise("none"), seed=0)
         >>> cell = Cell(data="digits", noise="none", rate=None, method="elr", uses="elr", training={"members": 1})
         >>> plan_cell(cell, prepared).plan.method.described()
@@ -58,14 +58,15 @@ def check_cell(cell: Cell) -> None:
         ArgumentError: an unknown method, recipe or setting, or values out of range.
 
     Example:
-        >>> check_cell(Cell(data="digits", noise="none", rate=None, method="x", uses="elr", training={"epochs": "many"}))
+        >>> training = {"epochs": "many"}
+        >>> check_cell(Cell(data="digits", noise="none", rate=None, method="x", uses="elr", training=training))
         Traceback (most recent call last):
         elr.errors.ArgumentError: epochs is 'many': expected an integer
     """
     check_settings(cell.uses, cell.settings)
     needed(cell)
     if recipe_of(cell) is None:
-        _fit_config(cell, {name: None for name in needed(cell)})
+        _fit_config(cell, dict.fromkeys(needed(cell)))
         return
     unused = cell.training.keys() - _LOOP - {"recipe", "holdout"}
     if unused:
@@ -130,6 +131,18 @@ def plan_cell(cell: Cell, prepared: PreparedData) -> CellPlan:
 
     Raises:
         ArgumentError: settings that do not go together, or with such data.
+
+    Example:
+        >>> from elr.runs.bench.sources.planting import Noise
+        >>> from elr.runs.bench.sources.source import source_of
+        >>> prepared = source_of("digits", {}).load(seed=0).prepared(Noise("symmetric", 0.2), seed=0)
+        >>> settings, training = {"lam": {"known": "noise_rate"}}, {"epochs": 2, "members": 1}
+        >>> cell = Cell(
+        ...     data="digits", noise="symmetric", rate=0.2, method="odd", uses="elr", settings=settings,
+        ...     training=training)
+        >>> planned = plan_cell(cell, prepared)
+        >>> planned.plan.training.epochs, round(planned.plan.method.lam, 2)
+        (2, 0.2)
     """
     filled, recipe = fill(cell, prepared), recipe_of(cell)
     if recipe is None:

@@ -21,8 +21,8 @@ from elr.runs.bench.memory import PeakMemory
 
 if TYPE_CHECKING:
     from elr.data.prepared_data import PreparedData
-    from elr.runs.bench.loaded import Loaded
-    from elr.runs.bench.sources import Source
+    from elr.runs.bench.sources.loaded import Loaded
+    from elr.runs.bench.sources.source import Source
     from elr.runs.run import Fitted
     from elr.training.progress import Progress
 
@@ -70,7 +70,9 @@ class Places:
         Raises:
             ArgumentError: no such data, or settings that they do not have.
         """
-        from elr.runs.bench.sources import source_of  # here, so that whoever only waits for workers loads no readers
+        from elr.runs.bench.sources.source import (
+            source_of,  # here, so that whoever only waits for workers loads no readers
+        )
 
         return source_of(cell.data, cell.source, root=self.root, places=self.named, cache=self.cache)
 
@@ -114,8 +116,8 @@ class Shelf:
         Raises:
             ELRError: see `Loaded.prepared`.
         """
-        from elr.runs.bench.planting import Noise
         from elr.runs.bench.plans import holdout
+        from elr.runs.bench.sources.planting import Noise
 
         return self.loaded(cell).prepared(Noise(cell.noise, cell.rate), seed=cell.seed, holdout=holdout(cell))
 
@@ -145,6 +147,7 @@ def run_cell(
         >>> result.status, result.measures["noise_rate_realized"], result.plan["method"]
         ('done', 0.0, {'name': 'cross_entropy'})
     """
+    done: dict[str, Any]
     try:
         done = _done(cell, shelf, folder, on_progress)
     except OutputError:
@@ -162,9 +165,7 @@ def run_cell(
     )
 
 
-def _done(
-    cell: Cell, shelf: Shelf, folder: Path, on_progress: Callable[[Progress], None] | None
-) -> dict[str, Any]:
+def _done(cell: Cell, shelf: Shelf, folder: Path, on_progress: Callable[[Progress], None] | None) -> dict[str, Any]:
     """Train and measure."""
     from elr.runs.bench.plans import needed, plan_cell
 

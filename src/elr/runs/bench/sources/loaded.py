@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from elr.data.prepared_data import PreparedData, prepare_records
 from elr.data.records import ReadOptions, Records
 from elr.datasets.readers.cifar_n import HUMAN_SETS, human_labels
 from elr.errors import ArgumentError
-from elr.runs.bench.planting import HUMAN, NONE, Noise, plant
+from elr.runs.bench.sources.planting import HUMAN, NONE, Noise, plant
 
 TEST_SHARE = 0.3
 """Of the rows, where there are no test data."""
@@ -51,7 +51,7 @@ class Loaded:
     name: str
     train: Records
     source: str
-    options: ReadOptions = ReadOptions()
+    options: ReadOptions = field(default_factory=ReadOptions)
     test: Records | None = None
     test_share: float = TEST_SHARE
     trusted: bool = False

@@ -5,24 +5,23 @@ from __future__ import annotations
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 
 from elr.data.formats.arrays import as_trained
 from elr.data.label_coding import LabelCoding
 from elr.data.reading import read_data
-from elr.data.records import NO_BACKBONE, TABLE, ReadOptions, Records
+from elr.data.records import NO_BACKBONE, ReadOptions, Records
 from elr.datasets.as_data import load_digits, training_data
 from elr.datasets.base import TEST, TRAIN
 from elr.datasets.catalog import LOADERS, loader_for
 from elr.errors import ArgumentError, DataError
 from elr.files import printable
-from elr.runs.bench.features import frozen
-from elr.runs.bench.loaded import HUMAN_NAMED, TEST_SHARE, Loaded
+from elr.runs.bench.sources.features import frozen
+from elr.runs.bench.sources.loaded import HUMAN_NAMED, TEST_SHARE, Loaded
 
 DIGITS, SKLEARN_TABLES = "digits", ("breast_cancer", "wine")
 ALPHABETICAL = "alphabetical"
@@ -206,8 +205,10 @@ class OwnData(Source):
         return None if "test" not in self.table else self.place.parent / self.table["test"]
 
     def _options(self) -> ReadOptions:
-        chosen = {key: value for key, value in self.table.items() if key in _READING}
-        chosen = {key: tuple(value) if isinstance(value, list) else value for key, value in chosen.items()}
+        asked = {key: value for key, value in self.table.items() if key in _READING}
+        chosen: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in asked.items()
+        }
         backbone = self.table.get("backbone")
         return ReadOptions(**chosen, backbone=backbone or NO_BACKBONE, fine_tune=None if backbone is None else False)
 

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,9 @@ from elr.data.pictures.image_store import ImageStore
 from elr.data.records import FEATURES, ReadOptions, Records
 from elr.errors import ArgumentError
 from elr.files import write_file
-from elr.runs.bench.loaded import Loaded
+
+if TYPE_CHECKING:
+    from elr.runs.bench.sources.loaded import Loaded
 
 
 def frozen(loaded: Loaded, backbone: str, *, weights: str | None = None, cache: Path | None = None) -> Loaded:
@@ -37,6 +40,7 @@ def frozen(loaded: Loaded, backbone: str, *, weights: str | None = None, cache: 
         ArgumentError: no images in memory, or no such backbone.
 
     Example:
+        >>> from elr.runs.bench.sources.loaded import Loaded
         >>> rows = Records(kind="features", rows=np.arange(4), features=np.eye(4), labels=[0, 1, 0, 1])
         >>> frozen(Loaded(name="mine", train=rows, source="mine"), "tf_efficientnet_lite0")
         Traceback (most recent call last):

@@ -54,8 +54,8 @@ class Noise:
             near = difflib.get_close_matches(self.name, (*PLANTED, HUMAN), n=2, cutoff=0.5)
             hint = f"did you mean {' or '.join(near)}? " if near else ""
             raise ArgumentError(
-                f'noise {self.name!r} is unknown: {hint}expected "none", "human-LABELSET", or NAME-RATE with one of the '
-                f"names {', '.join(PLANTED)}"
+                f'noise {self.name!r} is unknown: {hint}expected "none", "human-LABELSET", or NAME-RATE with a name of '
+                f"{', '.join(PLANTED)}"
             )
         if not isinstance(self.rate, float) or not 0.0 <= self.rate <= 1.0:
             found = "no rate" if self.rate is None else f"the rate {self.rate}"
@@ -73,7 +73,13 @@ class Noise:
 
 
 def plant(
-    records: Records, noise: Noise, *, seed: int, options: ReadOptions, order: tuple[Any, ...] | None, coding: Any = None
+    records: Records,
+    noise: Noise,
+    *,
+    seed: int,
+    options: ReadOptions,
+    order: tuple[Any, ...] | None,
+    coding: LabelCoding | None = None,
 ) -> Records:
     """The records with wrong labels; those that they had become the clean ones.
 
@@ -110,7 +116,7 @@ def plant(
     return replace(records, labels=[names[label] for label in noisy], clean_labels=[names[label] for label in clean])
 
 
-def noise_features(records: Records, options: ReadOptions, coding: Any = None) -> NDArray[np.floating]:
+def noise_features(records: Records, options: ReadOptions, coding: LabelCoding | None = None) -> NDArray[np.floating]:
     """(N, S) what instance-dependent noise goes by: pixels in [0, 1], else the inputs as a network gets them.
 
     Raises:
