@@ -17,7 +17,7 @@ from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 from elr.files import writing
 from elr.runs.bench.show.layout import title_of
 from elr.runs.bench.show.remarks import column_name, not_comparable
-from elr.runs.bench.show.results import Column, Found
+from elr.runs.bench.show.results import Column, Results
 from elr.runs.bench.show.statistics import Spread
 from elr.runs.bench.show.summary import SECONDS, Entry, Summary
 from elr.theory.figures import panels, save
@@ -36,7 +36,7 @@ _ENDINGS = (".svg", ".png")
 _SOME_SEEDS = "_some seeds"  # label of hollow points; the underscore keeps them out of the legend
 
 
-def draw(found: Found, summary: Summary, folder: Path) -> tuple[Path, ...]:
+def draw(found: Results, summary: Summary, folder: Path) -> tuple[Path, ...]:
     """Write both pictures of every data set, as .svg and .png.
 
     Args:
@@ -58,7 +58,7 @@ def draw(found: Found, summary: Summary, folder: Path) -> tuple[Path, ...]:
         >>> summary = Summary(measure="accuracy", against=None, methods=["elr"], columns=[column],
         ...     entries={("elr", column): entry})
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     sorted(path.name for path in draw(Found(cells=[], results=[]), summary, Path(folder)))[:2]
+        ...     sorted(path.name for path in draw(Results(cells=[], results=[]), summary, Path(folder)))[:2]
         ['digits-noise-rate.png', 'digits-noise-rate.svg']
     """
     with writing(folder):
@@ -78,8 +78,8 @@ def _file_names(summary: Summary) -> dict[str, str]:
     for data in dict.fromkeys(column[0] for column in summary.columns):
         safe = re.sub(r"[^A-Za-z0-9._-]+", "-", data).strip(".-") or "data"
         taken = {name.lower() for name in names.values()}
-        number = next(n for n in range(len(names) + 1) if (f"{safe}-{n}" if n else safe).lower() not in taken)
-        names[data] = f"{safe}-{number}" if number else safe
+        free = (safe, *(f"{safe}-{number}" for number in range(2, len(names) + 2)))
+        names[data] = next(name for name in free if name.lower() not in taken)
     return names
 
 
@@ -117,7 +117,7 @@ def rate_figure(summary: Summary, data: str) -> Figure:
             if points:
                 ends[method] = _rate_line(each, summary, method, points)
         _name_rates(each, places, noise)
-        each.set_title(f"{data}, {noise}" if noise != "none" else data, fontsize=10)
+        each.set_title(_without_math(data if noise == "none" else f"{data}, {noise}"), fontsize=10)
         _end_labels(each, summary, ends)
     _finish(figure, axes, summary)
     return figure
@@ -133,10 +133,11 @@ def _kinds(summary: Summary, data: str) -> dict[str, list[Column]]:
             kinds.setdefault(column[1], []).append(column)
     if not kinds:
         return {"none": bare}
-    return {
+    with_bare = {
         noise: own if any(not _is_number(column[2]) or column[2] == 0 for column in own) else [*bare, *own]
         for noise, own in kinds.items()
     }
+    return with_bare if any(set(bare) <= set(own) for own in with_bare.values()) else {"none": bare, **with_bare}
 
 
 def _is_number(rate: float | str | None) -> bool:
@@ -233,7 +234,7 @@ def _end_labels(axes: Axes, summary: Summary, ends: Mapping[str, tuple[float, fl
     for method, y in zip(ordered, wanted, strict=True):
         style = _style(summary, method)
         axes.annotate(
-            method,
+            _without_math(method),
             xy=ends[method],
             xytext=(1.0, y),
             textcoords=_right_of(axes),
@@ -303,11 +304,16 @@ def seconds_figure(summary: Summary, data: str, *, mixed: str = "") -> Figure:
             ends[method] = seconds.mean, score.mean
         each.set_xscale("log")
         _plain_seconds(each)
-        each.set_title(f"{data}, {column_name(column)}", fontsize=10)
+        each.set_title(_without_math(f"{data}, {column_name(column)}"), fontsize=10)
         each.set_xlabel("seconds of training" + (" (NOT COMPARABLE)" if mixed else ""), fontsize=8)
         _end_labels(each, summary, ends)
     _finish(figure, axes, summary)
     return figure
+
+
+def _without_math(text: str) -> str:
+    """What is between dollars is a formula to matplotlib, and not in people's names."""
+    return text.replace("$", r"\$")
 
 
 def _panels(count: int) -> tuple[Figure, list[Axes]]:
@@ -323,16 +329,17 @@ def _finish(figure: Figure, axes: Sequence[Axes], summary: Summary) -> None:
     """Axis, legend below, and what hollow points are."""
     for each in axes[::_ACROSS]:
         each.set_ylabel(title_of(summary.measure), fontsize=9)
-    handles = {line.get_label(): line for each in axes for line in each.lines if not line.get_label().startswith("_")}
-    if any(line.get_label() == _SOME_SEEDS for each in axes for line in each.lines):
+    labeled = [(str(line.get_label()), line) for each in axes for line in each.lines]
+    handles = {label: line for label, line in labeled if label != _SOME_SEEDS}
+    if any(label == _SOME_SEEDS for label, _ in labeled):
         handles["hollow: some seeds are missing"] = Line2D(
             [], [], marker="o", color="#777777", mfc="white", linestyle=""
         )
     longest = max((len(name) for name in handles), default=0)
     width = figure.get_figwidth() * 72 - 20
     figure.legend(
-        handles.values(),
-        handles.keys(),
+        list(handles.values()),
+        [_without_math(name) for name in handles],
         loc="outside lower center",
         ncols=max(1, min(len(handles), int(width / (0.6 * _LETTERS * longest + 6 * _LETTERS)))),
         fontsize=_LETTERS,

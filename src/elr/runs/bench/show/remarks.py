@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from elr.runs.bench.cell import FAILED, CellResult
-from elr.runs.bench.show.results import Column, Found
+from elr.runs.bench.show.results import Column, Results, differing
 from elr.runs.bench.show.summary import BEST, CLOSE, Summary, better
 
 _MOST = 5  # of a kind that are listed one by one
@@ -14,7 +14,7 @@ _SAME_NOISE = 1e-9
 _NOISE_RATE = "noise_rate_realized"
 
 
-def remarks(found: Found, summary: Summary, *, signs: dict[str, str]) -> list[str]:
+def remarks(found: Results, summary: Summary, *, signs: dict[str, str]) -> list[str]:
     """What a reader of the table has to know, a sentence each, the gravest first.
 
     Args:
@@ -26,7 +26,7 @@ def remarks(found: Found, summary: Summary, *, signs: dict[str, str]) -> list[st
         >>> from elr.runs.bench.cell import DONE, Cell
         >>> cells = [Cell(data="d", noise="none", rate=None, method="elr", uses="elr", seed=seed) for seed in (0, 1)]
         >>> result = CellResult(cell=cells[0], status=DONE, measures={"accuracy": 0.5}, seconds=1.0)
-        >>> found = Found(cells=cells, results=[result])
+        >>> found = Results(cells=cells, results=[result])
         >>> from elr.runs.bench.show.summary import summarize
         >>> remarks(found, summarize(found, measure="accuracy"), signs={})[0]
         'NOT FINISHED: 1 of 2 cells have not run yet: d--none--elr--1; run the same command again.'
@@ -69,7 +69,7 @@ def not_comparable(results: Iterable[CellResult]) -> str:
     return "; ".join(said)
 
 
-def _left_out(found: Found) -> list[str]:
+def _left_out(found: Results) -> list[str]:
     said = []
     if found.damaged:
         files = _listed(found.damaged, "; ")
@@ -79,7 +79,7 @@ def _left_out(found: Found) -> list[str]:
     return said
 
 
-def _unfinished(found: Found) -> list[str]:
+def _unfinished(found: Results) -> list[str]:
     there = {result.cell.key for result in found.results}
     failed = [result for result in found.results if result.status == FAILED]
     missing = [cell.key for cell in found.cells if cell.key not in there]
@@ -99,15 +99,15 @@ def _unfinished(found: Found) -> list[str]:
     return said
 
 
-def _unlike(found: Found) -> list[str]:
+def _unlike(found: Results) -> list[str]:
     """Means over cells that were not trained alike; only where no grid holds them together."""
     first: dict[tuple[str, Column], CellResult] = {}
     unlike: dict[str, list[str]] = {}
     for result in found.done:
         one = first.setdefault((result.cell.method, result.cell.column), result).cell
-        for name in ("uses", "settings", "training"):
-            if getattr(one, name) != getattr(result.cell, name):
-                unlike.setdefault(result.cell.method, []).append(name)
+        changed = [name for name in differing(one, result.cell) if name != "seed"]
+        if changed:
+            unlike.setdefault(result.cell.method, []).extend(changed)
     return [
         f"NOT ONE METHOD: {' and '.join(dict.fromkeys(names))} differ between the seeds of {method}: "
         "its mean is of no use."
@@ -144,8 +144,8 @@ def _reading(summary: Summary, signs: dict[str, str]) -> list[str]:
     said = []
     if partial:
         said.append(
-            "n/m: mean over n of the m seeds that the bench asks for; it is not to be compared with means over other "
-            "seeds, and is never marked as the best."
+            "n/m: mean over n of the m seeds of its column; it is not to be compared with means over other seeds, and "
+            "is never marked as the best."
         )
     if BEST in marks and BEST in signs:
         said.append(f"{signs[BEST]}: best mean of its column among methods with all seeds.")

@@ -16,11 +16,10 @@ Column = tuple[str, str, float | str | None]
 """What methods are compared on: data, noise, rate."""
 
 _FIELDS = {"data": "str", "noise": "str", "rate": "float | str | None", "method": "str", "uses": "str", "seed": "int"}
-_OF_A_CELL = ("uses", "settings", "training")  # what a result and its cell must agree on, besides the key
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class Results:
     """What lies in the folder of a bench.
 
     Args:
@@ -31,7 +30,7 @@ class Found:
 
     Example:
         >>> cells = [Cell(data="d", noise="symmetric", rate=0.2, method=name, uses="elr") for name in ("b", "a")]
-        >>> found = Found(cells=cells, results=[CellResult(cell=cells[1], status=DONE, seconds=2.0)])
+        >>> found = Results(cells=cells, results=[CellResult(cell=cells[1], status=DONE, seconds=2.0)])
         >>> found.methods, found.columns
         (['b', 'a'], [('d', 'symmetric', 0.2)])
         >>> [result.cell.method for result in found.done], found.seeds("b", ("d", "symmetric", 0.2))
@@ -63,7 +62,7 @@ class Found:
         return [cell.seed for cell in self.cells if cell.method == method and cell.column == column]
 
 
-def read_results(folder: str | Path, cells: Sequence[Cell] | None = None) -> Found:
+def read_results(folder: str | Path, cells: Sequence[Cell] | None = None) -> Results:
     """Read the folder of a bench.
 
     Args:
@@ -97,11 +96,11 @@ def read_results(folder: str | Path, cells: Sequence[Cell] | None = None) -> Fou
         cell = expected.get(result.cell.key)
         if cell is None:
             foreign.append(f"{result.cell.key}.json is of no cell of this grid")
-        elif changed := [name for name in _OF_A_CELL if _plain(cell, name) != _plain(result.cell, name)]:
+        elif changed := differing(cell, result.cell):
             foreign.append(f"{cell.key}.json was made with other {' and '.join(changed)} than the grid has")
         else:
             results[cell.key] = result
-    found = Found(
+    found = Results(
         cells=list(cells),
         results=[results[key] for key in expected if key in results],
         damaged=damaged,
@@ -112,9 +111,17 @@ def read_results(folder: str | Path, cells: Sequence[Cell] | None = None) -> Fou
     return found
 
 
-def _plain(cell: Cell, name: str) -> Any:
-    """As it is in JSON, where a tuple is a list."""
-    return json.loads(json.dumps(cell.to_json()[name]))
+def differing(one: Cell, other: Cell) -> list[str]:
+    """The fields of two cells that are not the same in JSON, where a tuple is a list.
+
+    Example:
+        >>> cells = [Cell(data="d", noise="none", rate=None, method="elr", uses="elr", training={"hidden": hidden})
+        ...     for hidden in ((64,), [64], [32])]
+        >>> differing(cells[0], cells[1]), differing(cells[0], cells[2])
+        ([], ['training'])
+    """
+    values, others = (json.loads(json.dumps(cell.to_json())) for cell in (one, other))
+    return [name for name in values if values[name] != others[name]]
 
 
 def _files(folder: Path) -> list[Path]:
@@ -123,7 +130,10 @@ def _files(folder: Path) -> list[Path]:
         if not folder.is_dir():
             raise ArtifactError(f"{folder} is not a folder: expected the --out of `elr bench`")
         if not (folder / CELLS_FOLDER).is_dir():
-            raise ArtifactError(f"{folder} has no folder {CELLS_FOLDER!r}: expected the --out of `elr bench`")
+            raise ArtifactError(
+                f"{folder} has no folder {CELLS_FOLDER!r}: expected the --out of `elr bench`, with a cell "
+                "that has ended"
+            )
         return sorted(path for path in (folder / CELLS_FOLDER).iterdir() if path.suffix == ".json")
     except OSError as error:
         raise ArtifactError(f"{folder} cannot be read ({error.strerror}): expected the --out of `elr bench`") from error
@@ -161,7 +171,7 @@ def _check(result: CellResult, stem: str) -> None:
         raise ValueError("it has no seconds")
 
 
-def _why(found: Found) -> str:
+def _why(found: Results) -> str:
     """In words, what lies there instead of finished cells."""
     parts = []
     failed = [result for result in found.results if result.status == FAILED]

@@ -11,7 +11,7 @@ from elr.runs.bench.show.formats import SIGNS, as_latex, as_markdown, as_text
 from elr.runs.bench.show.layout import lay_out
 from elr.runs.bench.show.long_form import as_csv
 from elr.runs.bench.show.remarks import remarks
-from elr.runs.bench.show.results import Found
+from elr.runs.bench.show.results import Results
 from elr.runs.bench.show.summary import summarize
 
 FORMATS = {"text": ".txt", "markdown": ".md", "csv": ".csv", "latex": ".tex"}
@@ -38,7 +38,7 @@ class Shown:
 
 
 def show_bench(
-    found: Found,
+    found: Results,
     *,
     format: str = "text",
     against: str | None = None,
@@ -67,7 +67,7 @@ def show_bench(
         ...     CellResult(cell=Cell(data="digits", noise="symmetric", rate=0.4, method=name, uses=name, seed=seed),
         ...         status=DONE, measures={"test_accuracy_last": score + seed / 100}, seconds=3.0)
         ...     for name, score in (("elr", 0.75), ("mae", 0.5)) for seed in (0, 1)]
-        >>> found = Found(cells=[result.cell for result in results], results=results)
+        >>> found = Results(cells=[result.cell for result in results], results=results)
         >>> print(show_bench(found).text)
         digits: test accuracy, last epoch
               symmetric 0.4

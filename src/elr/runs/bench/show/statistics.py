@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
+_Key = TypeVar("_Key", bound=Hashable)
 _ROUNDING = 1e-12  # differences of accuracies that differ by less are the same ones
 
 
@@ -83,7 +85,7 @@ class Difference:
         return cls(spread.mean, spread.mean - half, spread.mean + half, spread.count)
 
 
-def paired_differences(ours: Mapping[Hashable, float], theirs: Mapping[Hashable, float]) -> list[float]:
+def paired_differences(ours: Mapping[_Key, float], theirs: Mapping[_Key, float]) -> list[float]:
     """Ours minus theirs, for what both have.
 
     Args:

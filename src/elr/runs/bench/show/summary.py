@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from elr.errors import ArgumentError
 from elr.runs.bench.cell import FAILED
-from elr.runs.bench.show.results import Column, Found
+from elr.runs.bench.show.results import Column, Results
 from elr.runs.bench.show.statistics import Difference, Spread, paired_differences
 
 SECONDS, PEAK_MEMORY = "seconds", "peak_memory_bytes"
@@ -30,7 +30,7 @@ class Entry:
     Args:
         method: the row.
         column: data, noise, rate.
-        expected: how many seeds the bench asks for.
+        expected: how many seeds its column has; a method that the grid runs on fewer lacks the others too.
         done: how many have finished.
         failed: how many have failed.
         spreads: over the finished seeds, by measure, seconds and peak memory included; none of what has no value.
@@ -54,7 +54,7 @@ class Entry:
     difference: Difference | None = None
 
     def complete(self, measure: str) -> bool:
-        """Whether the measure has a value for every seed that the bench asks for."""
+        """Whether the measure has a value for every seed of the column."""
         spread = self.spreads.get(measure)
         return spread is not None and spread.count == self.expected
 
@@ -128,7 +128,7 @@ def better(measure: str) -> int:
     return int(any(word in measure for word in _MORE))
 
 
-def summarize(found: Found, *, measure: str = "test_accuracy_last", against: str | None = None) -> Summary:
+def summarize(found: Results, *, measure: str = "test_accuracy_last", against: str | None = None) -> Summary:
     """The numbers of the table.
 
     Best of a column are, among the methods with a value for every seed of the column, those with the best mean; close
@@ -151,7 +151,7 @@ def summarize(found: Found, *, measure: str = "test_accuracy_last", against: str
         ...     CellResult(cell=Cell(data="d", noise="symmetric", rate=0.4, method=name, uses=name, seed=seed),
         ...         status=DONE, measures={"test_accuracy_last": score}, seconds=1.0)
         ...     for name, pair in scores.items() for seed, score in enumerate(pair)]
-        >>> found = Found(cells=[result.cell for result in results], results=results)
+        >>> found = Results(cells=[result.cell for result in results], results=results)
         >>> summary = summarize(found, against="cross_entropy")
         >>> entry = summary.entries["elr", ("d", "symmetric", 0.4)]
         >>> entry.mark, entry.spreads["test_accuracy_last"].mean, entry.difference.mean, entry.difference.count
@@ -161,9 +161,11 @@ def summarize(found: Found, *, measure: str = "test_accuracy_last", against: str
     _check_names(found, values, measure, against)
     entries = {}
     for column in found.columns:
+        expected = len(_seeds(found, column))
         for method in found.methods:
-            if seeds := found.seeds(method, column):
-                entries[method, column] = _entry(found, method, column, len(seeds), values.get((method, column), {}))
+            if found.seeds(method, column):
+                own = values.get((method, column), {})
+                entries[method, column] = _entry(found, method, column, expected=expected, values=own)
     for column in found.columns:
         for method, mark in _marks(found, column, values, measure).items():
             entries[method, column] = replace(entries[method, column], mark=mark)
@@ -181,7 +183,7 @@ def summarize(found: Found, *, measure: str = "test_accuracy_last", against: str
     )
 
 
-def _values(found: Found) -> dict[tuple[str, Column], dict[str, dict[int, float]]]:
+def _values(found: Results) -> dict[tuple[str, Column], dict[str, dict[int, float]]]:
     """Of the finished cells, the finite values of every measure."""
     values: dict[tuple[str, Column], dict[str, dict[int, float]]] = {}
     for result in found.done:
@@ -193,7 +195,9 @@ def _values(found: Found) -> dict[tuple[str, Column], dict[str, dict[int, float]
     return values
 
 
-def _check_names(found: Found, values: Mapping[tuple[str, Column], Values], measure: str, against: str | None) -> None:
+def _check_names(
+    found: Results, values: Mapping[tuple[str, Column], Values], measure: str, against: str | None
+) -> None:
     known = list(dict.fromkeys(name for own in values.values() for name in own))
     if measure not in known:
         raise ArgumentError(f"no finished cell has the measure {measure!r}: {_near(measure, known)}")
@@ -207,7 +211,12 @@ def _near(name: str, known: Sequence[str]) -> str:
     return f"{guess}there are {', '.join(known)}"
 
 
-def _entry(found: Found, method: str, column: Column, expected: int, values: Values) -> Entry:
+def _seeds(found: Results, column: Column) -> set[int]:
+    """Of a column, those of all methods."""
+    return {cell.seed for cell in found.cells if cell.column == column}
+
+
+def _entry(found: Results, method: str, column: Column, *, expected: int, values: Values) -> Entry:
     own = [result for result in found.results if (result.cell.method, result.cell.column) == (method, column)]
     failed = sum(result.status == FAILED for result in own)
     spreads = {name: spread for name, by_seed in values.items() if (spread := Spread.of(by_seed.values()))}
@@ -216,9 +225,9 @@ def _entry(found: Found, method: str, column: Column, expected: int, values: Val
     )
 
 
-def _marks(found: Found, column: Column, values: Mapping[tuple[str, Column], Values], measure: str) -> dict[str, str]:
+def _marks(found: Results, column: Column, values: Mapping[tuple[str, Column], Values], measure: str) -> dict[str, str]:
     """The marks of a column, among the methods with a value for all its seeds."""
-    seeds = {seed for method in found.methods for seed in found.seeds(method, column)}
+    seeds = _seeds(found, column)
     scores = {method: values.get((method, column), {}).get(measure, {}) for method in found.methods}
     whole = {method: by_seed for method, by_seed in scores.items() if seeds and set(by_seed) == seeds}
     direction = better(measure)
@@ -237,7 +246,7 @@ def _marks(found: Found, column: Column, values: Mapping[tuple[str, Column], Val
 
 
 def _differences(
-    found: Found, values: Mapping[tuple[str, Column], Values], measure: str, against: str
+    found: Results, values: Mapping[tuple[str, Column], Values], measure: str, against: str
 ) -> dict[tuple[str, Column], Difference]:
     """To the named method, by method and column."""
     differences = {}
