@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from elr.checking import check_types, checked
 from elr.errors import ArgumentError, TrainingError
+from elr.methods.config import MethodConfig
 from elr.methods.loss.formulas import cross_entropy
 from elr.methods.losses.estimation import estimated_transitions
-from elr.methods.method import Batch, Inputs, Method, MethodConfig, Step, View, gradient_of
+from elr.methods.method import Batch, Inputs, Method, Step, View, gradient_of
 from elr.noise.transitions import checked_transitions
 from elr.targets.config import TargetsConfig
 

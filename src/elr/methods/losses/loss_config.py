@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from elr.checking import checked
+from elr.methods.config import MethodConfig
 from elr.methods.cross_entropy import LossMethod
-from elr.methods.method import Method, MethodConfig
+from elr.methods.method import Method
 from elr.targets.config import TargetsConfig
 
 
