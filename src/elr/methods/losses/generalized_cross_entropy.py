@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 def generalized_cross_entropy(logits: Tensor, labels: Tensor, *, q: float) -> Tensor:
-    """(1 - p_y^q) / q of each example, p = softmax(logits), from log p_y without cancellation.
+    """(1 - p_y^q) / q of each example, p = softmax(logits), from log p_y: for a small q
+    nothing cancels.
 
     q -> 0 is cross entropy, q = 1 half the mean absolute error. The gradient is that of cross entropy times p_y^q:
     labels that find little belief pull less.

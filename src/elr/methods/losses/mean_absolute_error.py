@@ -18,8 +18,6 @@ def mean_absolute_error(logits: Tensor, labels: Tensor) -> Tensor:
     random, toward all other classes alike, add a constant and scale the rest, and do not move the minimum while less
     than (C - 1) / C of them are wrong. Its gradient, 2 p_y (p - [c = y]), vanishes where the label finds no belief.
 
-    1 - p_y is computed from log p_y and loses no digits where p_y is near 1.
-
     Args:
         logits: (B, C) network outputs before softmax, any floating dtype.
         labels: (B,) int64 in [0, C), or (B, C) rows y that sum to 1: the mean over labels, sum_c y_c 2 (1 - p_c).
