@@ -12,11 +12,19 @@ from elr.methods.elr_plus import ELRPlusConfig
 from elr.methods.ensemble.ensemble import EnsembleConfig
 from elr.methods.ensemble.settings import Setting
 from elr.methods.kl_penalty import KLPenaltyConfig
+from elr.methods.losses.backward_correction import BackwardCorrectionConfig
+from elr.methods.losses.bootstrapping import BootstrappingConfig
+from elr.methods.losses.forward_correction import ForwardCorrectionConfig
+from elr.methods.losses.generalized_cross_entropy import GeneralizedCrossEntropyConfig
+from elr.methods.losses.label_smoothing import LabelSmoothingConfig
+from elr.methods.losses.mean_absolute_error import MeanAbsoluteErrorConfig
+from elr.methods.losses.symmetric_cross_entropy import SymmetricCrossEntropyConfig
 from elr.methods.method import Batch, View
 from elr.networks.spec import NetworkSpec
 from elr.targets.config import TargetsConfig
 
 N, C, D = 120, 3, 8
+NEXT_CLASS = [[0.8, 0.2, 0.0], [0.0, 0.8, 0.2], [0.2, 0.0, 0.8]]  # the noise of blobs()
 
 
 def blobs(noise_rate=0.2):
@@ -37,6 +45,15 @@ def examples(**settings):
 
 def network(seed=0):
     return NetworkSpec("mlp", C, num_features=D, hidden=(32,)).build(generator_seed=seed)
+
+
+def impartial():
+    """A network that says the same of all rows at first: what it believes impossible, some losses hardly ever teach."""
+    body = network()
+    last = [module for module in body.modules() if isinstance(module, nn.Linear)][-1]
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return body
 
 
 class Dropped(nn.Module):
@@ -106,5 +123,16 @@ METHODS = {
     "ensemble": ensemble,
     "ensemble in bfloat16": lambda: ensemble(targets=TargetsConfig(dtype="bfloat16")),
     "everything asked for": lambda: built(DemandingConfig()),
+    "backward correction": lambda: built(BackwardCorrectionConfig(transition=NEXT_CLASS)),
+    "backward correction, estimated": lambda: built(BackwardCorrectionConfig(warmup=1), impartial()),
+    "bootstrapping": lambda: built(BootstrappingConfig()),
+    "soft bootstrapping": lambda: built(BootstrappingConfig(kind="soft")),
+    "forward correction": lambda: built(ForwardCorrectionConfig(transition=NEXT_CLASS)),
+    "forward correction, estimated": lambda: built(ForwardCorrectionConfig(warmup=1), impartial()),
+    "generalized cross entropy": lambda: built(GeneralizedCrossEntropyConfig()),
+    "truncated": lambda: built(GeneralizedCrossEntropyConfig(truncated=True, warmup=1, period=2), impartial()),
+    "label smoothing": lambda: built(LabelSmoothingConfig()),
+    "mean absolute error": lambda: built(MeanAbsoluteErrorConfig(), impartial()),
+    "symmetric cross entropy": lambda: built(SymmetricCrossEntropyConfig()),
     "another loss": lambda: LossMethod(network(), nn.CrossEntropyLoss(reduction="none", label_smoothing=0.1)),
 }

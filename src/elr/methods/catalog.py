@@ -15,9 +15,29 @@ from elr.methods.elr import ELRConfig
 from elr.methods.elr_plus import ELRPlusConfig
 from elr.methods.ensemble.ensemble import EnsembleConfig
 from elr.methods.kl_penalty import KLPenaltyConfig
+from elr.methods.losses.backward_correction import BackwardCorrectionConfig
+from elr.methods.losses.bootstrapping import BootstrappingConfig
+from elr.methods.losses.forward_correction import ForwardCorrectionConfig
+from elr.methods.losses.generalized_cross_entropy import GeneralizedCrossEntropyConfig
+from elr.methods.losses.label_smoothing import LabelSmoothingConfig
+from elr.methods.losses.mean_absolute_error import MeanAbsoluteErrorConfig
+from elr.methods.losses.symmetric_cross_entropy import SymmetricCrossEntropyConfig
 
 METHODS: dict[str, type[MethodConfig]] = {
-    config.name: config for config in (ELRConfig, ELRPlusConfig, CrossEntropyConfig, KLPenaltyConfig)
+    config.name: config
+    for config in (
+        ELRConfig,
+        ELRPlusConfig,
+        CrossEntropyConfig,
+        KLPenaltyConfig,
+        BackwardCorrectionConfig,
+        BootstrappingConfig,
+        ForwardCorrectionConfig,
+        GeneralizedCrossEntropyConfig,
+        LabelSmoothingConfig,
+        MeanAbsoluteErrorConfig,
+        SymmetricCrossEntropyConfig,
+    )
 }
 """The settings of each method by its name."""
 
