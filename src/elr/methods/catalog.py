@@ -14,9 +14,12 @@ from elr.methods.elr_plus import ELRPlusConfig
 from elr.methods.ensemble.ensemble import EnsembleConfig
 from elr.methods.kl_penalty import KLPenaltyConfig
 from elr.methods.method import MethodConfig
+from elr.methods.peers.dividemix import DivideMixConfig
+from elr.methods.peers.mixup import MixupConfig
 
 METHODS: dict[str, type[MethodConfig]] = {
-    config.name: config for config in (ELRConfig, ELRPlusConfig, CrossEntropyConfig, KLPenaltyConfig)
+    config.name: config
+    for config in (ELRConfig, ELRPlusConfig, CrossEntropyConfig, KLPenaltyConfig, MixupConfig, DivideMixConfig)
 }
 """The settings of each method by its name."""
 
