@@ -106,7 +106,7 @@ METHODS = {
     "elr stateless": lambda: built(ELRConfig(gamma=0.9, lam_ramp=40, ensembling=False)),
     "cross entropy": lambda: built(CrossEntropyConfig()),
     "mixup": lambda: built(MixupConfig()),
-    "dividemix": lambda: built(DivideMixConfig(warm_up=2, ramp=2, loss_epochs=2)),
+    "dividemix": lambda: built(DivideMixConfig(warm_up=1, ramp=2, loss_epochs=2)),
     "ensemble": ensemble,
     "ensemble in bfloat16": lambda: ensemble(targets=TargetsConfig(dtype="bfloat16")),
     "everything asked for": lambda: built(DemandingConfig()),

@@ -39,17 +39,22 @@ def co_refined(labels: Tensor, probs: Tensor, clean_probs: Tensor) -> Tensor:
     return torch.lerp(probs, labels.to(probs.dtype), clean_probs.to(probs.dtype)[:, None])
 
 
-def prior_penalty(probs: Tensor) -> Tensor:
-    """KL(u || m) in nats of the equal shares u of C classes and the mean m of the outputs (B, C): no class is left out.
+def prior_penalty(log_probs: Tensor) -> Tensor:
+    """KL(u || m) in nats of the equal shares u of C classes and the mean m of the outputs: no class is left out.
+
+    Args:
+        log_probs: (B, C) logarithms of the outputs; of the mean, too, nothing is lost to underflow.
 
     Example:
-        >>> prior_penalty(torch.eye(2)), prior_penalty(torch.tensor([[0.9, 0.1]]))
-        (tensor(0.), tensor(0.5108))
+        >>> prior_penalty(torch.tensor([[0.9, 0.1], [0.1, 0.9]]).log()).round(decimals=4)
+        tensor(0.)
+        >>> prior_penalty(torch.tensor([[0.9, 0.1]]).log())
+        tensor(0.5108)
 
     Source: equation 11 of Li, Socher, Hoi, ICLR 2020.
     """
-    mean = probs.mean(dim=0)
-    return -math.log(len(mean)) - mean.log().mean()
+    log_means = torch.logsumexp(log_probs, dim=0) - math.log(len(log_probs))
+    return -math.log(len(log_means)) - log_means.mean()
 
 
 def semi_supervised_parts(logits: Tensor, labels: Tensor, *, labeled: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -77,7 +82,7 @@ def semi_supervised_parts(logits: Tensor, labels: Tensor, *, labeled: int) -> tu
     few, others = log_probs[:labeled], probs[labeled:]
     cross_entropy = -(few * labels[:labeled]).sum(dim=1).mean() if len(few) else nothing
     consistency = (others - labels[labeled:]).square().mean() if len(others) else nothing
-    return cross_entropy, consistency, prior_penalty(probs)
+    return cross_entropy, consistency, prior_penalty(log_probs)
 
 
 def confidence_penalty(logits: Tensor) -> Tensor:
