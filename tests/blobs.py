@@ -20,6 +20,8 @@ from elr.methods.losses.label_smoothing import LabelSmoothingConfig
 from elr.methods.losses.mean_absolute_error import MeanAbsoluteErrorConfig
 from elr.methods.losses.symmetric_cross_entropy import SymmetricCrossEntropyConfig
 from elr.methods.method import Batch, View
+from elr.methods.peers.dividemix import DivideMixConfig
+from elr.methods.peers.mixup import MixupConfig
 from elr.networks.spec import NetworkSpec
 from elr.targets.config import TargetsConfig
 
@@ -120,6 +122,8 @@ METHODS = {
     "elr with mixup": lambda: built(ELRConfig(mixup=1.0)),
     "elr stateless": lambda: built(ELRConfig(gamma=0.9, lam_ramp=40, ensembling=False)),
     "cross entropy": lambda: built(CrossEntropyConfig()),
+    "mixup": lambda: built(MixupConfig()),
+    "dividemix": lambda: built(DivideMixConfig(warm_up=1, ramp=2, loss_epochs=2)),
     "ensemble": ensemble,
     "ensemble in bfloat16": lambda: ensemble(targets=TargetsConfig(dtype="bfloat16")),
     "everything asked for": lambda: built(DemandingConfig()),

@@ -22,6 +22,8 @@ from elr.methods.losses.generalized_cross_entropy import GeneralizedCrossEntropy
 from elr.methods.losses.label_smoothing import LabelSmoothingConfig
 from elr.methods.losses.mean_absolute_error import MeanAbsoluteErrorConfig
 from elr.methods.losses.symmetric_cross_entropy import SymmetricCrossEntropyConfig
+from elr.methods.peers.dividemix import DivideMixConfig
+from elr.methods.peers.mixup import MixupConfig
 
 METHODS: dict[str, type[MethodConfig]] = {
     config.name: config
@@ -37,6 +39,8 @@ METHODS: dict[str, type[MethodConfig]] = {
         LabelSmoothingConfig,
         MeanAbsoluteErrorConfig,
         SymmetricCrossEntropyConfig,
+        DivideMixConfig,
+        MixupConfig,
     )
 }
 """The settings of each method by its name."""

@@ -28,17 +28,19 @@ class Batch(NamedTuple):
         inputs: tensor with leading axis B, or a mapping of such tensors.
         labels: (B,) int64 given labels in [0, C), or (B, C) float rows that sum to 1.
         views: further augmentations of the same rows, as `inputs` each, where a method asks for them (`Method.views`).
+        done: share of its pass that lies behind it, in [0, 1), for what changes in the course of a pass.
 
     Example:
         >>> batch = Batch(torch.tensor([7, 3]), torch.zeros(2, 5), torch.tensor([0, 1]))
-        >>> len(batch.inputs), batch.views
-        (2, ())
+        >>> len(batch.inputs), batch.views, batch.done
+        (2, (), 0.0)
     """
 
     index: Tensor  # pyright: ignore[reportIncompatibleMethodOverride] - the design's word, over tuple.index
     inputs: Inputs
     labels: Tensor
     views: tuple[Inputs, ...] = ()
+    done: float = 0.0
 
 
 class Step(NamedTuple):
@@ -123,6 +125,13 @@ class View(ABC):
         """The given labels of all examples in order, in parts; a view that has them at hand reads no inputs for it."""
         return (batch.labels for batch in self.batches())
 
+    def agreed(self, values: Tensor) -> Tensor:
+        """The same values; under several ranks those of the first one, on all.
+
+        For what every rank computes from the view by itself, which may differ in the last digits.
+        """
+        return values
+
 
 class Method(nn.Module, ABC):
     """A way to train: networks, per-example state and the training step. All that the training loop may call.
@@ -176,7 +185,7 @@ class Method(nn.Module, ABC):
     def begin_pass(self, number: int) -> None:
         """Prepare a pass, `number` in [0, passes); called at the start of each."""
 
-    def epoch_rows(self, epoch: int, number: int) -> Tensor | None:
+    def epoch_rows(self, epoch: int, number: int) -> Tensor | Sequence[Tensor] | None:
         """The rows that a pass trains on, asked for after `begin_pass`; their order is drawn by the loop.
 
         What decides on them must be in the state, so that a resumed run has the same. Under several ranks the rows
@@ -188,8 +197,10 @@ class Method(nn.Module, ABC):
 
         Returns:
             (M,) int64 rows of the training set, different from one another, M >= 1; then there are as many batches as M
-            rows fill, and learning rates go on by the share of the pass that is done. None (default): the rows that
-            `TrainingConfig.sampling` says.
+            rows fill, and learning rates go on by the share of the pass that is done. Several such sets that have no
+            row in common: every batch takes an equal share of each, one after the other; the first set decides how many
+            batches there are, a longer one comes in part only, a shorter one starts over in another order. No batch has
+            a row twice. None (default): the rows that `TrainingConfig.sampling` says.
         """
         del epoch, number
         return None
