@@ -13,6 +13,8 @@ from elr.methods.ensemble.ensemble import EnsembleConfig
 from elr.methods.ensemble.settings import Setting
 from elr.methods.kl_penalty import KLPenaltyConfig
 from elr.methods.method import Batch, View
+from elr.methods.peers.co_teaching import CoTeachingConfig
+from elr.methods.peers.joint_optimization import JointOptimizationConfig
 from elr.networks.spec import NetworkSpec
 from elr.targets.config import TargetsConfig
 
@@ -105,6 +107,11 @@ METHODS = {
     "cross entropy": lambda: built(CrossEntropyConfig()),
     "ensemble": ensemble,
     "ensemble in bfloat16": lambda: ensemble(targets=TargetsConfig(dtype="bfloat16")),
+    "co-teaching": lambda: built(CoTeachingConfig(forget_rate=0.2, ramp_epochs=3)),
+    "joint optimization": lambda: built(JointOptimizationConfig(begin=2, window=2)),
+    "joint optimization in bfloat16": lambda: built(
+        JointOptimizationConfig(begin=3, window=2, hard=True), targets=TargetsConfig(dtype="bfloat16")
+    ),
     "everything asked for": lambda: built(DemandingConfig()),
     "another loss": lambda: LossMethod(network(), nn.CrossEntropyLoss(reduction="none", label_smoothing=0.1)),
 }

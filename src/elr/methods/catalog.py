@@ -15,9 +15,19 @@ from elr.methods.elr import ELRConfig
 from elr.methods.elr_plus import ELRPlusConfig
 from elr.methods.ensemble.ensemble import EnsembleConfig
 from elr.methods.kl_penalty import KLPenaltyConfig
+from elr.methods.peers.co_teaching import CoTeachingConfig
+from elr.methods.peers.joint_optimization import JointOptimizationConfig
 
 METHODS: dict[str, type[MethodConfig]] = {
-    config.name: config for config in (ELRConfig, ELRPlusConfig, CrossEntropyConfig, KLPenaltyConfig)
+    config.name: config
+    for config in (
+        ELRConfig,
+        ELRPlusConfig,
+        CrossEntropyConfig,
+        KLPenaltyConfig,
+        CoTeachingConfig,
+        JointOptimizationConfig,
+    )
 }
 """The settings of each method by its name."""
 
