@@ -20,7 +20,9 @@ from elr.methods.losses.label_smoothing import LabelSmoothingConfig
 from elr.methods.losses.mean_absolute_error import MeanAbsoluteErrorConfig
 from elr.methods.losses.symmetric_cross_entropy import SymmetricCrossEntropyConfig
 from elr.methods.method import Batch, View
+from elr.methods.peers.co_teaching import CoTeachingConfig
 from elr.methods.peers.dividemix import DivideMixConfig
+from elr.methods.peers.joint_optimization import JointOptimizationConfig
 from elr.methods.peers.mixup import MixupConfig
 from elr.networks.spec import NetworkSpec
 from elr.targets.config import TargetsConfig
@@ -126,6 +128,11 @@ METHODS = {
     "dividemix": lambda: built(DivideMixConfig(warm_up=1, ramp=2, loss_epochs=2)),
     "ensemble": ensemble,
     "ensemble in bfloat16": lambda: ensemble(targets=TargetsConfig(dtype="bfloat16")),
+    "co-teaching": lambda: built(CoTeachingConfig(forget_rate=0.2, ramp_epochs=3)),
+    "joint optimization": lambda: built(JointOptimizationConfig(begin=2, window=2)),
+    "joint optimization in bfloat16": lambda: built(
+        JointOptimizationConfig(begin=3, window=2, hard=True), targets=TargetsConfig(dtype="bfloat16")
+    ),
     "everything asked for": lambda: built(DemandingConfig()),
     "backward correction": lambda: built(BackwardCorrectionConfig(transition=NEXT_CLASS)),
     "backward correction, estimated": lambda: built(BackwardCorrectionConfig(warmup=1), impartial()),

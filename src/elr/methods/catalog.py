@@ -22,7 +22,9 @@ from elr.methods.losses.generalized_cross_entropy import GeneralizedCrossEntropy
 from elr.methods.losses.label_smoothing import LabelSmoothingConfig
 from elr.methods.losses.mean_absolute_error import MeanAbsoluteErrorConfig
 from elr.methods.losses.symmetric_cross_entropy import SymmetricCrossEntropyConfig
+from elr.methods.peers.co_teaching import CoTeachingConfig
 from elr.methods.peers.dividemix import DivideMixConfig
+from elr.methods.peers.joint_optimization import JointOptimizationConfig
 from elr.methods.peers.mixup import MixupConfig
 
 METHODS: dict[str, type[MethodConfig]] = {
@@ -41,6 +43,8 @@ METHODS: dict[str, type[MethodConfig]] = {
         SymmetricCrossEntropyConfig,
         DivideMixConfig,
         MixupConfig,
+        CoTeachingConfig,
+        JointOptimizationConfig,
     )
 }
 """The settings of each method by its name."""
