@@ -13,6 +13,7 @@ from elr.methods.ensemble.ensemble import EnsembleConfig
 from elr.methods.ensemble.settings import Setting
 from elr.methods.kl_penalty import KLPenaltyConfig
 from elr.methods.method import Batch, View
+from elr.methods.peers.sop import SOPConfig, SOPPlusConfig
 from elr.networks.spec import NetworkSpec
 from elr.targets.config import TargetsConfig
 
@@ -97,6 +98,8 @@ METHODS = {
         ELRPlusConfig(gamma=0.9, gamma_ramp=10, align=True), targets=TargetsConfig(dtype="bfloat16")
     ),
     "kl penalty": lambda: built(KLPenaltyConfig()),
+    "sop": lambda: built(SOPConfig()),
+    "sop+": lambda: built(SOPPlusConfig(joint=True), Dropped()),
     "elr with dropout": lambda: built(ELRConfig(), Dropped()),
     "elr+": lambda: built(ELRPlusConfig(gamma=0.9, gamma_ramp=10)),
     "two networks": lambda: built(ELRConfig(networks=2, gamma=0.9)),

@@ -54,7 +54,7 @@ def test_a_second_network_is_a_peer_and_one_is_too_few_for_two():
 
 
 def test_unknown_names_and_settings_are_refused_with_those_that_there_are():
-    with pytest.raises(ArgumentError, match="method is 'sop': expected one of elr, elr_plus, cross_entropy, kl_pen"):
-        method_from_json({"name": "sop"})
+    with pytest.raises(ArgumentError, match="method is 'elr2': expected one of elr, elr_plus, cross_entropy, kl_pen"):
+        method_from_json({"name": "elr2"})
     with pytest.raises(ArgumentError, match="'kl_penalty' has no settings gamma, mixup: expected some of lam, beta"):
         method_from_json({"name": "kl_penalty", "mixup": 1.0, "gamma": 0.9})

@@ -14,9 +14,11 @@ from elr.methods.elr_plus import ELRPlusConfig
 from elr.methods.ensemble.ensemble import EnsembleConfig
 from elr.methods.kl_penalty import KLPenaltyConfig
 from elr.methods.method import MethodConfig
+from elr.methods.peers.sop import SOPConfig, SOPPlusConfig
 
 METHODS: dict[str, type[MethodConfig]] = {
-    config.name: config for config in (ELRConfig, ELRPlusConfig, CrossEntropyConfig, KLPenaltyConfig)
+    config.name: config
+    for config in (ELRConfig, ELRPlusConfig, CrossEntropyConfig, KLPenaltyConfig, SOPConfig, SOPPlusConfig)
 }
 """The settings of each method by its name."""
 
@@ -34,9 +36,9 @@ def method_named(name: str) -> type[MethodConfig]:
     Example:
         >>> method_named("elr").__name__
         'ELRConfig'
-        >>> method_named("sop")  # doctest: +ELLIPSIS
+        >>> method_named("elr2")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        elr.errors.ArgumentError: method is 'sop': expected one of elr, elr_plus, ...
+        elr.errors.ArgumentError: method is 'elr2': expected one of elr, elr_plus, ...
     """
     if name not in METHODS:
         raise ArgumentError(f"method is {name!r}: expected one of {', '.join(METHODS)}")

@@ -1,0 +1,1 @@
+"""Methods that ELR is compared to, a file each."""
