@@ -7,8 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from elr.methods.config import MethodConfig
 from elr.methods.loss.formulas import cross_entropy
-from elr.methods.method import Method, MethodConfig, ParameterGroup, Step, gradient_of
+from elr.methods.method import Method, ParameterGroup, Step, gradient_of
 from elr.targets.config import DENSE
 from elr.targets.store import whole_probs
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Mapping
 from copy import deepcopy
@@ -34,6 +35,7 @@ from elr.data.labels.columns import some
 from elr.data.labels.spelling import class_key
 from elr.devices import mixed_seed
 from elr.errors import ArgumentError, DataError, DataWarning
+from elr.methods.catalog import method_for_run
 from elr.methods.elr import ELRConfig
 from elr.methods.ensemble.ensemble import EnsembleConfig
 from elr.methods.ensemble.grid import (
@@ -64,11 +66,15 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
     predict together, and judge the labels. Training is deterministic given `random_state`.
 
     Args:
+        method: "elr", or another of `elr.methods.catalog.METHODS` (docs/methods.md), which trains a single network or
+            as many as it has.
+        settings: of the method, by name, as its `MethodConfig` has them, such as {"q": 0.5}; with some, elr is a single
+            network too. lam, beta and align have parameters of their own.
         members: folds and networks for each setting. Default: 5, or 1 below 50 rows. 1 is a single network that sees
             all rows; `members=1, lam=3, align=False` is the paper.
         lam: weight of the regularizer, >= 0; above 2 for lasting resistance to wrong labels. Default: chosen among 0,
             1, 3 and 7; of a single network 3 (the paper).
-        beta: momentum of the targets in [0, 1). Default 0.7 (the paper).
+        beta: momentum of the targets in [0, 1). Default: the method's, 0.7 (the paper).
         align: whether the regularizer sees aligned targets (`elr.methods.ingredients.alignment`).
         dropout: of perceptrons, in [0, 1). Default: chosen between 0 and 0.5; of a single network none.
         hidden_layer_sizes: units of each hidden layer; () is a linear network. Default: perceptrons of (64, 64) and
@@ -107,9 +113,11 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         *,
+        method: str = "elr",
+        settings: Mapping[str, Any] | None = None,
         members: int | None = None,
         lam: float | None = None,
-        beta: float = 0.7,
+        beta: float | None = None,
         align: bool = True,
         dropout: float | None = None,
         hidden_layer_sizes: tuple[int, ...] | None = None,
@@ -120,6 +128,8 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         random_state: int | np.random.RandomState | None = None,
         device: str = "auto",
     ) -> None:
+        self.method = method
+        self.settings = settings
         self.members = members
         self.lam = lam
         self.beta = beta
@@ -165,26 +175,34 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         for name, parameter in inspect.signature(type(self).__init__).parameters.items():
             if name not in ("self", "members", "random_state"):  # which scikit-learn checks
                 checked_value(name, getattr(self, name), str(parameter.annotation), {})
+        several = self.method == ELRConfig.name and not self.settings
         if self.members is None:
-            return MEMBERS if count >= LEAST_ROWS else 1
+            return MEMBERS if several and count >= LEAST_ROWS else 1
         members = self.members.item() if isinstance(self.members, np.integer) else self.members
         if type(members) is not int or not 1 <= members <= count:
             raise ArgumentError(
                 f"members is {self.members!r} for {count} rows: expected at least 1, and at most one for each row; 1 "
                 "is a single network"
             )
+        if members > 1 and not several:
+            raise ArgumentError(
+                f"members is {members}, with method {self.method!r} and settings {dict(self.settings or {})!r}: only "
+                "'elr' without further settings has members; leave one of them out"
+            )
         return members
 
     def _single(self, rows: Any, seed: int) -> tuple[Method, TrainingConfig]:
         """One network that sees all rows."""
         network = self._spec(rows, (256, 256), self.dropout)
-        lam = ELRConfig.lam if self.lam is None else self.lam
-        many = {"num_examples": rows.shape[0], "num_classes": len(self.classes_)}
-        method = ELRConfig(lam=lam, beta=self.beta, align=self.align).build(
-            [network.build(generator_seed=seed)], **many
-        )
         settings = {"epochs": 100, "batch_size": min(64, rows.shape[0]), "learning_rate": 0.02, "weight_decay": 5e-3}
-        return method, self._loop(settings, rows, seed)
+        loop = self._loop(settings, rows, seed)
+        own = {name: value for name in ("lam", "beta") if (value := getattr(self, name)) is not None}
+        steps = loop.epochs * math.ceil(rows.shape[0] / loop.batch_size)
+        asked, where_known = own | dict(self.settings or {}), {"align": self.align}
+        method = method_for_run(self.method, asked, steps=steps, epochs=loop.epochs, where_known=where_known)
+        seeds = [seed, *(mixed_seed(seed, number) for number in range(1, method.num_networks))]
+        networks = [network.build(generator_seed=each) for each in seeds]
+        return method.build(networks, num_examples=rows.shape[0], num_classes=len(self.classes_)), loop
 
     def _ensemble(self, rows: Any, members: int, seed: int) -> tuple[Method, TrainingConfig]:
         """Networks side by side, which choose among the settings that are left open."""
@@ -205,7 +223,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
             members=fewer,
             epochs=config.epochs,
             kept_epochs=kept_epochs(config.epochs) if self.epochs is None else (),
-            beta=self.beta,
+            beta=ELRConfig.beta if self.beta is None else self.beta,
             align=self.align,
             seed=seed,
         )

@@ -14,8 +14,8 @@ def test_elr_plus_is_elr_with_other_defaults():
 
 
 def test_what_a_run_means_for_elr():
-    assert ELRConfig.for_run({}, steps=100, fast=True) == ELRConfig(lam_ramp=100)
-    assert ELRConfig.for_run({}, steps=100, fast=False) == ELRConfig()
+    assert ELRConfig.for_run({}, steps=100, epochs=10, fast=True) == ELRConfig(lam_ramp=100)
+    assert ELRConfig.for_run({}, steps=100, epochs=10, fast=False) == ELRConfig()
     for fast in (True, False):
-        assert ELRPlusConfig.for_run({}, steps=100, fast=fast) == ELRPlusConfig(gamma_ramp=50)
-        assert ELRPlusConfig.for_run({}, steps=10**6, fast=fast) == ELRPlusConfig()
+        assert ELRPlusConfig.for_run({}, steps=100, epochs=10, fast=fast) == ELRPlusConfig(gamma_ramp=50)
+        assert ELRPlusConfig.for_run({}, steps=10**6, epochs=10, fast=fast) == ELRPlusConfig()

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from elr.errors import ArgumentError
+from elr.methods.config import MethodConfig
 from elr.methods.cross_entropy import LossMethod
-from elr.methods.method import Batch, Method, MethodConfig, ParameterGroup, Step, View, gradient_of
+from elr.methods.method import Batch, Method, ParameterGroup, Step, View, gradient_of
 from elr.targets.dense import DenseTargets
 
 
@@ -104,7 +105,7 @@ def test_groups_of_parameters_that_cannot_be_are_refused(name, value):
 
 
 def test_settings_are_asked_for_by_name_and_stay_as_they_are():
-    config = PairConfig.for_run({"weight": 2.5, "lam": 3.0}, steps=100, fast=True)
+    config = PairConfig.for_run({"weight": 2.5, "lam": 3.0}, steps=100, epochs=10, fast=True)
     assert config == PairConfig(weight=2.5)
     assert config.resized(0.5, generations=3) == config
     assert config.to_json() == config.described() == {"name": "pair", "weight": 2.5}

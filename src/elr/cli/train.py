@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,8 +30,17 @@ def fit(
     test: Test = None,
     test_label: TestLabel = None,
     method: Annotated[
-        str, typer.Option(help="elr, elr_plus, cross_entropy or another that docs/methods.md lists.")
+        str, typer.Option(help="elr, elr_plus, cross_entropy or another of docs/methods.md, such as dividemix.")
     ] = "elr",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting of the method, as docs/methods.md has them; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     members: Annotated[
         int | None,
         typer.Option(
@@ -98,6 +108,7 @@ def fit(
             raise ArgumentError("--resume needs the --out of the run to go on with")
         config = FitConfig(
             method=method,
+            settings=_settings(settings),
             lam=lam,
             beta=beta,
             align=align,
@@ -247,6 +258,23 @@ def _list_recipes(as_json: bool) -> None:
     width = max(map(len, RECIPES))
     for name, recipe in RECIPES.items():
         print(f"{name:<{width}}  {recipe.source}")
+
+
+def _settings(texts: list[str] | None) -> dict[str, Any]:
+    """NAME=VALUE each; values as JSON where they are, or else as text."""
+    found: dict[str, Any] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not name or not equals:
+            raise ArgumentError(f"--set is {text!r}: expected NAME=VALUE, such as q=0.5")
+        if name in found:
+            raise ArgumentError(f"--set has {name} twice: expected each setting once")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
 def _noise(text: str | None) -> tuple[str, float] | None:

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from elr.checking import checked
 from elr.errors import ArgumentError
+from elr.methods.config import MethodConfig
 from elr.methods.loss.formulas import cross_entropy
-from elr.methods.method import Batch, Method, MethodConfig, Step, gradient_of
+from elr.methods.method import Batch, Method, Step, gradient_of
 from elr.targets.config import TargetsConfig
 
 Loss = Callable[[Tensor, Tensor], Tensor]

@@ -59,10 +59,10 @@ class ELRConfig(ELRSettings):
         return ELR(networks, config, stores=[(targets or DENSE).build(num_examples, num_classes) for _ in range(count)])
 
     @classmethod
-    def for_run(cls, asked: Mapping[str, Any], *, steps: int, fast: bool) -> Self:
+    def for_run(cls, asked: Mapping[str, Any], *, steps: int, epochs: int, fast: bool) -> Self:
         """In the fast loop lam rises through the run, as in the first generation of the CIFAR-10 recipe."""
-        config = super().for_run(asked, steps=steps, fast=fast)
-        return replace(config, lam_ramp=steps) if fast else config
+        asked = {"lam_ramp": steps, **asked} if fast else asked
+        return super().for_run(asked, steps=steps, epochs=epochs, fast=fast)
 
     def resized(self, share: float, *, generations: int) -> Self:
         """The ramp of lam belongs to the first generation, and is as long; what is for later ones goes with them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from elr.methods.elr import ELRConfig
@@ -24,7 +24,7 @@ class ELRPlusConfig(ELRConfig):
         >>> config = ELRPlusConfig(lam=7.0)
         >>> config.networks, config.gamma, config.gamma_ramp, config.mixup
         (2, 0.997, 40000, 1.0)
-        >>> ELRPlusConfig.for_run({"lam": 7.0}, steps=1000, fast=False).gamma_ramp
+        >>> ELRPlusConfig.for_run({"lam": 7.0}, steps=1000, epochs=10, fast=False).gamma_ramp
         500
 
     Source: Algorithm 2, appendices F and G of Liu et al., NeurIPS 2020.
@@ -37,7 +37,8 @@ class ELRPlusConfig(ELRConfig):
     mixup: float = 1.0
 
     @classmethod
-    def for_run(cls, asked: Mapping[str, Any], *, steps: int, fast: bool) -> Self:
+    def for_run(cls, asked: Mapping[str, Any], *, steps: int, epochs: int, fast: bool) -> Self:
         """As published, its ramp at most half of the run; lam does not rise."""
         del fast
-        return replace(super().for_run(asked, steps=steps, fast=False), gamma_ramp=min(PAPER_RAMP, steps // 2))
+        asked = {"gamma_ramp": min(PAPER_RAMP, steps // 2), **asked}
+        return super().for_run(asked, steps=steps, epochs=epochs, fast=False)

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elr.checking import check_types, checked
+from elr.methods.config import MethodConfig
 from elr.methods.loss.formulas import check_weights, cross_entropy
-from elr.methods.method import Batch, Method, MethodConfig, Step, gradient_of
+from elr.methods.method import Batch, Method, Step, gradient_of
 from elr.targets.config import DENSE, TargetsConfig
 from elr.targets.store import Targets, whole_probs
 

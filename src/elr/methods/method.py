@@ -1,12 +1,12 @@
-"""What a training step is: the batch that goes in, the interface that the training loop calls, its settings."""
+"""What a training step is: the batch that goes in, and the interface that the training loop calls."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +14,6 @@ from torch import Tensor, nn
 from elr.checking import check_types
 from elr.errors import ArgumentError
 from elr.targets.store import Targets, stores_in
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-    from elr.networks.spec import NetworkSpec
-    from elr.targets.config import TargetsConfig
 
 Inputs = Tensor | Mapping[str, Tensor]
 
@@ -286,115 +280,6 @@ class Method(nn.Module, ABC):
         """
         del index, logits, labels
         return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class MethodConfig(ABC):
-    """The settings of a method in plain values, and how it is built; each method has its own, in its file.
-
-    A subclass is a frozen keyword-only dataclass that says its `name`, checks its values in `__post_init__` and builds
-    its method. Everything else here has a default that suits a method of one network.
-
-    Attributes:
-        name: what the command line and run.json call the method; its key in `elr.methods.catalog.METHODS`.
-
-    Example:
-        >>> from elr.methods.kl_penalty import KLPenaltyConfig
-        >>> config = KLPenaltyConfig(lam=5.0)
-        >>> config.to_json()
-        {'name': 'kl_penalty', 'lam': 5.0, 'beta': 0.7}
-        >>> config.build([nn.Linear(2, 3)], num_examples=8, num_classes=3).stores
-        [DenseTargets(8, 3, dtype=torch.float32)]
-    """
-
-    name: ClassVar[str]
-
-    @abstractmethod
-    def build(
-        self,
-        networks: Sequence[nn.Module],
-        *,
-        num_examples: int,
-        num_classes: int,
-        targets: TargetsConfig | None = None,
-    ) -> Method:
-        """The method over these networks.
-
-        Args:
-            networks: `num_networks` of them, each giving logits (B, C).
-            num_examples: N, rows of the training set.
-            num_classes: C >= 2.
-            targets: how its targets are stored, if it has any.
-
-        Raises:
-            ArgumentError: another number of networks.
-        """
-
-    @classmethod
-    def for_run(cls, asked: Mapping[str, Any], *, steps: int, fast: bool) -> Self:
-        """The settings for a run.
-
-        Args:
-            asked: settings that someone asked for, by name; those that this method does not have are left out.
-            steps: of each pass in the whole run.
-            fast: whether it is the fast loop, see `elr.runs.fit_config`.
-        """
-        del steps, fast
-        own = {each.name for each in fields(cls)}
-        return cls(**{name: value for name, value in asked.items() if name in own})
-
-    def resized(self, share: float, *, generations: int) -> Self:
-        """The same for generations of `share` of the length, of which there are so many now."""
-        del share, generations
-        return self
-
-    def check_generations(self, generations: int) -> None:  # noqa: B027 - most methods go with any number
-        """Refuse a number of generations that the settings do not go with.
-
-        Raises:
-            ArgumentError: as it says.
-        """
-
-    @property
-    def num_networks(self) -> int:
-        """How many networks it trains."""
-        return 1
-
-    @property
-    def num_predictors(self) -> int:
-        """How many networks predict when training has ended."""
-        return self.num_networks
-
-    def network_specs(self, default: NetworkSpec) -> list[NetworkSpec]:
-        """The networks to build it from, of which `default` is the run's."""
-        return [default] * self.num_networks
-
-    def predictor_specs(self, default: NetworkSpec, choice: Mapping[str, Any]) -> list[NetworkSpec]:  # noqa: ARG002
-        """The networks that predict at the end, where the method made this `Method.choice`."""
-        return [default] * self.num_predictors
-
-    @property
-    def label(self) -> str:
-        """What people call it."""
-        return self.name
-
-    def described(self) -> dict[str, Any]:
-        """What there is to say about it to people: the label, and the settings that matter."""
-        return {"name": self.label, **asdict(self)}
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, as run.json holds them; `elr.methods.catalog.method_from_json` reads them."""
-        return {"name": self.name, **asdict(self)}
-
-    def check_networks(self, networks: Sequence[nn.Module]) -> None:
-        """Raise what `build` promises to raise."""
-        if len(networks) != self.num_networks:
-            raise ArgumentError(
-                f"{self.name!r} with these settings has {self.num_networks} network(s), and {len(networks)} were "
-                "passed: pass as many"
-            )
-        if len(set(map(id, networks))) != len(networks):
-            raise ArgumentError("the peer is the network itself: expected a second one, with weights of its own")
 
 
 def gradient_of(loss: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,8 @@ def fit(
     *,
     out: str | Path,
     label: str | int | None = None,
+    method: str | None = None,
+    settings: Mapping[str, Any] | None = None,
     options: ReadOptions | None = None,
     config: FitConfig | None = None,
     test: Data | None = None,
@@ -84,6 +86,8 @@ def fit(
             with plain cross entropy.
         out: folder for the results: new, empty, or with `resume` that of the same run.
         label: column (or array) of the given labels; short for options.
+        method: what to train with, one of `elr.methods.catalog.METHODS`; short for config.
+        settings: of the method, by name; short for config.
         options: how to read the data.
         config: how to train.
         test: data whose labels are trusted; measured at the end, never used.
@@ -117,6 +121,8 @@ def fit(
     options = options or ReadOptions()
     options = replace(options, label=str(label)) if label not in (None, "") else options
     config = config or FitConfig()
+    asked = {name: value for name, value in (("method", method), ("settings", settings)) if value is not None}
+    config = replace(config, **asked)  # type: ignore[arg-type]
     if config.network not in (None, "linear", "mlp") and options.backbone is None:
         options = replace(options, backbone=NO_BACKBONE)  # a network of their own was asked for
     if tune is not None:
@@ -155,7 +161,11 @@ def fit(
 
     baseline_folder = out / BASELINE
     fitted = run(config, out, None if found is None else found.to_json())
-    baseline = run(replace(config, method=BASELINE, members=1), baseline_folder) if compare else None
+    baseline = (
+        run(replace(config, method=BASELINE, members=1, settings={}, lam=None, beta=None), baseline_folder)
+        if compare
+        else None
+    )
     if is_main_process():
         write_report(prepared, fitted, baseline=baseline)
         if baseline is not None:

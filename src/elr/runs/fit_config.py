@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from elr.checking import check_types
 from elr.data.examples import Examples
 from elr.data.preprocessing import Augmentation
 from elr.errors import ArgumentError
-from elr.methods.catalog import method_named
+from elr.methods.catalog import check_settings, method_for_run, method_named
 from elr.methods.elr import ELRConfig
 from elr.methods.ensemble.ensemble import EnsembleConfig
 from elr.methods.ensemble.grid import (
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from elr.data.prepared_data import PreparedData
 
 AUGMENTATIONS = ("auto", "crop", "none")
+_OWN_FIELDS = {"lam", "beta", "align"}  # settings of a method that have a field of their own
 
 FAST, IMAGES_LOOP, FINE_TUNED, VECTORS = "fast", "images", "fine-tuned", "vectors"
 """Kinds of loops: few epochs of the fast network, images otherwise, pretrained networks, and perceptrons."""
@@ -73,6 +74,8 @@ class FitConfig:
     Args:
         method: one of `elr.methods.catalog.METHODS` (docs/methods.md): "elr"; "elr_plus": two networks, averaged
             weights and mixup, in three times the time or more; "cross_entropy" for comparison; and others.
+        settings: of the method, by name, as its `MethodConfig` has them, such as {"q": 0.5}. lam, beta and align may
+            stand here as well as below.
         lam: weight of the regularizer. Default: of an ensemble, chosen among 0, 1, 3 and 7 (`members`); of a single
             network 3, the paper's for CIFAR-10 and Clothing1M.
         beta: momentum of the targets. Default 0.7 (the paper's for CIFAR-10 and Clothing1M).
@@ -101,7 +104,8 @@ class FitConfig:
         seed: of weights, order, augmentation.
 
     Raises:
-        ArgumentError: an unknown method or augmentation; other values are checked where they are used.
+        ArgumentError: an unknown method, augmentation or setting, or one that is given twice; other values are checked
+            where they are used.
 
     Example:
         >>> from elr.data.prepared_data import prepare_data
@@ -115,6 +119,7 @@ class FitConfig:
     """
 
     method: str = "elr"
+    settings: Mapping[str, Any] = field(default_factory=dict)
     lam: float | None = None
     beta: float | None = None
     align: bool = True
@@ -133,6 +138,8 @@ class FitConfig:
     def __post_init__(self) -> None:
         check_types(self, *(each for each in vars(self) if each != "members"))  # whose number depends on the rows
         method_named(self.method)
+        check_settings(self.method, self.settings)
+        self._take_out()
         if self.augment not in AUGMENTATIONS:
             raise ArgumentError(f"augment is {self.augment!r}: expected one of {', '.join(AUGMENTATIONS)}")
 
@@ -140,12 +147,24 @@ class FitConfig:
         """Plain values, as run.json holds them: what was asked for."""
         return asdict(self)
 
-    def _regularizer(self) -> dict[str, Any]:
-        return {
-            "lam": ELRConfig.lam if self.lam is None else self.lam,
-            "beta": ELRConfig.beta if self.beta is None else self.beta,
-            "align": self.align,
-        }
+    def _take_out(self) -> None:
+        """Settings that have a field of their own go there."""
+        for name in _OWN_FIELDS & self.settings.keys():
+            value, there = self.settings[name], getattr(self, name)
+            default = True if name == "align" else None
+            if there not in (default, value):
+                raise ArgumentError(
+                    f"{name} is given twice, as {there!r} and in the settings as {value!r}: expected one"
+                )
+            object.__setattr__(self, name, value)
+        check_types(self, *_OWN_FIELDS)
+        rest = {name: value for name, value in self.settings.items() if name not in _OWN_FIELDS}
+        object.__setattr__(self, "settings", rest)
+
+    def _asked(self) -> dict[str, Any]:
+        """The settings of the method that someone asked for."""
+        own = {"lam": self.lam, "beta": self.beta}
+        return {name: value for name, value in own.items() if value is not None} | dict(self.settings)
 
     def plan(self, prepared: PreparedData) -> Plan:
         """The same with every choice made for some data.
@@ -171,7 +190,14 @@ class FitConfig:
         flip, fast = augmented and self.augment != "crop", kind == FAST
         steps = training.epochs * math.ceil(len(prepared.examples) / training.batch_size)
         return Plan(
-            method=method_named(self.method).for_run(self._regularizer(), steps=steps, fast=fast),
+            method=method_for_run(
+                self.method,
+                self._asked(),
+                steps=steps,
+                epochs=training.epochs,
+                fast=fast,
+                where_known={"align": self.align},
+            ),
             network=network,
             training=training,
             augmentation=Augmentation(crop=augmented, flip=flip, mirror=flip and fast),
@@ -186,7 +212,7 @@ class FitConfig:
         """
         count = len(prepared.examples)
         if self.members is None:
-            vectors = self.method == ELRConfig.name and not network.takes_images
+            vectors = self.method == ELRConfig.name and not self.settings and not network.takes_images
             return MEMBERS if vectors and count >= LEAST_ROWS else 1
         if type(self.members) is not int or not 1 <= self.members <= count:
             raise ArgumentError(
@@ -197,6 +223,11 @@ class FitConfig:
             raise ArgumentError(
                 f"members is {self.members} and the method {self.method!r}: only 'elr' has members; leave one of them "
                 "out"
+            )
+        if self.members > 1 and self.settings:
+            raise ArgumentError(
+                f"members is {self.members}, and networks side by side have no {', '.join(self.settings)}: leave that "
+                "out, or train a single network (members=1)"
             )
         return self.members
 
@@ -226,7 +257,7 @@ class FitConfig:
             members=fewer,
             epochs=training.epochs,
             kept_epochs=() if self.epochs is not None else kept_epochs(training.epochs),
-            beta=self._regularizer()["beta"],
+            beta=ELRConfig.beta if self.beta is None else self.beta,
             align=self.align,
             seed=self.seed,
         )

@@ -18,7 +18,7 @@ from elr.data.preprocessing import Augmentation
 from elr.devices import mixed_seed
 from elr.errors import ArgumentError
 from elr.methods.catalog import method_from_json
-from elr.methods.method import MethodConfig
+from elr.methods.config import MethodConfig
 from elr.networks.architectures import FastConvNet
 from elr.networks.backbones import load_body
 from elr.networks.spec import NetworkSpec

@@ -9,7 +9,7 @@ from elr.data.pictures.decoding import Geometry
 from elr.data.preprocessing import Augmentation
 from elr.datasets.base import TEST
 from elr.errors import ArgumentError
-from elr.methods.method import MethodConfig
+from elr.methods.config import MethodConfig
 from elr.training.config import TrainingConfig
 
 

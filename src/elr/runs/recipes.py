@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from elr.data.preprocessing import Augmentation
 from elr.datasets.as_data import HUMAN
+from elr.methods.config import MethodConfig
 from elr.methods.cross_entropy import CrossEntropyConfig
 from elr.methods.elr import ELRConfig
 from elr.methods.elr_plus import PAPER_RAMP, ELRPlusConfig
-from elr.methods.method import MethodConfig
 from elr.runs.fit_config import FAST_SETTINGS
 from elr.runs.real_noise_recipes import real_recipes
 from elr.runs.recipe import Recipe

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from elr.checking import check_types
 from elr.errors import ArgumentError
+from elr.methods.config import MethodConfig
 from elr.methods.loss.formulas import check_weights
-from elr.methods.method import MethodConfig
 from elr.networks.spec import NetworkSpec
 
 

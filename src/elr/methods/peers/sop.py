@@ -14,8 +14,9 @@ from torch.nn import functional as F
 
 from elr.checking import check_types, checked
 from elr.errors import ArgumentError
+from elr.methods.config import MethodConfig
 from elr.methods.loss.formulas import check_labels, check_logits, full_precision
-from elr.methods.method import Batch, Inputs, Method, MethodConfig, ParameterGroup, Step, gradient_of
+from elr.methods.method import Batch, Inputs, Method, ParameterGroup, Step, gradient_of
 from elr.targets.config import TargetsConfig
 
 FLOOR = 1e-4

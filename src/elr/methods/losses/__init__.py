@@ -1,0 +1,1 @@
+"""Losses of single examples that resist wrong labels, a file each."""

@@ -1,0 +1,152 @@
+"""A cell of a bench, one method on some data with some noise and one seed, and the file that it leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from elr import files
+from elr.checking import check_types
+from elr.errors import ArtifactError
+
+DONE, FAILED = "done", "failed"
+CELLS_FOLDER = "cells"
+"""Where in the folder of a bench the files of its cells are, `Cell.key` and .json each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One method on some data with some noise, by one seed.
+
+    Args:
+        data: name of the data in the grid.
+        noise: name in `elr.noise.named.NOISES`; "human" for labels that people gave; "none" for labels as they are.
+        rate: what the noise is asked for: a rate in [0, 1], or the name of a set of human labels; None without noise.
+        method: what the grid calls the method with its settings: the row of the table.
+        uses: the method's name in `elr.methods.catalog.METHODS`.
+        settings: of the method, by name.
+        training: how it is trained, fields of `elr.runs.fit_config.FitConfig` by name.
+        seed: of noise, weights and order.
+
+    Example:
+        >>> cell = Cell(data="digits", noise="symmetric", rate=0.4, method="elr", uses="elr", seed=1)
+        >>> cell.key, cell.column
+        ('digits--symmetric-0.4--elr--1', ('digits', 'symmetric', 0.4))
+        >>> Cell.from_json(cell.to_json()) == cell
+        True
+    """
+
+    data: str
+    noise: str
+    rate: float | str | None
+    method: str
+    uses: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def column(self) -> tuple[str, str, float | str | None]:
+        """What methods are compared on: data, noise, rate."""
+        return self.data, self.noise, self.rate
+
+    @property
+    def key(self) -> str:
+        """Name of its files, unlike those of all other cells of the grid."""
+        noise = self.noise if self.rate is None else f"{self.noise}-{self.rate}"
+        return "--".join(_safe(part) for part in (self.data, noise, self.method, str(self.seed)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Cell:
+        """A cell as `to_json` wrote it."""
+        return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellResult:
+    """What a cell gave: the content of its file.
+
+    Args:
+        cell: which one.
+        status: `DONE` or `FAILED`.
+        error: what went wrong; "" if nothing did.
+        measures: numbers by name: test_accuracy_last, test_accuracy_best, test_balanced_accuracy, average_precision (of
+            the method's own ranking of the labels, against the clean ones), noise_rate_realized, and others.
+        seconds: of training, with all that the method does between epochs, without reading data.
+        peak_memory_bytes: most memory that the process held in the meantime; None where the system does not say.
+        threads: that were used.
+        machine: on which.
+        versions: of elr, Python and what computes.
+        plan: all settings of the run, see `elr.runs.plan.Plan`.
+        created: when it ended, in UTC.
+
+    Example:
+        >>> cell = Cell(data="digits", noise="symmetric", rate=0.4, method="elr", uses="elr", seed=1)
+        >>> result = CellResult(cell=cell, status=DONE, measures={"test_accuracy_last": 0.91}, seconds=2.5, threads=1)
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     result.write(Path(folder))
+        ...     found = read_result(Path(folder) / CELLS_FOLDER / "digits--symmetric-0.4--elr--1.json")
+        >>> found.measures["test_accuracy_last"], found.cell == cell
+        (0.91, True)
+    """
+
+    cell: Cell
+    status: str
+    error: str = ""
+    measures: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    peak_memory_bytes: int | None = None
+    threads: int = 1
+    machine: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    created: str = ""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+
+    def write(self, folder: Path) -> None:
+        """Write its file into the folder of a bench, whole or not at all."""
+        path = folder / CELLS_FOLDER / f"{self.cell.key}.json"
+        with files.writing(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_json(path, asdict(self))
+
+
+def read_result(path: Path) -> CellResult:
+    """The result of a cell.
+
+    Args:
+        path: of its file.
+
+    Raises:
+        ArtifactError: no such file, or it is damaged.
+
+    Example:
+        >>> read_result(Path("no-such-cell.json"))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        elr.errors.ArtifactError: ...
+    """
+    values = files.read_json(path)
+    try:
+        known: dict[str, Any] = {each.name: values[each.name] for each in fields(CellResult)}
+        known["cell"] = Cell.from_json(values["cell"])
+        return CellResult(**known)
+    except (TypeError, KeyError, ValueError) as error:
+        raise ArtifactError(f"{path} is no result of a cell ({error}): it is damaged, or of another version") from None
+
+
+def _safe(text: str) -> str:
+    """Letters, digits, dots, underscores and hyphens alone; where others had to go, with a mark of what they were."""
+    safe = re.sub(r"[^A-Za-z0-9._-]+|--+", "-", text)
+    return safe if safe == text else f"{safe}-{hashlib.sha256(json.dumps(text).encode()).hexdigest()[:6]}"
