@@ -36,7 +36,7 @@ def many(prepared, count, side):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"method": "vote"}, "method is 'vote': .*There are elr, .*cross_entropy"),
+        ({"method": "sop"}, "method is 'sop': expected one of elr, .*cross_entropy"),
         ({"augment": "cutout"}, "augment is 'cutout': expected one of auto, crop, none"),
     ],
 )
