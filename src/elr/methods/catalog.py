@@ -39,10 +39,10 @@ def method_named(name: str) -> type[MethodConfig]:
         'ELRConfig'
         >>> method_named("elr-plus")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        elr.errors.ArgumentError: method is 'elr-plus': did you mean elr_plus? There are elr, elr_plus, ...
+        elr.errors.ArgumentError: method is 'elr-plus': did you mean elr_plus? expected one of elr, ...
     """
     if name not in METHODS:
-        raise ArgumentError(f"method is {name!r}: {_nearest(name, METHODS)}There are {', '.join(METHODS)}")
+        raise ArgumentError(f"method is {name!r}: {_nearest(name, METHODS)}expected one of {', '.join(METHODS)}")
     return METHODS[name]
 
 
@@ -61,7 +61,8 @@ def check_settings(name: str, settings: Mapping[str, Any]) -> None:
         >>> check_settings("kl_penalty", {"beta": 0.9})
         >>> check_settings("kl_penalty", {"bata": 0.9})
         Traceback (most recent call last):
-        elr.errors.ArgumentError: method 'kl_penalty' has no setting 'bata': did you mean beta? It has lam, beta
+        elr.errors.ArgumentError: method 'kl_penalty' has no setting 'bata': did you mean beta? expected some of \
+lam, beta
     """
     _check_known(method_named(name), settings)
 
@@ -95,7 +96,7 @@ def method_for_run(
 'align': True}
         >>> method_for_run("cross_entropy", {"lam": 7.0}, steps=1000, epochs=10)
         Traceback (most recent call last):
-        elr.errors.ArgumentError: method 'cross_entropy' has no setting 'lam': It has none
+        elr.errors.ArgumentError: method 'cross_entropy' has no setting 'lam': expected some of (none)
     """
     method = method_named(name)
     _check_known(method, settings)
@@ -109,8 +110,8 @@ def _check_known(config: type[MethodConfig], settings: Iterable[str]) -> None:
     if unknown := sorted(set(map(str, settings)) - set(known)):
         near, which = _nearest(unknown[0], known), "setting" if len(unknown) == 1 else "settings"
         raise ArgumentError(
-            f"method {config.name!r} has no {which} {', '.join(map(repr, unknown))}: {near}It has "
-            f"{', '.join(known) or 'none'}"
+            f"method {config.name!r} has no {which} {', '.join(map(repr, unknown))}: {near}expected some of "
+            f"{', '.join(known) or '(none)'}"
         )
 
 
