@@ -39,7 +39,7 @@ def method_named(name: str) -> type[MethodConfig]:
         'ELRConfig'
         >>> method_named("elr-plus")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        elr.errors.ArgumentError: method is 'elr-plus': did you mean elr_plus? expected one of elr, ...
+        elr.errors.ArgumentError: method is 'elr-plus': did you mean elr_plus or ...? expected one of elr, ...
     """
     if name not in METHODS:
         raise ArgumentError(f"method is {name!r}: {_nearest(name, METHODS)}expected one of {', '.join(METHODS)}")

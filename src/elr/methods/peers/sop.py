@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +17,18 @@ from elr.errors import ArgumentError
 from elr.methods.config import MethodConfig
 from elr.methods.loss.formulas import check_labels, check_logits, full_precision
 from elr.methods.method import Batch, Inputs, Method, ParameterGroup, Step, gradient_of
-from elr.targets.config import TargetsConfig
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from elr.targets.config import TargetsConfig
 
 FLOOR = 1e-4
 """Below which neither a probability nor the sum of a row is let fall; the authors' code has it as `eps`."""
 BATCH = 128
 """Rows of a batch in the paper: the learning rates of u and v are those of means over so many."""
+EPOCHS = 120
+"""Of the paper's runs of SOP; those of SOP+ have 300."""
 _SEED = 0  # of the first u and v, which are alike in all runs and on all ranks
 
 
@@ -40,7 +46,8 @@ class SOPConfig(MethodConfig):
     Args:
         u_rate: learning rate of u in batches of 128 rows, > 0, constant; the paper's alpha_u.
         v_rate: of v; the paper's alpha_v.
-        std: standard deviation of the first u and v, > 0: the smaller, the more epochs until noise shows.
+        std: standard deviation of the first u and v, > 0: the smaller, the more epochs until noise shows. `elr fit`
+            takes larger ones for runs of fewer than 120 epochs.
         consistency: weight of the agreement of two views, >= 0; SOP+ has 0.9. Above 0 a step takes twice as long.
         balance: weight of the penalty on uneven classes, >= 0; SOP+ has 0.1.
         joint: whether u goes down the squared error too, as in the authors' code since August 2022; in Algorithm 1
@@ -50,8 +57,8 @@ class SOPConfig(MethodConfig):
         ArgumentError: a setting out of range.
 
     Example:
-        >>> SOPConfig(v_rate=100.0).described()["v_rate"]
-        100.0
+        >>> SOPConfig.for_run({"v_rate": 100.0}, steps=1000, epochs=30, fast=False)
+        SOPConfig(u_rate=10.0, v_rate=100.0, std=0.01, consistency=0.0, balance=0.0, joint=False)
 
     Source: Table A.1 of Liu et al., ICML 2022. CIFAR-100 as in the README and config_cifar100.json of the authors'
         code;
@@ -77,6 +84,16 @@ class SOPConfig(MethodConfig):
             value = getattr(self, name)
             if not 0.0 <= value < math.inf:
                 raise ArgumentError(f"{name} is {value}: expected a weight of 0 or more; SOP+ has 0.9 and 0.1")
+
+    @classmethod
+    def for_run(cls, asked: Mapping[str, Any], *, steps: int, epochs: int, fast: bool) -> Self:
+        """As published; u and v begin larger in shorter runs, so that noise shows in the same part of the run.
+
+        They grow by factors, epoch for epoch: a run of a part of the paper's 120 has the same part of the way to go, in
+        logarithms.
+        """
+        asked = {"std": cls.std ** min(1.0, epochs / EPOCHS), **asked}
+        return super().for_run(asked, steps=steps, epochs=epochs, fast=fast)
 
     @checked
     def build(
@@ -131,7 +148,7 @@ class SOP(Method):
 
     How long noise takes to show goes by epochs, as a row moves once in each: v^2 of the class that the network says
     instead reaches 1/2 after about ln(1e8) / ln(1 + 4 v_rate / 128) of them, 67 by default, and u after fewer, the
-    surer the network is. In much shorter runs v stays near 0.
+    surer the network is. In much shorter runs v stays near 0; see `SOPConfig.for_run`.
 
     Nothing that it gathers says more of a row than the network (`pred_probs` is None): where u and v have not yet
     grown, every label would pass for right. `noise` shows s. The class balance is that of a rank's share of the batch.
