@@ -98,7 +98,7 @@ METHODS = {
         ELRPlusConfig(gamma=0.9, gamma_ramp=10, align=True), targets=TargetsConfig(dtype="bfloat16")
     ),
     "kl penalty": lambda: built(KLPenaltyConfig()),
-    "sop": lambda: built(SOPConfig()),
+    "sop": lambda **settings: built(SOPConfig(**settings)),
     "sop+": lambda: built(SOPPlusConfig(joint=True), Dropped()),
     "elr with dropout": lambda: built(ELRConfig(), Dropped()),
     "elr+": lambda: built(ELRPlusConfig(gamma=0.9, gamma_ramp=10)),

@@ -65,6 +65,8 @@ if __name__ == "__main__":
     demanding.run()
     padded = torch.nn.functional.pad(torch.cat(seen), (0, 3 * N - sum(map(len, seen))), value=-1)  # alike on each rank
     rows = demanding.accelerator.gather(padded)
+    noisy = Training(METHODS["sop"](std=0.3), examples(), config=config)
+    noisy.run()
     spoiled = METHODS["elr"]().train()
     store = spoiled.stores[0]
     store.distribute(torch.distributed.group.WORLD if ranks > 1 else None)
@@ -92,6 +94,7 @@ if __name__ == "__main__":
                 "hits": several.method.hits,
                 "demanding": demanding.method.targets.table,
                 "shifts": demanding.method.shifts.detach(),
+                "noise": torch.cat([noisy.method.u, noisy.method.v], dim=1).detach(),
                 "rows": rows,
                 "spoiled": store.table,
                 "nonfinite": store.nonfinite,
@@ -100,6 +103,6 @@ if __name__ == "__main__":
             },
             sys.argv[1],
         )
-    del training, first, resumed, pair, alike, weighed, several, demanding
+    del training, first, resumed, pair, alike, weighed, several, demanding, noisy
     gc.collect()  # what outlives the group of processes has been seen to end in an abort, here and there
     leave_process_group()
