@@ -24,6 +24,7 @@ from elr.methods.peers.co_teaching import CoTeachingConfig
 from elr.methods.peers.dividemix import DivideMixConfig
 from elr.methods.peers.joint_optimization import JointOptimizationConfig
 from elr.methods.peers.mixup import MixupConfig
+from elr.methods.peers.sop import SOPConfig, SOPPlusConfig
 from elr.networks.spec import NetworkSpec
 from elr.targets.config import TargetsConfig
 
@@ -118,6 +119,8 @@ METHODS = {
         ELRPlusConfig(gamma=0.9, gamma_ramp=10, align=True), targets=TargetsConfig(dtype="bfloat16")
     ),
     "kl penalty": lambda: built(KLPenaltyConfig()),
+    "sop": lambda **settings: built(SOPConfig(**settings)),
+    "sop+": lambda: built(SOPPlusConfig(joint=True), Dropped()),
     "elr with dropout": lambda: built(ELRConfig(), Dropped()),
     "elr+": lambda: built(ELRPlusConfig(gamma=0.9, gamma_ramp=10)),
     "two networks": lambda: built(ELRConfig(networks=2, gamma=0.9)),

@@ -74,6 +74,8 @@ if __name__ == "__main__":
     divided_rows = divided.accelerator.gather(padded)
     here = torch.stack([divided.method.clean_probs, divided.method.labeled.float(), divided.method.losses[0]])
     divisions = divided.accelerator.gather(here[None])
+    noisy = Training(METHODS["sop"](std=0.3), examples(), config=config)
+    noisy.run()
     spoiled = METHODS["elr"]().train()
     store = spoiled.stores[0]
     store.distribute(torch.distributed.group.WORLD if ranks > 1 else None)
@@ -102,6 +104,7 @@ if __name__ == "__main__":
                 "hits": several.method.hits,
                 "demanding": demanding.method.targets.table,
                 "shifts": demanding.method.shifts.detach(),
+                "noise": torch.cat([noisy.method.u, noisy.method.v], dim=1).detach(),
                 "rows": rows,
                 "divisions": divisions,
                 "divided rows": divided_rows,
@@ -114,6 +117,6 @@ if __name__ == "__main__":
             },
             sys.argv[1],
         )
-    del training, first, resumed, pair, alike, weighed, several, demanding, divided
+    del training, first, resumed, pair, alike, weighed, several, demanding, noisy, divided
     gc.collect()  # what outlives the group of processes has been seen to end in an abort, here and there
     leave_process_group()

@@ -196,6 +196,8 @@ def test_two_ranks_give_the_targets_of_one(tmp_path):
     torch.testing.assert_close(two["demanding"], one["demanding"], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(two["shifts"], one["shifts"], atol=1e-5, rtol=1e-4)
     assert one["shifts"].abs().max() > 0.01
+    torch.testing.assert_close(two["noise"], one["noise"], atol=1e-5, rtol=1e-4)
+    assert one["noise"].abs().max() > 1.0
     for found in (one, two):
         rows = found["rows"][found["rows"] >= 0]
         assert sorted(rows.tolist()) == sorted(row for epoch in range(3) for row in chosen_rows(epoch))

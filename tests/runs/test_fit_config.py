@@ -36,7 +36,7 @@ def many(prepared, count, side):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"method": "sop"}, "method is 'sop': expected one of elr, .*cross_entropy"),
+        ({"method": "vote"}, "method is 'vote': expected one of elr, .*cross_entropy"),
         ({"augment": "cutout"}, "augment is 'cutout': expected one of auto, crop, none"),
         ({"settings": {"gama": 0.9}}, "method 'elr' has no setting 'gama': did you mean gamma"),
         ({"method": "cross_entropy", "settings": {"q": 0.9}}, "method 'cross_entropy' has no setting 'q'"),

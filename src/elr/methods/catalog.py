@@ -26,6 +26,7 @@ from elr.methods.peers.co_teaching import CoTeachingConfig
 from elr.methods.peers.dividemix import DivideMixConfig
 from elr.methods.peers.joint_optimization import JointOptimizationConfig
 from elr.methods.peers.mixup import MixupConfig
+from elr.methods.peers.sop import SOPConfig, SOPPlusConfig
 
 METHODS: dict[str, type[MethodConfig]] = {
     config.name: config
@@ -45,6 +46,8 @@ METHODS: dict[str, type[MethodConfig]] = {
         MixupConfig,
         CoTeachingConfig,
         JointOptimizationConfig,
+        SOPConfig,
+        SOPPlusConfig,
     )
 }
 """The settings of each method by its name."""
@@ -65,7 +68,7 @@ def method_named(name: str) -> type[MethodConfig]:
         'ELRConfig'
         >>> method_named("elr-plus")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        elr.errors.ArgumentError: method is 'elr-plus': did you mean elr_plus? expected one of elr, ...
+        elr.errors.ArgumentError: method is 'elr-plus': did you mean elr_plus or ...? expected one of elr, ...
     """
     if name not in METHODS:
         raise ArgumentError(f"method is {name!r}: {_nearest(name, METHODS)}expected one of {', '.join(METHODS)}")

@@ -71,9 +71,14 @@ class ParameterGroup:
         weights: the parameters, or what gives them once, such as `module.parameters()`.
         learning_rate: their peak learning rate, >= 0, scheduled as the run's; None: the run's.
         weight_decay: >= 0; None: the run's.
+        plain: moved by gradient descent without momentum at a constant rate, which must be given, whatever optimizer
+            and schedule the run has; their gradients may be sparse.
+        batch_size: of the batches that the learning rate is meant for, as parameters of a single example have it: in a
+            run with others the rate is as many times larger, and a row's part in the mean loss moves it as far. None
+            (default): of any.
 
     Raises:
-        ArgumentError: a rate or decay out of range, or no weights.
+        ArgumentError: a rate, decay or batch size out of range, no weights, or no rate where one must be given.
 
     Example:
         >>> shifts = nn.Parameter(torch.zeros(100, 3))
@@ -84,6 +89,8 @@ class ParameterGroup:
     weights: Sequence[nn.Parameter]
     learning_rate: float | None = None
     weight_decay: float | None = None
+    plain: bool = False
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
         weights = list(self.weights) if isinstance(self.weights, Iterable) else []  # an iterator gives them only once
@@ -95,6 +102,12 @@ class ParameterGroup:
             if value is not None and not 0.0 <= value < math.inf:
                 found = f"{name} of a group of parameters is {value}"
                 raise ArgumentError(f"{found}: expected 0 or more, or None for the run's")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ArgumentError(f"batch_size of a group of parameters is {self.batch_size}: expected at least 1")
+        if self.learning_rate is None and (self.plain or self.batch_size is not None):
+            raise ArgumentError(
+                "a group of parameters is plain, or has a batch_size, and no learning_rate: give it one of its own"
+            )
 
 
 class View(ABC):
