@@ -305,5 +305,6 @@ def gradient_of(loss: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
         tensor([[ 2., -6.]])
     """
     with torch.enable_grad():
-        outputs = logits.detach().float().requires_grad_()
+        full = torch.promote_types(logits.dtype, torch.float32)  # float64 stays
+        outputs = logits.detach().to(full).requires_grad_()
         return torch.autograd.grad(loss(outputs), outputs)[0]
