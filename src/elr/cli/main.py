@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from elr.cli import data, review, theory, train
+from elr.cli import bench, data, review, theory, train
 
 app = typer.Typer(
     name="elr",
@@ -53,6 +53,7 @@ for command in (
     review.clean,
     review.predict,
     theory.theory,
+    bench.bench,
 ):
     app.command()(command)
 app.add_typer(data.app, name="data")

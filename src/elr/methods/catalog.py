@@ -15,9 +15,40 @@ from elr.methods.elr import ELRConfig
 from elr.methods.elr_plus import ELRPlusConfig
 from elr.methods.ensemble.ensemble import EnsembleConfig
 from elr.methods.kl_penalty import KLPenaltyConfig
+from elr.methods.losses.backward_correction import BackwardCorrectionConfig
+from elr.methods.losses.bootstrapping import BootstrappingConfig
+from elr.methods.losses.forward_correction import ForwardCorrectionConfig
+from elr.methods.losses.generalized_cross_entropy import GeneralizedCrossEntropyConfig
+from elr.methods.losses.label_smoothing import LabelSmoothingConfig
+from elr.methods.losses.mean_absolute_error import MeanAbsoluteErrorConfig
+from elr.methods.losses.symmetric_cross_entropy import SymmetricCrossEntropyConfig
+from elr.methods.peers.co_teaching import CoTeachingConfig
+from elr.methods.peers.dividemix import DivideMixConfig
+from elr.methods.peers.joint_optimization import JointOptimizationConfig
+from elr.methods.peers.mixup import MixupConfig
+from elr.methods.peers.sop import SOPConfig, SOPPlusConfig
 
 METHODS: dict[str, type[MethodConfig]] = {
-    config.name: config for config in (ELRConfig, ELRPlusConfig, CrossEntropyConfig, KLPenaltyConfig)
+    config.name: config
+    for config in (
+        ELRConfig,
+        ELRPlusConfig,
+        CrossEntropyConfig,
+        KLPenaltyConfig,
+        BackwardCorrectionConfig,
+        BootstrappingConfig,
+        ForwardCorrectionConfig,
+        GeneralizedCrossEntropyConfig,
+        LabelSmoothingConfig,
+        MeanAbsoluteErrorConfig,
+        SymmetricCrossEntropyConfig,
+        DivideMixConfig,
+        MixupConfig,
+        CoTeachingConfig,
+        JointOptimizationConfig,
+        SOPConfig,
+        SOPPlusConfig,
+    )
 }
 """The settings of each method by its name."""
 
@@ -37,7 +68,7 @@ def method_named(name: str) -> type[MethodConfig]:
         'ELRConfig'
         >>> method_named("elr-plus")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        elr.errors.ArgumentError: method is 'elr-plus': did you mean elr_plus? expected one of elr, ...
+        elr.errors.ArgumentError: method is 'elr-plus': did you mean elr_plus or ...? expected one of elr, ...
     """
     if name not in METHODS:
         raise ArgumentError(f"method is {name!r}: {_nearest(name, METHODS)}expected one of {', '.join(METHODS)}")

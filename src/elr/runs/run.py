@@ -242,7 +242,7 @@ def _measures(training: Training, prepared: PreparedData, audit: Audit) -> dict[
     measures: dict[str, float] = {}
     for name, accuracies in _accuracies(training, prepared).items():
         measures |= {f"{name}_last": accuracies[-1], f"{name}_best": max(accuracies)}
-    measures |= _ranked(training, prepared)
+    measures |= _balanced(training, prepared) | _ranked(training, prepared)
     if prepared.clean_labels is not None:
         predicted = training.predict_labels(prepared.examples).numpy()
         memorized = fractions(predicted, audit.labels, prepared.clean_labels)["fraction_memorized_on_wrong"]
@@ -250,6 +250,16 @@ def _measures(training: Training, prepared: PreparedData, audit: Audit) -> dict[
         measures |= {"fraction_memorized": memorized, "noise_rate_realized": realized}
         measures |= score_suspects(audit, prepared.clean_labels)
     return measures
+
+
+def _balanced(training: Training, prepared: PreparedData) -> dict[str, float]:
+    """Mean over the classes of the share of their test rows that is found: rare classes count as much as others."""
+    if prepared.test is None or prepared.test.labels is None:
+        return {}
+    labels = prepared.test.labels
+    right = training.probe_labels[-1, : len(labels)] == labels
+    shares = [float(right[labels == number].double().mean()) for number in labels.unique()]
+    return {"test_balanced_accuracy_last": float(np.mean(shares))}
 
 
 def _ranked(training: Training, prepared: PreparedData) -> dict[str, float]:

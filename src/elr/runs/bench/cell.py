@@ -30,8 +30,9 @@ class Cell:
         method: what the grid calls the method with its settings: the row of the table.
         uses: the method's name in `elr.methods.catalog.METHODS`.
         settings: of the method, by name.
-        training: how it is trained, fields of `elr.runs.fit_config.FitConfig` by name.
+        training: how it is trained, fields of `elr.runs.fit_config.FitConfig` by name; with a "recipe", changes of it.
         seed: of noise, weights and order.
+        source: what the grid says of the data, as `elr.runs.bench.sources.source_of` takes it.
 
     Example:
         >>> cell = Cell(data="digits", noise="symmetric", rate=0.4, method="elr", uses="elr", seed=1)
@@ -49,6 +50,7 @@ class Cell:
     settings: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    source: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def column(self) -> tuple[str, str, float | str | None]:
@@ -88,6 +90,8 @@ class CellResult:
         versions: of elr, Python and what computes.
         plan: all settings of the run, see `elr.runs.plan.Plan`.
         created: when it ended, in UTC.
+        filled: settings that the method was given from the noise, and the quantity that each is.
+        data: of what was trained on: source, noise, sha256, num_examples, num_test, num_classes.
 
     Example:
         >>> cell = Cell(data="digits", noise="symmetric", rate=0.4, method="elr", uses="elr", seed=1)
@@ -111,6 +115,8 @@ class CellResult:
     versions: Mapping[str, str] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
     created: str = ""
+    filled: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_types(self)
