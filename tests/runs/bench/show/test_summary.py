@@ -71,6 +71,10 @@ def test_one_seed_has_a_best_and_nothing_close():
     assert marks(bench({"a": (0.9,), "b": (0.8,)})) == {"a": BEST, "b": ""}
 
 
+def test_two_seeds_are_too_few_to_be_close():
+    assert marks(bench({"a": (0.9, 0.9), "b": (0.89, 0.88)})) == {"a": BEST, "b": ""}
+
+
 def test_nothing_is_marked_where_no_direction_is_known():
     results = [result(name, measures={"noise_rate_realized": value}) for name, value in (("a", 0.1), ("b", 0.2))]
     found = Results(cells=[each.cell for each in results], results=results)

@@ -243,7 +243,7 @@ def _end_labels(axes: Axes, summary: Summary, ends: Mapping[str, tuple[float, fl
             color=style["color"],
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": style["color"], "linewidth": 0.4, "alpha": 0.6, "shrinkA": 0},
+            arrowprops={"arrowstyle": "-", "color": "#999999", "linestyle": ":", "linewidth": 0.6, "shrinkA": 0},
         )
 
 

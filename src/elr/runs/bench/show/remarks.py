@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from elr.runs.bench.cell import FAILED, CellResult
 from elr.runs.bench.show.results import Column, Results, differing
-from elr.runs.bench.show.summary import BEST, CLOSE, Summary, better
+from elr.runs.bench.show.summary import BEST, CLOSE, ENOUGH, Summary, better
 
 _MOST = 5  # of a kind that are listed one by one
 _SAME_NOISE = 1e-9
@@ -151,8 +151,8 @@ def _reading(summary: Summary, signs: dict[str, str]) -> list[str]:
         said.append(f"{signs[BEST]}: best mean of its column among methods with all seeds.")
     if CLOSE in marks and CLOSE in signs:
         said.append(
-            f"{signs[CLOSE]}: not significantly worse (the 95 % interval of the paired difference to the best holds 0; "
-            "not corrected for the number of comparisons)."
+            f"{signs[CLOSE]}: not significantly worse (the 95 % interval of the paired difference to the best holds 0, "
+            f"{ENOUGH} seeds or more; not corrected for the number of comparisons)."
         )
     if not better(summary.measure):
         said.append(f"Whether more {summary.measure} is better is not known: no method is marked.")

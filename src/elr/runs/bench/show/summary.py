@@ -15,6 +15,8 @@ from elr.runs.bench.show.statistics import Difference, Spread, paired_difference
 SECONDS, PEAK_MEMORY = "seconds", "peak_memory_bytes"
 BEST, CLOSE = "best", "close"
 """Marks: the best of its column; not significantly worse."""
+ENOUGH = 3
+"""Seeds that `CLOSE` takes: two pairs have so wide an interval that nearly everything would be close."""
 _TIE = 1e-12
 _MORE = ("accuracy", "precision", "recall", "agreement", "fraction_correct")
 _LESS = ("fraction_memorized", "fraction_incorrect", "loss", "error", SECONDS, PEAK_MEMORY)
@@ -132,8 +134,8 @@ def summarize(found: Results, *, measure: str = "test_accuracy_last", against: s
     """The numbers of the table.
 
     Best of a column are, among the methods with a value for every seed of the column, those with the best mean; close
-    are those whose paired difference to the best has a 95 % interval that holds 0. Fewer than two such methods, or a
-    measure of which nobody says whether more is better: no mark.
+    are those whose paired difference to the best has a 95 % interval that holds 0, with three seeds or more. Fewer than
+    two such methods, or a measure of which nobody says whether more is better: no mark.
 
     Args:
         found: what the bench has.
@@ -240,7 +242,7 @@ def _marks(found: Results, column: Column, values: Mapping[tuple[str, Column], V
         difference = Difference.of(paired_differences(by_seed, whole[top]))
         if means[top] - means[method] <= _TIE:
             marks[method] = BEST
-        elif difference.low is not None and not difference.interval_excludes_zero:
+        elif difference.low is not None and len(seeds) >= ENOUGH and not difference.interval_excludes_zero:
             marks[method] = CLOSE
     return marks
 
