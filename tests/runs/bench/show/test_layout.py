@@ -72,6 +72,13 @@ def test_a_value_that_no_seed_has_is_a_dash():
     assert tables[1].body["mae"][0].text == "-"
 
 
+def test_memory_of_a_gpu_stands_beside_that_of_the_process():
+    measures = {"test_accuracy_last": 0.5, "peak_device_memory_bytes": 3 * 2**20}
+    results = [result(measures=measures, peak_memory_bytes=2**21)]
+    tables = lay_out(summarize(Results(cells=[results[0].cell], results=results)))
+    assert tables[1].body["elr"][0].text == "2.0 s, 2 MiB, 3 MiB of the GPU"
+
+
 @pytest.mark.parametrize(
     ("difference", "text"),
     [

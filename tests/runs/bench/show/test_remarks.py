@@ -68,6 +68,20 @@ def test_other_noise_for_the_same_seed_is_said():
     )
 
 
+def test_other_data_for_the_same_seed_are_said():
+    results = [result("elr", data={"sha256": "a"}), result("mae", data={"sha256": "b"}), result("mae", 1, data={})]
+    lines = said(Results(cells=[each.cell for each in results], results=results))
+    assert any(
+        line.startswith("NOT THE SAME DATA") and line.endswith("symmetric 0.4 of digits, seed 0.") for line in lines
+    )
+
+
+def test_methods_that_know_the_noise_are_named():
+    results = [result("forward", seed, filled={"transition": "transition"}) for seed in (0, 1)] + [result("mae")]
+    lines = said(Results(cells=[each.cell for each in results], results=results))
+    assert "TOLD what the noise really is, which the other methods are not: forward (transition)." in lines
+
+
 def test_seeds_of_a_method_that_were_trained_differently_are_said():
     results = [result(seed=0, of={"settings": {"lam": 1}}), result(seed=1, of={"settings": {"lam": 2}})]
     lines = said(Results(cells=[each.cell for each in results], results=results))

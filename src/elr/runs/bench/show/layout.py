@@ -19,6 +19,7 @@ TITLES = {
 }
 NOTHING = "-"
 _LAST, _BEST, _RANKING = "test_accuracy_last", "test_accuracy_best", "average_precision"
+_DEVICE_MEMORY = "peak_device_memory_bytes"
 _MEBIBYTE = 2**20
 
 
@@ -172,6 +173,8 @@ def _cost(entry: Entry) -> Item:
     text = _seconds(seconds)
     if memory is not None:
         text += f", {memory.mean / _MEBIBYTE:.0f} MiB"
+    if device := entry.spreads.get(_DEVICE_MEMORY):
+        text += f", {device.mean / _MEBIBYTE:.0f} MiB of the GPU"
     return Item(" ".join(filter(None, [text, _seeds(entry, seconds.count)])))
 
 

@@ -36,6 +36,7 @@ def remarks(found: Results, summary: Summary, *, signs: dict[str, str]) -> list[
         *_unfinished(found),
         *_unlike(found),
         *_noise(found.done),
+        *_told(found.done),
         *_machines(found.done),
         *_reading(summary, signs),
     ]
@@ -116,20 +117,40 @@ def _unlike(found: Results) -> list[str]:
 
 
 def _noise(results: Sequence[CellResult]) -> list[str]:
-    """Columns where methods did not learn from the same wrong labels."""
+    """Columns where methods did not learn from the same rows with the same wrong labels."""
     rates: dict[tuple[Column, int], list[float]] = {}
+    contents: dict[tuple[Column, int], set[str]] = {}
     for result in results:
-        rate = result.measures.get(_NOISE_RATE)
-        if rate is not None:
-            rates.setdefault((result.cell.column, result.cell.seed), []).append(rate)
-    unequal = [
-        f"{column_name(column)} of {column[0]}, seed {seed}"
-        for (column, seed), found in rates.items()
-        if max(found) - min(found) > _SAME_NOISE
+        place = result.cell.column, result.cell.seed
+        if (rate := result.measures.get(_NOISE_RATE)) is not None:
+            rates.setdefault(place, []).append(rate)
+        if digest := result.data.get("sha256"):
+            contents.setdefault(place, set()).add(str(digest))
+    noise = [place for place, found in rates.items() if max(found) - min(found) > _SAME_NOISE]
+    data = [place for place, found in contents.items() if len(found) > 1]
+    said = {"NOISE: the share of wrong labels differs": noise, "DATA: what was trained on differs": data}
+    return [
+        f"NOT THE SAME {what} between methods: {_listed(list(map(_place_name, places)), '; ')}."
+        for what, places in said.items()
+        if places
     ]
-    if not unequal:
+
+
+def _place_name(place: tuple[Column, int]) -> str:
+    column, seed = place
+    return f"{column_name(column)} of {column[0]}, seed {seed}"
+
+
+def _told(results: Sequence[CellResult]) -> list[str]:
+    """Methods that were told what nobody knows of real data."""
+    told: dict[str, dict[str, None]] = {}
+    for result in results:
+        for setting in result.filled:
+            told.setdefault(result.cell.method, {})[setting] = None
+    if not told:
         return []
-    return [f"NOT THE SAME NOISE: the share of wrong labels differs between methods: {_listed(unequal, '; ')}."]
+    names = "; ".join(f"{method} ({', '.join(settings)})" for method, settings in told.items())
+    return [f"TOLD what the noise really is, which the other methods are not: {names}."]
 
 
 def _machines(results: Sequence[CellResult]) -> list[str]:
