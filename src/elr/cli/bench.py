@@ -118,9 +118,9 @@ class CellBar:
         show: called with cells done (with fractions), how many there are, and a line where a cell has ended.
 
     Example:
-        >>> bar = CellBar(lambda done, total, line: print(f"{done:g} of {total}"))
+        >>> bar = CellBar(lambda done, total, line: print(line or f"{done:g} of {total}"))
         >>> bar.start(3, 10)
-        3 of 10
+        3 of 10 cells have a result
         >>> from elr.runs.bench.workers import Event
         >>> bar.tell(Event(key="digits--none--elr--0", share=0.5))
         3.5 of 10
@@ -140,7 +140,7 @@ class CellBar:
         """So many cells are done already, of so many."""
         self.first, self.done, self.total = done, done, total
         self.started = time.monotonic()
-        self.show(done, total, "")
+        self.show(done, total, f"{done} of {total} cells have a result")
 
     def tell(self, event: Event) -> None:
         """A cell goes on, or has ended."""
@@ -207,10 +207,9 @@ def cell_bar() -> Iterator[CellBar]:
 
 
 def _line(done: float, total: int, line: str) -> None:
+    del done, total
     if line:
         say(line)
-    elif done == int(done):
-        say(f"{done:g} of {total} cells have a result")
 
 
 def _list_grids(as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from elr.data.kinds.catalog import fit_preprocessing
 from elr.data.label_coding import LabelCoding
@@ -131,7 +132,7 @@ def noise_features(records: Records, options: ReadOptions, coding: LabelCoding |
     """
     preprocessing = fit_preprocessing(replace(records, clean_labels=None), options, coding=coding)
     inputs = preprocessing.encode(records, name="the data", label_name=options.label_name).inputs
-    if not hasattr(inputs, "numpy"):
+    if not isinstance(inputs, Tensor):
         raise ArgumentError(
             f"{INSTANCE} noise goes by numbers in memory, and these data are texts or images on disk: take another "
             "noise, or features of them"
