@@ -111,7 +111,9 @@ Claims(pathlib.Path({str(out / 'claims')!r})).take({cells[1].key!r}); print(os.g
     pid = int(subprocess.run([sys.executable, "-c", claim], capture_output=True, text=True, check=True).stdout)
     result = died(Work(path=out, cells=cells), pid, -9)
     assert (result.cell.key, result.status) == (cells[1].key, FAILED)
-    assert "ended by signal 9: was there too little memory?" in read_result(out / "cells" / f"{cells[1].key}.json").error
+    assert (
+        "ended by signal 9: was there too little memory?" in read_result(out / "cells" / f"{cells[1].key}.json").error
+    )
     assert not list((out / "claims").iterdir())
 
 

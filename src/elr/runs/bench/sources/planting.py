@@ -22,7 +22,7 @@ PLANTED = (*NOISES, NEXT_CLASS, INSTANCE)
 """Names of noise with a rate: those of `elr.noise.named.NOISES`, and two that ask more of the data."""
 ORDERED = (NEXT_CLASS, "pairflip")
 """Those that go from a class to the next, and so need an order of the classes."""
-_OF_ONE_SET = {"asymmetric-cifar10": "cifar10", "asymmetric-cifar100": "cifar100"}  # beginnings of names
+_OF_ONE_SET = {"asymmetric-cifar100": "cifar100", "asymmetric-cifar10": "cifar10"}  # beginnings of names
 
 
 @dataclass(frozen=True)
