@@ -61,7 +61,7 @@ def check_cell(cell: Cell) -> None:
         >>> training = {"epochs": "many"}
         >>> check_cell(Cell(data="digits", noise="none", rate=None, method="x", uses="elr", training=training))
         Traceback (most recent call last):
-        elr.errors.ArgumentError: epochs is 'many': expected an integer
+        elr.errors.ArgumentError: epochs is 'many': expected ...
     """
     check_settings(cell.uses, cell.settings)
     needed(cell)

@@ -42,7 +42,7 @@ class Noise:
         (True, False)
         >>> Noise("symetric", 0.4)
         Traceback (most recent call last):
-        elr.errors.ArgumentError: noise 'symetric' is unknown: did you mean symmetric? ...
+        elr.errors.ArgumentError: noise 'symetric' is unknown: did you mean symmetric or ...
     """
 
     name: str
@@ -98,10 +98,10 @@ def plant(
         ArgumentError: noise that such data cannot have.
 
     Example:
-        >>> records = Records(kind="features", rows=np.arange(4), features=np.eye(4), labels=[1, 2, 3, 1])
+        >>> records = Records(kind="features", rows=np.arange(6), features=np.eye(6), labels=[1, 2, 3] * 2)
         >>> noisy = plant(records, Noise("next-class", 1.0), seed=0, options=ReadOptions(), order=(1, 2, 3))
         >>> noisy.labels, noisy.clean_labels
-        ([2, 3, 1, 2], [1, 2, 3, 1])
+        ([2, 3, 1, 2, 3, 1], [1, 2, 3, 1, 2, 3])
     """
     assert records.labels is not None, "checked by the reader"
     coding = coding or LabelCoding.fit(records.labels, column=options.label_name)
