@@ -265,3 +265,33 @@ def test_labels_of_all_types_of_pandas_and_numpy():
     several = [1 if each else "dog" for each in labels]
     model = ELRClassifier(epochs=1).fit(frame, several)
     assert model.score(frame, several) == model.score(frame, ["1.0" if each else "dog" for each in labels])
+
+
+def test_other_methods_by_name_with_their_settings():
+    X, y = make_blobs(120, centers=3, random_state=0)
+    plain = ELRClassifier(method="cross_entropy", epochs=5, random_state=0).fit(X, y)
+    assert (len(plain.networks_), plain.choice_) == (1, {})
+    pair = ELRClassifier(method="elr_plus", settings={"mixup": 0.0}, lam=5.0, epochs=5, random_state=0).fit(X, y)
+    assert len(pair.networks_) == 2
+    assert pair.score(X, y) > 0.9
+    assert clone(pair).get_params()["settings"] == {"mixup": 0.0}
+    single = ELRClassifier(settings={"gamma": 0.9}, epochs=5, random_state=0).fit(X, y)
+    assert len(single.networks_) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "elr-plus"}, "did you mean elr_plus"),
+        ({"method": "cross_entropy", "lam": 3.0}, "'cross_entropy' has no setting 'lam'"),
+        ({"method": "cross_entropy", "members": 3}, "only 'elr' without further settings has members"),
+        ({"settings": {"gama": 0.9}}, "did you mean gamma"),
+        ({"settings": {"lam": 3.0}, "lam": 7.0}, "lam is given twice"),
+        ({"method": 3}, "method is 3: expected text"),
+        ({"settings": "lam=3"}, "settings is 'lam=3': expected"),
+    ],
+)
+def test_methods_and_settings_that_there_are_not(settings, message):
+    X, y = make_blobs(120, centers=3, random_state=0)
+    with pytest.raises(ValueError, match=message):
+        ELRClassifier(**settings, epochs=2).fit(X, y)

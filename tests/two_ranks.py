@@ -3,6 +3,7 @@
 import gc
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -65,9 +66,20 @@ if __name__ == "__main__":
     demanding.run()
     padded = torch.nn.functional.pad(torch.cat(seen), (0, 3 * N - sum(map(len, seen))), value=-1)  # alike on each rank
     rows = demanding.accelerator.gather(padded)
+    divided = Training(METHODS["dividemix"](), examples(), config=replace(config, epochs=2))
+    steps = []
+    divided.method.register_forward_pre_hook(lambda _, arguments: steps.append(arguments[0].index))
+    divided.run()
+    padded = torch.nn.functional.pad(torch.cat(steps), (0, 6 * N - sum(map(len, steps))), value=-1)
+    divided_rows = divided.accelerator.gather(padded)
+    here = torch.stack([divided.method.clean_probs, divided.method.labeled.float(), divided.method.losses[0]])
+    divisions = divided.accelerator.gather(here[None])
+    noisy = Training(METHODS["sop"](std=0.3), examples(), config=config)
+    noisy.run()
     spoiled = METHODS["elr"]().train()
     store = spoiled.stores[0]
     store.distribute(torch.distributed.group.WORLD if ranks > 1 else None)
+    agreed = divided.accelerator.gather(divided.view.agreed(torch.full((1,), 7.0 + divided.accelerator.process_index)))
     rank, mine = training.accelerator.process_index, torch.full((2, 3), 1 / 3)
     mine[0] = torch.nan if rank == 0 else 1 / 3  # row 0 of the first rank, which the second has finite
     store.update(torch.tensor([0, 2 + rank]), mine, beta=0.5)
@@ -92,7 +104,12 @@ if __name__ == "__main__":
                 "hits": several.method.hits,
                 "demanding": demanding.method.targets.table,
                 "shifts": demanding.method.shifts.detach(),
+                "noise": torch.cat([noisy.method.u, noisy.method.v], dim=1).detach(),
                 "rows": rows,
+                "divisions": divisions,
+                "divided rows": divided_rows,
+                "divided evidence": divided.pred_probs(),
+                "agreed": agreed,
                 "spoiled": store.table,
                 "nonfinite": store.nonfinite,
                 "visited": demanding.state.visited,
@@ -100,6 +117,6 @@ if __name__ == "__main__":
             },
             sys.argv[1],
         )
-    del training, first, resumed, pair, alike, weighed, several, demanding
+    del training, first, resumed, pair, alike, weighed, several, demanding, noisy, divided
     gc.collect()  # what outlives the group of processes has been seen to end in an abort, here and there
     leave_process_group()

@@ -197,6 +197,8 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         settings = {"epochs": 100, "batch_size": min(64, rows.shape[0]), "learning_rate": 0.02, "weight_decay": 5e-3}
         loop = self._loop(settings, rows, seed)
         own = {name: value for name in ("lam", "beta") if (value := getattr(self, name)) is not None}
+        if twice := own.keys() & (self.settings or {}).keys():
+            raise ArgumentError(f"{' and '.join(sorted(twice))} is given twice: leave it out of the settings")
         steps = loop.epochs * math.ceil(rows.shape[0] / loop.batch_size)
         asked, where_known = own | dict(self.settings or {}), {"align": self.align}
         method = method_for_run(self.method, asked, steps=steps, epochs=loop.epochs, where_known=where_known)

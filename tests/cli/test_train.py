@@ -255,6 +255,17 @@ def test_networks_side_by_side_say_what_they_chose(table, tmp_path):
     assert printed["text"] in result.stderr.splitlines()
 
 
+def test_settings_of_the_method_are_set_by_name(table, tmp_path):
+    settings = ["--set", "gamma=0.9", "--set", "predict-with=averaged", "--set", "lam=5"]
+    result = inside("fit", table, *FIT, *settings, "--epochs", 2, "--out", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.stderr
+    method = json.loads((tmp_path / "out/run.json").read_text())["method"]
+    assert (method["gamma"], method["predict_with"], method["lam"]) == (0.9, "averaged", 5)
+    twice = inside("fit", table, *FIT, "--set", "gamma=0.9", "--set", "gamma=0.8", "--out", tmp_path / "other")
+    assert twice.exit_code == 2
+    assert "--set has gamma twice" in twice.stderr
+
+
 def test_wrong_settings_are_named(table, tmp_path):
     for flag, value, words in (
         ("--lam", "-1", "lam is -1.0"),
@@ -265,6 +276,9 @@ def test_wrong_settings_are_named(table, tmp_path):
         ("--members", "0", "members is 0 for 240 rows: expected at least 1"),
         ("--members", "241", "members is 241 for 240 rows"),
         ("--dropout", "1.5", "dropout of network 'mlp'"),
+        ("--set", "gamma", "--set is 'gamma': expected NAME=VALUE"),
+        ("--set", "gama=0.9", "method 'elr' has no setting 'gama': did you mean gamma"),
+        ("--set", "gamma=high", "gamma is 'high': expected a number"),
     ):
         arguments = [*FIT, flag, value, "--out", tmp_path / "out"]
         if flag == "--noise":

@@ -64,14 +64,14 @@ def test_a_second_network_is_a_peer_and_one_is_too_few_for_two():
 
 def test_unknown_names_and_settings_are_refused_with_the_nearest_and_all():
     with pytest.raises(
-        ArgumentError, match=r"method is 'elr-plsu': did you mean elr_plus.* There are elr, elr_plus, c"
+        ArgumentError, match=r"method is 'elr-plsu': did you mean elr_plus.* expected one of elr, elr_plus, c"
     ):
         method_from_json({"name": "elr-plsu"})
-    with pytest.raises(ArgumentError, match="method is 'quite another': There are elr, elr_plus, cross_entropy"):
+    with pytest.raises(ArgumentError, match="method is 'quite another': expected one of elr, elr_plus, cross_entropy"):
         method_named("quite another")
-    with pytest.raises(ArgumentError, match="'kl_penalty' has no settings 'gamma', 'mixup': It has lam, beta"):
+    with pytest.raises(ArgumentError, match="no settings 'gamma', 'mixup': expected some of lam, beta"):
         method_from_json({"name": "kl_penalty", "mixup": 1.0, "gamma": 0.9})
-    with pytest.raises(ArgumentError, match=r"'elr' has no setting 'lambda': did you mean lam\? It has networks, lam"):
+    with pytest.raises(ArgumentError, match=r"no setting 'lambda': did you mean lam\? expected some of networks"):
         check_settings("elr", {"lambda": 1.0})
 
 

@@ -19,6 +19,7 @@ from elr.errors import ArgumentError, CheckpointError
 from elr.methods.elr import ELR
 from elr.methods.ensemble.ensemble import Ensemble
 from elr.methods.method import Batch, ParameterGroup
+from elr.methods.peers.mixup import Mixup
 from elr.networks.spec import NetworkSpec
 from elr.targets.config import TargetsConfig
 from elr.training import checkpoints
@@ -139,6 +140,8 @@ def test_repeated_and_permuted_rows_are_one_step(make):
                 module.p = 0.0
             elif isinstance(module, ELR):
                 module.config = replace(module.config, mixup=0.0)
+            elif isinstance(module, Mixup):
+                module.config = replace(module.config, alpha=0.0)
         index = rows[order]
         step = method(Batch(index, examples().fetch(index), examples().labels[index]))
         results.append((step.loss, method.pred_probs(torch.arange(N))))
@@ -193,10 +196,20 @@ def test_two_ranks_give_the_targets_of_one(tmp_path):
     torch.testing.assert_close(two["demanding"], one["demanding"], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(two["shifts"], one["shifts"], atol=1e-5, rtol=1e-4)
     assert one["shifts"].abs().max() > 0.01
+    torch.testing.assert_close(two["noise"], one["noise"], atol=1e-5, rtol=1e-4)
+    assert one["noise"].abs().max() > 1.0
     for found in (one, two):
         rows = found["rows"][found["rows"] >= 0]
         assert sorted(rows.tolist()) == sorted(row for epoch in range(3) for row in chosen_rows(epoch))
         assert torch.equal(found["visited"].nonzero().flatten(), rows.unique())
+    for found in (one, two):
+        assert all(torch.equal(each, found["divisions"][0]) for each in found["divisions"])  # every rank has the same
+        assert found["agreed"].tolist() == [7.0] * found["ranks"]
+        rows = found["divided rows"]
+        torch.testing.assert_close(found["divided evidence"].sum(dim=1), torch.ones(N))
+        assert len(rows[rows >= 0]) > 3 * N  # two warm-up passes, and two over the labeled rows and others
+    ones, twos = (found["divided rows"][found["divided rows"] >= 0].sort().values for found in (one, two))
+    assert torch.equal(ones, twos)  # the first division is of networks that no mixing has touched
 
 
 # What a method asks of the loop
@@ -232,6 +245,23 @@ def test_exactly_the_chosen_rows_are_trained_on():
     missed = ~training.state.visited
     assert not missed.any()  # in three epochs all have had their turn
     assert not torch.allclose(probs, whole, atol=1e-3)
+
+
+def test_several_sets_of_rows_have_an_equal_share_of_each_batch(monkeypatch):
+    def sets(method, epoch, number):
+        rows = torch.arange(N).roll(int(method.begun))
+        return [rows[:50], rows[50:57]]
+
+    monkeypatch.setattr(Demanding, "epoch_rows", sets)
+    training = demanding_training(epochs=1)
+    batches = watched(training)
+    first, second = sets(training.method, 0, 0)
+    assert [len(batch.index) for batch in batches] == [10 + 7] * 5
+    assert [batch.done for batch in batches] == [0.0, 0.2, 0.4, 0.6, 0.8]
+    assert sorted(torch.cat([batch.index[:10] for batch in batches]).tolist()) == sorted(first.tolist())
+    for batch in batches:
+        assert sorted(batch.index[10:].tolist()) == sorted(second.tolist())
+    assert training.state.visited.nonzero().flatten().tolist() == sorted([*first.tolist(), *second.tolist()])
 
 
 def test_rows_that_no_epoch_chose_are_judged_by_the_network():
@@ -309,6 +339,18 @@ def test_the_store_is_the_one_of_the_config(dtype, expected):
         (torch.tensor([3, 5, 3]), "chose row 3 more than once"),
         (torch.tensor([], dtype=torch.int64), "chose no rows to train on"),
         (torch.tensor([True] * N), "of shape .* and type torch.bool: expected .M,. int64"),
+        (
+            [torch.tensor([3, 5]), torch.tensor([5])],
+            "chose row 5 for two sets: expected sets that have no row in common",
+        ),
+        ([torch.tensor([3, 5]), torch.tensor([N])], f"chose row {N} of {N} examples"),
+        ([torch.tensor([3]), torch.tensor([], dtype=torch.int64)], "chose no rows to train on"),
+        ([], r"chose list \[\] to train on: expected a tensor of rows, or several"),
+        ([3, 5], r"chose list \[3, 5\] to train on"),
+        (
+            [torch.tensor([row]) for row in range(21)],
+            "chose 21 sets of rows, and a batch has 20: expected a batch size",
+        ),
     ],
 )
 def test_rows_that_cannot_be_are_refused(rows, message, monkeypatch):

@@ -102,6 +102,12 @@ def test_groups_of_parameters_that_cannot_be_are_refused(name, value):
     assert getattr(ParameterGroup(weights, **{name: 0.0}), name) == 0.0
     with pytest.raises(ArgumentError, match="has no weights: leave it out"):
         ParameterGroup([])
+    for own in ({"plain": True}, {"batch_size": 3}):
+        with pytest.raises(ArgumentError, match="no learning_rate: give it one of its own"):
+            ParameterGroup(weights, **own)
+        assert ParameterGroup(weights, 0.0, **own).learning_rate == 0.0
+    with pytest.raises(ArgumentError, match="batch_size of a group of parameters is 0: expected at least 1"):
+        ParameterGroup(weights, 1.0, batch_size=0)
 
 
 def test_settings_are_asked_for_by_name_and_stay_as_they_are():

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reference.losses_reference import aligned, alignment_weights
+from reference.losses_reference import aligned, alignment_weights, confined
 
 
 class Example(NamedTuple):
@@ -153,6 +153,8 @@ class ELRPlus:
         source = k if self.target_from == "own" else 1 - k
         network = self.networks[source] if self.gamma == 0 else self.averaged[source]
         probs = softmax(logits(network, batch.inputs))
+        if network is self.networks[k] and not self.mixup:  # these are the outputs that the term sees clamped
+            probs = np.stack([confined(row, self.clamp) for row in probs])
         if not self.ensembling:
             return probs
         table = self.tables[k]

@@ -29,6 +29,12 @@ def elr_gradient(logits, targets):
     return probs / (1.0 - probs @ targets) * sums
 
 
+def confined(probs, clamp):
+    """The authors' code of ELR: what enters the targets is clamped as in the term and divided by its sum."""
+    clamped = np.clip(probs, clamp, 1.0 - clamp)
+    return clamped / clamped.sum()
+
+
 def running_average(targets, index, probs, beta):
     """Equation 9, a row that repeats updated once with the mean of its outputs."""
     updated = targets.copy()

@@ -36,13 +36,42 @@ def many(prepared, count, side):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"method": "sop"}, "method is 'sop': expected one of elr, .*cross_entropy"),
+        ({"method": "vote"}, "method is 'vote': expected one of elr, .*cross_entropy"),
         ({"augment": "cutout"}, "augment is 'cutout': expected one of auto, crop, none"),
+        ({"settings": {"gama": 0.9}}, "method 'elr' has no setting 'gama': did you mean gamma"),
+        ({"method": "cross_entropy", "settings": {"q": 0.9}}, "method 'cross_entropy' has no setting 'q'"),
+        ({"lam": 3.0, "settings": {"lam": 7.0}}, "lam is given twice, as 3.0 and in the settings as 7.0"),
+        ({"settings": {"lam": "much"}}, "lam is 'much': expected a number"),
+        ({"settings": "gamma=0.9"}, "settings is 'gamma=0.9': expected"),
     ],
 )
 def test_choices_that_there_are_not(settings, message):
     with pytest.raises(ArgumentError, match=message):
         FitConfig(**settings)
+
+
+def test_settings_reach_the_method_whose_they_are():
+    plan = FitConfig(settings={"gamma": 0.9, "lam": 5.0}).plan(prepared_features(count=120))
+    assert plan.method == ELRConfig(gamma=0.9, lam=5.0, align=True), "a single network: several have no gamma"
+    plus = FitConfig(method="elr_plus", settings={"gamma_ramp": 7}).plan(prepared_features())
+    assert plus.method == ELRPlusConfig(gamma_ramp=7, align=True), "what is asked for stays"
+    alone = FitConfig(settings={"lam": 5.0, "align": False, "beta": 0.6})
+    assert alone == FitConfig(lam=5.0, align=False, beta=0.6)
+    assert alone.plan(prepared_features(count=120)).method.settings, "networks side by side, as --lam 5"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "cross_entropy", "lam": 3.0}, "method 'cross_entropy' has no setting 'lam'"),
+        ({"members": 3, "settings": {"gamma": 0.9}}, "members is 3, and networks side by side have no gamma"),
+        ({"settings": {"gamma": 2.0}}, "gamma is 2.0: expected a decay"),
+        ({"settings": {"gamma": "much"}}, "gamma is 'much': expected a number"),
+    ],
+)
+def test_settings_that_no_method_takes(settings, message):
+    with pytest.raises(ArgumentError, match=message):
+        FitConfig(**settings).plan(prepared_features(count=120))
 
 
 @pytest.mark.parametrize(

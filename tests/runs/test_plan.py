@@ -56,10 +56,10 @@ MLP = NetworkSpec("mlp", C, num_features=5, hidden=(8,))
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "sop"}, "method is 'sop': expected one of elr, elr_plus, cross_entropy, kl_penalty"),
+        ({"name": "vote"}, "method is 'vote': expected one of elr, elr_plus, cross_entropy, kl_penalty"),
         ({"name": "elr", "networks": 3}, "networks is 3: expected 1 or 2"),
         ({"name": "elr", "networks": 0}, "networks is 0: expected 1 or 2"),
-        ({"name": "cross_entropy", "networks": 2}, "'cross_entropy' has no settings networks"),
+        ({"name": "cross_entropy", "networks": 2}, "'cross_entropy' has no setting 'networks'"),
     ],
 )
 def test_methods_that_there_are_not(settings, message):

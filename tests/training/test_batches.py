@@ -71,6 +71,16 @@ def test_views_of_images_on_disk_are_crops_of_their_own(tmp_path):
     assert all(not torch.equal(*pair) for pair in zip(batch.inputs, batch.views[0], strict=True))
 
 
+def test_a_batch_knows_what_lies_behind_it():
+    reader = reader_of(Examples(np.zeros((5, 2)), [0] * 5))
+    assert [batch.done for batch, _ in reader.batches(pass_over([0, 1], [2], [3], [4]))] == [0.0, 0.25, 0.5, 0.75]
+
+
+def test_several_sets_are_agreed_on_as_they_are():
+    first, second = agreed_rows([torch.tensor([4, 0]), torch.tensor([3, 2])], 5, make_accelerator("cpu"))
+    assert (first.tolist(), second.tolist()) == ([0, 4], [2, 3])
+
+
 @pytest.mark.parametrize("rows", [[0, 2], [2, 0]])
 def test_chosen_rows_rise_on_one_process(rows):
     assert agreed_rows(torch.tensor(rows), 3, make_accelerator("cpu")).tolist() == [0, 2]

@@ -146,3 +146,11 @@ def test_a_weight_in_another_group_is_another_configuration():
         for a, b in ((first, second), (second, first))
     )
     assert one["groups"] != other["groups"]
+
+
+@pytest.mark.parametrize("own", [{"plain": True}, {"batch_size": 8}, {"weight_decay": 0.0}])
+def test_a_group_that_moves_otherwise_is_another_configuration(own):
+    method = METHODS["cross entropy"]()
+    weights = list(method.parameters())
+    one, other = (identity_of(method, [[ParameterGroup(weights, 1.0, **more)]], SETTINGS) for more in ({}, own))
+    assert one["groups"] != other["groups"]

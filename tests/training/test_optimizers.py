@@ -118,10 +118,59 @@ def test_settings_of_muon_out_of_range_are_refused(settings):
         ConvolutionalMuon([ParameterGroup([parameter(4, 3, 2, 2)])], **settings)
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_plain_groups_go_down_the_gradient_at_a_constant_rate(optimizer, schedule):
+    """Whatever the run has, with sparse gradients as with dense ones, and after a load as before."""
+    network, dense, sparse = convolutional(), parameter(4), parameter(4, 2)
+    settings = {"epochs": 6, "milestones": (2, 4), "period": 3, "momentum": 0.5, "weight_decay": 0.25}
+    config = TrainingConfig(optimizer=optimizer, schedule=schedule, batch_size=10, **settings)
+    groups = [
+        ParameterGroup([dense], 3.0, plain=True),  # with the run's decay
+        ParameterGroup(list(network.parameters())),
+        ParameterGroup([sparse], 4.0, 0.0, plain=True, batch_size=20),
+    ]
+
+    def make():
+        made = make_optimizer(config, groups)
+        return made, make_scheduler(config, made, 4)
+
+    made, scheduler = make()
+    rates, expected = set(), torch.ones(4, 2)
+    for step in range(24):
+        if step == 12:
+            states = [part.state_dict() for part in (made, scheduler)]
+            made, scheduler = make()
+            for part, state in zip((made, scheduler), states, strict=True):
+                part.load_state_dict(state)
+        rows = [[1, 3, 3]]  # one comes twice
+        sparse.grad = torch.sparse_coo_tensor(rows, torch.ones(3, 2), (4, 2), check_invariants=True)
+        before = dense.detach().clone()
+        made.step()
+        expected -= 2.0 * torch.tensor([0.0, 1.0, 0.0, 2.0])[:, None]
+        torch.testing.assert_close(dense.detach(), before - 3.0 * (2.0 + 0.25 * before))
+        torch.testing.assert_close(sparse.detach(), expected)
+        rates.add(made.param_groups[1]["lr"])
+        scheduler.step()
+        assert [made.param_groups[place]["lr"] for place in (0, -1)] == [3.0, 2.0]
+    assert (len(rates) > 1) == (schedule != "constant")
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_rate_for_batches_of_a_size_goes_with_those_of_the_run(optimizer):
+    network, rows = convolutional(), parameter(4)
+    groups = [ParameterGroup(list(network.parameters())), ParameterGroup([rows], 3.0, batch_size=64)]
+    for batch_size, rate in ((64, 3.0), (16, 0.75), (128, 6.0)):
+        made = make_optimizer(TrainingConfig(optimizer=optimizer, batch_size=batch_size), groups)
+        assert made.param_groups[-1]["lr"] == rate
+
+
 def test_a_group_says_to_torch_only_what_is_its_own():
     weight = parameter(1)
     assert as_settings(ParameterGroup([weight])) == {"params": [weight]}
     assert as_settings(ParameterGroup([weight], 0.3, 0.0)) == {"params": [weight], "lr": 0.3, "weight_decay": 0.0}
+    found = as_settings(ParameterGroup([weight], 0.3, plain=True))
+    assert found == {"params": [weight], "lr": 0.3, "momentum": 0.0, "plain": 0.3}
 
 
 def test_by_default_a_pass_trains_all_that_requires_a_gradient():

@@ -16,7 +16,7 @@ from elr.methods.elr import ELRConfig
 from elr.networks.spec import NetworkSpec
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
-from elr.training.sampling import Pass, RowOrder
+from elr.training.sampling import Pass, RowOrder, checked_choice
 
 LABELS = [0] * 50 + [1] * 30 + [2] * 6
 UNEVEN = Examples(np.random.default_rng(0).normal(size=(86, 4)).astype("float32"), LABELS)
@@ -69,6 +69,40 @@ def test_a_method_may_choose_the_rows_of_a_pass():
         assert not torch.equal(torch.cat(chosen.batches), torch.cat(other.batches))
     every = rows.begin(0, 0, chosen=torch.arange(86))
     assert torch.equal(torch.cat(every.batches), torch.cat(rows.begin(0, 0).batches))
+
+
+def test_every_batch_takes_an_equal_share_of_each_set():
+    rows = order(sampling="all", num_batches=None)  # batches of 8
+    few, many, some = torch.arange(10), torch.arange(10, 60), torch.arange(60, 63)
+    two = rows.begin(0, 0, chosen=[few, many])
+    assert [len(batch) for batch in two.batches] == [8, 7, 7]  # 4, 3 and 3 of the first
+    own = [batch[: len(batch) - 4] for batch in two.batches]
+    assert sorted(torch.cat(own).tolist()) == few.tolist()
+    others = torch.cat([batch[-4:] for batch in two.batches])
+    assert set(others.tolist()) <= set(many.tolist())
+    assert len(others.unique()) == 12  # one not through before its end has no row twice
+    three = rows.begin(0, 0, chosen=[many, few, some])
+    assert len(three.batches) == 25  # two of each
+    assert {len(batch) for batch in three.batches} == {2 + 2 + 1, 2 + 2 + 2}
+    for part, expected in ((slice(2), many), (slice(2, 4), few), (slice(4, None), some)):
+        assert torch.equal(torch.cat([batch[part] for batch in three.batches]).unique(), expected)
+    assert all(len(batch.unique()) == len(batch) for batch in three.batches)
+
+
+def test_a_set_that_is_through_starts_over_in_another_order():
+    rows = order(sampling="all", num_batches=None)
+    chosen = [torch.arange(40), torch.arange(40, 60)]
+    batches = rows.begin(0, 0, chosen=chosen).batches
+    first, second = (torch.cat([batch[4:] for batch in batches[start : start + 5]]) for start in (0, 5))
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(40, 60))
+    assert not torch.equal(first, second)
+    again, other = (rows.begin(epoch, 0, chosen=chosen) for epoch in (0, 1))
+    assert torch.equal(torch.cat(batches), torch.cat(again.batches))
+    assert not torch.equal(torch.cat(batches), torch.cat(other.batches))
+
+
+def test_one_set_alone_is_what_it_is_without_a_list():
+    assert torch.equal(checked_choice([torch.tensor([4, 2])], 5), torch.tensor([2, 4]))
 
 
 @pytest.mark.parametrize(("count", "nominal"), [(1, 5), (5, 5), (4, 5), (7, 5), (3, 100)])

@@ -15,9 +15,40 @@ from elr.methods.elr import ELRConfig
 from elr.methods.elr_plus import ELRPlusConfig
 from elr.methods.ensemble.ensemble import EnsembleConfig
 from elr.methods.kl_penalty import KLPenaltyConfig
+from elr.methods.losses.backward_correction import BackwardCorrectionConfig
+from elr.methods.losses.bootstrapping import BootstrappingConfig
+from elr.methods.losses.forward_correction import ForwardCorrectionConfig
+from elr.methods.losses.generalized_cross_entropy import GeneralizedCrossEntropyConfig
+from elr.methods.losses.label_smoothing import LabelSmoothingConfig
+from elr.methods.losses.mean_absolute_error import MeanAbsoluteErrorConfig
+from elr.methods.losses.symmetric_cross_entropy import SymmetricCrossEntropyConfig
+from elr.methods.peers.co_teaching import CoTeachingConfig
+from elr.methods.peers.dividemix import DivideMixConfig
+from elr.methods.peers.joint_optimization import JointOptimizationConfig
+from elr.methods.peers.mixup import MixupConfig
+from elr.methods.peers.sop import SOPConfig, SOPPlusConfig
 
 METHODS: dict[str, type[MethodConfig]] = {
-    config.name: config for config in (ELRConfig, ELRPlusConfig, CrossEntropyConfig, KLPenaltyConfig)
+    config.name: config
+    for config in (
+        ELRConfig,
+        ELRPlusConfig,
+        CrossEntropyConfig,
+        KLPenaltyConfig,
+        BackwardCorrectionConfig,
+        BootstrappingConfig,
+        ForwardCorrectionConfig,
+        GeneralizedCrossEntropyConfig,
+        LabelSmoothingConfig,
+        MeanAbsoluteErrorConfig,
+        SymmetricCrossEntropyConfig,
+        DivideMixConfig,
+        MixupConfig,
+        CoTeachingConfig,
+        JointOptimizationConfig,
+        SOPConfig,
+        SOPPlusConfig,
+    )
 }
 """The settings of each method by its name."""
 
@@ -37,10 +68,10 @@ def method_named(name: str) -> type[MethodConfig]:
         'ELRConfig'
         >>> method_named("elr-plus")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        elr.errors.ArgumentError: method is 'elr-plus': did you mean elr_plus? There are elr, elr_plus, ...
+        elr.errors.ArgumentError: method is 'elr-plus': did you mean elr_plus or ...? expected one of elr, ...
     """
     if name not in METHODS:
-        raise ArgumentError(f"method is {name!r}: {_nearest(name, METHODS)}There are {', '.join(METHODS)}")
+        raise ArgumentError(f"method is {name!r}: {_nearest(name, METHODS)}expected one of {', '.join(METHODS)}")
     return METHODS[name]
 
 
@@ -59,7 +90,8 @@ def check_settings(name: str, settings: Mapping[str, Any]) -> None:
         >>> check_settings("kl_penalty", {"beta": 0.9})
         >>> check_settings("kl_penalty", {"bata": 0.9})
         Traceback (most recent call last):
-        elr.errors.ArgumentError: method 'kl_penalty' has no setting 'bata': did you mean beta? It has lam, beta
+        elr.errors.ArgumentError: method 'kl_penalty' has no setting 'bata': did you mean beta? expected some of \
+lam, beta
     """
     _check_known(method_named(name), settings)
 
@@ -93,7 +125,7 @@ def method_for_run(
 'align': True}
         >>> method_for_run("cross_entropy", {"lam": 7.0}, steps=1000, epochs=10)
         Traceback (most recent call last):
-        elr.errors.ArgumentError: method 'cross_entropy' has no setting 'lam': It has none
+        elr.errors.ArgumentError: method 'cross_entropy' has no setting 'lam': expected some of (none)
     """
     method = method_named(name)
     _check_known(method, settings)
@@ -107,8 +139,8 @@ def _check_known(config: type[MethodConfig], settings: Iterable[str]) -> None:
     if unknown := sorted(set(map(str, settings)) - set(known)):
         near, which = _nearest(unknown[0], known), "setting" if len(unknown) == 1 else "settings"
         raise ArgumentError(
-            f"method {config.name!r} has no {which} {', '.join(map(repr, unknown))}: {near}It has "
-            f"{', '.join(known) or 'none'}"
+            f"method {config.name!r} has no {which} {', '.join(map(repr, unknown))}: {near}expected some of "
+            f"{', '.join(known) or '(none)'}"
         )
 
 

@@ -18,6 +18,7 @@ from elr.methods.ingredients.averaging import averaged_weights, ramp
 from elr.methods.ingredients.mixup import Mixing, draw_mixing, mixed_batch, refined
 from elr.methods.ingredients.posterior import weigh_targets
 from elr.methods.loss.elr_loss import ELRLoss
+from elr.methods.loss.formulas import confined, full_precision
 from elr.methods.loss.fused import elr_loss
 from elr.methods.method import Batch, Method, ParameterGroup, Step, View, gradient_of
 from elr.targets.config import DENSE, TargetsConfig
@@ -107,6 +108,10 @@ class ELR(Method):
     is the very network that is trained on un-mixed inputs, or targets are held, one pass serves both. With a peer an
     epoch has two passes over the data, one for each network, in different orders. Both networks see the same given
     labels and the same rows.
+
+    Where the source is the very network that is trained on un-mixed inputs, its outputs enter the targets as the term
+    sees them, confined to the clamp and divided by their sum; the outputs of any other pass enter as they are. Both are
+    so in the authors' code.
 
     Eval mode changes no state. Beside the networks this stores 4 bytes for each of their parameters again if gamma > 0,
     a store of targets for each network if `ensembling`, and a copy of all that predicts for each of the `snapshots`.
@@ -237,7 +242,10 @@ class ELR(Method):
             with torch.no_grad():  # the paper holds targets constant in the gradient
                 seen = source(batch.inputs)
             torch.clear_autocast_cache()  # torch before 2.10 would reuse these casts, which carry no gradient
-            targets = self._targets(batch.index, softmax(seen.float(), dim=1), update=update)
+            probs = softmax(full_precision(seen), dim=1)
+            if source is network and not self.config.mixup:  # what the term sees, as with a single pass
+                probs = confined(probs, self.config.clamp)
+            targets = self._targets(batch.index, probs, update=update)
             if self.config.mixup and self.training and mixing is None:
                 mixing = draw_mixing(len(batch.index), alpha=self.config.mixup, device=targets.device)
             inputs, labels, targets = (

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from elr.checking import check_types, checked
 from elr.methods.config import MethodConfig
-from elr.methods.loss.formulas import check_weights, cross_entropy
+from elr.methods.loss.formulas import check_weights, cross_entropy, full_precision
 from elr.methods.method import Batch, Method, Step, gradient_of
 from elr.targets.config import DENSE, TargetsConfig
 from elr.targets.store import Targets, whole_probs
@@ -65,7 +65,8 @@ class KLPenalty(Method):
     but cross entropy's part where p = t, however sure the targets are, so that wrong labels are memorized, only later.
     ELR's pulls on where p = t.
 
-    Targets sum to less than 1 at first, as ELR's do; they are scaled to sum 1 in the penalty. Eval mode changes no
+    Nothing is clamped: the paper's formula has no clamp, and the authors published no code for it. Targets sum to less
+    than 1 at first, as ELR's do; they are scaled to sum 1 in the penalty. Eval mode changes no
     state. Stores N C targets beside the network.
 
     Args:
@@ -90,7 +91,7 @@ class KLPenalty(Method):
 
     def forward(self, batch: Batch) -> Step:
         logits = self.network(batch.inputs)
-        probs = torch.softmax(logits.detach().float(), dim=1)
+        probs = torch.softmax(full_precision(logits.detach()), dim=1)
         if self.training:
             targets = self.targets.update(batch.index, probs, beta=self.config.beta).to(logits.device)
         else:
@@ -120,4 +121,5 @@ class KLPenalty(Method):
 
 def _divergence(logits: Tensor, targets: Tensor) -> Tensor:
     """(B,) KL(t || p) in nats of targets (B, C), scaled to sum 1, and p = softmax(logits); 0 where targets are 0."""
-    return F.kl_div(F.log_softmax(logits.float(), dim=1), whole_probs(targets), reduction="none").sum(dim=1)
+    log_probs = F.log_softmax(full_precision(logits), dim=1)
+    return F.kl_div(log_probs, whole_probs(targets).to(log_probs.dtype), reduction="none").sum(dim=1)

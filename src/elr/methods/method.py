@@ -28,17 +28,19 @@ class Batch(NamedTuple):
         inputs: tensor with leading axis B, or a mapping of such tensors.
         labels: (B,) int64 given labels in [0, C), or (B, C) float rows that sum to 1.
         views: further augmentations of the same rows, as `inputs` each, where a method asks for them (`Method.views`).
+        done: share of its pass that lies behind it, in [0, 1), for what changes in the course of a pass.
 
     Example:
         >>> batch = Batch(torch.tensor([7, 3]), torch.zeros(2, 5), torch.tensor([0, 1]))
-        >>> len(batch.inputs), batch.views
-        (2, ())
+        >>> len(batch.inputs), batch.views, batch.done
+        (2, (), 0.0)
     """
 
     index: Tensor  # pyright: ignore[reportIncompatibleMethodOverride] - the design's word, over tuple.index
     inputs: Inputs
     labels: Tensor
     views: tuple[Inputs, ...] = ()
+    done: float = 0.0
 
 
 class Step(NamedTuple):
@@ -69,9 +71,14 @@ class ParameterGroup:
         weights: the parameters, or what gives them once, such as `module.parameters()`.
         learning_rate: their peak learning rate, >= 0, scheduled as the run's; None: the run's.
         weight_decay: >= 0; None: the run's.
+        plain: moved by gradient descent without momentum at a constant rate, which must be given, whatever optimizer
+            and schedule the run has; their gradients may be sparse.
+        batch_size: of the batches that the learning rate is meant for, as parameters of a single example have it: in a
+            run with others the rate is as many times larger, and a row's part in the mean loss moves it as far. None
+            (default): of any.
 
     Raises:
-        ArgumentError: a rate or decay out of range, or no weights.
+        ArgumentError: a rate, decay or batch size out of range, no weights, or no rate where one must be given.
 
     Example:
         >>> shifts = nn.Parameter(torch.zeros(100, 3))
@@ -82,6 +89,8 @@ class ParameterGroup:
     weights: Sequence[nn.Parameter]
     learning_rate: float | None = None
     weight_decay: float | None = None
+    plain: bool = False
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
         weights = list(self.weights) if isinstance(self.weights, Iterable) else []  # an iterator gives them only once
@@ -93,6 +102,12 @@ class ParameterGroup:
             if value is not None and not 0.0 <= value < math.inf:
                 found = f"{name} of a group of parameters is {value}"
                 raise ArgumentError(f"{found}: expected 0 or more, or None for the run's")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ArgumentError(f"batch_size of a group of parameters is {self.batch_size}: expected at least 1")
+        if self.learning_rate is None and (self.plain or self.batch_size is not None):
+            raise ArgumentError(
+                "a group of parameters is plain, or has a batch_size, and no learning_rate: give it one of its own"
+            )
 
 
 class View(ABC):
@@ -122,6 +137,13 @@ class View(ABC):
     def labels_alone(self) -> Iterable[Tensor]:
         """The given labels of all examples in order, in parts; a view that has them at hand reads no inputs for it."""
         return (batch.labels for batch in self.batches())
+
+    def agreed(self, values: Tensor) -> Tensor:
+        """The same values; under several ranks those of the first one, on all.
+
+        For what every rank computes from the view by itself, which may differ in the last digits.
+        """
+        return values
 
 
 class Method(nn.Module, ABC):
@@ -176,7 +198,7 @@ class Method(nn.Module, ABC):
     def begin_pass(self, number: int) -> None:
         """Prepare a pass, `number` in [0, passes); called at the start of each."""
 
-    def epoch_rows(self, epoch: int, number: int) -> Tensor | None:
+    def epoch_rows(self, epoch: int, number: int) -> Tensor | Sequence[Tensor] | None:
         """The rows that a pass trains on, asked for after `begin_pass`; their order is drawn by the loop.
 
         What decides on them must be in the state, so that a resumed run has the same. Under several ranks the rows
@@ -188,8 +210,10 @@ class Method(nn.Module, ABC):
 
         Returns:
             (M,) int64 rows of the training set, different from one another, M >= 1; then there are as many batches as M
-            rows fill, and learning rates go on by the share of the pass that is done. None (default): the rows that
-            `TrainingConfig.sampling` says.
+            rows fill, and learning rates go on by the share of the pass that is done. Several such sets that have no
+            row in common: every batch takes an equal share of each, one after the other; the first set decides how many
+            batches there are, a longer one comes in part only, a shorter one starts over in another order. No batch has
+            a row twice. None (default): the rows that `TrainingConfig.sampling` says.
         """
         del epoch, number
         return None
@@ -281,5 +305,6 @@ def gradient_of(loss: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
         tensor([[ 2., -6.]])
     """
     with torch.enable_grad():
-        outputs = logits.detach().float().requires_grad_()
+        full = torch.promote_types(logits.dtype, torch.float32)  # float64 stays
+        outputs = logits.detach().to(full).requires_grad_()
         return torch.autograd.grad(loss(outputs), outputs)[0]

@@ -22,7 +22,7 @@ from scipy.special import ndtr, ndtri, softmax
 
 from elr.checking import checked_array
 from elr.errors import ArgumentError
-from elr.noise.transitions import count_transitions, transition_matrix
+from elr.noise.transitions import checked_transitions, count_transitions, transition_matrix
 
 Seed: TypeAlias = int | np.random.Generator
 
@@ -229,7 +229,7 @@ def corrupt_transition(labels: ArrayLike, *, transition_matrix: ArrayLike, seed:
     Source: class-conditional noise, Patrini et al., CVPR 2017; with the matrix of `consecutive_blocks`, the CIFAR-100
         asymmetric noise of the authors' code of ELR.
     """
-    cumulative = _cumulative(_stochastic(transition_matrix))
+    cumulative = _cumulative(checked_transitions(transition_matrix))
     clean, noisy, _, rng = _checked(labels, 0.0, len(cumulative), seed)
     uniforms = rng.random(len(clean))
     for c, steps in enumerate(cumulative):
@@ -331,19 +331,6 @@ def _pairs(mapping: Mapping[int, int], num_classes: int) -> list[tuple[int, ...]
         if c == to or max(c, to) >= num_classes:
             raise ArgumentError(f"mapping sends {c} to {to}; expected two classes below {num_classes}; correct it")
     return pairs
-
-
-def _stochastic(matrix: ArrayLike) -> NDArray[np.float64]:
-    array = checked_array(matrix, "transition_matrix", "iuf").astype(np.float64)
-    if array.ndim != 2 or len(array) != array.shape[1] or len(array) < 2:
-        raise ArgumentError(f"transition_matrix has shape {array.shape}; expected (C, C), C >= 2; pass a row per class")
-    if not np.isfinite(array).all() or (array < 0).any():
-        raise ArgumentError("transition_matrix has a negative or not finite entry; expected probabilities; correct it")
-    sums = array.sum(axis=1)
-    row = int(np.abs(sums - 1).argmax())
-    if abs(sums[row] - 1) > 1e-6:  # lets float32 pass
-        raise ArgumentError(f"row {row} of transition_matrix sums to {sums[row]}; expected 1; rescale or transpose it")
-    return array
 
 
 def _features(features: ArrayLike, num_examples: int) -> NDArray:

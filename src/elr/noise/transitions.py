@@ -62,3 +62,32 @@ def transition_matrix(counts: ArrayLike) -> NDArray[np.float64]:
         raise ArgumentError(f"counts have shape {found.shape}: expected (C, C), a row for each true class")
     totals = found.sum(axis=1, keepdims=True)
     return np.divide(found, totals, out=np.eye(len(found)), where=totals > 0)
+
+
+def checked_transitions(matrix: object, name: str = "transition_matrix") -> NDArray[np.float64]:
+    """A transition matrix as somebody gives it, T[i, j] = P(given j | clean i).
+
+    Args:
+        matrix: (C, C) numbers, finite, not negative, rows sum to 1 within 1e-6; nested lists or an array.
+        name: what messages call it.
+
+    Raises:
+        ArgumentError: anything else, or fewer than two classes.
+
+    Example:
+        >>> checked_transitions([[0.9, 0.1], [0, 1]]).tolist()
+        [[0.9, 0.1], [0.0, 1.0]]
+        >>> checked_transitions([[0.9, 0.2], [0.1, 0.8]])
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: row 0 of transition_matrix sums to 1.1; expected 1; rescale or transpose it
+    """
+    array = checked_array(matrix, name, "iuf").astype(np.float64)
+    if array.ndim != 2 or len(array) != array.shape[1] or len(array) < 2:
+        raise ArgumentError(f"{name} has shape {array.shape}; expected (C, C), C >= 2; pass a row per class")
+    if not np.isfinite(array).all() or (array < 0).any():
+        raise ArgumentError(f"{name} has a negative or not finite entry; expected probabilities; correct it")
+    sums = array.sum(axis=1)
+    row = int(np.abs(sums - 1).argmax())
+    if abs(sums[row] - 1) > 1e-6:  # lets float32 pass
+        raise ArgumentError(f"row {row} of {name} sums to {sums[row]:.6g}; expected 1; rescale or transpose it")
+    return array

@@ -15,8 +15,8 @@ from elr.targets.store import Targets
 PLACEMENTS: dict[str, type[DenseTargets]] = {"dense": DenseTargets}
 """Where the rows are kept, by name; each is made from N, C and a dtype."""
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-"""How precisely they are kept; every update is computed in float32."""
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
+"""How precisely they are kept; every update is computed in float32, in float64 for that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,8 @@ class TargetsConfig:
     Args:
         placement: one of `PLACEMENTS`. Default "dense": all rows in memory on the device of the model, a copy on every
             rank.
-        dtype: one of `DTYPES`. Default "float32"; the others take half of the memory.
+        dtype: one of `DTYPES`. Default "float32"; the half ones take half of the memory, "float64" twice as much: for
+            comparisons in which float32 would drift.
 
     Raises:
         ArgumentError: no such placement or dtype.

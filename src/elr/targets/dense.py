@@ -12,21 +12,31 @@ from elr.checking import checked
 from elr.devices import sent
 from elr.errors import ArgumentError
 from elr.targets.finite import note_nonfinite
-from elr.targets.store import CHUNK, Targets, blend, has_repeats, mean_over_repeats, update_rows
+from elr.targets.store import (
+    CHUNK,
+    Targets,
+    blend,
+    full_type,
+    has_repeats,
+    mean_over_repeats,
+    update_rows,
+)
 
-STORAGE_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+STORAGE_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
 class DenseTargets(Targets):
     """All rows in memory, on the device of the model; a copy on every rank.
 
-    Stored in `dtype`, computed in float32. N * C * itemsize bytes: 2 MB for CIFAR-10 in float32, 28 MB for Clothing1M's
-    1,000,000 x 14 in bfloat16. `state_dict` holds the table; `.to()` moves it and leaves its dtype alone.
+    Stored in `dtype`, computed in float32 (float64 where stored so). N * C * itemsize bytes: 2 MB for CIFAR-10 in
+    float32, 28 MB for Clothing1M's 1,000,000 x 14 in bfloat16. `state_dict` holds the table; `.to()` moves it and
+    leaves its dtype alone.
 
     Args:
         num_examples: N >= 1.
         num_classes: C >= 2.
-        dtype: storage: torch.float32 (default), torch.bfloat16 or torch.float16.
+        dtype: storage: torch.float32 (default), torch.bfloat16, torch.float16, or torch.float64 for comparisons that go
+            further than float32.
 
     Raises:
         ArgumentError: another dtype, or counts out of range.
@@ -52,7 +62,7 @@ class DenseTargets(Targets):
 
     def read(self, index: Tensor) -> Tensor:
         self.check(index)
-        return self.table[sent(index, self.table.device)].float()
+        return self.table[sent(index, self.table.device)].to(full_type(self.table))
 
     def mean(self) -> Tensor:
         parts = self.table.split(max(1, CHUNK // self.num_classes))
@@ -64,7 +74,7 @@ class DenseTargets(Targets):
         if probs is None:
             raise ArgumentError("probs is None: expected a tensor (B, C)")
         self.check(index, probs, beta=beta)
-        probs = probs.detach().to(self.table.device, torch.float32)
+        probs = probs.detach().to(self.table.device, full_type(self.table))
         if self.process_group is None:
             if torch.compiler.is_compiling():
                 return torch.ops.elr.update_rows(

@@ -114,7 +114,7 @@ class Targets(nn.Module, ABC):
             index: (B,) int64 rows in [0, N).
 
         Returns:
-            (B, C) float32, detached, zeros for rows never updated.
+            (B, C) float32 (float64 where stored so), detached, zeros for rows never updated.
 
         Raises:
             RowIndexError: a row outside [0, N), for an index on the CPU. One on an accelerator would have to be waited
@@ -138,7 +138,7 @@ class Targets(nn.Module, ABC):
             beta: momentum in [0, 1].
 
         Returns:
-            (B, C) float32, the new targets of these rows, detached.
+            (B, C) the new targets of these rows, of the type that `read` gives, detached.
 
         Raises:
             RowIndexError: as `read`.
@@ -302,16 +302,27 @@ def blend(
         >>> table[2]
         tensor([0.2500, 0.2500])
     """
-    rows = torch.index_select(table, 0, index, out=out)
+    rows, full = torch.index_select(table, 0, index, out=out), full_type(table)
+    probs = probs.to(full)
     if parts is not None:  # a number moved toward itself stays exactly what it is
         split = probs.unflatten(1, (parts, -1))
-        probs = torch.where(finite_parts(probs, parts), split, rows.to(probs.dtype).view_as(split)).flatten(1)
-    if table.dtype == torch.float32:
-        rows.lerp_(probs.to(torch.float32), 1.0 - beta)
-    else:  # computed in float32
-        rows.copy_(rows.float().lerp_(probs.to(torch.float32), 1.0 - beta))
+        probs = torch.where(finite_parts(probs, parts), split, rows.to(full).view_as(split)).flatten(1)
+    if table.dtype == full:
+        rows.lerp_(probs, 1.0 - beta)
+    else:
+        rows.copy_(rows.to(full).lerp_(probs, 1.0 - beta))
     table.index_copy_(0, index, rows)
-    return rows.float()
+    return rows.to(full)
+
+
+def full_type(table: Tensor) -> torch.dtype:
+    """The precision that targets are computed and handed out in: float32, or float64 for a table stored so.
+
+    Example:
+        >>> [full_type(torch.zeros(1, 2, dtype=dtype)) for dtype in (torch.bfloat16, torch.float64)]
+        [torch.float32, torch.float64]
+    """
+    return torch.promote_types(table.dtype, torch.float32)
 
 
 @torch.library.custom_op("elr::update_rows", mutates_args={"table", "nonfinite"})
@@ -335,14 +346,14 @@ def update_rows(
 
 @update_rows.register_fake
 def _(
-    table: Tensor,  # noqa: ARG001
+    table: Tensor,
     index: Tensor,  # noqa: ARG001
     probs: Tensor,
     beta: float,  # noqa: ARG001
     nonfinite: Tensor | None = None,  # noqa: ARG001
     parts: int = 1,  # noqa: ARG001
 ) -> Tensor:
-    return torch.empty_like(probs)
+    return torch.empty_like(probs, dtype=full_type(table))
 
 
 def has_repeats(index: Tensor) -> bool:

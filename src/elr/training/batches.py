@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from accelerate import Accelerator
@@ -16,7 +16,7 @@ from elr.devices import one_thread, sent
 from elr.errors import ArgumentError
 from elr.methods.method import Batch
 from elr.training.inference import AHEAD, ahead
-from elr.training.sampling import Pass, checked_rows
+from elr.training.sampling import Pass, checked_choice
 
 Fetched = Callable[[], Tensor]
 
@@ -71,15 +71,17 @@ class BatchReader:
         if min(map(len, of.batches)) < world:
             raise ArgumentError(f"a pass over {of.num_rows} rows has too few for {world} processes: choose more rows")
 
-        def begin(rows: Tensor) -> tuple[Tensor, list[tuple[Fetched, Tensor | None]], float]:
+        def begin(numbered: tuple[int, Tensor]) -> tuple[Tensor, list[tuple[Fetched, Tensor | None]], float, float]:
+            number, rows = numbered
             draws = [self.transform.draw(len(rows), of.generator) for _ in range(views)]
             mine = rows[rank::world]
             mine_draws = [None if each is None else each[rank::world] for each in draws]
-            return mine, self._started(mine, mine_draws), len(mine) * world / len(rows)
+            share, done = len(mine) * world / len(rows), number / len(of.batches)
+            return mine, self._started(mine, mine_draws), share, done
 
-        for mine, started, share in ahead(map(begin, of.batches), AHEAD):
+        for mine, started, share, done in ahead(map(begin, enumerate(of.batches)), AHEAD):
             inputs, *others = [self._augmented(fetched(), draws) for fetched, draws in started]
-            yield Batch(self._sent(mine), inputs, self._sent(self.labels[mine]), tuple(others)), share
+            yield Batch(self._sent(mine), inputs, self._sent(self.labels[mine]), tuple(others), done), share
 
     def _started(self, rows: Tensor, draws: list[Tensor | None]) -> list[tuple[Fetched, Tensor | None]]:
         """What fetches the rows for each view; where they are not cropped as they are read, once for all."""
@@ -100,45 +102,52 @@ class BatchReader:
         return sent(tensor, self.accelerator.device)
 
 
-def agreed_rows(rows: Tensor | None, num_examples: int, accelerator: Accelerator) -> Tensor | None:
+def agreed_rows(
+    rows: Tensor | Sequence[Tensor] | None, num_examples: int, accelerator: Accelerator
+) -> Tensor | tuple[Tensor, ...] | None:
     """The rows that a method chose for a pass, checked, in rising order; under several ranks what the first one has.
 
     What a rank computes by itself may differ in the last digits, and all have to train on the same rows: what the
     others chose, or that they chose nothing, is not looked at.
 
     Args:
-        rows: (M,) from `Method.epoch_rows`, or None.
+        rows: (M,) from `Method.epoch_rows`, several sets of them, or None.
         num_examples: N.
         accelerator: knows the ranks.
 
     Raises:
-        ArgumentError: see `elr.training.sampling.checked_rows`; on every rank.
+        ArgumentError: see `elr.training.sampling.checked_choice`; on every rank.
 
     Example:
         >>> from elr.training.engine import make_accelerator
         >>> agreed_rows(torch.tensor([4, 0]), 5, make_accelerator("cpu"))
         tensor([0, 4])
+        >>> agreed_rows([torch.tensor([4, 0]), torch.tensor([3])], 5, make_accelerator("cpu"))
+        (tensor([0, 4]), tensor([3]))
     """
     if accelerator.num_processes == 1:
-        return None if rows is None else checked_rows(rows, num_examples)
-    checked, error = None, None
+        return None if rows is None else checked_choice(rows, num_examples)
+    checked: Tensor | tuple[Tensor, ...] = ()
+    error = None
     if accelerator.is_main_process and rows is not None:
         try:
-            checked = checked_rows(rows, num_examples)
+            checked = checked_choice(rows, num_examples)
         except ArgumentError as found:
             error = found
-    answer = torch.tensor([-1 if error else 0 if checked is None else 1], device=accelerator.device)
+    sets = (checked,) if isinstance(checked, Tensor) else checked
+    answer = torch.tensor([-1 if error else len(sets)], device=accelerator.device)
     dist.broadcast(answer, 0)
     if answer.item() < 0:
         raise error or ArgumentError("the method chose rows, on the first rank, that cannot be trained on: see there")
     if not answer.item():
         return None
     marks = torch.zeros(num_examples, dtype=torch.int64)
-    if checked is not None:
-        marks[checked] = 1
+    for number, chosen in enumerate(sets, 1):
+        marks[chosen] = number
     marks = marks.to(accelerator.device)
     dist.broadcast(marks, 0)
-    return marks.nonzero().flatten().cpu()
+    agreed = tuple((marks == number).nonzero().flatten().cpu() for number in range(1, int(answer.item()) + 1))
+    return agreed if len(agreed) > 1 else agreed[0]
 
 
 def _once(fetch: Fetched) -> Fetched:

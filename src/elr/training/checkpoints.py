@@ -147,9 +147,9 @@ def identity_of(method: Method, groups: Sequence[Sequence[ParameterGroup]], conf
     Example:
         >>> from elr.methods.cross_entropy import LossMethod
         >>> method = LossMethod(torch.nn.Linear(2, 3))
-        >>> identity = identity_of(method, [method.parameter_groups(0)], TrainingConfig(epochs=7))
-        >>> identity["config"]["epochs"], identity["groups"], identity["state"]
-        (7, [[[None, None, 'network.weight', 'network.bias']]], {'network.weight': [3, 2], 'network.bias': [3]})
+        >>> identity = identity_of(method, [method.parameter_groups(0)], TrainingConfig())
+        >>> identity["groups"]
+        [[[None, None, False, None, 'network.weight', 'network.bias']]]
     """
     names = {weight: name for name, weight in method.named_parameters()}
     settings = asdict(config) | {"milestones": list(config.milestones)}
@@ -158,7 +158,11 @@ def identity_of(method: Method, groups: Sequence[Sequence[ParameterGroup]], conf
         "config": settings,
         "method": repr(method),
         "groups": [
-            [[each.learning_rate, each.weight_decay, *map(names.get, each.weights)] for each in part] for part in groups
+            [
+                [each.learning_rate, each.weight_decay, each.plain, each.batch_size, *map(names.get, each.weights)]
+                for each in part
+            ]
+            for part in groups
         ],
         "views": method.views,
         "state": {name: list(each.shape) for name, each in method.state_dict().items() if isinstance(each, Tensor)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from torch import Tensor
+from torch import distributed as dist
 
 from elr.data.examples import Examples
 from elr.methods.method import Batch, View
@@ -45,6 +46,13 @@ class TrainingView(View):
 
     def labels_alone(self) -> Iterable[Tensor]:
         return [self.labels]
+
+    def agreed(self, values: Tensor) -> Tensor:
+        if not dist.is_initialized() or dist.get_world_size() == 1:
+            return values
+        shared = values.to(self.inputs.device, copy=True).contiguous()
+        dist.broadcast(shared, 0)
+        return shared.to(values.device)
 
     def _batch(self, rows: Tensor, inputs: Tensor) -> Batch:
         return Batch(rows.to(inputs.device), inputs, self.labels[rows].to(inputs.device))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +31,13 @@ FLOOR = 20
 SQUARES = 0.99
 """What AdamW's average of squared gradients keeps of itself in a step; torch's default is 0.999."""
 
+PLAIN = "plain"
+"""The constant learning rate of a group of an optimizer that has neither momentum nor schedule; others have no such."""
+
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan's coefficients: they bring singular values into about [0.7, 1.2]
 _STEPS = 3
+
+Schedule = TypeVar("Schedule", bound=LRScheduler)
 
 
 class ConvolutionalMuon(Optimizer):
@@ -42,7 +48,8 @@ class ConvolutionalMuon(Optimizer):
     (Weights before a batch norm have no scale that matters.) Stores one momentum for each weight.
 
     A group with a learning rate of its own is left to gradient descent at that rate, filters or not: Muon's rates are
-    not to be compared with others. A weight decay of its own holds for all weights of its group, filters too.
+    not to be compared with others. A weight decay of its own holds for all weights of its group, filters too. Plain
+    groups have no momentum.
 
     Args:
         groups: the weights to be trained.
@@ -89,7 +96,7 @@ class ConvolutionalMuon(Optimizer):
         for group in groups:
             decay = weight_decay if group.weight_decay is None else group.weight_decay
             if group.learning_rate is not None:
-                found.append({"params": list(group.weights), "lr": group.learning_rate, "weight_decay": decay, **plain})
+                found.append({"weight_decay": decay, **plain, **as_settings(group)})
                 continue
             kinds: list[list[nn.Parameter]] = [[], [], []]
             for weight in group.weights:
@@ -119,6 +126,9 @@ class ConvolutionalMuon(Optimizer):
     def _move(self, weight: nn.Parameter, gradient: Tensor, group: dict[str, Any]) -> None:
         if group["weight_decay"]:
             gradient = gradient.add(weight, alpha=group["weight_decay"])
+        if PLAIN in group:
+            weight.add_(gradient, alpha=-group["lr"])
+            return
         state = self.state[weight]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(weight)
@@ -143,6 +153,24 @@ def _orthogonal(matrix: Tensor) -> Tensor:
     return (wide.T if tall else wide).to(matrix.dtype)
 
 
+class _AdamW(AdamW):
+    """AdamW, but for plain groups, which go down the gradient."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        groups = self.param_groups
+        self.param_groups = [group for group in groups if PLAIN not in group]
+        try:
+            loss = super().step(closure)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        finally:
+            self.param_groups = groups
+        for group in groups:
+            for weight in group["params"] if PLAIN in group else ():
+                if weight.grad is not None:
+                    weight.mul_(1.0 - group["lr"] * group["weight_decay"]).add_(weight.grad, alpha=-group["lr"])
+        return loss
+
+
 def as_settings(group: ParameterGroup) -> dict[str, Any]:
     """A group of parameters as torch's optimizers take it: without what is the run's.
 
@@ -151,7 +179,8 @@ def as_settings(group: ParameterGroup) -> dict[str, Any]:
         0.0
     """
     own = {"lr": group.learning_rate, "weight_decay": group.weight_decay}
-    return {"params": list(group.weights), **{name: value for name, value in own.items() if value is not None}}
+    settings = {"params": list(group.weights), **{name: value for name, value in own.items() if value is not None}}
+    return settings | {"momentum": 0.0, PLAIN: group.learning_rate} if group.plain else settings
 
 
 def groups_of(method: Method, number: int) -> list[ParameterGroup]:
@@ -200,12 +229,13 @@ def make_optimizer(config: TrainingConfig, groups: Sequence[ParameterGroup]) -> 
         >>> [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups]
         [(0.1, 0.001), (1.0, 0.0)]
     """
+    groups = [_for_batches(group, config.batch_size) for group in groups]
     if config.optimizer == "muon":
         return ConvolutionalMuon(
             groups, lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
         )
     if config.optimizer == "adamw":
-        return AdamW(
+        return _AdamW(
             [as_settings(group) for group in groups],
             lr=config.learning_rate,
             betas=(config.momentum, SQUARES),
@@ -221,10 +251,17 @@ def make_optimizer(config: TrainingConfig, groups: Sequence[ParameterGroup]) -> 
     )
 
 
+def _for_batches(group: ParameterGroup, batch_size: int) -> ParameterGroup:
+    """The same group with the learning rate that goes with batches of a run."""
+    if group.batch_size is None or group.learning_rate is None:
+        return group
+    return replace(group, learning_rate=group.learning_rate * batch_size / group.batch_size)
+
+
 def make_scheduler(config: TrainingConfig, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
     """The learning-rate schedule of a generation, from torch, to be stepped `steps_per_epoch` times an epoch.
 
-    Each group of the optimizer is scheduled from its own learning rate.
+    Each group of the optimizer is scheduled from its own learning rate; plain ones stay at theirs.
 
     Example:
         >>> optimizer = SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
@@ -240,18 +277,31 @@ def make_scheduler(config: TrainingConfig, optimizer: Optimizer, steps_per_epoch
     total = config.generation_epochs * steps_per_epoch
     match config.schedule:
         case "cosine":
-            return CosineAnnealingLR(optimizer, total)
+            return _but_plain(CosineAnnealingLR)(optimizer, total)
         case "restarts":
-            return _Restarts(optimizer, config.period * steps_per_epoch)
+            return _but_plain(_Restarts)(optimizer, config.period * steps_per_epoch)
         case "multistep":
-            return MultiStepLR(optimizer, [epoch * steps_per_epoch for epoch in config.milestones], gamma=config.decay)
+            return _but_plain(MultiStepLR)(
+                optimizer, [epoch * steps_per_epoch for epoch in config.milestones], gamma=config.decay
+            )
         case "onecycle":
             peaks = [group["lr"] for group in optimizer.param_groups]
-            return OneCycleLR(optimizer, peaks, total_steps=total, cycle_momentum=False)
+            return _but_plain(OneCycleLR)(optimizer, peaks, total_steps=total, cycle_momentum=False)
         case "triangle":
-            return LambdaLR(optimizer, lambda step: _triangle(step / total))
+            return _but_plain(LambdaLR)(optimizer, lambda step: _triangle(step / total))
         case _:
-            return ConstantLR(optimizer, factor=1.0)
+            return _but_plain(ConstantLR)(optimizer, factor=1.0)
+
+
+def _but_plain(schedule: type[Schedule]) -> type[Schedule]:
+    """The same schedule, which leaves plain groups alone."""
+
+    class Partly(schedule):  # type: ignore[misc, valid-type]  # pyright: ignore[reportGeneralTypeIssues]
+        def get_lr(self) -> list[float | Tensor]:
+            rates = zip(self.optimizer.param_groups, super().get_lr(), strict=True)
+            return [group.get(PLAIN, rate) for group, rate in rates]
+
+    return Partly
 
 
 class _Restarts(CosineAnnealingWarmRestarts):

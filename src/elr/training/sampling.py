@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +67,8 @@ class RowOrder:
         [2, 2, 1]
         >>> sorted(torch.cat(rows.begin(epoch=0, chosen=torch.tensor([4, 0])).batches).tolist())
         [0, 4]
+        >>> [sorted(batch.tolist()) for batch in rows.begin(0, chosen=[torch.tensor([2]), torch.tensor([4])]).batches]
+        [[2, 4]]
     """
 
     def __init__(self, examples: Examples, config: TrainingConfig) -> None:
@@ -91,21 +94,49 @@ class RowOrder:
             )
         self.per_epoch = sum(min(self.each, len(rows)) for rows in self.classes)
 
-    def begin(self, epoch: int, number: int = 0, *, chosen: Tensor | None = None) -> Pass:
+    def begin(self, epoch: int, number: int = 0, *, chosen: Tensor | Sequence[Tensor] | None = None) -> Pass:
         """A pass, in an order of its own.
 
         Args:
             epoch: from 0.
             number: of the pass within the epoch.
-            chosen: (M,) the rows, in rising order; None: those that the configuration says.
+            chosen: (M,) the rows, in rising order, or several such sets, see `elr.methods.method.Method.epoch_rows`;
+                None: those that the configuration says.
+
+        Raises:
+            ArgumentError: more sets than a batch has rows.
         """
         key = (self.config.seed, epoch, _ORDER, *([number] if number else []))
         generator = torch.Generator().manual_seed(mixed_seed(*key))
         if chosen is None and self.config.sampling != ALL:
             chosen = self._subset(epoch)
-        order = self.examples.order(generator, chosen)
-        count = math.ceil(len(order) / self.config.batch_size)
-        return Pass(order.tensor_split(count), generator, self.steps)
+        if chosen is None or isinstance(chosen, Tensor):
+            batches = self._cut(chosen, self.config.batch_size, generator)
+        else:
+            batches = self._together(chosen, generator)
+        return Pass(batches, generator, self.steps)
+
+    def _cut(self, rows: Tensor | None, most: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """All rows, or these, in an order drawn for them, in parts of `most` at most whose sizes differ by one."""
+        order = self.examples.order(generator, rows)
+        return order.tensor_split(math.ceil(len(order) / most))
+
+    def _together(self, sets: Sequence[Tensor], generator: torch.Generator) -> tuple[Tensor, ...]:
+        """Batches that take an equal share of each set; the others than the first start over when they are through."""
+        share = self.config.batch_size // len(sets)
+        if not share:
+            raise ArgumentError(
+                f"the method chose {len(sets)} sets of rows, and a batch has {self.config.batch_size}: "
+                f"expected a batch size of at least {len(sets)}"
+            )
+
+        def endless(rows: Tensor) -> Iterator[Tensor]:
+            while True:
+                yield from self._cut(rows, share, generator)
+
+        first, *others = sets
+        leading, following = self._cut(first, share, generator), list(map(endless, others))
+        return tuple(torch.cat([part, *map(next, following)]) for part in leading)
 
     def _subset(self, epoch: int) -> Tensor:
         """As many rows of each given label, in their order; anew in each epoch, or the same in all."""
@@ -147,3 +178,32 @@ def checked_rows(rows: Tensor, num_examples: int) -> Tensor:
     if len(repeated := ordered[1:][ordered[1:] == ordered[:-1]]):
         raise ArgumentError(f"the method chose row {int(repeated[0])} more than once: expected different rows")
     return ordered
+
+
+def checked_choice(chosen: Tensor | Sequence[Tensor], num_examples: int) -> Tensor | tuple[Tensor, ...]:
+    """What a method chose for a pass: one set of rows, or several that have no row in common; see `checked_rows`.
+
+    Raises:
+        ArgumentError: no set at all, a set that `checked_rows` refuses, or a row in two of them.
+
+    Example:
+        >>> checked_choice([torch.tensor([4, 1]), torch.tensor([0])], 5)
+        (tensor([1, 4]), tensor([0]))
+        >>> checked_choice([torch.tensor([4, 1]), torch.tensor([4])], 5)
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: the method chose row 4 for two sets: expected sets that have no row in common
+    """
+    if isinstance(chosen, Tensor):
+        return checked_rows(chosen, num_examples)
+    if not isinstance(chosen, Sequence) or not chosen or not all(isinstance(rows, Tensor) for rows in chosen):
+        raise ArgumentError(
+            f"the method chose {type(chosen).__name__} {chosen!r:.60} to train on: expected a tensor of rows, or "
+            "several of them"
+        )
+    sets = tuple(checked_rows(rows, num_examples) for rows in chosen)
+    together = torch.cat(sets).sort().values
+    if len(repeated := together[1:][together[1:] == together[:-1]]):
+        raise ArgumentError(
+            f"the method chose row {int(repeated[0])} for two sets: expected sets that have no row in common"
+        )
+    return sets if len(sets) > 1 else sets[0]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from elr.errors import ArgumentError, RowIndexError
 from elr.methods.loss import formulas, fused
-from elr.methods.loss.formulas import cross_entropy
+from elr.methods.loss.formulas import confined, cross_entropy
 from elr.methods.loss.fused import elr_loss, traced_elr_loss
 from elr.targets.dense import DenseTargets
 from elr_batches import autograd_term, random_case, soft_labels
@@ -190,7 +190,7 @@ def test_the_traced_loss_is_the_update_and_then_the_fused_loss(soft, repeats):
     store = DenseTargets(64, 10)
     store.table.copy_(table)
     plain = logits.detach().clone().requires_grad_()
-    targets = store.update(index, plain.detach().softmax(dim=1), beta=0.7)
+    targets = store.update(index, confined(plain.detach().softmax(dim=1), TRACED["clamp"]), beta=0.7)
     expected = elr_loss(plain, labels, targets, **TRACED)
     found = traced_elr_loss(logits, labels, index, table, beta=0.7, **TRACED)
     for one, other in zip(found, expected, strict=True):

@@ -16,7 +16,7 @@ from elr.methods.ensemble.choice import Candidate, choice_text, choose, row_weig
 from elr.methods.ensemble.folds import EVERYWHERE, folds_of
 from elr.methods.ensemble.settings import EnsembleSettings
 from elr.methods.ingredients.alignment import aligned, alignment_weights, class_shares
-from elr.methods.loss.formulas import cross_entropy, elr_term
+from elr.methods.loss.formulas import confined, cross_entropy, elr_term, full_precision
 from elr.methods.method import Batch, Method, ParameterGroup, Step, View
 from elr.networks.side_by_side import OneByOne, SideBySide, side_by_side
 from elr.targets.config import DENSE, TargetsConfig
@@ -186,9 +186,9 @@ class Ensemble(Method):
             raise ArgumentError("an ensemble does not know its folds yet: call begin_epoch(epoch, view) first")
         logits = self._logits(self.stacks, batch.inputs)
         size, classes = len(batch.index), self.num_classes
-        probs = torch.softmax(logits.detach().float(), dim=-1)
-        flat = probs.transpose(0, 1).reshape(size, -1)
+        probs = torch.softmax(full_precision(logits.detach()), dim=-1)
         if self.training:
+            flat = confined(probs, self.config.clamp).transpose(0, 1).reshape(size, -1)
             rows = self.targets.update(batch.index, flat, beta=self.config.beta)
         else:
             rows = self.targets.read(batch.index)

@@ -19,7 +19,7 @@ class Mixing(NamedTuple):
     """Which example each one is mixed with, and how much of it stays.
 
     Args:
-        weight: share of the example itself, in [0.5, 1] when drawn by `draw_mixing`; its partner has the rest.
+        weight: share of the example itself, in [0, 1]; its partner has the rest.
         partner: (B,) int64, position in the batch of each example's partner.
 
     Example:
@@ -48,7 +48,7 @@ class Mixing(NamedTuple):
         return {name: self.mix(values) for name, values in inputs.items()}
 
 
-def draw_mixing(count: int, *, alpha: float, device: torch.device) -> Mixing:
+def draw_mixing(count: int, *, alpha: float, device: torch.device, nearer: bool = True) -> Mixing:
     """One weight for the batch, max(l, 1 - l) with l ~ Beta(alpha, alpha), and a random permutation of partners.
 
     Draws from torch's generator of the CPU, so that every device mixes alike.
@@ -57,16 +57,17 @@ def draw_mixing(count: int, *, alpha: float, device: torch.device) -> Mixing:
         count: B.
         alpha: concentration, > 0; 1 is the paper's: l is uniform.
         device: of the batch.
+        nearer: whether each example stays nearer to itself than to its partner; False: the weight is l itself.
 
     Example:
         >>> mixing = draw_mixing(4, alpha=1.0, device=torch.device("cpu"))
         >>> 0.5 <= mixing.weight <= 1.0, sorted(mixing.partner.tolist())
         (True, [0, 1, 2, 3])
 
-    Source: Zhang et al., "mixup", ICLR 2018; max(l, 1 - l) as in the authors' code and in MixMatch.
+    Source: Zhang et al., "mixup", ICLR 2018, which has l itself; max(l, 1 - l) as in ELR's code and in MixMatch.
     """
     share = torch.distributions.Beta(alpha, alpha).sample().item()
-    return Mixing(max(share, 1.0 - share), sent(torch.randperm(count), device))
+    return Mixing(max(share, 1.0 - share) if nearer else share, sent(torch.randperm(count), device))
 
 
 def mixed_batch(batch: Batch, targets: Tensor, mixing: Mixing | None) -> tuple[Inputs, Tensor, Tensor]:

@@ -10,10 +10,12 @@ from torch import Tensor, nn, softmax
 from elr.checking import checked
 from elr.errors import ArgumentError
 from elr.methods.ingredients.alignment import Alignment, before
-from elr.methods.loss.formulas import as_tensor, check_weights, in_blocks
+from elr.methods.loss.formulas import as_tensor, check_weights, confined, full_precision, in_blocks
 from elr.methods.loss.fused import check_batch, elr_loss, is_swept, swept_elr_loss, traced_elr_loss
 from elr.targets.dense import DenseTargets
 from elr.targets.store import Targets
+
+_Renewal = Callable[[slice, Tensor], Tensor]
 
 
 class ELRLoss(nn.Module):
@@ -22,7 +24,8 @@ class ELRLoss(nn.Module):
         loss = mean_i( CE(p_i, y_i) + lam * log(1 - <p_i, t_i>) ),   t_i <- beta t_i + (1 - beta) p_i
 
     p = softmax(logits), y the given labels, t the running average of earlier outputs for the same row, updated before
-    the loss is taken and held constant in the gradient. In train mode `forward` updates the targets of the rows in
+    the loss is taken and held constant in the gradient. With a clamp above 0 the regularizer and the targets have p
+    confined to [clamp, 1 - clamp], the targets divided by its sum (`elr.methods.loss.formulas.confined`). In train mode `forward` updates the targets of the rows in
     `index`; in eval mode it reads them. On a GPU, let `index` stay on the CPU, where a DataLoader has it: there it is
     known at once whether a row comes twice, and a row out of range has a name. `state_dict()` holds the targets:
     N * C * 4 bytes in float32.
@@ -40,7 +43,7 @@ class ELRLoss(nn.Module):
         beta: momentum of the targets in [0, 1). Default 0.7 (as lam); 0.9 for CIFAR-100 and asymmetric noise.
         clamp: see `elr.methods.loss.formulas.elr_term`. Default 1e-4, the authors' code; 0 is the paper's formula
             without a floor.
-        targets: another store than `elr.targets.config.DENSE`, in float32.
+        targets: another store than a dense one in float32.
         class_shares: (C,) shares of the classes among the given labels of the training rows, or their counts: the
             regularizer sees aligned targets (`elr.methods.ingredients.alignment`), those from before the step, and
             `realign()` is to be called before each epoch. Default: targets as they are, the paper's.
@@ -107,7 +110,10 @@ class ELRLoss(nn.Module):
         self.alignment.realign(self.targets, class_shares=class_shares)
 
     def renewed(self, index: Tensor, probs: Tensor, *, update: bool) -> Tensor:
-        """(B, C) targets of these rows as the regularizer sees them, moved toward outputs (B, C) first if `update`."""
+        """(B, C) targets of these rows as the regularizer sees them, moved toward outputs (B, C) first if `update`.
+
+        The outputs enter the targets as they are: whoever wants them confined to the clamp does so before.
+        """
         if not update:
             return self.seen(self.targets.read(index).to(probs.device))
         if self.alignment is None:
@@ -164,21 +170,35 @@ class ELRLoss(nn.Module):
                 weights=weights,
                 nonfinite=self.targets.nonfinite,
             )
-        targets = self.renewed(index, softmax(logits.detach().float(), dim=1), update=True)
+        probs = softmax(full_precision(logits.detach()), dim=1)
+        targets = self.renewed(index, confined(probs, self.clamp), update=True)
         return elr_loss(logits, labels, targets.to(logits.device), lam=lam, clamp=self.clamp)
 
-    def _renewal(self, logits: Tensor, index: Tensor) -> Callable[[slice, Tensor], Tensor] | None:
+    def _renewal(self, logits: Tensor, index: Tensor) -> _Renewal | None:
         """What updates the targets of these rows from within the sweep over the loss; None: update them before."""
         if in_blocks(logits):
             renew = self.targets.piecewise(index, beta=self.beta)
-            return renew if renew is None or self.alignment is None else self._aligning(renew, index, self.alignment)
+            if renew is None:
+                return None
+            return self._confining(renew if self.alignment is None else self._aligning(renew, index, self.alignment))
         if is_swept(logits):  # on a GPU, the whole batch at once
-            return lambda _, probs: self.renewed(index, probs, update=True).to(logits.device)
+            return self._confining(lambda _, probs: self.renewed(index, probs, update=True).to(logits.device))
         return None
 
-    def _aligning(
-        self, renew: Callable[[slice, Tensor], Tensor], index: Tensor, alignment: Alignment
-    ) -> Callable[[slice, Tensor], Tensor]:
+    def _confining(self, renew: _Renewal) -> _Renewal:
+        """The same with outputs confined to the clamp, in one piece of memory for all blocks."""
+        if self.clamp == 0.0:
+            return renew
+        scratch: list[Tensor] = []
+
+        def renew_confined(rows: slice, probs: Tensor) -> Tensor:
+            if not scratch:
+                scratch.append(torch.empty_like(probs))
+            return renew(rows, confined(probs, self.clamp, out=scratch[0][: len(probs)]))
+
+        return renew_confined
+
+    def _aligning(self, renew: _Renewal, index: Tensor, alignment: Alignment) -> _Renewal:
         """The same with targets as the regularizer sees them."""
         alignment.count(len(index))
 

@@ -145,6 +145,30 @@ def regularizer(
     return rest.clamp_(min=clamp).log_(), factor, _where_within(pulls, probs, clamp)
 
 
+def confined(probs: Tensor, clamp: float, *, out: Tensor | None = None) -> Tensor:
+    """Outputs as they enter the targets: confined to [clamp, 1 - clamp], as in the term, and divided by their sum.
+
+    Args:
+        probs: (..., C) p, rows that sum to 1.
+        clamp: see `elr_term`; is not checked. 0 leaves outputs as they are.
+        out: memory for the result, of the shape and type of `probs`. Default: new memory.
+
+    Returns:
+        (..., C) rows that sum to 1, which are `out` if it is given; `probs` itself for a clamp of 0. Rows that are not
+        finite stay so.
+
+    Example:
+        >>> confined(torch.tensor([[1.0, 0.0, 0.0]]), 0.1)
+        tensor([[0.8182, 0.0909, 0.0909]])
+
+    Source: the authors' code of ELR. That of ELR+ has no clamp here (docs/decisions/method.md).
+    """
+    if clamp == 0.0:
+        return probs
+    held = torch.clamp(probs, clamp, 1.0 - clamp, out=out)
+    return torch.div(held, held.sum(dim=-1, keepdim=True), out=out)
+
+
 def _exact(
     probs: Tensor, targets: Tensor, logits: Tensor | None, complements: Tensor | None, out: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -20,6 +20,7 @@ from elr.methods.loss.formulas import (
     check_labels,
     check_logits,
     check_targets,
+    confined,
     full_dtype,
     full_precision,
     in_blocks,
@@ -294,7 +295,7 @@ def traced_elr_loss(
         probs = exponentials / total
         # Within bounds here, so that the loop need not look; out of bounds is for settle_rows to refuse.
         former = table[index.clamp(0, len(table) - 1)].to(full.dtype)
-        targets = former + (1.0 - beta) * (probs - former)
+        targets = former + (1.0 - beta) * (confined(probs, clamp) - former)
         given = labels.detach()
         if given.ndim == 1:
             given = given.clamp(0, full.shape[1] - 1)
@@ -361,7 +362,8 @@ def settle_rows(
         table[index] = targets.to(table.dtype)  # less time than index_copy_ (docs/log/speed.md)
         return
     former = None if weights is None else table[index]
-    merged = update_rows(table, index, torch.softmax(logits, dim=1, dtype=torch.float32), beta, nonfinite)
+    outputs = confined(torch.softmax(logits, dim=1, dtype=full_dtype(logits)), clamp)
+    merged = update_rows(table, index, outputs, beta, nonfinite)
     seen = merged
     if weights is not None and former is not None:
         seen = aligned(before(former.to(merged.dtype), merged), weights.to(merged.dtype))
