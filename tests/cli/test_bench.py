@@ -35,6 +35,43 @@ def test_a_grid_is_run_told_and_not_run_again(tmp_path):
     assert done("bench", path, "--skip", "seed=1", "--out", out, "--retry")["cells"] == {"done": 4}
 
 
+def test_the_table_is_shown(tmp_path):
+    path, out = written(tmp_path), tmp_path / "out"
+    assert elr("bench", path, "--out", out, "--skip", "seed=1", "--threads", "1").returncode == 0
+    shown = inside("bench", "--show", out)
+    assert shown.exit_code == 0, shown.stdout
+    assert "few: test accuracy, last epoch" in shown.stdout
+    assert "strong" in shown.stdout
+    file, pictures = tmp_path / "table.csv", tmp_path / "pictures"
+    told = inside(
+        "bench",
+        "--show",
+        out,
+        "--format",
+        "csv",
+        "--against",
+        "cross_entropy",
+        "--out",
+        file,
+        "--pictures",
+        pictures,
+        "--json",
+    )
+    assert told.exit_code == 0, told.stdout
+    found = json.loads(told.stdout)
+    assert found["table"] + "\n" == file.read_text()
+    assert str(file) in found["files"]
+    assert len(found["files"]) == 1 + len(list(pictures.iterdir())) > 1
+    for words, arguments in {
+        "expected one of them": ["digits", "--show", out],
+        "pass --show FOLDER": ["digits", "--against", "elr"],
+        "no-such": ["--show", tmp_path / "no-such"],
+    }.items():
+        refused = inside("bench", *arguments, "--json")
+        assert refused.exit_code == 2
+        assert words in json.loads(refused.stdout)["error"]["message"]
+
+
 def test_bad_input_is_refused(tmp_path):
     path = written(tmp_path, TINY.replace('"symmetric-0.4"', '"next-class-0.4"'))
     refused = inside("bench", path, "--out", tmp_path / "out", "--json")
