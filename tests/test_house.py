@@ -33,6 +33,7 @@ UNEXAMPLED = {
     **{f"elr.cli.review.{name}": COMMANDS for name in ("audit", "report", "clean", "predict")},
     **{f"elr.cli.data.{name}": COMMANDS for name in ("list_sets", "about_set", "check", "download")},
     "elr.cli.theory.theory": COMMANDS,
+    "elr.cli.bench.bench": COMMANDS,
     "elr.cli.main.main": "the entry point: it ends the process",
     "elr.networks.sentence_encoders.embed_texts": WEIGHTS,
     "elr.networks.sentence_encoders.encoder_probe": WEIGHTS,

@@ -31,7 +31,10 @@ def bench(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the results, one file a cell. Default: ./bench-GRID.", show_default=False),
+        typer.Option(
+            help="Folder for the results, one file a cell. Default: ./bench-GRID. With --show a new file for it.",
+            show_default=False,
+        ),
     ] = None,
     jobs: Annotated[int, typer.Option(help="Worker processes, which divide the threads.")] = 1,
     retry: Annotated[
@@ -68,6 +71,20 @@ def bench(
         Path | None,
         typer.Option(help="Folder for frozen features of images. Default: in --out.", show_default=False),
     ] = None,
+    show: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Print the table of what is in a folder; run nothing.", show_default=False),
+    ] = None,
+    format: Annotated[str, typer.Option(help="Of the table: text, markdown, csv or latex.")] = "text",
+    against: Annotated[
+        str | None,
+        typer.Option(help="For the table: paired differences to this method, with intervals.", show_default=False),
+    ] = None,
+    measure: Annotated[str, typer.Option(help="For the table: what methods are compared by.")] = "test_accuracy_last",
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="With --show: folder for pictures of accuracy by noise and by seconds.", show_default=False),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare methods on a grid of data, noise and seeds, or go on where it was stopped.
@@ -79,6 +96,13 @@ def bench(
         from elr.runs.bench.bench import BenchOptions, listed, run_bench
         from elr.runs.bench.grid import read_grid
 
+        if show is not None:
+            if grid is not None:
+                raise ArgumentError(f"--show {show} and the grid {grid}: expected one of them")
+            _show(show, as_json, format=format, against=against, measure=measure, out=out, pictures=pictures)
+            return
+        if pictures is not None or against is not None:
+            raise ArgumentError("--pictures and --against are of the table of a finished bench: pass --show FOLDER")
         if grid is None:
             _list_grids(as_json)
             return
@@ -118,9 +142,9 @@ class CellBar:
         show: called with cells done (with fractions), how many there are, and a line where a cell has ended.
 
     Example:
-        >>> bar = CellBar(lambda done, total, line: print(f"{done:g} of {total}"))
+        >>> bar = CellBar(lambda done, total, line: print(line or f"{done:g} of {total}"))
         >>> bar.start(3, 10)
-        3 of 10
+        3 of 10 cells have a result
         >>> from elr.runs.bench.workers import Event
         >>> bar.tell(Event(key="digits--none--elr--0", share=0.5))
         3.5 of 10
@@ -140,7 +164,7 @@ class CellBar:
         """So many cells are done already, of so many."""
         self.first, self.done, self.total = done, done, total
         self.started = time.monotonic()
-        self.show(done, total, "")
+        self.show(done, total, f"{done} of {total} cells have a result")
 
     def tell(self, event: Event) -> None:
         """A cell goes on, or has ended."""
@@ -207,10 +231,40 @@ def cell_bar() -> Iterator[CellBar]:
 
 
 def _line(done: float, total: int, line: str) -> None:
+    del done, total
     if line:
         say(line)
-    elif done == int(done):
-        say(f"{done:g} of {total} cells have a result")
+
+
+def _show(
+    folder: Path,
+    as_json: bool,
+    *,
+    format: str,
+    against: str | None,
+    measure: str,
+    out: Path | None,
+    pictures: Path | None,
+) -> None:
+    """The table on stdout, or in a file; of a folder that is still worked on, what there is."""
+    from elr.runs.bench.folder import BENCH_FILE, BenchFolder
+    from elr.runs.bench.show.results import read_results
+    from elr.runs.bench.show.show import show_bench
+
+    cells = BenchFolder(folder).cells() if (folder / BENCH_FILE).exists() else None
+    shown = show_bench(
+        read_results(folder, cells), format=format, against=against, measure=measure, out=out, pictures=pictures
+    )
+    files = [str(path) for path in ([] if out is None else [out]) + list(shown.pictures)]
+    if as_json:
+        print_json({"table": shown.text, "remarks": shown.remarks, "files": files})
+        return
+    if out is None:
+        print(without_controls(shown.text))
+    for remark in shown.remarks if format == "csv" else []:  # the others have them below the table
+        say(without_controls(remark))
+    for path in files:
+        say(f"Written: {path}")
 
 
 def _list_grids(as_json: bool) -> None:

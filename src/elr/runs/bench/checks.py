@@ -22,6 +22,7 @@ class Problems:
     """What is wrong with which cells.
 
     Example:
+        >>> from elr.runs.bench.work import Places
         >>> problems = Problems()
         >>> cell = Cell(data="pets", noise="none", rate=None, method="elr", uses="elr")
         >>> problems.look([cell], lambda cell: Shelf(Places()).loaded(cell))
@@ -77,6 +78,7 @@ def check_settings_of(cells: Sequence[Cell], shelf: Shelf) -> None:
         ArgumentError: impossible cells, each named with its reason.
 
     Example:
+        >>> from elr.runs.bench.work import Places
         >>> cell = Cell(data="digits", noise="next-class", rate=1.5, method="elr", uses="elr")
         >>> check_settings_of([cell], Shelf(Places()))
         Traceback (most recent call last):
@@ -108,6 +110,7 @@ def check_data_of(cells: Sequence[Cell], shelf: Shelf, *, on_look: Callable[[str
         ArgumentError: impossible cells, each named with its reason.
 
     Example:
+        >>> from elr.runs.bench.work import Places
         >>> cell = Cell(data="digits", noise="human", rate="worse_label", method="elr", uses="elr")
         >>> check_data_of([cell], Shelf(Places()))
         Traceback (most recent call last):

@@ -110,7 +110,7 @@ class BenchFolder:
         file = self.file(cell)
         try:
             stamp = file.stat().st_mtime_ns
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         try:
             result = read_result(file)

@@ -61,7 +61,7 @@ def check_cell(cell: Cell) -> None:
         >>> training = {"epochs": "many"}
         >>> check_cell(Cell(data="digits", noise="none", rate=None, method="x", uses="elr", training=training))
         Traceback (most recent call last):
-        elr.errors.ArgumentError: epochs is 'many': expected an integer
+        elr.errors.ArgumentError: epochs is 'many': expected ...
     """
     check_settings(cell.uses, cell.settings)
     needed(cell)
@@ -223,8 +223,9 @@ def _plan_of_recipe(cell: Cell, recipe: Recipe, prepared: PreparedData, filled: 
     from elr.runs.experiment import plan_of
     from elr.runs.recipe import Changes
 
-    asked = {name: value for name, value in cell.training.items() if name in _LOOP}
-    asked = {name: tuple(value) if isinstance(value, list) else value for name, value in asked.items()}
+    asked: dict[str, Any] = {name: value for name, value in cell.training.items() if name in _LOOP}
+    if "milestones" in asked:
+        asked["milestones"] = tuple(asked["milestones"])
     recipe = Changes(seed=cell.seed, epochs=asked.pop("epochs", None)).apply(recipe)
     recipe = replace(recipe, training=replace(recipe.training, **asked))
     settings = {**cell.settings, **filled}

@@ -89,7 +89,7 @@ class Work:
 
     def is_settled(self, cell: Cell) -> bool:
         """Whether there is nothing to do for a cell."""
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             return BenchFolder(self.path).file(cell).stat().st_mtime_ns != self.retry.get(cell.key)
         return False
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from elr.data.formats.images import read_images
 from elr.data.pictures.image_store import ImageStore
@@ -88,7 +89,7 @@ def _fingerprint(parts: dict[str, Records], backbone: str, weights: str | None) 
     """Of the pixels and what looks at them."""
     digest = hashlib.sha256(json.dumps([backbone, weights]).encode())
     for name, part in parts.items():
-        assert part.images is not None, "checked by the caller"
+        assert isinstance(part.images, Tensor), "checked by the caller"
         array = np.ascontiguousarray(part.images.numpy())
         digest.update(f"{name} {array.shape}".encode())
         digest.update(array.data)
@@ -100,7 +101,7 @@ def _kept(file: Path | None) -> dict[str, NDArray[np.float32]] | None:
     if file is None or not file.is_file():
         return None
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, zipfile.BadZipFile):
         return None

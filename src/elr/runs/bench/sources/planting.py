@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from elr.data.kinds.catalog import fit_preprocessing
 from elr.data.label_coding import LabelCoding
@@ -21,7 +22,7 @@ PLANTED = (*NOISES, NEXT_CLASS, INSTANCE)
 """Names of noise with a rate: those of `elr.noise.named.NOISES`, and two that ask more of the data."""
 ORDERED = (NEXT_CLASS, "pairflip")
 """Those that go from a class to the next, and so need an order of the classes."""
-_OF_ONE_SET = {"asymmetric-cifar10": "cifar10", "asymmetric-cifar100": "cifar100"}  # beginnings of names
+_OF_ONE_SET = {"asymmetric-cifar100": "cifar100", "asymmetric-cifar10": "cifar10"}  # beginnings of names
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Noise:
         (True, False)
         >>> Noise("symetric", 0.4)
         Traceback (most recent call last):
-        elr.errors.ArgumentError: noise 'symetric' is unknown: did you mean symmetric? ...
+        elr.errors.ArgumentError: noise 'symetric' is unknown: did you mean symmetric or ...
     """
 
     name: str
@@ -97,10 +98,10 @@ def plant(
         ArgumentError: noise that such data cannot have.
 
     Example:
-        >>> records = Records(kind="features", rows=np.arange(4), features=np.eye(4), labels=[1, 2, 3, 1])
+        >>> records = Records(kind="features", rows=np.arange(6), features=np.eye(6), labels=[1, 2, 3] * 2)
         >>> noisy = plant(records, Noise("next-class", 1.0), seed=0, options=ReadOptions(), order=(1, 2, 3))
         >>> noisy.labels, noisy.clean_labels
-        ([2, 3, 1, 2], [1, 2, 3, 1])
+        ([2, 3, 1, 2, 3, 1], [1, 2, 3, 1, 2, 3])
     """
     assert records.labels is not None, "checked by the reader"
     coding = coding or LabelCoding.fit(records.labels, column=options.label_name)
@@ -131,7 +132,7 @@ def noise_features(records: Records, options: ReadOptions, coding: LabelCoding |
     """
     preprocessing = fit_preprocessing(replace(records, clean_labels=None), options, coding=coding)
     inputs = preprocessing.encode(records, name="the data", label_name=options.label_name).inputs
-    if not hasattr(inputs, "numpy"):
+    if not isinstance(inputs, Tensor):
         raise ArgumentError(
             f"{INSTANCE} noise goes by numbers in memory, and these data are texts or images on disk: take another "
             "noise, or features of them"

@@ -46,7 +46,7 @@ class Source(ABC):
     Example:
         >>> source = source_of("digits", {})
         >>> source.load(seed=0).train.labels[:3]
-        [3, 7, 5]
+        [3, 9, 1]
     """
 
     name: str
@@ -177,6 +177,7 @@ class OwnData(Source):
 
     Example:
         >>> import tempfile
+        >>> import pandas as pd
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     file = Path(folder) / "pets.csv"
         ...     pd.DataFrame({"weight": [3.0, 4.0, 9.0, 8.0], "pet": ["cat", "cat", "dog", "dog"]}).to_csv(file)
