@@ -110,6 +110,18 @@ CALLS = {  # a callable, what gives its signature, and what it cannot be called 
         elr.methods.KLPenalty,
         {"network": nn.Linear(2, 3), "config": KLPenaltyConfig(), "targets": DenseTargets(4, 3)},
     ),
+    "SOPConfig": (elr.methods.SOPConfig, elr.methods.SOPConfig, {}),
+    "SOPConfig.build": (
+        elr.methods.SOPConfig().build,
+        elr.methods.SOPConfig().build,
+        {"networks": [nn.Linear(2, 3)], "num_examples": 4, "num_classes": 3},
+    ),
+    "SOPPlusConfig": (elr.methods.SOPPlusConfig, elr.methods.SOPPlusConfig, {}),
+    "SOP": (
+        elr.methods.SOP,
+        elr.methods.SOP,
+        {"network": nn.Linear(2, 3), "config": elr.methods.SOPConfig(), "num_examples": 4, "num_classes": 3},
+    ),
     "ParameterGroup": (group, elr.methods.ParameterGroup, {"weights": [nn.Parameter(torch.zeros(2))]}),
     "method_from_json": (elr.methods.method_from_json, elr.methods.method_from_json, {"values": {"name": "elr"}}),
     "audit_labels": (

@@ -16,3 +16,6 @@ from elr.methods.method import Method as Method
 from elr.methods.method import ParameterGroup as ParameterGroup
 from elr.methods.method import Step as Step
 from elr.methods.method import View as View
+from elr.methods.peers.sop import SOP as SOP
+from elr.methods.peers.sop import SOPConfig as SOPConfig
+from elr.methods.peers.sop import SOPPlusConfig as SOPPlusConfig

@@ -301,7 +301,7 @@ def _but_plain(schedule: type[Schedule]) -> type[Schedule]:
             rates = zip(self.optimizer.param_groups, super().get_lr(), strict=True)
             return [group.get(PLAIN, rate) for group, rate in rates]
 
-    return Partly
+    return Partly  # pyright: ignore[reportReturnType]
 
 
 class _Restarts(CosineAnnealingWarmRestarts):

@@ -60,9 +60,8 @@ class SOPConfig(MethodConfig):
         >>> SOPConfig.for_run({"v_rate": 100.0}, steps=1000, epochs=30, fast=False)
         SOPConfig(u_rate=10.0, v_rate=100.0, std=0.01, consistency=0.0, balance=0.0, joint=False)
 
-    Source: Table A.1 of Liu et al., ICML 2022. CIFAR-100 as in the README and config_cifar100.json of the authors'
-        code;
-    CIFAR-10 symmetric as in a reimplementation (noisypy), asymmetric from memory.
+    Source: Liu et al., ICML 2022, whose Table A.1 was not at hand: CIFAR-100 as in README.md and config_cifar100.json of
+    the authors' code, CIFAR-10 symmetric as in a reimplementation (noisypy), asymmetric from memory.
     """
 
     name: ClassVar[str] = "sop"
@@ -118,7 +117,7 @@ class SOPPlusConfig(SOPConfig):
         >>> config.consistency, config.balance
         (0.9, 0.1)
 
-    Source: Table A.1 of Liu et al., ICML 2022; config_cifar100.json of the authors' code.
+    Source: config_cifar100.json of the authors' code.
     """
 
     name: ClassVar[str] = "sop_plus"
@@ -139,7 +138,7 @@ class SOP(Method):
     unless `joint`. u and v begin at about 1e-8: steps multiply them, so that the sum of squares of those that grow is
     kept small, as by an l1 penalty on s. Where the network will not say the given label, u grows until p + s does, and
     the network is no longer drawn to it. The squares are confined to [0, 1]. A row whose label has p + s below 1e-4
-    moves neither network nor u in that step.
+    gives the cross entropy no gradient while v is small.
 
     u and v have learning rates of their own, that are not scheduled, no momentum and no weight decay, whatever
     optimizer trains the network. Their step goes with the mean over the batch, so that the paper's rates are for its
@@ -171,9 +170,9 @@ class SOP(Method):
         tensor([[0.0000, 0.2500, 0.0000],
                 [0.0000, 0.0000, 0.0000]])
 
-    Source: Algorithm 1 of Liu, Zhu, Qu and You, "Robust Training under Label Noise by
-    Over-parameterization", ICML 2022 (arXiv:2202.14026); github.com/shengliu66/SOP. As in the code, it is the squares
-    that are confined, not u and v, and L_B sees the noise. Differs from the code: u leaves the squared error alone
+    Source: Algorithm 1 of Liu, Zhu, Qu and You, "Robust Training under Label Noise by Over-parameterization", ICML 2022
+    (arXiv:2202.14026), as the authors' code (github.com/shengliu66/SOP, model/loss.py) and its issues 5 and 10 have it.
+    As in the code, it is the squares that are confined, not u and v, and L_B sees the noise. Differs from the code: u leaves the squared error alone
     (see `joint`); the constant log C is taken from L_B; rates are scaled to the batch; the second view is drawn from
     the run's augmentation as the first is, where theirs has AutoAugment and Cutout; labels may be shares of classes.
     """
