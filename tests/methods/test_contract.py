@@ -337,12 +337,18 @@ def test_the_store_is_the_one_of_the_config(dtype, expected):
         (torch.tensor([3, 5, 3]), "chose row 3 more than once"),
         (torch.tensor([], dtype=torch.int64), "chose no rows to train on"),
         (torch.tensor([True] * N), "of shape .* and type torch.bool: expected .M,. int64"),
-        ([torch.tensor([3, 5]), torch.tensor([5])], "chose row 5 for two sets: expected sets that have no row in common"),
+        (
+            [torch.tensor([3, 5]), torch.tensor([5])],
+            "chose row 5 for two sets: expected sets that have no row in common",
+        ),
         ([torch.tensor([3, 5]), torch.tensor([N])], f"chose row {N} of {N} examples"),
         ([torch.tensor([3]), torch.tensor([], dtype=torch.int64)], "chose no rows to train on"),
         ([], r"chose list \[\] to train on: expected a tensor of rows, or several"),
         ([3, 5], r"chose list \[3, 5\] to train on"),
-        ([torch.tensor([row]) for row in range(21)], "chose 21 sets of rows, and a batch has 20: expected a batch size"),
+        (
+            [torch.tensor([row]) for row in range(21)],
+            "chose 21 sets of rows, and a batch has 20: expected a batch size",
+        ),
     ],
 )
 def test_rows_that_cannot_be_are_refused(rows, message, monkeypatch):
