@@ -147,7 +147,7 @@ def agreed_rows(
     marks = marks.to(accelerator.device)
     dist.broadcast(marks, 0)
     agreed = tuple((marks == number).nonzero().flatten().cpu() for number in range(1, int(answer.item()) + 1))
-    return agreed if len(agreed) > 1 else agreed[0]
+    return agreed[0] if len(agreed) == 1 else agreed
 
 
 def _once(fetch: Fetched) -> Fetched:

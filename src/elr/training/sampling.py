@@ -206,4 +206,4 @@ def checked_choice(chosen: Tensor | Sequence[Tensor], num_examples: int) -> Tens
         raise ArgumentError(
             f"the method chose row {int(repeated[0])} for two sets: expected sets that have no row in common"
         )
-    return sets if len(sets) > 1 else sets[0]
+    return sets[0] if len(sets) == 1 else sets

@@ -104,7 +104,7 @@ def test_an_alpha_that_cannot_be_is_refused(alpha):
 
 def test_integers_cannot_be_mixed():
     method = MixupConfig().build([nn.EmbeddingBag(5, C)], num_examples=N, num_classes=C).train()
-    with pytest.raises(ArgumentError, match="mixup of torch.int64: expected floating-point inputs"):
+    with pytest.raises(ArgumentError, match=r"mixup of torch\.int64: expected floating-point inputs"):
         method(Batch(torch.arange(2), torch.zeros(2, 2, dtype=torch.int64), torch.tensor([0, 1])))
 
 
