@@ -39,3 +39,8 @@ class Planted:
     def accuracy(self, training):
         """Of a trained method on fresh rows."""
         return (training.predict(self.fresh).argmax(dim=1) == self.fresh_labels).double().mean().item()
+
+    def corrected(self, training):
+        """Share of the wrongly labeled rows that a trained method has right, by its evidence about each label."""
+        right = training.pred_probs().argmax(dim=1) == self.clean
+        return right[self.wrong].double().mean().item()

@@ -129,17 +129,14 @@ def test_labels_may_be_shares():
 
 @pytest.mark.parametrize("noise", [0.3, 0.4])
 def test_planted_noise_is_memorized_less_than_by_cross_entropy(noise):
-    planted = Planted(noise=noise)
-    plain, robust = (planted.trained(config) for config in (CrossEntropyConfig(), CoTeachingConfig(forget_rate=noise)))
+    planted, configs = Planted(noise=noise), (CrossEntropyConfig(), CoTeachingConfig(forget_rate=noise))
+    plain, robust = (planted.trained(config) for config in configs)
     assert planted.accuracy(robust) > planted.accuracy(plain) + 0.1
-    kept = robust.predict(planted.examples).argmax(dim=1)
-    assert (kept == planted.clean)[planted.wrong].double().mean() > 0.7
+    assert planted.corrected(robust) > planted.corrected(plain) + 0.2
 
 
 def test_without_a_forget_rate_it_is_refused_in_words():
-    with pytest.raises(
-        ArgumentError, match=r"'co_teaching' needs forget_rate, the share of wrong labels: .* --set forg"
-    ):
+    with pytest.raises(ArgumentError, match=r"'co_teaching' needs forget_rate, the share of wrong labels: .* --set"):
         built(CoTeachingConfig())
 
 
