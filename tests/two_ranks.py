@@ -58,6 +58,8 @@ if __name__ == "__main__":
     twice = TrainingConfig(epochs=4, generations=2, batch_size=17, device="cpu", precision="float32")
     weighed = Training(METHODS["elr between generations"](), examples(), config=twice)
     weighed.run()
+    joint = Training(METHODS["joint optimization"](), examples(), config=twice)
+    joint.run()
     several = Training(METHODS["ensemble"](), examples(), config=config)
     several.run()
     demanding = Training(METHODS["everything asked for"](), examples(), config=config)
@@ -100,6 +102,9 @@ if __name__ == "__main__":
                 "pair": torch.stack([store.table for store in pair.method.stores]),
                 "weighed": weighed.method.stores[0].table,
                 "weighed probs": weighed.predict(examples()),
+                "joint": torch.stack([store.table for store in joint.method.stores]),
+                "joint prior": [record["prior"] for record in joint.history],
+                "joint probs": joint.predict(examples()),
                 "ensemble": several.method.evidence.table,
                 "hits": several.method.hits,
                 "demanding": demanding.method.targets.table,
@@ -117,6 +122,6 @@ if __name__ == "__main__":
             },
             sys.argv[1],
         )
-    del training, first, resumed, pair, alike, weighed, several, demanding, noisy, divided
+    del training, first, resumed, pair, alike, weighed, joint, several, demanding, noisy, divided
     gc.collect()  # what outlives the group of processes has been seen to end in an abort, here and there
     leave_process_group()

@@ -202,6 +202,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         steps = loop.epochs * math.ceil(rows.shape[0] / loop.batch_size)
         asked, where_known = own | dict(self.settings or {}), {"align": self.align}
         method = method_for_run(self.method, asked, steps=steps, epochs=loop.epochs, where_known=where_known)
+        loop = loop.in_generations(method.generations)
         seeds = [seed, *(mixed_seed(seed, number) for number in range(1, method.num_networks))]
         networks = [network.build(generator_seed=each) for each in seeds]
         return method.build(networks, num_examples=rows.shape[0], num_classes=len(self.classes_)), loop

@@ -97,6 +97,22 @@ def test_a_plan_of_fit_takes_its_method():
 
 
 @pytest.mark.parametrize(
+    ("epochs", "trained", "remark"),
+    [
+        (16, 16, None),
+        (15, 16, "16 epochs are trained in place of 15: 'joint_optimization' trains in 2 generations of equal length"),
+    ],
+)
+def test_a_method_of_several_generations_is_trained_in_them(epochs, trained, remark):
+    plan = FitConfig(method="joint_optimization", epochs=epochs).plan(prepared_features())
+    assert (plan.training.epochs, plan.training.generations) == (trained, 2)
+    assert plan.remarks == (() if remark is None else (remark,))
+    assert Plan.from_json(plan.to_json()) == plan
+    once = FitConfig(method="joint_optimization", settings={"retrain": False}, epochs=epochs).plan(prepared_features())
+    assert (once.training.epochs, once.training.generations, once.remarks) == (epochs, 1, ())
+
+
+@pytest.mark.parametrize(
     ("count", "kind", "epochs"),
     [
         (1000, "vectors", 100),

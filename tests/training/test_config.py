@@ -129,3 +129,9 @@ def test_nesterov_needs_momentum():
         make_optimizer(
             TrainingConfig(nesterov=True, momentum=0.0), [ParameterGroup([torch.nn.Parameter(torch.zeros(1))])]
         )
+
+
+@pytest.mark.parametrize(("epochs", "count", "expected"), [(10, 1, 10), (10, 2, 10), (9, 2, 10), (1, 2, 2), (7, 3, 9)])
+def test_epochs_are_rounded_up_to_whole_generations(epochs, count, expected):
+    config = TrainingConfig(epochs=epochs, learning_rate=0.3).in_generations(count)
+    assert config == TrainingConfig(epochs=expected, generations=count, learning_rate=0.3)

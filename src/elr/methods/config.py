@@ -100,6 +100,11 @@ class MethodConfig(ABC):
         """
 
     @property
+    def generations(self) -> int:
+        """How many generations a run of it has, where nothing else is asked for."""
+        return 1
+
+    @property
     def num_networks(self) -> int:
         """How many networks it trains."""
         return 1

@@ -14,6 +14,7 @@ from elr.data.examples import Examples
 from elr.data.preprocessing import Augmentation
 from elr.errors import ArgumentError
 from elr.methods.catalog import check_settings, method_for_run, method_named
+from elr.methods.config import MethodConfig
 from elr.methods.elr import ELRConfig
 from elr.methods.ensemble.ensemble import EnsembleConfig
 from elr.methods.ensemble.grid import (
@@ -188,20 +189,28 @@ class FitConfig:
         elif self.learning_rate is None and rate and not network.takes_images:
             training = replace(training, learning_rate=rate)
         flip, fast = augmented and self.augment != "crop", kind == FAST
-        steps = training.epochs * math.ceil(len(prepared.examples) / training.batch_size)
+        method = self._method(training, len(prepared.examples), fast=fast)
+        asked, training = training.epochs, training.in_generations(method.generations)
+        parts = f"{self.method!r} trains in {method.generations} generations of equal length"
+        remarks = [f"{training.epochs} epochs are trained in place of {asked}: {parts}"] * (training.epochs != asked)
         return Plan(
-            method=method_for_run(
-                self.method,
-                self._asked(),
-                steps=steps,
-                epochs=training.epochs,
-                fast=fast,
-                where_known={"align": self.align},
-            ),
+            method=method,
             network=network,
             training=training,
             augmentation=Augmentation(crop=augmented, flip=flip, mirror=flip and fast),
             whiten=fast,
+            remarks=remarks,
+        )
+
+    def _method(self, training: TrainingConfig, num_examples: int, *, fast: bool) -> MethodConfig:
+        """The settings of the method for such a run."""
+        return method_for_run(
+            self.method,
+            self._asked(),
+            steps=training.epochs * math.ceil(num_examples / training.batch_size),
+            epochs=training.epochs,
+            fast=fast,
+            where_known={"align": self.align},
         )
 
     def members_for(self, prepared: PreparedData, network: NetworkSpec) -> int:

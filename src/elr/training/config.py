@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from elr.checking import check_types
 from elr.errors import ArgumentError
@@ -117,6 +117,16 @@ class TrainingConfig:
                 f"milestones are {self.milestones}, and a generation has {self.generation_epochs} epochs: expected "
                 "epochs of a generation"
             )
+
+    def in_generations(self, count: int) -> TrainingConfig:
+        """The same in so many generations, with epochs rounded up to a multiple of them.
+
+        Example:
+            >>> training = TrainingConfig(epochs=15).in_generations(2)
+            >>> training.epochs, training.generations
+            (16, 2)
+        """
+        return replace(self, epochs=-(-self.epochs // count) * count, generations=count)
 
     @property
     def generation_epochs(self) -> int:

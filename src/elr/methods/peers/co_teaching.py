@@ -141,7 +141,7 @@ class CoTeaching(Method):
 
     Source: Algorithm 1 of Han et al., NeurIPS 2018 (arXiv:1804.06872). Differs from the authors' code (loss.py, main.py
     of bhanML/Co-teaching): R(t) is the paper's, with the exponent on the epoch (theirs raises tau to it), from R(0) = 1
-    in the first epoch to 1 - tau after T_k (theirs from 1 - tau / 9 to 1 - tau in nine epochs); the loss is the mean over the K
+    in the first epoch to 1 - tau after T_k (theirs from 1 - tau / 9, in nine epochs); the loss is the mean over the K
     rows (theirs divides that mean by K again, which changes little with Adam); K is at least one; one optimizer and one
     schedule, the run's (theirs: Adam of 0.001, batches of 128, 200 epochs, from epoch 80 on a linear decay and a first
     momentum of 0.1); predictions are the mean of both networks.
