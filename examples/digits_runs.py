@@ -11,9 +11,9 @@ import torch
 from elr.data.prepared_data import prepare_records
 from elr.data.records import ReadOptions
 from elr.datasets.as_data import load_digits
+from elr.methods.config import MethodConfig
 from elr.methods.cross_entropy import CrossEntropyConfig
 from elr.methods.method import Method
-from elr.methods.config import MethodConfig
 from elr.runs.fit_config import FitConfig
 from elr.training.loop import Training
 from elr.training.progress import Progress
