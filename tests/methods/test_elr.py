@@ -275,6 +275,32 @@ def test_gradients_of_the_reference_are_those_of_its_loss(kind, clamp):
             assert gradient[place] == pytest.approx((values[0] - values[1]) / (2 * width), abs=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("settings", "clamps"),
+    [
+        ({}, True),
+        ({"refine_labels": True}, True),  # a pass of its own for rows of labels, over the same inputs
+        ({"mixup": 1.0}, False),
+        ({"gamma": 0.8}, False),
+        ({"peer": True}, False),
+        ({"peer": True, "target_from": "own"}, True),
+    ],
+)
+@pytest.mark.parametrize("soft", [False, True])
+def test_what_the_term_sees_clamped_enters_the_targets_so_and_other_outputs_as_they_are(settings, clamps, soft):
+    method, (_, batch) = method_of({**settings, "clamp": 0.15}).train(), steps(1)[0]
+    one = torch_batch(batch)
+    labels = nn.functional.one_hot(one.labels, C).double() if soft else one.labels
+    source = method.networks[1 if settings == {"peer": True} else 0]
+    probs = source(one.inputs).detach().softmax(dim=1)
+    clamped = probs.clamp(0.15, 0.85)
+    expected = clamped / clamped.sum(dim=1, keepdim=True) if clamps else probs
+    method.begin_pass(0)
+    method(one._replace(labels=labels))
+    torch.testing.assert_close(method.stores[0].read(one.index), 0.3 * expected, atol=1e-12, rtol=0.0)
+    assert (clamped - probs).abs().max() > 0.01
+
+
 # --- what a pass trains, and on what ----------------------------------------------------------------------------------
 
 

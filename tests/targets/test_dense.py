@@ -107,3 +107,22 @@ def test_rows_that_repeat_are_not_updated_in_pieces():
     assert store.piecewise(torch.tensor([1, 3, 1]), beta=0.7) is None
     with pytest.raises(RowIndexError, match="index 4 is out of range"):
         store.piecewise(torch.tensor([4]), beta=0.7)
+
+
+@pytest.mark.parametrize("way", ["at once", "in pieces"])
+def test_a_float32_table_goes_over_to_float64_with_what_comes(way):
+    store, index, probs = DenseTargets(4, 2), torch.tensor([1, 3]), outputs(0, 2, 2).double()
+    store.update(index, probs.float(), beta=0.0)
+    before = store.read(index)
+    if way == "at once":
+        found = store.update(index, probs, beta=0.7)
+    else:
+        found = store.piecewise(index, beta=0.7)(slice(0, 2), probs)
+    assert torch.equal(found, torch.lerp(before.double(), probs, 1.0 - 0.7))
+    assert torch.equal(store.read(index), found)
+    again = DenseTargets(4, 2)
+    again.load_state_dict(store.state_dict())
+    assert torch.equal(again.table, store.table)
+    half = DenseTargets(4, 2, dtype=torch.bfloat16)  # asked for, to save memory
+    assert half.update(index, probs, beta=0.7).dtype == torch.float32
+    assert half.table.dtype == torch.bfloat16

@@ -26,8 +26,7 @@ class TargetsConfig:
     Args:
         placement: one of `PLACEMENTS`. Default "dense": all rows in memory on the device of the model, a copy on every
             rank.
-        dtype: one of `DTYPES`. Default "float32"; the half ones take half of the memory, "float64" twice as much: for
-            comparisons in which float32 would drift.
+        dtype: one of `DTYPES`. Default "float32"; the half ones take half of the memory, "float64" twice as much.
 
     Raises:
         ArgumentError: no such placement or dtype.

@@ -29,14 +29,14 @@ class DenseTargets(Targets):
     """All rows in memory, on the device of the model; a copy on every rank.
 
     Stored in `dtype`, computed in float32 (float64 where stored so). N * C * itemsize bytes: 2 MB for CIFAR-10 in
-    float32, 28 MB for Clothing1M's 1,000,000 x 14 in bfloat16. `state_dict` holds the table; `.to()` moves it and
-    leaves its dtype alone.
+    float32, 28 MB for Clothing1M's 1,000,000 x 14 in bfloat16. A float32 table goes over to float64 when the first
+    float64 outputs (or state) come, so that a run in float64 is one throughout; only a loss that is compiled for a CPU
+    leaves it. `state_dict` holds the table; `.to()` moves it and leaves its dtype alone.
 
     Args:
         num_examples: N >= 1.
         num_classes: C >= 2.
-        dtype: storage: torch.float32 (default), torch.bfloat16, torch.float16, or torch.float64 for comparisons that go
-            further than float32.
+        dtype: storage: torch.float32 (default), torch.bfloat16, torch.float16 or torch.float64.
 
     Raises:
         ArgumentError: another dtype, or counts out of range.
@@ -74,6 +74,7 @@ class DenseTargets(Targets):
         if probs is None:
             raise ArgumentError("probs is None: expected a tensor (B, C)")
         self.check(index, probs, beta=beta)
+        self._follow(probs.dtype)
         probs = probs.detach().to(self.table.device, full_type(self.table))
         if self.process_group is None:
             if torch.compiler.is_compiling():
@@ -98,6 +99,11 @@ class DenseTargets(Targets):
             self.tell_nonfinite()
         return rows[start : start + local]
 
+    def _follow(self, dtype: torch.dtype) -> None:
+        """Go over from float32 to float64 where that is what comes."""
+        if dtype == torch.float64 and self.table.dtype == torch.float32:
+            self.table = self.table.double()
+
     def _noted(self, probs: Tensor) -> int | None:
         """Count outputs that are not finite, and say so where that is free; None if there are none for certain."""
         if not note_nonfinite(probs, self.nonfinite, self.parts):
@@ -120,6 +126,7 @@ class DenseTargets(Targets):
         def update(rows: slice, probs: Tensor) -> Tensor:
             some = index[rows]
             if not scratch:
+                self._follow(probs.dtype)
                 scratch.append(self.table.new_empty(len(some), self.num_classes))
             parts = self._noted(probs)
             if parts is not None:
@@ -137,6 +144,7 @@ class DenseTargets(Targets):
                 f"the saved targets have shape {tuple(state.shape)}, these {tuple(self.table.shape)}: "
                 "they belong to another training set"
             )
+        self._follow(state.dtype)
         self.table.copy_(state)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DenseTargets:

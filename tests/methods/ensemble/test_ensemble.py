@@ -67,6 +67,20 @@ def test_the_loss_is_the_formula(align):
     assert step.loss.item() == pytest.approx(expected, rel=1e-4)
 
 
+def test_outputs_of_each_network_enter_its_targets_as_the_term_sees_them():
+    method, index = ensemble(align=False).train(), [4, 9, 17]
+    with torch.no_grad():
+        for weight in method.stacks.parameters():
+            weight.mul_(5.0)  # so that outputs saturate
+        logits = torch.cat([stack(batch(index).inputs) for stack in method.stacks])
+    method(batch(index))
+    beta, found = method.config.beta, method.targets.read(torch.tensor(index)).view(3, -1, C)
+    clamped = logits.softmax(dim=-1).clamp(1e-4, 1.0 - 1e-4)
+    said = clamped / clamped.sum(dim=-1, keepdim=True)
+    assert (said - logits.softmax(dim=-1)).abs().max() > 5e-5
+    torch.testing.assert_close(found, (1.0 - beta) * said.transpose(0, 1), atol=1e-7, rtol=1e-5)
+
+
 def test_a_network_never_sees_a_label_of_its_fold():
     """Other labels for the rows of a fold change every network but those that are blind to it."""
     torch.manual_seed(0)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from elr.errors import ArgumentError
 from elr.methods.ingredients.alignment import BOUND, Alignment, aligned, alignment_weights, class_shares
 from elr.methods.loss.elr_loss import ELRLoss
+from elr.methods.loss.formulas import confined
 from elr.methods.loss.fused import elr_loss
 from elr.targets.config import TargetsConfig
 from elr.theory.drift import aligned_balance

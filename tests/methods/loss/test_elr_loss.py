@@ -109,6 +109,30 @@ def test_a_bad_batch_leaves_the_targets_alone(labels, index):
     assert loss.targets.table.abs().sum() == 0
 
 
+@pytest.mark.parametrize("way", ["in blocks", "as on a GPU", "at once", "a row twice"])
+@pytest.mark.parametrize("clamp", [0.0, 1e-4, 0.05])
+def test_outputs_enter_the_targets_as_the_term_sees_them(way, clamp, monkeypatch):
+    """As in the authors' code: clamped, divided by their sum; a row that comes twice has the mean of the two."""
+    rows, loss = torch.Generator().manual_seed(0), ELRLoss(9, 4, clamp=clamp)
+    if way == "as on a GPU":
+        for module in ("formulas", "fused", "elr_loss"):
+            monkeypatch.setattr(f"elr.methods.loss.{module}.in_blocks", lambda _: False)
+        monkeypatch.setattr("elr.methods.loss.elr_loss.is_swept", lambda _: True)
+    elif way == "at once":
+        monkeypatch.setattr(loss.targets, "piecewise", lambda *_, **__: None)
+    monkeypatch.setattr("elr.methods.loss.fused.BLOCK", 8)
+    targets = np.zeros((9, 4))
+    for _ in range(3):
+        index = torch.randperm(9, generator=rows)[:6]
+        if way == "a row twice":
+            index[2] = index[0]
+        logits = 6 * torch.randn(6, 4, generator=rows)
+        loss(logits, index % 4, index)
+        said = np.stack([reference.confined(reference.softmax(row), clamp) for row in logits.double().numpy()])
+        targets = reference.running_average(targets, index.numpy(), said, loss.beta)
+        np.testing.assert_allclose(loss.targets.table.numpy(), targets, atol=1e-6)
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, g++, on a CPU")
 @pytest.mark.skipif(sys.platform == "win32", reason="torch.compile needs more than g++ on Windows")
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
@@ -118,7 +142,7 @@ def test_compiled_without_a_break_it_is_the_same(clamp, soft):
     eager, compiled = ELRLoss(20, 5, clamp=clamp), ELRLoss(20, 5, clamp=clamp)
     step = torch.compile(compiled, fullgraph=True)
     for index in (torch.randperm(20)[:8], torch.tensor([3, 1, 3, 0, 7, 9, 9, 9])):
-        logits, labels = torch.randn(8, 5).mul(4.0).requires_grad_(), torch.arange(8) % 5
+        logits, labels = torch.randn(8, 5).mul(8.0).requires_grad_(), torch.arange(8) % 5
         if soft:
             labels = torch.rand(8, 5)  # rows need not sum to 1
         results = []

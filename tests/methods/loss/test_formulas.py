@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from elr.errors import ArgumentError
-from elr.methods.loss.formulas import KnownGradient, cross_entropy, elr_term, regularizer
+from elr.methods.loss.formulas import KnownGradient, confined, cross_entropy, elr_term, regularizer
 from elr_batches import autograd_term, random_case
 from reference import losses_reference as reference
 
@@ -201,3 +201,20 @@ def test_other_arguments_are_checked():
         elr_term(torch.zeros(1, 2), torch.zeros(1, 2), clamp=0.5)
     with pytest.raises(ArgumentError, match=r"labels have shape \(3,\)"):
         cross_entropy(torch.zeros(2, 4), torch.zeros(3, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("clamp", [1e-4, 0.1])
+def test_outputs_enter_targets_clamped_and_divided_by_their_sum(clamp, dtype):
+    logits, _ = random_case(5, scale=9.0)
+    probs = torch.tensor(logits).softmax(dim=1).to(dtype)
+    memory = torch.empty_like(probs)
+    found = confined(probs, clamp, out=memory)
+    assert found.data_ptr() == memory.data_ptr()
+    assert torch.equal(confined(probs, clamp), found)
+    expected = np.stack([reference.confined(row, clamp) for row in probs.double().numpy()])
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6 if dtype == torch.float32 else 1e-14)
+    assert (found - probs).abs().max() > clamp / 2
+    assert confined(probs, 0.0) is probs
+    probs[0] = torch.nan
+    assert confined(probs, clamp)[0].isnan().all(), "what is not finite is still seen to be so"

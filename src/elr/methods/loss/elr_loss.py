@@ -43,7 +43,7 @@ class ELRLoss(nn.Module):
         beta: momentum of the targets in [0, 1). Default 0.7 (as lam); 0.9 for CIFAR-100 and asymmetric noise.
         clamp: see `elr.methods.loss.formulas.elr_term`. Default 1e-4, the authors' code; 0 is the paper's formula
             without a floor.
-        targets: another store than a dense one in float32.
+        targets: another store than a dense one in float32 (float64 for float64 logits).
         class_shares: (C,) shares of the classes among the given labels of the training rows, or their counts: the
             regularizer sees aligned targets (`elr.methods.ingredients.alignment`), those from before the step, and
             `realign()` is to be called before each epoch. Default: targets as they are, the paper's.
