@@ -60,8 +60,8 @@ class SOPConfig(MethodConfig):
         >>> SOPConfig.for_run({"v_rate": 100.0}, steps=1000, epochs=30, fast=False)
         SOPConfig(u_rate=10.0, v_rate=100.0, std=0.01, consistency=0.0, balance=0.0, joint=False)
 
-    Source: Liu et al., ICML 2022, whose Table A.1 was not at hand: CIFAR-100 as in README.md and config_cifar100.json of
-    the authors' code, CIFAR-10 symmetric as in a reimplementation (noisypy), asymmetric from memory.
+    Source: Liu et al., ICML 2022, whose Table A.1 was not at hand: CIFAR-100 as in README.md and config_cifar100.json
+    of the authors' code, CIFAR-10 symmetric as in a reimplementation (noisypy), asymmetric from memory.
     """
 
     name: ClassVar[str] = "sop"
@@ -172,9 +172,10 @@ class SOP(Method):
 
     Source: Algorithm 1 of Liu, Zhu, Qu and You, "Robust Training under Label Noise by Over-parameterization", ICML 2022
     (arXiv:2202.14026), as the authors' code (github.com/shengliu66/SOP, model/loss.py) and its issues 5 and 10 have it.
-    As in the code, it is the squares that are confined, not u and v, and L_B sees the noise. Differs from the code: u leaves the squared error alone
-    (see `joint`); the constant log C is taken from L_B; rates are scaled to the batch; the second view is drawn from
-    the run's augmentation as the first is, where theirs has AutoAugment and Cutout; labels may be shares of classes.
+    As in the code, it is the squares that are confined, not u and v, and L_B sees the noise. Differs from the code: u
+    leaves the squared error alone (see `joint`); the constant log C is taken from L_B; rates are scaled to the batch;
+    the second view is drawn from the run's augmentation as the first is, where theirs has AutoAugment and Cutout;
+    labels may be shares of classes.
     """
 
     @checked
