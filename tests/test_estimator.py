@@ -265,3 +265,13 @@ def test_labels_of_all_types_of_pandas_and_numpy():
     several = [1 if each else "dog" for each in labels]
     model = ELRClassifier(epochs=1).fit(frame, several)
     assert model.score(frame, several) == model.score(frame, ["1.0" if each else "dog" for each in labels])
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "epochs"), [("co_teaching", {"forget_rate": 0.3}, 15), ("joint_optimization", {}, 16)]
+)
+def test_other_methods_train_as_many_networks_and_generations_as_they_have(data, method, settings, epochs):
+    features, given, clean = data
+    model = ELRClassifier(method=method, settings=settings, epochs=15, random_state=0).fit(features, given)
+    assert len(model.history_) == epochs
+    assert (model.predict(features) == clean).mean() > 0.9
