@@ -48,6 +48,16 @@ def test_is_robust_and_finds_the_wrong_labels(fitted, data):
     np.testing.assert_allclose(fitted.pred_probs_.sum(axis=1), 1.0, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("method", "settings", "epochs"), [("co_teaching", {"forget_rate": 0.3}, 15), ("joint_optimization", {}, 16)]
+)
+def test_other_methods_train_as_many_networks_and_generations_as_they_have(data, method, settings, epochs):
+    features, given, clean = data
+    model = ELRClassifier(method=method, settings=settings, epochs=15, random_state=0).fit(features, given)
+    assert len(model.history_) == epochs
+    assert (model.predict(features) == clean).mean() > 0.9
+
+
 def test_by_default_networks_side_by_side_choose_their_settings(fitted, data):
     assert fitted.audit().out_of_fold
     assert fitted.choice_["members"] == 5

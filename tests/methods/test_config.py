@@ -18,3 +18,7 @@ def test_the_same_network_twice_is_refused():
     network = nn.Linear(2, 3)
     with pytest.raises(ArgumentError, match=r"has 1 network\(s\).* and 2 were passed"):
         KLPenaltyConfig().check_networks([network, network])
+
+
+def test_a_run_is_one_generation_unless_the_method_says_more():
+    assert KLPenaltyConfig().generations == 1
