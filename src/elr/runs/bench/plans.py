@@ -15,15 +15,14 @@ from elr.methods.config import NOISE_RATE, QUANTITIES, TRANSITION
 from elr.noise.transitions import count_transitions, transition_matrix
 from elr.runs.bench.cell import Cell
 from elr.runs.bench.sources.loaded import noise_rate
-from elr.runs.fit_config import FitConfig
 from elr.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from elr.data.prepared_data import PreparedData
+    from elr.runs.fit_config import FitConfig
     from elr.runs.plan import Plan
     from elr.runs.recipe import Recipe
 
-_FIT = {each.name for each in fields(FitConfig)}
 _LOOP = {each.name for each in fields(TrainingConfig)} - {"seed"}
 
 
@@ -165,7 +164,9 @@ def holdout(cell: Cell) -> float:
 
 
 def _fit_config(cell: Cell, filled: Mapping[str, Any]) -> FitConfig:
-    unknown = cell.training.keys() - _FIT
+    from elr.runs.fit_config import FitConfig  # here, as all that is deep: chains of imports are to be short
+
+    unknown = cell.training.keys() - {each.name for each in fields(FitConfig)}
     if unknown:
         raise ArgumentError(
             f"{', '.join(sorted(unknown))} is a setting of training with a recipe only: name one as recipe, or leave "

@@ -79,7 +79,10 @@ class Source(ABC):
         if self.place is None:
             raise ArgumentError(f"data {self.name!r} need a place: pass --data {self.wanted}=PATH")
         if not self.place.exists():
-            raise DataError(f"data {self.name!r}: no such file or folder: {printable(self.place)}")
+            raise DataError(
+                f"data {self.name!r}: no such file or folder: {printable(self.place)}; --data {self.wanted}=PATH says "
+                "where they are"
+            )
 
     @property
     def wanted(self) -> str:
