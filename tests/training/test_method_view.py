@@ -26,3 +26,10 @@ def test_mirror_images_are_views_of_the_same_rows():
     [views] = TrainingView(Examples(pixels, [0, 1]), torch.tensor([0, 1]), inputs=inputs).views()
     assert [batch.index.tolist() for batch in views] == [[0, 1], [0, 1]]
     assert torch.equal(views[0].inputs.flip(3), views[1].inputs)
+
+
+def test_alone_everything_is_agreed():
+    examples = Examples(torch.zeros(2, 3), [0, 1])
+    inputs = PlainInputs(transform=Transform(), device=torch.device("cpu"))
+    values = torch.tensor([0.25, 0.5])
+    assert TrainingView(examples, torch.tensor([0, 1]), inputs=inputs).agreed(values) is values

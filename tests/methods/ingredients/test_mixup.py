@@ -88,3 +88,14 @@ def test_a_draw_follows_torchs_generator_of_the_processor():
 def test_a_single_example_is_its_own_partner():
     values = torch.randn(1, 3)
     torch.testing.assert_close(drawn(1, 1.0).mix(values), values)
+
+
+def test_the_share_itself_may_be_taken():
+    """Whichever half it lies in: the same draws, not turned to the upper one."""
+    for seed in range(20):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            plain = draw_mixing(5, alpha=1.0, device=CPU, nearer=False)
+        turned = drawn(5, 1.0, seed)
+        assert turned.weight == max(plain.weight, 1.0 - plain.weight)
+        assert torch.equal(turned.partner, plain.partner)
