@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from blobs import C, N, NEXT_CLASS, Rows, built, examples, impartial
+from blobs import NEXT_CLASS, C, N, Rows, built, examples, impartial
 from elr.data.examples import Examples
 from elr.errors import ArgumentError, TrainingError
 from elr.methods.catalog import method_from_json
@@ -22,7 +22,9 @@ TRUE = np.array([[0.65, 0.35, 0.0], [0.0, 0.8, 0.2], [0.1, 0.1, 0.8]])
 
 
 def training_of(method, **changes):
-    return Training(method, examples(), config=TrainingConfig(**{"epochs": 6, "batch_size": 20, "device": "cpu"} | changes))
+    return Training(
+        method, examples(), config=TrainingConfig(**{"epochs": 6, "batch_size": 20, "device": "cpu"} | changes)
+    )
 
 
 def planted(count=3000):
@@ -48,7 +50,9 @@ def test_the_estimate_is_close_to_the_true_matrix_in_a_planted_case(config):
 
 
 @BOTH
-def test_with_the_true_matrix_probabilities_are_of_what_is_true_where_those_of_cross_entropy_are_of_what_is_given(config):
+def test_probabilities_are_of_what_is_true_and_those_of_cross_entropy_of_what_is_given(
+    config,
+):
     data, clean = planted()
     said = {}
     for matrix in (TRUE, np.eye(3)):  # without noise it is cross entropy
@@ -175,7 +179,11 @@ def test_a_run_has_half_of_its_epochs_for_the_estimate(config):
 @BOTH
 def test_a_matrix_goes_through_json_and_arrays(config):
     given = config(transition=NEXT_CLASS)
-    assert given == config(transition=np.array(NEXT_CLASS)) == config(transition=torch.tensor(NEXT_CLASS, dtype=torch.float64))
+    assert (
+        given
+        == config(transition=np.array(NEXT_CLASS))
+        == config(transition=torch.tensor(NEXT_CLASS, dtype=torch.float64))
+    )
     assert method_from_json(json.loads(json.dumps(given.to_json()))) == given
     torch.testing.assert_close(built(given).transitions, torch.tensor(NEXT_CLASS))
 

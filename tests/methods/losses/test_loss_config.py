@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import nn
 
+from blobs import built, examples
 from elr.errors import ArgumentError, CheckpointError
 from elr.methods.losses.label_smoothing import LabelSmoothingConfig
 from elr.methods.losses.loss_config import ConfiguredLoss, LossConfig
 from elr.methods.method import Batch
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
-from blobs import built, examples
 
 
 @dataclass(frozen=True, kw_only=True)
