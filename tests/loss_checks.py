@@ -44,7 +44,7 @@ def check(loss, expected, *, atol=1e-12):
     _check_hard_logits(loss)
     with pytest.raises(ArgumentError, match="labels have shape"):
         loss(logits, labels[:-1])
-    with pytest.raises(ArgumentError, match="labels are torch.int32"):
+    with pytest.raises(ArgumentError, match=r"labels are torch\.int32"):
         loss(logits, labels.int())
 
 

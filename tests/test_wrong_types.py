@@ -16,6 +16,7 @@ from torch import nn
 
 import elr
 import elr.methods
+import elr.methods.losses
 import elr.noise
 import elr.targets
 import elr.theory
@@ -59,6 +60,10 @@ def run(**changes):
 
 def group(weights, **settings):
     return elr.methods.ParameterGroup(weights, **settings)
+
+
+def public(package):
+    return {name for name in dir(package) if not name.startswith("_") and not inspect.ismodule(getattr(package, name))}
 
 
 CALLS = {  # a callable, what gives its signature, and what it cannot be called without
@@ -170,6 +175,9 @@ CALLS = {  # a callable, what gives its signature, and what it cannot be called 
     ),
     "transition_matrix": (elr.noise.transition_matrix, elr.noise.transition_matrix, {"counts": [[3, 1], [0, 0]]}),
 } | {
+    name: (getattr(elr.methods.losses, name), getattr(elr.methods.losses, name), {})
+    for name in public(elr.methods.losses) if name.endswith("Config")
+} | {
     name: (getattr(elr.noise, name), getattr(elr.noise, name), pairs(**more))
     for name, more in {
         "corrupt_symmetric": {},
@@ -184,10 +192,6 @@ RECORDS = {  # what is plain data, abstract, an error, or given by us: nobody's 
     "CIFAR10_ASYMMETRIC", "CIFAR100_CYCLES", "CIFAR100_SUPERCLASSES",
     "Clusters", "Trajectory", "Examination", "Statement",
 }  # fmt: skip
-
-
-def public(package):
-    return {name for name in dir(package) if not name.startswith("_") and not inspect.ismodule(getattr(package, name))}
 
 
 def test_every_public_name_is_here():

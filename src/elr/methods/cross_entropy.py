@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
@@ -13,7 +13,9 @@ from elr.errors import ArgumentError
 from elr.methods.config import MethodConfig
 from elr.methods.loss.formulas import cross_entropy
 from elr.methods.method import Batch, Method, Step, gradient_of
-from elr.targets.config import TargetsConfig
+
+if TYPE_CHECKING:
+    from elr.targets.config import TargetsConfig
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

@@ -50,7 +50,7 @@ def test_the_estimate_is_close_to_the_true_matrix_in_a_planted_case(config):
 
 
 @BOTH
-def test_with_the_true_matrix_probabilities_are_of_what_is_true_where_those_of_cross_entropy_are_of_what_is_given(
+def test_probabilities_are_of_what_is_true_and_those_of_cross_entropy_of_what_is_given(
     config,
 ):
     data, clean = planted()

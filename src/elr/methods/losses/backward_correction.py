@@ -1,4 +1,4 @@
-"""Backward correction: losses of all labels, mixed so that on average over the noise the loss of the true one is left."""
+"""Backward correction: losses of all labels, mixed so that their mean over the noise is the loss of the true one."""
 
 from __future__ import annotations
 

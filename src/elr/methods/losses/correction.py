@@ -190,6 +190,7 @@ class Correction(Method):
             self._estimate(view)
 
     def end_training(self, view: View) -> None:
+        del view
         if not self.known:
             raise TrainingError(
                 f"the run is over, and the transition matrix would be estimated after {self.config.warmup} epochs, so "
@@ -197,6 +198,7 @@ class Correction(Method):
             )
 
     def epoch_rows(self, epoch: int, number: int) -> Tensor | None:
+        del epoch, number
         held = self._held_out()
         if self.known or not len(held):
             return None
@@ -210,6 +212,7 @@ class Correction(Method):
         return Step(loss, logits, {"loss": loss.detach()})
 
     def logit_gradients(self, index: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        del index
         return gradient_of(lambda outputs: self._losses(outputs, labels).sum(), logits)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -12,7 +13,9 @@ from elr.checking import checked
 from elr.methods.config import MethodConfig
 from elr.methods.cross_entropy import LossMethod
 from elr.methods.method import Method
-from elr.targets.config import TargetsConfig
+
+if TYPE_CHECKING:
+    from elr.targets.config import TargetsConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,8 +43,9 @@ def symmetric_cross_entropy(
         tensor([2.])
 
     Source: Wang et al., "Symmetric cross entropy for robust learning with noisy labels", ICCV 2019 (arXiv:1908.06112),
-    section on symmetric cross entropy learning. The authors' code has log 1e-4 = -9.21 in the place of A, and it clips p at 1e-7, which stops the
-    gradient of labels that find no belief.
+    section on symmetric cross entropy learning. The authors' code (github.com/YisenWang/
+    symmetric_cross_entropy_for_noisy_labels) has log 1e-4 = -9.21 in the place of A, and clips p at 1e-7, which stops
+    the gradient of cross entropy for labels that find no belief.
     """
     log_probs = log_probs_of(logits, labels)
     return mean_over_labels(log_zero * beta * log_probs.expm1() - alpha * log_probs, labels)
