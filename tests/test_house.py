@@ -195,8 +195,10 @@ def test_each_test_file_has_its_module():
 
 SPANNING = {  # test files that are about no single module
     "audit/test_browser.py",  # the report in a real browser
+    "methods/test_as_published.py",  # whole runs against the published algorithms
     "methods/test_contract.py",  # every method through one battery
     "methods/test_extending.py",  # the method that the documentation adds as an exercise
+    "runs/test_recipes_page.py",  # a page of the documentation
     "training/test_generations.py",  # a method's targets, kept by the loop and the checkpoints from run to run
 }
 

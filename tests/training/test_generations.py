@@ -329,7 +329,7 @@ def test_snapshots_are_a_number_of_generations(snapshots):
 def test_settings_that_would_do_nothing_are_refused():
     with pytest.raises(ArgumentError, match="relabel learns held targets in place of labels, and hold is 0"):
         method_of(hold=0.0, relabel=True)
-    with pytest.raises(ArgumentError, match="'kl_penalty' has no settings hold, relabel: expected some of lam, beta"):
+    with pytest.raises(ArgumentError, match="'kl_penalty' has no settings 'hold', 'relabel': expected some of lam, beta"):
         method_from_json({"name": "kl_penalty", "hold": 1.0, "relabel": True})
     with pytest.raises(ArgumentError, match="relabel is for later generations, and there is one generation"):
         Plan(
@@ -340,7 +340,7 @@ def test_settings_that_would_do_nothing_are_refused():
         )
     with pytest.raises(ArgumentError, match="hold keeps targets for a while"):
         method_of(hold=0.5, ensembling=False, gamma=0.9)
-    with pytest.raises(ArgumentError, match="'cross_entropy' has no settings snapshots"):
+    with pytest.raises(ArgumentError, match="'cross_entropy' has no setting 'snapshots'"):
         method_from_json({"name": "cross_entropy", "snapshots": 1})
     with pytest.raises(ArgumentError, match="snapshots is 2, generations 2: expected fewer snapshots"):
         Plan(

@@ -190,5 +190,5 @@ def test_posterior_without_anything_to_weigh_is_refused():
             training=TrainingConfig(epochs=2),
             augmentation=Augmentation(),
         )
-    with pytest.raises(ArgumentError, match="'cross_entropy' has no settings posterior"):
+    with pytest.raises(ArgumentError, match="'cross_entropy' has no setting 'posterior'"):
         method_from_json({"name": "cross_entropy", "posterior": True})

@@ -25,10 +25,10 @@ class ELRLoss(nn.Module):
 
     p = softmax(logits), y the given labels, t the running average of earlier outputs for the same row, updated before
     the loss is taken and held constant in the gradient. With a clamp above 0 the regularizer and the targets have p
-    confined to [clamp, 1 - clamp], the targets divided by its sum (`elr.methods.loss.formulas.confined`). In train mode `forward` updates the targets of the rows in
-    `index`; in eval mode it reads them. On a GPU, let `index` stay on the CPU, where a DataLoader has it: there it is
-    known at once whether a row comes twice, and a row out of range has a name. `state_dict()` holds the targets:
-    N * C * 4 bytes in float32.
+    confined to [clamp, 1 - clamp], the targets divided by its sum (`elr.methods.loss.formulas.confined`). In train mode
+    `forward` updates the targets of the rows in `index`; in eval mode it reads them. On a GPU, let `index` stay on the
+    CPU, where a DataLoader has it: there it is known at once whether a row comes twice, and a row out of range has a
+    name. `state_dict()` holds the targets: N * C * 4 bytes in float32.
 
     Outputs that are not finite (half precision that overflows) make the loss not finite, so that a GradScaler skips the
     step; the targets of their rows stay what they were. `targets.nonfinite` counts them, and a warning says it once.
