@@ -20,7 +20,7 @@ from elr.runs.bench.cell import Cell
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # pyright: ignore[reportMissingImports] - for Python 3.10 only
 
 NONE, HUMAN = "none", "human"
 PARTS = ("data", "noise", "method", "seed")
