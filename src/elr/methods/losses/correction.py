@@ -258,17 +258,24 @@ class Correction(Method):
                 logits = self.network(_rows_of(batch.inputs, of_batch))
                 total += cross_entropy(logits, batch.labels[of_batch]).double().sum().item()
         self.train(was_training)
+        total = float(view.agreed(torch.tensor([total], dtype=torch.float64)))
         if total < self.lowest or not held.any():
             self.lowest = total
             self.best.load_state_dict(self.network.state_dict())
 
     def _estimate(self, view: View) -> None:
+        if not math.isfinite(self.lowest):
+            raise TrainingError(
+                "the rows held out never had a finite cross entropy, so that no network is left to estimate the "
+                "transition matrix from: training diverged; lower the learning rate"
+            )
         was_training = self.training
         self.eval()
         transitions = estimated_transitions(
             view, lambda inputs: self.best(inputs).float().softmax(dim=1), percentile=self.config.percentile
         )
         self.train(was_training)
+        transitions = view.agreed(transitions)
         if trouble := self.config.trouble_with(transitions):
             raise TrainingError(f"the estimated transition matrix {trouble}")
         self._take(transitions)
