@@ -162,7 +162,7 @@ def test_a_network_that_says_nothing_finite_of_the_rows_held_out_gives_no_estima
     method.begin_epoch(0, Rows())
     with torch.no_grad():
         next(method.network.parameters()).fill_(torch.nan)
-    with pytest.raises(TrainingError, match="never had a finite cross entropy.*diverged; lower the learning rate"):
+    with pytest.raises(TrainingError, match=r"never had a finite cross entropy.*diverged; lower the learning rate"):
         method.begin_epoch(1, Rows())
 
 

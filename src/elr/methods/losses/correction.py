@@ -147,9 +147,10 @@ class Correction(Method):
         >>> method.known, len(method.epoch_rows(0, 0))
         (False, 6)
 
-    Source: Patrini et al., CVPR 2017 (arXiv:1609.03683), Algorithm 1 ("robust two-stage training"). Differs from the
-    authors' code (github.com/giorgiop/loss-correction), which trains both parts in full, each with a schedule of its
-    own, holds out rows in the second part too, and predicts by the network that did best on them.
+    Source: Patrini et al., CVPR 2017 (arXiv:1609.03683), Algorithm 1 ("robust two-stage training"; number and name from
+    memory); settings as in experiment.py and models.py of the authors' code. Differs from that code
+    (github.com/giorgiop/loss-correction), which trains both parts in full, each with a schedule of its own, holds out
+    rows in the second part too, and predicts by the network that did best on them.
     """
 
     @checked
