@@ -78,6 +78,12 @@ if __name__ == "__main__":
     divisions = divided.accelerator.gather(here[None])
     noisy = Training(METHODS["sop"](std=0.3), examples(), config=config)
     noisy.run()
+    corrected = Training(METHODS["forward correction, estimated"](), examples(), config=config)
+    corrected.run()
+    truncated = Training(METHODS["truncated"](), examples(), config=config)
+    truncated.run()
+    estimates = corrected.accelerator.gather(corrected.method.transitions[None].double())
+    kept = corrected.accelerator.gather(truncated.method.kept[None].long())
     spoiled = METHODS["elr"]().train()
     store = spoiled.stores[0]
     store.distribute(torch.distributed.group.WORLD if ranks > 1 else None)
@@ -110,6 +116,10 @@ if __name__ == "__main__":
                 "demanding": demanding.method.targets.table,
                 "shifts": demanding.method.shifts.detach(),
                 "noise": torch.cat([noisy.method.u, noisy.method.v], dim=1).detach(),
+                "estimates": estimates,
+                "corrected probs": corrected.predict(examples()),
+                "kept": kept,
+                "truncated probs": truncated.predict(examples()),
                 "rows": rows,
                 "divisions": divisions,
                 "divided rows": divided_rows,
@@ -122,6 +132,6 @@ if __name__ == "__main__":
             },
             sys.argv[1],
         )
-    del training, first, resumed, pair, alike, weighed, joint, several, demanding, noisy, divided
+    del training, first, resumed, pair, alike, weighed, joint, several, demanding, noisy, divided, corrected, truncated
     gc.collect()  # what outlives the group of processes has been seen to end in an abort, here and there
     leave_process_group()

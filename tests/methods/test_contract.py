@@ -201,6 +201,12 @@ def test_two_ranks_give_the_targets_of_one(tmp_path):
     assert one["shifts"].abs().max() > 0.01
     torch.testing.assert_close(two["noise"], one["noise"], atol=1e-5, rtol=1e-4)
     assert one["noise"].abs().max() > 1.0
+    torch.testing.assert_close(two["corrected probs"], one["corrected probs"], atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(two["truncated probs"], one["truncated probs"], atol=1e-4, rtol=1e-3)
+    for name in ("estimates", "kept"):  # every rank has the same, and what one has
+        assert all(torch.equal(each, two[name][0]) for each in two[name])
+        torch.testing.assert_close(two[name][0], one[name][0], atol=1e-4, rtol=1e-3)
+    assert 0 < one["kept"].sum() < N
     for found in (one, two):
         rows = found["rows"][found["rows"] >= 0]
         assert sorted(rows.tolist()) == sorted(row for epoch in range(3) for row in chosen_rows(epoch))

@@ -20,7 +20,7 @@ from elr.methods.ingredients.posterior import weigh_targets
 from elr.methods.loss.elr_loss import ELRLoss
 from elr.methods.loss.formulas import confined, full_precision
 from elr.methods.loss.fused import elr_loss
-from elr.methods.method import Batch, Method, ParameterGroup, Step, View, gradient_of
+from elr.methods.method import Batch, Method, ParameterGroup, Step, View, check_begun, check_pass, gradient_of
 from elr.targets.config import DENSE, TargetsConfig
 from elr.targets.store import Targets, whole_probs
 
@@ -181,8 +181,7 @@ class ELR(Method):
         return len(self.networks)
 
     def begin_pass(self, number: int) -> None:
-        if not 0 <= number < self.passes:
-            raise ArgumentError(f"pass {number} of a method with {self.passes}: expected a number below {self.passes}")
+        check_pass(self, number)
         self.current = number
         self.begun = True
 
@@ -219,11 +218,7 @@ class ELR(Method):
         """One step of the present pass's network, up to the loss; a `mixing` stands for what mixup would draw."""
         if mixing is not None and not self.config.mixup:
             raise ArgumentError("a mixing was given, but mixup is 0: set mixup to its alpha, or leave the mixing out")
-        if self.training and not self.begun:
-            raise ArgumentError(
-                "a method of two networks trains one in each pass over the data: call begin_pass(0), later "
-                "begin_pass(1), and give the parameter_groups of 0 and 1 an optimizer each"
-            )
+        check_begun(self.begun or not self.training)
         network, lam, held = self.networks[self.current], self._present_lam, self._held
         update = self.training and not held
         if self.config.relabel and held:

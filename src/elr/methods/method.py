@@ -293,6 +293,41 @@ class Method(nn.Module, ABC):
         return None
 
 
+def check_pass(method: Method, number: int) -> None:
+    """Refuse a pass that a method does not have.
+
+    Raises:
+        ArgumentError: as it says.
+
+    Example:
+        >>> from elr.methods.cross_entropy import LossMethod
+        >>> check_pass(LossMethod(nn.Linear(2, 3)), 1)
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: pass 1 of a method with 1: expected a number below 1
+    """
+    if not 0 <= number < method.passes:
+        raise ArgumentError(f"pass {number} of a method with {method.passes}: expected a number below {method.passes}")
+
+
+def check_begun(begun: bool) -> None:
+    """Refuse a training step of two networks before any pass has begun.
+
+    Raises:
+        ArgumentError: not `begun`.
+
+    Example:
+        >>> check_begun(True)
+        >>> check_begun(False)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: a method of two networks trains one in each pass over the data: call begin_pass(0)...
+    """
+    if not begun:
+        raise ArgumentError(
+            "a method of two networks trains one in each pass over the data: call begin_pass(0), later begin_pass(1), "
+            "and give the parameter_groups of 0 and 1 an optimizer each"
+        )
+
+
 def gradient_of(loss: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
     """(B, C) gradient of a sum of losses with respect to logits that belong to no graph.
 

@@ -156,6 +156,36 @@ def test_a_run_that_ends_before_the_estimate_says_so():
         training_of(built(ForwardCorrectionConfig()), epochs=2).run()
 
 
+def test_a_network_that_says_nothing_finite_of_the_rows_held_out_gives_no_estimate():
+    """The first weights, which were there before the warm-up, do not stand in for it."""
+    method = built(ForwardCorrectionConfig(warmup=1))
+    method.begin_epoch(0, Rows())
+    with torch.no_grad():
+        next(method.network.parameters()).fill_(torch.nan)
+    with pytest.raises(TrainingError, match=r"never had a finite cross entropy.*diverged; lower the learning rate"):
+        method.begin_epoch(1, Rows())
+
+
+class OfRankOne(Rows):
+    """The rows as the second of two ranks has them, where the first one has found other values."""
+
+    def __init__(self, first):
+        super().__init__()
+        self.first = first
+
+    def agreed(self, values):
+        return self.first.get(values.ndim, values)
+
+
+def test_every_rank_has_the_estimate_of_the_first_one():
+    method = built(ForwardCorrectionConfig(warmup=1))
+    view = OfRankOne({2: torch.tensor(NEXT_CLASS, dtype=torch.float64), 1: torch.tensor([2.5], dtype=torch.float64)})
+    method.begin_epoch(0, view)
+    method.begin_epoch(1, view)
+    torch.testing.assert_close(method.transitions, torch.tensor(NEXT_CLASS))
+    assert method.lowest == 2.5
+
+
 def test_an_estimate_that_cannot_be_inverted_ends_the_run_in_words():
     method = built(BackwardCorrectionConfig(warmup=1), impartial())  # which says the same of all rows
     method.begin_epoch(0, Rows())

@@ -122,6 +122,16 @@ def test_a_row_comes_back_when_its_label_is_believed():
     assert 0.6 * N < method.kept.sum() < N
 
 
+def test_every_rank_leaves_out_what_the_first_one_does():
+    class OfRankOne(Rows):
+        def agreed(self, values):
+            return (torch.arange(N) % 2).to(values.dtype)
+
+    method = begun()
+    method.begin_epoch(5, OfRankOne())
+    assert torch.equal(method.kept, torch.arange(N) % 2 == 1)
+
+
 def test_rows_of_label_probabilities_go_by_their_mean_loss():
     method = begun()
     rows = torch.nn.functional.one_hot(torch.from_numpy(blobs()[1]), CLASSES).float() * 0.7 + 0.1

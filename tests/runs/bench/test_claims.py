@@ -5,6 +5,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 
 from elr.errors import ArgumentError
@@ -69,6 +70,18 @@ def test_signs_of_life_keep_a_claim_and_its_loss_is_noticed(tmp_path):
         assert counts()
         (tmp_path / "cell.1").write_text("{}")
         assert not counts()
+
+
+def test_a_process_that_may_not_be_looked_at_goes_by_its_signs_of_life(tmp_path, monkeypatch):
+    def denied(pid):
+        raise psutil.AccessDenied(pid)
+
+    claims = Claims(tmp_path, expiry=100)
+    dead(tmp_path)
+    monkeypatch.setattr("elr.runs.bench.claims.psutil.Process", denied)
+    assert not claims.is_dead(claims.current("cell"))
+    os.utime(tmp_path / "cell.0", (1, 1))
+    assert claims.is_dead(claims.current("cell"))
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{half"])

@@ -29,6 +29,16 @@ def test_the_measures_are_those_of_the_run(tmp_path, shelf):
     assert result.filled == {}
 
 
+def test_a_run_that_is_found_finished_has_no_peak_of_its_memory(tmp_path, shelf):
+    """The process was killed between the end of the run and the writing of its cell: nothing was trained since."""
+    cell = grid(tmp_path).cells[0]
+    first = run_cell(cell, shelf, folder=tmp_path / "run")
+    again = run_cell(cell, shelf, folder=tmp_path / "run")
+    assert again.measures == first.measures
+    assert again.seconds == first.seconds
+    assert again.peak_memory_bytes is None
+
+
 def test_what_is_in_the_way_of_a_run_is_taken_away(tmp_path, shelf):
     """A folder of another run, left by a command that was killed and whose grid was written anew."""
     cell = grid(tmp_path).cells[0]

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -115,6 +116,16 @@ Claims(pathlib.Path({str(out / 'claims')!r})).take({cells[1].key!r}); print(os.g
         "ended by signal 9: was there too little memory?" in read_result(out / "cells" / f"{cells[1].key}.json").error
     )
     assert not list((out / "claims").iterdir())
+
+
+def test_a_process_of_the_same_number_on_another_machine_is_another_one(tmp_path):
+    cells, out = grid(tmp_path).cells[:1], tmp_path / "out"
+    (out / "claims").mkdir(parents=True)
+    claim = out / "claims" / f"{cells[0].key}.0"
+    claim.write_text(json.dumps({"machine": "elsewhere", "host": "elsewhere", "pid": 77, "started": 1.0}))
+    os.utime(claim, (1, 1))  # silent for long, and so to be taken over
+    assert died(Work(path=out, cells=cells), 77, -9) is None
+    assert not (out / "cells").exists()
 
 
 def test_a_worker_ends_when_nobody_waits_for_it(monkeypatch):

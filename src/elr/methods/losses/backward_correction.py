@@ -40,7 +40,7 @@ def backward_correction(logits: Tensor, labels: Tensor, inverse: Tensor) -> Tens
         >>> sum(share * loss for share, loss in zip(transitions[0], both))  # class 0: cross entropy is 0.1269
         tensor([0.1269])
 
-    Source: theorem 1 of Patrini et al., CVPR 2017 (arXiv:1609.03683).
+    Source: theorem 1 (number from memory) of Patrini et al., CVPR 2017 (arXiv:1609.03683).
     """
     costs = -log_probs_of(logits, labels).clamp(min=math.log(CLAMP))
     with torch.autocast(costs.device.type, enabled=False):  # it would round a product of matrices

@@ -147,9 +147,10 @@ class Correction(Method):
         >>> method.known, len(method.epoch_rows(0, 0))
         (False, 6)
 
-    Source: Patrini et al., CVPR 2017 (arXiv:1609.03683), Algorithm 1 ("robust two-stage training"). Differs from the
-    authors' code (github.com/giorgiop/loss-correction), which trains both parts in full, each with a schedule of its
-    own, holds out rows in the second part too, and predicts by the network that did best on them.
+    Source: Patrini et al., CVPR 2017 (arXiv:1609.03683), Algorithm 1 ("robust two-stage training"; number and name from
+    memory); settings as in experiment.py and models.py of the authors' code. Differs from that code
+    (github.com/giorgiop/loss-correction), which trains both parts in full, each with a schedule of its own, holds out
+    rows in the second part too, and predicts by the network that did best on them.
     """
 
     @checked
@@ -258,17 +259,24 @@ class Correction(Method):
                 logits = self.network(_rows_of(batch.inputs, of_batch))
                 total += cross_entropy(logits, batch.labels[of_batch]).double().sum().item()
         self.train(was_training)
+        total = float(view.agreed(torch.tensor([total], dtype=torch.float64)))
         if total < self.lowest or not held.any():
             self.lowest = total
             self.best.load_state_dict(self.network.state_dict())
 
     def _estimate(self, view: View) -> None:
+        if not math.isfinite(self.lowest):
+            raise TrainingError(
+                "the rows held out never had a finite cross entropy, so that no network is left to estimate the "
+                "transition matrix from: training diverged; lower the learning rate"
+            )
         was_training = self.training
         self.eval()
         transitions = estimated_transitions(
             view, lambda inputs: self.best(inputs).float().softmax(dim=1), percentile=self.config.percentile
         )
         self.train(was_training)
+        transitions = view.agreed(transitions)
         if trouble := self.config.trouble_with(transitions):
             raise TrainingError(f"the estimated transition matrix {trouble}")
         self._take(transitions)

@@ -43,8 +43,9 @@ def estimated_transitions(view: View, predict: Callable[[Inputs], Tensor], *, pe
         tensor([[0.8000, 0.2000],
                 [0.3000, 0.7000]], dtype=torch.float64)
 
-    Source: equations 12 and 13 of Patrini et al., CVPR 2017 (arXiv:1609.03683); the percentile as in the authors' code,
-    which, when it looks for the row of one class, has set the highest probabilities of the classes before to 0.
+    Source: equations 12 and 13 (numbers from memory) of Patrini et al., CVPR 2017 (arXiv:1609.03683); the percentile as
+    in the authors' code, which, when it looks for the row of one class, has set the highest probabilities of the
+    classes before to 0.
     """
     count = view.num_examples
     above = 0 if percentile == 100.0 else count - math.ceil(percentile / 100.0 * (count - 1))

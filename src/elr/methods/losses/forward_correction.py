@@ -35,7 +35,8 @@ def forward_correction(logits: Tensor, labels: Tensor, log_transitions: Tensor) 
         >>> forward_correction(sure, torch.tensor([0]), transitions.log()), -torch.tensor(0.4).log()
         (tensor([0.9163]), tensor(0.9163))
 
-    Source: theorem 2 of Patrini et al., CVPR 2017 (arXiv:1609.03683). The authors' code clips p to [1e-7, 1 - 1e-7].
+    Source: theorem 2 (number from memory) of Patrini et al., CVPR 2017 (arXiv:1609.03683). The authors' code clips p to
+    [1e-7, 1 - 1e-7].
     """
     log_probs = log_probs_of(logits, labels)
     columns = log_transitions.to(log_probs.dtype).T

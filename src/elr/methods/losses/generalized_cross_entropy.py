@@ -189,6 +189,7 @@ class Truncated(Method):
             for batch in view.batches():
                 kept[batch.index] = self.config.losses(self.network(batch.inputs), batch.labels) < self.constant
         self.train(was_training)
+        kept = view.agreed(kept.to(torch.uint8)).bool()  # not every backend hands on truth values
         if not kept.any():
             raise TrainingError(
                 f"no label is believed by more than k = {self.config.k} before epoch {epoch + 1}, so that no row would "

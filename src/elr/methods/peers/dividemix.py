@@ -17,7 +17,7 @@ from elr.errors import ArgumentError
 from elr.methods.ingredients.eval_mode import in_eval_mode
 from elr.methods.ingredients.mixup import Mixing, draw_mixing
 from elr.methods.loss.formulas import cross_entropy
-from elr.methods.method import Batch, Inputs, Method, ParameterGroup, Step, View, gradient_of
+from elr.methods.method import Batch, Inputs, Method, ParameterGroup, Step, View, check_begun, check_pass, gradient_of
 from elr.methods.peers.dividemix_settings import DivideMixSettings
 from elr.methods.peers.division import clean_probs_of, unit_losses
 from elr.methods.peers.guessing import co_refined, confidence_penalty, semi_supervised_parts, sharpened
@@ -155,8 +155,7 @@ class DivideMix(Method):
             self._refine_evidence(view)
 
     def begin_pass(self, number: int) -> None:
-        if not 0 <= number < self.passes:
-            raise ArgumentError(f"pass {number} of a method with {self.passes}: expected a number below {self.passes}")
+        check_pass(self, number)
         self.current = number
         self.begun = True
 
@@ -197,11 +196,7 @@ class DivideMix(Method):
 
     def forward(self, batch: Batch, mixing: Mixing | None = None) -> Step:
         """One step of the present pass's network, up to the loss; a `mixing` stands for what would be drawn."""
-        if self.training and not self.begun:
-            raise ArgumentError(
-                "a method of two networks trains one in each pass over the data: call begin_pass(0), later "
-                "begin_pass(1), and give the parameter_groups of 0 and 1 an optimizer each"
-            )
+        check_begun(self.begun or not self.training)
         return self._warm_up_step(batch) if self._warms_up else self._divided_step(batch, mixing)
 
     @property

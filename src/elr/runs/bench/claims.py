@@ -129,16 +129,23 @@ class Claims:
         """Whether the owner of a claim is gone: its process, on this machine; else its signs of life."""
         owner = claim.owner
         if owner.get("machine") == _machine():
-            with suppress(psutil.Error):
+            try:
                 process = psutil.Process(int(owner["pid"]))
                 alive = abs(process.create_time() - float(owner["started"])) < 1.0
                 return not alive or process.status() == psutil.STATUS_ZOMBIE
-            return True
+            except psutil.NoSuchProcess:
+                return True
+            except psutil.AccessDenied:  # of another user: its signs of life tell
+                pass
         try:
             silent = self._now() - (self.folder / claim.name).stat().st_mtime
         except FileNotFoundError:
             return False  # given back in this moment
         return silent > self.expiry
+
+    def is_of(self, claim: Claim, pid: int) -> bool:
+        """Whether a process of this machine made it; other machines have processes of the same number."""
+        return claim.owner.get("pid") == pid and claim.owner.get("machine") == _machine()
 
     def holds(self, claim: Claim) -> bool:
         """Whether a claim still counts: nobody has taken it over."""

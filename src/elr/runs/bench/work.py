@@ -171,10 +171,17 @@ def _done(cell: Cell, shelf: Shelf, folder: Path, on_progress: Callable[[Progres
 
     prepared = shelf.prepared(cell)
     planned = plan_cell(cell, prepared)
-    peak = PeakMemory()
-    fitted = _fitted(prepared, planned, folder, on_progress)
+    peak, trained = PeakMemory(), False
+
+    def watched(progress: Progress) -> None:
+        nonlocal trained
+        trained = True
+        if on_progress is not None:
+            on_progress(progress)
+
+    fitted = _fitted(prepared, planned, folder, watched)
     measures = {name: fitted.results.get(key) for key, name in MEASURES.items()}
-    device = peak.device_bytes()
+    device = peak.device_bytes() if trained else None  # a run that was found finished needs next to nothing
     return {
         "status": DONE,
         "measures": {
@@ -183,7 +190,7 @@ def _done(cell: Cell, shelf: Shelf, folder: Path, on_progress: Callable[[Progres
             if value is not None and math.isfinite(value)
         },
         "seconds": float(fitted.results["seconds"]),
-        "peak_memory_bytes": peak.bytes(),
+        "peak_memory_bytes": peak.bytes() if trained else None,
         "plan": planned.plan.to_json(),
         "filled": needed(cell),
         "data": {

@@ -178,7 +178,7 @@ def died(work: Work, pid: int, code: int | None) -> CellResult | None:
     claims, folder = Claims(work.path / CLAIMS_FOLDER, expiry=work.expiry), BenchFolder(work.path)
     for cell in work.cells:
         claim = None if work.is_settled(cell) else claims.current(cell.key)
-        if claim is None or claim.owner.get("pid") != pid or not claims.is_dead(claim):
+        if claim is None or not claims.is_of(claim, pid) or not claims.is_dead(claim):
             continue
         how = f"signal {-code}" if code is not None and code < 0 else f"status {code}"
         error = f"the process that ran it ended by {how}: was there too little memory? Fewer --jobs need less"
