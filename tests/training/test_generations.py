@@ -329,7 +329,9 @@ def test_snapshots_are_a_number_of_generations(snapshots):
 def test_settings_that_would_do_nothing_are_refused():
     with pytest.raises(ArgumentError, match="relabel learns held targets in place of labels, and hold is 0"):
         method_of(hold=0.0, relabel=True)
-    with pytest.raises(ArgumentError, match="no settings 'hold', 'relabel': expected some of lam, beta"):
+    with pytest.raises(
+        ArgumentError, match="'kl_penalty' has no settings 'hold', 'relabel': expected some of lam, beta"
+    ):
         method_from_json({"name": "kl_penalty", "hold": 1.0, "relabel": True})
     with pytest.raises(ArgumentError, match="relabel is for later generations, and there is one generation"):
         Plan(

@@ -105,7 +105,7 @@ def test_the_text_is_kept():
 
 
 def test_table_1_trains_in_full_both_before_and_after_the_estimate_of_the_matrix():
-    """The recipe's rate is a hundredth after its first milestone: who starts over then learns nothing."""
+    """After its first milestone the rate is a hundredth: a network that starts over then would learn nothing."""
     cells = [cell for cell in read_grid("paper-table1").cells if cell.method == "forward-estimated"]
     assert {cell.data for cell in cells} == {"cifar10", "cifar100"}
     for cell in cells:

@@ -83,8 +83,9 @@ class CellResult:
         error: what went wrong; "" if nothing did.
         measures: numbers by name: test_accuracy_last, test_accuracy_best, test_balanced_accuracy, average_precision (of
             the method's own ranking of the labels, against the clean ones), noise_rate_realized, and others.
-        seconds: of training, with all that the method does between epochs, and of judging the labels at the end;
-            without reading data.
+        seconds: from the first step on: training, what the method does between epochs, measuring after each of them,
+            checkpoints, judging the labels at the end; no reading of data. Of a run that was stopped, the epochs before
+            count without what was measured after them.
         peak_memory_bytes: most memory that the process held in the meantime, data included; of a run that was stopped
             and gone on with, in its last part. None where the system does not say, or that part had no training.
         threads: that were used.
