@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from elr.audit.label_quality import audit_labels
 from elr.datasets.base import Part
 from elr.datasets.sets.clothing1m import measured_noise
+from elr.errors import ArgumentError
 from elr.noise.models import NoisyLabels
-from elr.noise.transitions import count_transitions, transition_matrix
+from elr.noise.transitions import checked_transitions, count_transitions, transition_matrix
 
 
 @given(st.integers(0, 10_000), st.integers(2, 12), st.integers(0, 60))
@@ -45,3 +46,8 @@ def test_noisy_labels_audit_and_published_set_have_the_same_matrix():
     np.testing.assert_array_equal(NoisyLabels(labels, clean, 3, "drawn").transition_matrix, expected)
     np.testing.assert_array_equal(audit_labels(labels, np.eye(3)[clean]).transition_matrix, expected)
     np.testing.assert_array_equal(measured_noise(Part(labels=labels, clean_labels=clean), 3), expected)
+
+
+def test_a_matrix_as_text_that_is_no_list_is_told_how_it_is_written():
+    with pytest.raises(ArgumentError, match=r"transition is '0.9,0.1;0.2,0.8'; expected a row .*\[\[0.9,0.1\]"):
+        checked_transitions("0.9,0.1;0.2,0.8", "transition")

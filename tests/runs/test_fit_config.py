@@ -322,3 +322,8 @@ def test_a_linear_network_by_hand_has_the_rate_of_linear_ones():
     given = FitConfig(network="linear", learning_rate=0.5).plan(prepared_features(count=60))
     assert {setting.learning_rate for setting in given.method.settings} == {None}
     assert given.training.learning_rate == 0.5
+
+
+def test_settings_may_be_arrays_and_are_kept_as_lists():
+    config = FitConfig(method="forward_correction", settings={"transition": np.array([[0.9, 0.1], [0.2, 0.8]])})
+    assert json.loads(json.dumps(config.to_json()))["settings"] == {"transition": [[0.9, 0.1], [0.2, 0.8]]}

@@ -252,10 +252,11 @@ def _table(outcome: Outcome) -> str:
     rows = [compared(each) for each in (outcome.baseline, outcome.fitted) if each is not None]
     shown = [key for key in COMPARED if any(key in row for row in rows)]
     width = max(map(len, shown))
-    lines = [" " * width + "".join(f"{row['method']:>16}" for row in rows)]
+    wide = max(16, *(len(row["method"]) + 2 for row in rows))
+    lines = [" " * width + "".join(f"{row['method']:>{wide}}" for row in rows)]
     for key in shown:
         cells = ["-" if row.get(key) is None else f"{row[key]:.4g}" for row in rows]
-        lines.append(f"{key:<{width}}" + "".join(f"{cell:>16}" for cell in cells))
+        lines.append(f"{key:<{width}}" + "".join(f"{cell:>{wide}}" for cell in cells))
     return "\n".join(lines)
 
 

@@ -68,7 +68,7 @@ def _flags(
         str | None,
         _flag(
             help="For images: pretrained model of timm, or none. Default: tf_efficientnet_lite0 above 64 pixels, where "
-            "elr[images] is installed."
+            "the extra images is installed."
         ),
     ] = None,
     weights: Weights = None,

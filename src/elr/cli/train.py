@@ -87,7 +87,7 @@ def fit(
         typer.Option(
             metavar="N",
             help="First search lam, beta, learning rate and epochs, those of them that are not given, in N trials on "
-            "held-out given labels; of a single network, unless --members says more. Needs elr[tune].",
+            "held-out given labels; of a single network, unless --members says more. Needs the extra tune.",
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,

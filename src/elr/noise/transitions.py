@@ -81,6 +81,8 @@ def checked_transitions(matrix: object, name: str = "transition_matrix") -> NDAr
         Traceback (most recent call last):
         elr.errors.ArgumentError: row 0 of transition_matrix sums to 1.1; expected 1; rescale or transpose it
     """
+    if isinstance(matrix, str):
+        raise ArgumentError(f"{name} is {matrix!r}; expected a row for each true class, such as [[0.9,0.1],[0.2,0.8]]")
     array = checked_array(matrix, name, "iuf").astype(np.float64)
     if array.ndim != 2 or len(array) != array.shape[1] or len(array) < 2:
         raise ArgumentError(f"{name} has shape {array.shape}; expected (C, C), C >= 2; pass a row per class")

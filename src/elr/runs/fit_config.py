@@ -160,6 +160,9 @@ class FitConfig:
             object.__setattr__(self, name, value)
         check_types(self, *_OWN_FIELDS)
         rest = {name: value for name, value in self.settings.items() if name not in _OWN_FIELDS}
+        for name, value in rest.items():
+            if hasattr(value, "tolist"):  # an array, such as a transition matrix: run.json has lists
+                rest[name] = value.tolist()
         object.__setattr__(self, "settings", rest)
 
     def _asked(self) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def test_a_grid_with_an_impossible_cell_is_refused_whole(tmp_path, line):
     assert IMPOSSIBLE[line] in words
     assert "1 of 9 cells are impossible, and none was run" in words
     assert part["data"].strip('"') in words.splitlines()[-1]
-    assert not (tmp_path / "out" / "cells").exists()
+    assert not list((tmp_path / "out").glob("*"))  # so that the folder takes the mended grid
 
 
 def test_a_method_without_what_it_needs_is_refused_and_given_it_where_it_is_known(tmp_path, monkeypatch):

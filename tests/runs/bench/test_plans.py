@@ -33,6 +33,8 @@ def test_known_quantities_are_those_of_the_labels(prepared):
 def test_settings_that_belong_elsewhere_are_refused():
     with pytest.raises(ArgumentError, match="momentum is a setting of training with a recipe only"):
         check_cell(cell(momentum=0.5))
+    with pytest.raises(ArgumentError, match="training has no setting 'epoch': did you mean epochs"):
+        check_cell(cell(epoch=5))
     with pytest.raises(ArgumentError, match="members belongs to training without a recipe"):
         check_cell(cell(members=1, recipe="fast-cifar10-clean-elr"))
     with pytest.raises(ArgumentError, match="did you mean fast-cifar10-clean-elr"):

@@ -138,12 +138,13 @@ def run_bench(
     shelf = Shelf(places)
     check_settings_of(cells, shelf)
     _check_places(grid, options)
-    folder.open(grid)
+    folder.check(grid)
     found = {cell.key: folder.look(cell) for cell in cells}
     again = {key: each.stamp for key, each in found.items() if options.retry and each and each.status != DONE}
     todo = [cell for cell in cells if found[cell.key] is None or cell.key in again]
     if todo:
         check_data_of(todo, shelf, on_look=on_read)
+    folder.open(grid)  # only now: a grid that is refused can be mended and given again with the same folder
     if on_start is not None:
         on_start(len(cells) - len(todo), len(cells))
     threads = max(1, (options.threads or torch.get_num_threads()) // options.jobs)

@@ -62,6 +62,24 @@ class BenchFolder:
 
     path: Path
 
+    def check(self, grid: Grid) -> None:
+        """See that the folder is new, empty or of this grid, to which cells may have been added; nothing is kept there.
+
+        Raises:
+            OutputError: it holds something else, or cannot be written.
+            CheckpointError: it holds cells that are not those of this grid.
+        """
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            names = sorted(path.name for path in self.path.iterdir() if not is_partial(path.name))
+        if BENCH_FILE in names:
+            self._check_cells(self._described(), {cell.key: cell.to_json() for cell in grid.cells})
+        elif others := [name for name in names if name not in _OURS]:
+            raise OutputError(
+                f"{printable(self.path)} exists and holds something else ({', '.join(others[:3])}): choose another "
+                "--out"
+            )
+
     def open(self, grid: Grid) -> None:
         """Make the folder that of a grid, or see that it is; cells may have been added to the grid.
 
@@ -69,29 +87,24 @@ class BenchFolder:
             OutputError: it holds something else, or cannot be written.
             CheckpointError: it holds cells that are not those of this grid.
         """
+        self.check(grid)
         cells = {cell.key: cell.to_json() for cell in grid.cells}
         content = {"format": 1, "grid": grid.name, "title": grid.title, "about": grid.about, "cells": cells}
-        with writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            names = sorted(path.name for path in self.path.iterdir() if not is_partial(path.name))
-        if BENCH_FILE not in names:
-            if others := [name for name in names if name not in _OURS]:
-                raise OutputError(
-                    f"{printable(self.path)} exists and holds something else ({', '.join(others[:3])}): choose another "
-                    "--out"
-                )
-            if self._write_first(content):
-                write_text(self.path / GRID_FILE, grid.text)
-                return
+        if not (self.path / BENCH_FILE).exists() and self._write_first(content):
+            write_text(self.path / GRID_FILE, grid.text)
+            return
         stored = self._described()
+        self._check_cells(stored, cells)
+        if stored["cells"].keys() != cells.keys():
+            write_json(self.path / BENCH_FILE, content)
+            write_text(self.path / GRID_FILE, grid.text)
+
+    def _check_cells(self, stored: dict[str, Any], cells: dict[str, Any]) -> None:
         if changed := _changed(stored["cells"], cells):
             raise CheckpointError(
                 f"{printable(self.path)} is of another grid: {'; '.join(changed[:4])}; take another --out, or the grid "
                 f"that is kept there as {GRID_FILE}, to which cells may be added"
             )
-        if stored["cells"].keys() != cells.keys():
-            write_json(self.path / BENCH_FILE, content)
-            write_text(self.path / GRID_FILE, grid.text)
 
     def cells(self) -> list[Cell]:
         """The cells of the grid that the folder is of, in their order.

@@ -166,7 +166,12 @@ def holdout(cell: Cell) -> float:
 def _fit_config(cell: Cell, filled: Mapping[str, Any]) -> FitConfig:
     from elr.runs.fit_config import FitConfig  # here, as all that is deep: chains of imports are to be short
 
-    unknown = cell.training.keys() - {each.name for each in fields(FitConfig)}
+    known = {each.name for each in fields(FitConfig)}
+    unknown = cell.training.keys() - known
+    for name in sorted(unknown - _LOOP - {"holdout"}):
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ArgumentError(f"training has no setting {name!r}: {hint}expected fields of FitConfig, as epochs")
     if unknown:
         raise ArgumentError(
             f"{', '.join(sorted(unknown))} is a setting of training with a recipe only: name one as recipe, or leave "

@@ -36,6 +36,15 @@ def test_failed_and_missing_cells_are_named():
     assert any(line.startswith("n/m: ") for line in lines)
 
 
+def test_a_damaged_cell_is_not_said_to_be_waiting_as_well():
+    found = replace(
+        bench(WHOLE, missing=[("elr", 1)]), damaged=["digits--symmetric-0.4--elr--1.json is damaged: empty"]
+    )
+    lines = said(found)
+    assert lines[0].startswith("LEFT OUT of all numbers, damaged: digits--symmetric-0.4--elr--1.json")
+    assert not any(line.startswith("NOT FINISHED") for line in lines)
+
+
 def test_long_lists_are_cut():
     cells = [cell(seed=seed) for seed in range(20)]
     lines = said(Results(cells=cells, results=[result(seed=0)]))

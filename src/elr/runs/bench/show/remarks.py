@@ -83,6 +83,7 @@ def _left_out(found: Results) -> list[str]:
 def _unfinished(found: Results) -> list[str]:
     there = {result.cell.key for result in found.results}
     failed = [result for result in found.results if result.status == FAILED]
+    there |= {line.partition(".json ")[0] for line in found.damaged}  # these are told apart: --retry makes them again
     missing = [cell.key for cell in found.cells if cell.key not in there]
     said = []
     if failed:
