@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 from torch import nn
@@ -90,3 +91,25 @@ def test_a_method_without_what_it_needs_is_refused_in_words(monkeypatch):
     with pytest.raises(ArgumentError, match=message):
         NeedyConfig().build([nn.Linear(2, 3)], num_examples=8, num_classes=3)
     assert method_for_run("needy", {"share": 0.3}, steps=10, epochs=2) == NeedyConfig(share=0.3)
+
+
+def _number(value):
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if not name.startswith("elr")])
+def test_the_page_of_methods_has_every_setting_and_its_default(name):
+    page = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+    section = page.split("## Their settings")[1].split("\n## ")[0]
+    [row] = [line for line in section.splitlines() if line.startswith(f"| `{name}` |")]
+    words = {None: "none", True: "yes", False: "no"}
+    for each in dataclasses.fields(METHODS[name]):
+        value = each.default
+        said = (
+            words[value]
+            if value is None or isinstance(value, bool)
+            else f"{value:g}"
+            if value is not str(value)
+            else value
+        )
+        assert f"`{each.name}` {said}" in row
