@@ -92,7 +92,9 @@ def test_bad_input_is_refused(tmp_path):
 def test_an_interrupted_bench_says_how_to_go_on_and_gives_back_its_claims(tmp_path):
     path, out = written(tmp_path, TINY.replace("epochs = 1,", "epochs = 400, batch_size = 2,")), tmp_path / "out"
     command = [*ELR, "bench", str(path), "--out", str(out), "--jobs", "2", "--threads", "2"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+    settings = {"stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a shell's `&` has it ignored
+    with subprocess.Popen(command, **settings, **heard) as process:
         for _ in range(3000):
             if list((out / "runs").glob("*/run.json")) or process.poll() is not None:
                 break
