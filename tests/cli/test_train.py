@@ -49,7 +49,7 @@ def test_fit_prints_what_it_found(run):
     assert printed["test_accuracy_last"] > 0.95
     assert printed["test_accuracy_best"] >= printed["test_accuracy_last"]
     assert printed["fraction_memorized"] < 0.2
-    assert printed["suspects_precision"] > 0.9
+    assert printed["suspects_precision"] > 0.85
     assert printed["suspects_recall"] > 0.9
     assert printed["average_precision"] > 0.9
 
