@@ -224,7 +224,7 @@ def test_a_matrix_goes_through_json_and_arrays(config):
     [
         ({"transition": [[0.9, 0.1]]}, r"transition has shape \(1, 2\); expected \(C, C\)"),
         ({"transition": [[0.9, 0.1], [0.1]]}, "transition is no array"),
-        ({"transition": "true"}, "transition has dtype"),
+        ({"transition": "true"}, "transition is .true.; expected a row for each true class"),
         ({"transition": [[0.9, 0.2], [0.1, 0.9]]}, r"row 0 of transition sums to 1\.1; expected 1"),
         ({"transition": [[1.1, -0.1], [0.1, 0.9]]}, "transition has a negative or not finite entry"),
         ({"percentile": 0.0}, r"percentile is 0.0: expected a number in \(0, 100\]"),
