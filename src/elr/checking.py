@@ -85,6 +85,27 @@ def check_types(config: Any, *only: str) -> None:
             object.__setattr__(config, each.name, plain)
 
 
+def check_ranges(config: Any, ranges: Mapping[str, tuple[object, str]]) -> None:
+    """Refuse the first value of a dataclass that is out of its range, for `__post_init__`.
+
+    Args:
+        config: the dataclass.
+        ranges: by field, whether its value is in range, and what is expected.
+
+    Raises:
+        ArgumentError: the field, its value, and what is expected.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> check_ranges(SimpleNamespace(rate=1.5), {"rate": (False, "a share in [0, 1]")})
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: rate is 1.5: expected a share in [0, 1]
+    """
+    for name, (holds, expected) in ranges.items():
+        if not holds:
+            raise ArgumentError(f"{name} is {getattr(config, name)!r}: expected {expected}")
+
+
 def checked(function: _Function) -> _Function:
     """A function whose arguments are held to its annotations before it is called.
 

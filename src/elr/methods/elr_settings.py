@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from elr.checking import check_types
+from elr.checking import check_ranges, check_types
 from elr.errors import ArgumentError
 from elr.methods.config import MethodConfig
 from elr.methods.loss.formulas import check_weights
@@ -100,9 +100,7 @@ average: leave one of them out
             "target_from": (self.target_from in (None, "own", "peer"), '"own" or "peer"'),
             "predict_with": (self.predict_with in ("networks", "averaged"), '"networks" or "averaged"'),
         }
-        for name, (holds, expected) in ranges.items():
-            if not holds:
-                raise ArgumentError(f"{name} is {getattr(self, name)!r}: expected {expected}")
+        check_ranges(self, ranges)
         if message := next((message for message, refused in self._contradictions() if refused), None):
             raise ArgumentError(message)
 

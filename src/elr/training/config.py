@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from elr.checking import check_types
+from elr.checking import check_ranges, check_types
 from elr.errors import ArgumentError
 
 OPTIMIZERS = ("sgd", "muon", "adamw")
@@ -109,9 +109,7 @@ class TrainingConfig:
             "cuda_graphs": (isinstance(self.cuda_graphs, bool), "True or False"),
             "seed": (0 <= self.seed < 2**31, "in [0, 2**31)"),
         }
-        for name, (holds, expected) in ranges.items():
-            if not holds:
-                raise ArgumentError(f"{name} is {getattr(self, name)!r}: expected {expected}")
+        check_ranges(self, ranges)
         if self.generations > 1 and any(epoch >= self.generation_epochs for epoch in self.milestones):
             raise ArgumentError(
                 f"milestones are {self.milestones}, and a generation has {self.generation_epochs} epochs: expected "

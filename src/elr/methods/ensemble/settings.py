@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from elr.checking import check_types
+from elr.checking import check_ranges, check_types
 from elr.errors import ArgumentError
 from elr.methods.config import MethodConfig
 from elr.methods.loss.formulas import check_weights
@@ -99,9 +99,7 @@ class EnsembleSettings(MethodConfig):
             "kept_epochs": (self.kept_epochs[0] >= 1 and self.kept_epochs[-1] == self.epochs, "epochs of the run"),
             "most": (self.most >= 1, "at least 1"),
         }
-        for name, (holds, expected) in ranges.items():
-            if not holds:
-                raise ArgumentError(f"{name} is {getattr(self, name)!r}: expected {expected}")
+        check_ranges(self, ranges)
 
     @property
     def num_networks(self) -> int:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from elr.checking import check_types, checked
-from elr.errors import ArgumentError
+from elr.checking import check_ranges, check_types, checked
 from elr.methods.config import NOISE_RATE, MethodConfig
 from elr.methods.loss.formulas import cross_entropy
 from elr.methods.method import Batch, Method, Step, View, gradient_of
@@ -66,9 +65,7 @@ class CoTeachingConfig(MethodConfig):
             "ramp_epochs": (self.ramp_epochs >= 1, "at least 1 epoch; the published one is 10 of 200"),
             "exponent": (0.0 < self.exponent < math.inf, "above 0; the published one is 1"),
         }
-        for name, (holds, expected) in ranges.items():
-            if not holds:
-                raise ArgumentError(f"{name} is {getattr(self, name)!r}: expected {expected}")
+        check_ranges(self, ranges)
 
     @classmethod
     def for_run(cls, asked: Mapping[str, Any], *, steps: int, epochs: int, fast: bool) -> Self:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from elr.checking import check_types
+from elr.checking import check_ranges, check_types
 from elr.errors import ArgumentError
 from elr.methods.config import MethodConfig
 
@@ -72,9 +72,7 @@ class DivideMixSettings(MethodConfig):
             "lam_u": (0.0 <= self.lam_u < math.inf, "0 or more; the paper has 0, 25, 50 and 150"),
             "ramp": (self.ramp >= 0, "0 epochs (none) or more; the authors have 16"),
         }
-        for name, (holds, expected) in ranges.items():
-            if not holds:
-                raise ArgumentError(f"{name} is {getattr(self, name)!r}: expected {expected}")
+        check_ranges(self, ranges)
 
     @classmethod
     def for_run(cls, asked: Mapping[str, Any], *, steps: int, epochs: int, fast: bool) -> Self:

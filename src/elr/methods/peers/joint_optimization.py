@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn import functional as F
 
-from elr.checking import check_types, checked
+from elr.checking import check_ranges, check_types, checked
 from elr.errors import ArgumentError
 from elr.methods.config import MethodConfig
 from elr.methods.ingredients.alignment import class_shares
@@ -80,9 +80,7 @@ class JointOptimizationConfig(MethodConfig):
             "window": (self.window >= 1, "at least 1 epoch; the published ones are 10"),
             "prior": (self.prior in (GIVEN, UNIFORM), f"{GIVEN!r} or {UNIFORM!r}"),
         }
-        for name, (holds, expected) in ranges.items():
-            if not holds:
-                raise ArgumentError(f"{name} is {getattr(self, name)!r}: expected {expected}")
+        check_ranges(self, ranges)
 
     @classmethod
     def for_run(cls, asked: Mapping[str, Any], *, steps: int, epochs: int, fast: bool) -> Self:
