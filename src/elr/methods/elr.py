@@ -287,9 +287,6 @@ class ELR(Method):
             )
         *self.steps, self.held_until, self.ended = values
 
-    def extra_repr(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in asdict(self.config).items())
-
     def _present(self) -> list[nn.Module]:
         """The networks of this generation that predict."""
         if self.config.predict_with == "networks":

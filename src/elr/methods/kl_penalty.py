@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -114,9 +114,6 @@ class KLPenalty(Method):
 
     def pred_probs(self, index: Tensor) -> Tensor:
         return whole_probs(self.targets.read(index))
-
-    def extra_repr(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in asdict(self.config).items())
 
 
 def _divergence(logits: Tensor, targets: Tensor) -> Tensor:

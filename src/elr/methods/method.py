@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import torch
@@ -283,6 +283,11 @@ class Method(nn.Module, ABC):
 
     out_of_fold = False
     """Whether `pred_probs` of a row is from networks that never saw its label."""
+
+    def extra_repr(self) -> str:
+        """The settings, where `config` holds them: checkpoints compare what a method says of itself."""
+        config = getattr(self, "config", None)
+        return ", ".join(f"{each.name}={getattr(config, each.name)}" for each in fields(config)) if config else ""
 
     def logit_gradients(self, index: Tensor, logits: Tensor, labels: Tensor) -> Tensor | None:
         """(B, C) gradient of the loss of each example, not mixed, with respect to its logits; changes no state.

@@ -6,7 +6,7 @@ import copy
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -226,9 +226,6 @@ class Correction(Method):
     def set_extra_state(self, state: Tensor) -> None:
         known, self.lowest = state.tolist()
         self.known = bool(known)
-
-    def extra_repr(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in asdict(self.config).items())
 
     def _losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         if not self.known:

@@ -210,6 +210,3 @@ class Truncated(Method):
     @property
     def predictors(self) -> list[nn.Module]:
         return [self.network]
-
-    def extra_repr(self) -> str:
-        return repr(self.config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -202,6 +202,3 @@ class CoTeaching(Method):
 
     def set_extra_state(self, state: Tensor) -> None:
         self.epoch, self.first_epoch = state.tolist()
-
-    def extra_repr(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in asdict(self.config).items())

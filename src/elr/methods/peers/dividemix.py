@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -222,9 +222,6 @@ class DivideMix(Method):
 
     def set_extra_state(self, state: Tensor) -> None:
         self.epoch, self.first_epoch = state.tolist()
-
-    def extra_repr(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in asdict(self.config).items())
 
     # -- the division
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -262,9 +262,6 @@ class JointOptimization(Method):
 
     def set_extra_state(self, state: Tensor) -> None:
         self.epoch, self.until = state.tolist()
-
-    def extra_repr(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in asdict(self.config).items())
 
     def _sums(self, index: Tensor) -> Tensor:
         """(B, C) sums of the outputs in the epochs of the window."""

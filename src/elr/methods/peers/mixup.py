@@ -121,6 +121,3 @@ class Mixup(Method):
     @property
     def predictors(self) -> list[nn.Module]:
         return [self.network]
-
-    def extra_repr(self) -> str:
-        return f"alpha={self.config.alpha}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -262,9 +262,6 @@ class SOP(Method):
         )  # not every backend exchanges sparse gradients
         up, down = (F.embedding(index, each, sparse=sparse).square() for each in (self.u, self.v))
         return (up * shares).clamp(0.0, 1.0), (down * (1.0 - shares)).clamp(0.0, 1.0)
-
-    def extra_repr(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in asdict(self.config).items())
 
 
 def _joined(views: Sequence[Inputs]) -> Inputs:
