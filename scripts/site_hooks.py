@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files, InclusionLevel
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -240,7 +240,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for place, text in api_pages().items():
         files.append(File.generated(config, place, content=text))
     for place, text in copies().items():
-        files.append(File.generated(config, place, content=text))
+        shown = InclusionLevel.INCLUDED if place.count(".") == 1 else InclusionLevel.NOT_IN_NAV  # source files end in .py.md
+        files.append(File.generated(config, place, content=text, inclusion=shown))
     return files
 
 
