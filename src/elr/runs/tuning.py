@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from elr import files
 from elr.data.prepared_data import PreparedData, hold_out
 from elr.devices import mixed_seed
-from elr.errors import ArgumentError, CheckpointError, OutputError, TrainingError
+from elr.errors import ArgumentError, CheckpointError, OutputError, TrainingError, optional
 from elr.runs.plan import Plan
 from elr.runs.run_folder import another, contents, something_else
 from elr.runs.study import complete_trials, opened, quiet, writing_study
@@ -98,10 +98,7 @@ def check_tuning(trials: int) -> None:
     """
     if type(trials) is not int or trials < 1:
         raise ArgumentError(f"tune is {trials!r}: expected the number of settings to try, at least 1")
-    try:
-        import optuna  # noqa: F401
-    except ImportError:
-        raise ArgumentError("tune needs Optuna, which is not installed: pip install 'elr[tune]'") from None
+    optional("optuna", "tune", extra="tune")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ArgumentError("tune runs in one process: leave torchrun out, or pass the settings that it finds there")
 

@@ -35,7 +35,7 @@ def exhibit(out: str | Path, **settings: Any) -> Examination:
         What was found.
 
     Raises:
-        ArgumentError: a setting out of range.
+        ArgumentError: a setting out of range; matplotlib is not installed.
         OutputError: the folder holds the results of other settings, or cannot be written.
 
     Example:
@@ -44,6 +44,7 @@ def exhibit(out: str | Path, **settings: Any) -> Examination:
         >>> examination.theorem["theorem_6"]
         True
     """
+    figures.check_drawing()
     out = Path(out)
     examination = examine(**settings)
     _check_folder(out, examination.settings)
