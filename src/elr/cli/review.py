@@ -44,9 +44,9 @@ def audit(
     """
     with errors(as_json):
         from elr.audit.audited_run import AuditedRun
-        from elr.audit.cleanlab import export_cleanlab
+        from elr.audit.handover.cleanlab import export_cleanlab
+        from elr.audit.handover.label_studio import export_label_studio
         from elr.audit.issues_view import export_table
-        from elr.audit.label_studio import export_label_studio
 
         audited = AuditedRun.read(run, also=also or [], score=score)
         if export is not None:

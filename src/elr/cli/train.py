@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from elr.cli.console import errors, print_json, progress_bar, say, show_reading, summarize, summarize_run
-from elr.cli.options import HumanLabels, Json, Test, TestLabel, Weights, destination, free_folder
+from elr.cli.console import errors, print_json, say, show_reading, summarize, summarize_run
+from elr.cli.options import HumanLabels, Json, Test, TestLabel, Weights, destination, named_after, new_folder
+from elr.cli.progress import progress_bar
 from elr.cli.reading import MakeOptions, reads_data
 from elr.errors import ArgumentError
 
@@ -26,7 +27,13 @@ def fit(
             show_default=False,
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: a new ./elr-out.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the results. Default: a new one called as the data are: customers, customers-2, ...",
+            show_default=False,
+        ),
+    ] = None,
     test: Test = None,
     test_label: TestLabel = None,
     method: Annotated[
@@ -98,14 +105,16 @@ def fit(
     Example:
         elr fit flowers.csv --label species --out flowers-elr
     """
-    folder, command = destination(out, free_folder("elr-out"))
-    with errors(as_json, resume_with=command):
+    with (
+        errors(as_json),
+        new_folder(named_after(data), out, resume=resume) as (folder, command),
+        errors(as_json, resume_with=command),
+    ):
+        say(f"Results go to {folder}")
         from elr.runs.fit import fit as fit_data
         from elr.runs.fit_config import FitConfig
         from elr.training.engine import leave_process_group
 
-        if out is None and resume:
-            raise ArgumentError("--resume needs the --out of the run to go on with")
         config = FitConfig(
             method=method,
             settings=_settings(settings),
@@ -124,7 +133,6 @@ def fit(
             device=device,
             seed=seed,
         )
-        say(f"Results go to {folder}")
         with progress_bar() as show:
             outcome = fit_data(
                 data,
@@ -144,7 +152,7 @@ def fit(
         leave_process_group()
         if as_json:
             print_json(outcome.results)
-        summarize(outcome, command)
+        summarize(outcome)
 
 
 @reads_data
@@ -246,7 +254,7 @@ def run(
         leave_process_group()
         if as_json:
             print_json(fitted.results)
-        summarize_run(fitted, command)
+        summarize_run(fitted)
 
 
 def _list_recipes(as_json: bool) -> None:
