@@ -24,6 +24,7 @@ HOME = {"README.md": "index.md"}  # what the site has in another form
 API = "API"  # the entry of the navigation that is filled here
 WITHOUT_API = {"cli", "__main__"}  # commands, which `--help` and the guide of the command line describe
 
+_NAME = re.compile(r"(?<!\">)<code>(elr(?:\.\w+)+)</code>")  # not within a link, which has an attribute before it
 _LINK = re.compile(r"(!?\[[^\]]*\]\()([^()\s]+)(\))")
 _CODE = re.compile(r"^ *```.*?^ *```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 
@@ -118,7 +119,9 @@ def index_page() -> str:
     packages = [m for m in modules() if m.count(".") == 1]
     rows = [f"| [`{module}`]({file_of(module)}) | {summary(module)} |" for module in packages]
     head = "# API\n\nWhat `import elr` has, and below it every package with its modules.\n\n"
-    words = "\n\n## Packages\n\nImports point only downward; [architecture](../architecture.md) says what lives where.\n\n"
+    words = (
+        "\n\n## Packages\n\nImports point only downward; [architecture](../architecture.md) says what lives where.\n\n"
+    )
     return head + table("name", "from", names) + words + table("package", "", rows) + "\n"
 
 
@@ -147,6 +150,17 @@ def api_navigation() -> list[Any]:
     names = [{f"elr.{name}": f"api/elr.{name}.md"} for name in sorted(face())]
     tops = [module for module in modules() if module.count(".") == 1]
     return ["api/index.md", {"elr": names}, *(entry for module in tops for entry in below(module))]
+
+
+@cache
+def places() -> dict[str, str]:
+    """Where the API has each public name, written from the root of the package: a page, and an anchor in it."""
+    found = {module: file_of(module).replace(".md", ".html") for module in modules()}
+    for module, names in modules().items():
+        found |= {f"{module}.{name}": f"{found[module]}#{module}.{name}" for name in names}
+    for name, module in face().items():
+        found[f"elr.{name}"] = found[f"{module}.{name}"] = f"elr.{name}.html"
+    return found
 
 
 # Files outside docs/
@@ -240,7 +254,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for place, text in api_pages().items():
         files.append(File.generated(config, place, content=text))
     for place, text in copies().items():
-        shown = InclusionLevel.INCLUDED if place.count(".") == 1 else InclusionLevel.NOT_IN_NAV  # source files end in .py.md
+        shown = (
+            InclusionLevel.INCLUDED if place.count(".") == 1 else InclusionLevel.NOT_IN_NAV
+        )  # source files end in .py.md
         files.append(File.generated(config, place, content=text, inclusion=shown))
     return files
 
@@ -252,3 +268,17 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return markdown
     place = page.file.src_uri
     return mended(markdown, f"docs/{place}", place)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Lead every public name that a page mentions, such as `elr.fit`, to its place in the API."""
+    del config, files
+
+    def linked(match: re.Match[str]) -> str:
+        goal = places().get(match[1])
+        if goal is None:
+            return match[0]
+        relative = os.path.relpath(f"api/{goal}", PurePosixPath(page.url).parent)
+        return f'<a href="{relative}">{match[0]}</a>'
+
+    return _NAME.sub(linked, html)
