@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from elr.cli import bench, data, review, theory, train
+from elr.cli import bench, data, doctor, review, theory, train
 
 app = typer.Typer(
     name="elr",
@@ -54,6 +54,7 @@ for command in (
     review.predict,
     theory.theory,
     bench.bench,
+    doctor.doctor,
 ):
     app.command()(command)
 app.add_typer(data.app, name="data")
