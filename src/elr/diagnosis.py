@@ -173,6 +173,9 @@ def self_test(device: str = "cpu") -> SelfTest:
     """
     begun = time.perf_counter()
     try:
+        for module in ("elr.audit.label_quality", "elr.methods.loss.elr_loss"):
+            import_module(module)
+        begun = time.perf_counter()  # loading PyTorch is no training
         problem = _train(device)
     except Exception as error:  # whatever it is, it is what this page is to say
         problem = _said(error)
@@ -200,7 +203,7 @@ def _train(device: str) -> str:
         (gradient,) = torch.autograd.grad(value, [weights])
         with torch.no_grad():
             weights -= 2.0 * gradient
-        losses.append(float(value))
+        losses.append(float(value.detach()))
     if not all(map(math.isfinite, losses)) or losses[-1] > losses[0] - 0.1:
         return f"the loss went from {losses[0]:.3f} to {losses[-1]:.3f}: expected it to fall"
     targets = loss.targets.read(torch.arange(count)).double().cpu()
@@ -330,7 +333,10 @@ def _places() -> dict[str, str]:
         found["models of the Hugging Face hub"] = _told(hugging_face)
     return {
         "settings": "none: elr has no file of settings",
-        **{name: f"{place}{'' if Path(place).exists() else ' (nothing there yet)'}" for name, place in found.items()},
+        **{
+            name: place if not Path(place).is_absolute() or Path(place).exists() else f"{place} (nothing there yet)"
+            for name, place in found.items()
+        },
     }
 
 
