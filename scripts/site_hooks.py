@@ -68,11 +68,14 @@ def modules() -> dict[str, list[str]]:
     return found
 
 
-def summary(module: str) -> str:
-    """The first line of a module's docstring."""
+def summary(module: str, name: str | None = None) -> str:
+    """The first sentence of the docstring of a module, or of a class or function in it."""
     path = SOURCE.joinpath(*module.split(".")[1:])
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    words = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    node: Any = ast.parse(path.read_text(encoding="utf-8"))
+    if name is not None:
+        node = next((inner for inner in node.body if getattr(inner, "name", None) == name), None)
+    words = (ast.get_docstring(node) or "") if node else ""
     return " ".join(words.split("\n\n")[0].split()).replace("|", "\\|")
 
 
@@ -87,8 +90,9 @@ def block(identifier: str, options: dict[str, str]) -> str:
 
 def name_page(name: str) -> str:
     """The page of a name of the face."""
-    shown = {"heading_level": "2", "show_root_heading": "true"}
-    return f"# elr.{name}\n\n```python\nfrom elr import {name}\n```\n\n{block(f'elr.{name}', shown)}"
+    taken = f"elr.{name}" in modules()  # by a package, which the identifier would stand for
+    identifier = f"{face()[name]}.{name}" if taken else f"elr.{name}"
+    return f"# elr.{name}\n\n```python\nfrom elr import {name}\n```\n\n{block(identifier, {})}"
 
 
 def module_page(module: str) -> str:
@@ -115,14 +119,14 @@ def file_of(module: str) -> str:
 
 def index_page() -> str:
     """The first page of the API."""
-    names = [f"| [`elr.{name}`](elr.{name}.md) | `{module}` |" for name, module in sorted(face().items())]
+    names = [f"| [`elr.{name}`](elr.{name}.md) | {summary(module, name)} |" for name, module in sorted(face().items())]
     packages = [m for m in modules() if m.count(".") == 1]
     rows = [f"| [`{module}`]({file_of(module)}) | {summary(module)} |" for module in packages]
     head = "# API\n\nWhat `import elr` has, and below it every package with its modules.\n\n"
     words = (
         "\n\n## Packages\n\nImports point only downward; [architecture](../architecture.md) says what lives where.\n\n"
     )
-    return head + table("name", "from", names) + words + table("package", "", rows) + "\n"
+    return head + table("name", "", names) + words + table("package", "", rows) + "\n"
 
 
 def table(first: str, second: str, lines: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""docs/paper/recipes.md says of every published recipe what it is, and marks what the paper or the authors' code has else."""
+"""docs/paper/recipes.md says what every published recipe is, and marks what the paper or the authors' code has else."""
 
 import re
 from fnmatch import fnmatch

@@ -1,7 +1,8 @@
 """Aligned targets: the regularizer sees targets whose mean over the training rows has the given shares of the classes.
 
 The published regularizer pulls each output toward its own target, and toward frequent classes: where the features say
-little, every target drifts to the class that most labels are of, and the rows of the others follow (docs/concepts/alignment.md).
+little, every target drifts to the class that most labels are of, and the rows of the others follow
+(docs/concepts/alignment.md).
 """
 
 from __future__ import annotations
