@@ -39,7 +39,7 @@ class Memory:
         >>> memory = Memory(ELRLoss(num_examples=3, num_classes=2))
         >>> index, labels = torch.tensor([0, 2]), torch.tensor([1, 0])
         >>> memory.learn(torch.tensor([[0.0, 2.0], [2.0, 0.0]]), labels, index).round(decimals=4)
-        tensor(-0.6850)
+        tensor(-0.6846)
         >>> memory.labels.tolist()
         [1, -1, 0]
         >>> memory.learn(torch.zeros(1, 2), torch.tensor([1]), torch.tensor([2]))
