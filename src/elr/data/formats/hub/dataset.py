@@ -82,7 +82,7 @@ def named_frame(data: Any, labels: Sequence[str | None], *, training: bool) -> p
         names = getattr(data.features[column], "names", None)
         if names is None:
             continue
-        known: dict[int | None, str | None] = {**dict(enumerate(names)), NO_VOTE: None, None: None}
+        known: dict[int | None, str | None] = {**dict(enumerate(names)), int(NO_VOTE): None, None: None}
         numbers = table.column(column).to_pylist()
         wrong = [row for row, number in enumerate(numbers) if number not in known]
         if wrong and training:
@@ -99,8 +99,8 @@ def _refuse_what_has_no_rows(data: Any) -> None:
         names = ", ".join(str(name) for name in data)
         first = str(next(iter(data), "train"))
         raise ArgumentError(
-            f"data is a dict of splits ({names}): pass one of them, such as data[{first!r}]; another one as test, if its "
-            "labels are trusted"
+            f"data is a dict of splits ({names}): pass one of them, such as data[{first!r}]; another one as test, if "
+            "its labels are trusted"
         )
     if not hasattr(data, "__len__"):
         raise ArgumentError(
