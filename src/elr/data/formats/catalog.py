@@ -31,7 +31,7 @@ FORMATS: dict[str, Format] = {
     "npz": Npz(),
     "npy": Npy(),
     "frame": DataFrames(),
-    "hub_dataset": HubDataset(),
+    "hub_dataset": HubDataset(Parquet()),
     "pair": ArrayPair(),
 }
 """A path is read by the first that recognizes it."""

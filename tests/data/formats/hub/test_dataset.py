@@ -6,6 +6,7 @@ import datasets
 import elr
 from elr import FitConfig, ReadOptions
 from elr.data.formats.hub.dataset import HubDataset, named_frame
+from elr.data.formats.parquet import Parquet
 from elr.data.reading import read_data
 from elr.errors import ArgumentError, DataError
 
@@ -35,7 +36,7 @@ def made(count=40, *, labels=None):
     return datasets.Dataset.from_dict(columns, features=features)
 
 
-def pictures(count=24, *, encoded=True):
+def pictures(count=24):
     draw, given = np.random.default_rng(0), np.arange(count) % 2
     shades = [Image.fromarray(draw.integers(100 * k, 100 + 100 * k, (20, 20, 3), dtype=np.uint8)) for k in given]
     features = datasets.Features(picture=datasets.Image(), label=datasets.ClassLabel(names=NAMES))
@@ -67,7 +68,7 @@ def test_rows_are_those_of_the_data_set_as_it_stands():
 def test_no_label_and_numbers_that_are_no_class():
     data = made(4, labels=[0, 1, -1, None])
     assert named_frame(data, ["label"], training=True)["label"].tolist() == ["no", "yes", None, None]
-    with pytest.raises(DataError, match="has no label in 2"):
+    with pytest.raises(DataError, match="is missing in 2 of 4 rows"):
         read_data(data, ReadOptions(label="label", text="text"))
     later = read_data(data, ReadOptions(label="label", text="text"), training=False)
     assert later.labels == ["no", "yes", None, None]
@@ -117,5 +118,6 @@ def test_fit_inspect_and_predict(tmp_path):
 
 
 def test_its_name():
-    assert HubDataset().source(made()) == "a data set"
-    assert not HubDataset().recognizes([1])
+    form = HubDataset(Parquet())
+    assert form.source(made()) == "a data set"
+    assert not form.recognizes([1])
