@@ -28,6 +28,7 @@ NAMES = [
     "Step",
     "Targets",
     "audit_labels",
+    "export_model",
     "fit",
     "inspect",
     "predict",

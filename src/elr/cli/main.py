@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from elr.cli import bench, data, review, theory, train
+from elr.cli import bench, data, export, review, theory, train
 
 app = typer.Typer(
     name="elr",
@@ -52,6 +52,7 @@ for command in (
     review.report,
     review.clean,
     review.predict,
+    export.export,
     theory.theory,
     bench.bench,
 ):
