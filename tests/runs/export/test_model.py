@@ -19,7 +19,7 @@ from elr.runs.export.model import export_model
 
 def table(root, rows=90):
     rng = np.random.default_rng(0)
-    classes = np.arange(rows) % 3
+    classes, towns = np.arange(rows) % 3, np.array(["Bonn", "Köln", "Ulm"])[rng.integers(3, size=rows)]
     frame = pd.DataFrame(
         {
             "x": classes + 0.3 * rng.normal(size=rows),
