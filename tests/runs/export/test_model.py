@@ -25,9 +25,7 @@ def table(root, rows=90):
             "x": classes + 0.3 * rng.normal(size=rows),
             "gaps": np.where(rng.random(rows) < 0.2, np.nan, rng.normal(size=rows)),
             "since": pd.to_datetime("2024-01-01") + pd.to_timedelta(rng.integers(0, 900, rows), unit="D"),
-            "town": np.where(
-                rng.random(rows) < 0.1, None, np.array(["Bonn", "Köln", "Ulm"])[rng.integers(3, size=rows)]
-            ),
+            "town": np.where(rng.random(rows) < 0.1, None, towns),
             "y": np.array(["<a>", 'b"c', "d"])[classes],
         }
     )

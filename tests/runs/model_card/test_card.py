@@ -21,12 +21,11 @@ def frame(rows=80):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     root = tmp_path_factory.mktemp("card")
-    frame().to_csv(root / "my: [data]\N{GRINNING FACE}.csv", index=False)
+    data = root / "my: [data]\N{GRINNING FACE}.csv"
+    frame().to_csv(data, index=False)
     frame(40).to_csv(root / "test #1.csv", index=False)
     config = elr.FitConfig(epochs=4, members=1)
-    elr.fit(
-        root / "my: [data]\N{GRINNING FACE}.csv", out=root / "run", label="y", test=root / "test #1.csv", config=config
-    )
+    elr.fit(data, out=root / "run", label="y", test=root / "test #1.csv", config=config)
     return root / "run"
 
 

@@ -136,7 +136,7 @@ class TorchExport(ModelFile):
     def write(self, made: Any, path: Path) -> None:
         program, about = made
         with _quiet(), path.open("wb") as handle:  # a path must end in .pt2, which a partial one does not
-            torch.export.save(program, handle, extra_files={"elr.json": json.dumps(about, ensure_ascii=False)})
+            torch.export.save(program, handle, extra_files={"about.json": json.dumps(about, ensure_ascii=False)})
 
     def probs(self, path: Path, inputs: Sequence[Tensor], *, names: Sequence[str]) -> Tensor:
         del names
