@@ -297,6 +297,12 @@ def errors(as_json: bool, *, resume_with: str | None = None, by_itself: bool = F
             print_json({"error": {"type": type(error).__name__, "message": str(error)}})
         say(f"error: {error}")
         raise typer.Exit(2) from error
+    except ImportError as error:
+        said = f"{error}: a package is missing or broken; `elr doctor --imports` says which"
+        if as_json and "torch" in sys.modules:
+            print_json({"error": {"type": type(error).__name__, "message": said}})
+        say(f"error: {said}")
+        raise typer.Exit(1) from error
     except KeyboardInterrupt as interrupt:
         again = f"; to go on: {resume_with}{'' if by_itself else ' --resume'}" if resume_with else ""
         if as_json:

@@ -7,8 +7,9 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -19,14 +20,37 @@ from elr.errors import ArgumentError, ELRError
 _PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 _LONGEST = 100  # bytes of a name that is made of another; 255 is the most that file systems take
 
+DATA, TRAINING, SEARCH, OUTPUT, DEVICES = "Data", "Training", "Search", "Output", "Devices"  # how --help groups options
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
 HumanLabels = Annotated[Path | None, typer.Option(help="CIFAR-N's file, if not beside the images.")]
 Weights = Annotated[Path | None, typer.Option(help="File with the weights of a pretrained network.")]
-Test = Annotated[str | None, typer.Option(help="Data with trusted labels: measured at the end, never used.")]
+Test = Annotated[
+    str | None, typer.Option(help="Data with trusted labels: measured at the end, never used.", rich_help_panel=DATA)
+]
 TestLabel = Annotated[
-    str | None, typer.Option(help="Column of their labels, if not called as --label.", show_default=False)
+    str | None,
+    typer.Option(help="Column of their labels, if not called as --label.", show_default=False, rich_help_panel=DATA),
 ]
 MovedData = Annotated[Path | None, typer.Option(help="Where the data of the run lie now, if they have moved.")]
+
+
+def completing(module: str, name: str) -> Callable[[str], list[str]]:
+    """What a shell completes a word to: the keys of a dict, which is loaded when it is asked for.
+
+    Args:
+        module: where the dict is.
+        name: its name there.
+
+    Example:
+        >>> completing("elr.methods.catalog", "METHODS")("elr")
+        ['elr', 'elr_plus']
+    """
+
+    def complete(incomplete: str) -> list[str]:
+        return [key for key in getattr(import_module(module), name) if key.startswith(incomplete)]
+
+    return complete
 
 
 def named_after(data: str | None) -> Path:
