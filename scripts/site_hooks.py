@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "elr"
 HOME = {"README.md": "index.md"}  # what the site has in another form
 API = "API"  # the entry of the navigation that is filled here
+GUIDES = "Guides"  # the one that every page of docs/guides/ is in, whether mkdocs.yml has a place for it or not
 WITHOUT_API = {"cli", "__main__"}  # commands, which `--help` and the guide of the command line describe
 
 _NAME = re.compile(r"(?<!\">)<code>(elr(?:\.\w+)+)</code>")  # not within a link, which has an attribute before it
@@ -95,6 +96,12 @@ def name_page(name: str) -> str:
     return f"# elr.{name}\n\n```python\nfrom elr import {name}\n```\n\n{block(identifier, {})}"
 
 
+def page_of(name: str) -> str:
+    """The file of the page of a name of the face; no two differ in case only, which some file systems do not see."""
+    twin = name.islower() and any(other.lower() == name and other != name for other in face())
+    return f"elr.{name}.function.md" if twin else f"elr.{name}.md"
+
+
 def module_page(module: str) -> str:
     """The page of a module or a package: what it defines, what lies in it, and where its names of the face stand."""
     inside = [other for other in modules() if other.rpartition(".")[0] == module]
@@ -102,7 +109,7 @@ def module_page(module: str) -> str:
     apart = [name for name in names if face().get(name) == module]
     text = f"# {module}\n\n{summary(module)}\n"
     if apart:
-        text += "\nWith a page each: " + ", ".join(f"[`elr.{name}`](elr.{name}.md)" for name in apart) + ".\n"
+        text += "\nWith a page each: " + ", ".join(f"[`elr.{name}`]({page_of(name)})" for name in apart) + ".\n"
     if inside:
         lines = [f"| [`{other}`]({file_of(other)}) | {summary(other)} |" for other in inside]
         text += "\n| | |\n|---|---|\n" + "\n".join(lines) + "\n"
@@ -113,13 +120,15 @@ def module_page(module: str) -> str:
 
 
 def file_of(module: str) -> str:
-    """The file of a module's page in api/; modules end in an underscore where a name of the face has their path."""
+    """The file of a module's page in api/; another where a name of the face has its path."""
     return f"{module}.module.md" if module.removeprefix("elr.") in face() else f"{module}.md"
 
 
 def index_page() -> str:
     """The first page of the API."""
-    names = [f"| [`elr.{name}`](elr.{name}.md) | {summary(module, name)} |" for name, module in sorted(face().items())]
+    names = [
+        f"| [`elr.{name}`]({page_of(name)}) | {summary(module, name)} |" for name, module in sorted(face().items())
+    ]
     packages = [m for m in modules() if m.count(".") == 1]
     rows = [f"| [`{module}`]({file_of(module)}) | {summary(module)} |" for module in packages]
     head = "# API\n\nWhat `import elr` has, and below it every package with its modules.\n\n"
@@ -137,7 +146,7 @@ def table(first: str, second: str, lines: list[str]) -> str:
 def api_pages() -> dict[str, str]:
     """Every page of the API by its place in docs/."""
     pages = {"api/index.md": index_page()}
-    pages |= {f"api/elr.{name}.md": name_page(name) for name in face()}
+    pages |= {f"api/{page_of(name)}": name_page(name) for name in face()}
     return pages | {f"api/{file_of(module)}": module_page(module) for module in modules()}
 
 
@@ -151,7 +160,7 @@ def api_navigation() -> list[Any]:
             return [{module: page}]
         return [{module: [page, *(entry for other in inner for entry in below(other))]}]
 
-    names = [{f"elr.{name}": f"api/elr.{name}.md"} for name in sorted(face())]
+    names = [{f"elr.{name}": f"api/{page_of(name)}"} for name in sorted(face())]
     tops = [module for module in modules() if module.count(".") == 1]
     return ["api/index.md", {"elr": names}, *(entry for module in tops for entry in below(module))]
 
@@ -163,7 +172,7 @@ def places() -> dict[str, str]:
     for module, names in modules().items():
         found |= {f"{module}.{name}": f"{found[module]}#{module}.{name}" for name in names}
     for name, module in face().items():
-        found[f"elr.{name}"] = found[f"{module}.{name}"] = f"elr.{name}.html"
+        found[f"elr.{name}"] = found[f"{module}.{name}"] = page_of(name).replace(".md", ".html")
     return found
 
 
@@ -246,10 +255,14 @@ def copies() -> dict[str, str]:
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put the pages of the API into the navigation."""
+    """Put the pages of the API into the navigation, and guides that have no place in it yet at the end of theirs."""
     for entry in config.nav or []:
         if isinstance(entry, dict) and API in entry:
             entry[API] = api_navigation()
+        if isinstance(entry, dict) and GUIDES in entry:
+            placed = str(entry[GUIDES])
+            guides = sorted(f"guides/{path.name}" for path in (ROOT / "docs" / "guides").glob("*.md"))
+            entry[GUIDES] += [guide for guide in guides if guide not in placed]
     return config
 
 

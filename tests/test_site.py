@@ -42,8 +42,15 @@ def test_every_link_leads_somewhere(site):
 
 @pytest.mark.parametrize("name", elr.__all__)
 def test_every_name_of_the_face_has_a_page(site, name):
+    texts = [page.read_text("utf-8") for page in (site / "api").glob(f"elr.{name}.*")]
+    (text,) = (text for text in texts if re.search(rf"<h1[^>]*>elr\.{name}<", text))
     known = {f"elr.{name}", f"elr.{elr._HOME[name]}.{name}"}  # the latter where a package has the name
-    assert known & set(ANCHOR.findall((site / "api" / f"elr.{name}.html").read_text("utf-8")))
+    assert known & set(ANCHOR.findall(text))
+
+
+def test_no_two_pages_differ_in_case_only(site):
+    pages = [path.relative_to(site).as_posix().lower() for path in site.rglob("*.html")]
+    assert sorted(pages) == sorted(set(pages))
 
 
 def public_modules():
