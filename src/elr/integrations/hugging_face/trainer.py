@@ -122,14 +122,14 @@ class ELRTrainerMixin(_Mixed):
         finally:
             self.train_dataset, self.data_collator = dataset, collator
 
-    def _get_train_sampler(self, *args: Any) -> Any:
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         """The sampler is made for the data set as it is: grouped by length, it looks for a column of lengths."""
         numbered = self.train_dataset
         if not isinstance(numbered, NumberedDataset):
-            return super()._get_train_sampler(*args)
+            return super()._get_train_sampler(train_dataset)
         self.train_dataset = numbered.dataset
         try:
-            return super()._get_train_sampler(*[numbered.dataset for _ in args])
+            return super()._get_train_sampler(numbered.dataset)
         finally:
             self.train_dataset = numbered
 
