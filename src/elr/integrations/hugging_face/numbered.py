@@ -15,7 +15,12 @@ INDEX = "elr_index"
 
 
 class NumberedItem(NamedTuple):
-    """An item of a data set, and its row number; no dict, so that nothing takes the number for a column to remove."""
+    """An item of a data set, and its row number; no dict, so that nothing takes the number for a column to remove.
+
+    Example:
+        >>> NumberedItem(7, {"x": 0.5}).row
+        7
+    """
 
     row: int
     item: Any
