@@ -1,10 +1,10 @@
-"""A vision transformer learns from small pictures with wrong labels, by the Hugging Face Trainer; nothing is downloaded.
+"""A vision transformer learns from small pictures with wrong labels, by the Hugging Face Trainer, without a network.
 
     python examples/hugging_face_image.py
 
 A ViT of two layers, made from a configuration, sees scikit-learn's digits, 30 % of them with a wrong label, as a
-`datasets.Dataset` of images that a transform turns into tensors. A plain Trainer and `ELRTrainer` train it with the same
-settings; printed are the accuracy on clean labels and how many of the planted wrong labels were found.
+`datasets.Dataset` of images that a transform turns into tensors. A plain Trainer and `ELRTrainer` train it with the
+same settings; printed are the accuracy on clean labels and how many of the planted wrong labels were found.
 """
 
 from __future__ import annotations

@@ -25,29 +25,7 @@ KINDS = {
     "account": "password login email user profile locked reset phone code name",
     "product": "broken color size screen battery button manual quality warranty spare",
 }
-FILLERS = [
-    "the",
-    "a",
-    "my",
-    "please",
-    "is",
-    "was",
-    "it",
-    "not",
-    "i",
-    "have",
-    "and",
-    "with",
-    "for",
-    "since",
-    "again",
-    "still",
-    "your",
-    "about",
-    "can",
-    "you",
-    "help",
-]
+FILLERS = "the a my please is was it not i have and with for since again still your about can you help".split()  # noqa: SIM905
 WORDS = {word: 1 + place for place, word in enumerate([*FILLERS, *" ".join(KINDS.values()).split()])}  # 0 pads
 LENGTH = 12
 

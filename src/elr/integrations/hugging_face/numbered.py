@@ -15,9 +15,14 @@ INDEX = "elr_index"
 
 
 class NumberedItem(NamedTuple):
-    """An item of a data set, and its row number; no dict, so that nothing takes the number for a column to remove."""
+    """An item of a data set, and its row number; no dict, so that nothing takes the number for a column to remove.
 
-    index: int
+    Example:
+        >>> NumberedItem(7, {"x": 0.5}).row
+        7
+    """
+
+    row: int
     item: Any
 
 
@@ -33,7 +38,7 @@ class NumberedDataset(Dataset[NumberedItem]):
     Example:
         >>> rows = NumberedDataset([{"x": 0.5}, {"x": 1.5}])
         >>> rows[1], len(rows)
-        (NumberedItem(index=1, item={'x': 1.5}), 2)
+        (NumberedItem(row=1, item={'x': 1.5}), 2)
         >>> NumberedDataset({"train": [{"x": 0.5}]})
         Traceback (most recent call last):
         elr.errors.ArgumentError: train_dataset is a dict of splits (train): pass one of them, such as data['train']
@@ -87,7 +92,7 @@ class NumberedCollator:
             )
         if INDEX in batch:
             raise ArgumentError(f"the data have a column {INDEX!r}, which ELR needs for row numbers: rename it")
-        batch[INDEX] = torch.tensor([row.index for row in rows], dtype=torch.int64)
+        batch[INDEX] = torch.tensor([each.row for each in rows], dtype=torch.int64)
         return batch
 
 

@@ -122,14 +122,14 @@ class ELRTrainerMixin(_Mixed):
         finally:
             self.train_dataset, self.data_collator = dataset, collator
 
-    def _get_train_sampler(self, *args: Any) -> Any:
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         """The sampler is made for the data set as it is: grouped by length, it looks for a column of lengths."""
         numbered = self.train_dataset
         if not isinstance(numbered, NumberedDataset):
-            return super()._get_train_sampler(*args)
+            return super()._get_train_sampler(train_dataset)
         self.train_dataset = numbered.dataset
         try:
-            return super()._get_train_sampler(*[numbered.dataset for _ in args])
+            return super()._get_train_sampler(numbered.dataset)
         finally:
             self.train_dataset = numbered
 
@@ -360,24 +360,24 @@ class ELRTrainer(ELRTrainerMixin, Trainer):
     """
 
 
-def _config(elr: ELRConfig | ELRLoss | None, given: dict[str, float]) -> ELRConfig:
+def _config(wanted: ELRConfig | ELRLoss | None, given: dict[str, float]) -> ELRConfig:
     """The settings that were asked for, by one way only."""
-    if elr is None:
+    if wanted is None:
         return ELRConfig(**given)  # type: ignore[arg-type]
-    if not isinstance(elr, ELRConfig | ELRLoss):
-        raise ArgumentError(f"elr is a {type(elr).__name__}: expected an elr.ELRConfig or an elr.ELRLoss")
+    if not isinstance(wanted, ELRConfig | ELRLoss):
+        raise ArgumentError(f"elr is a {type(wanted).__name__}: expected an elr.ELRConfig or an elr.ELRLoss")
     if given:
         raise ArgumentError(f"{', '.join(given)} and elr are both given: expected one of them, for it has these too")
-    if isinstance(elr, ELRLoss):
-        return ELRConfig(lam=elr.lam, beta=elr.beta, clamp=elr.clamp)
-    plain = ELRConfig(lam=elr.lam, beta=elr.beta, clamp=elr.clamp)
-    if elr != plain:
-        rest, asked = asdict(plain), asdict(elr)
+    if isinstance(wanted, ELRLoss):
+        return ELRConfig(lam=wanted.lam, beta=wanted.beta, clamp=wanted.clamp)
+    plain = ELRConfig(lam=wanted.lam, beta=wanted.beta, clamp=wanted.clamp)
+    if wanted != plain:
+        rest, asked = asdict(plain), asdict(wanted)
         others = [f"{name} = {asked[name]!r}" for name in asked if asked[name] != rest[name]]
         raise ArgumentError(
             f"elr has {', '.join(others)}: a Trainer has lam, beta and clamp only; train with elr.fit for the others"
         )
-    return elr
+    return wanted
 
 
 def _is_hub_dataset(dataset: Any) -> bool:
