@@ -113,3 +113,16 @@ def test_figure_drift(load, tmp_path):
     assert found["aligned"][-1] == pytest.approx(0.794, abs=1e-3)
     assert found["aligned to equal shares"] == pytest.approx(0.55)
     assert (tmp_path / "a.png").exists()
+
+
+def test_hugging_face_text(load, capsys):
+    found = load("hugging_face_text").main(count=600, epochs=10)
+    assert found["ELRTrainer"] > 0.8
+    assert found["precision"] > 0.7
+    assert "planted wrong labels" in capsys.readouterr().out
+
+
+def test_hugging_face_image(load, capsys):
+    found = load("hugging_face_image").main(count=300, epochs=3)
+    assert set(found) == {"Trainer", "ELRTrainer", "precision", "recall"}
+    assert "planted wrong labels" in capsys.readouterr().out
