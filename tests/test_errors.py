@@ -1,11 +1,12 @@
 """The tree of exceptions: one base, and the built-in errors that callers would expect beside it."""
 
 import inspect
+import sys
 
 import pytest
 
 from elr import errors
-from elr.errors import ELRError
+from elr.errors import ArgumentError, ELRError, optional
 
 BUILT_IN = {
     "ArgumentError": ValueError,
@@ -19,7 +20,8 @@ BUILT_IN = {
 
 
 def test_the_tree_is_pinned():
-    found = {name for name, _ in inspect.getmembers(errors, inspect.isclass)}
+    classes = inspect.getmembers(errors, inspect.isclass)
+    found = {name for name, kind in classes if kind.__module__ == errors.__name__}
     assert found == {"ELRError", "DataWarning", *BUILT_IN}
 
 
@@ -29,3 +31,16 @@ def test_each_is_caught_as_what_it_is(name, built_in):
     assert issubclass(kind, ELRError)
     assert issubclass(kind, built_in)
     assert str(kind("found, expected, do this")) == "found, expected, do this"
+
+
+def test_a_package_that_is_not_installed_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    with pytest.raises(ArgumentError, match=r"^--encoder needs sentence-transformers, .*: pip install 'elr\[text\]'$"):
+        optional("sentence_transformers.models", "--encoder", extra="text")
+
+
+def test_a_package_that_lacks_something_itself_says_so(tmp_path, monkeypatch):
+    (tmp_path / "half_there.py").write_text("import what_it_needs\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="what_it_needs"):
+        optional("half_there", "a figure", extra="figures")

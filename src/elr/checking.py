@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from types import GenericAlias
 from typing import Any, TypeVar
 
 import numpy as np
@@ -202,6 +203,8 @@ def _fits(value: Any, option: str, names: Mapping[str, Any]) -> tuple[bool, bool
     if option == "str":
         return True, isinstance(value, str | os.PathLike)
     outer = option.split("[")[0]
+    if outer == "Any":
+        return True, True
     if outer == "Mapping":
         return True, isinstance(value, Mapping)
     if outer == "Callable":
@@ -218,7 +221,8 @@ def _fits(value: Any, option: str, names: Mapping[str, Any]) -> tuple[bool, bool
     meaning: Any = names.get(outer.split(".")[0])
     for word in outer.split(".")[1:]:
         meaning = getattr(meaning, word, None)
-    return isinstance(meaning, type), isinstance(meaning, type) and isinstance(value, meaning)
+    known = isinstance(meaning, type) and not isinstance(meaning, GenericAlias)  # which Python 3.10 takes for a type
+    return known, known and isinstance(value, meaning)
 
 
 def _split(annotation: str) -> list[str]:

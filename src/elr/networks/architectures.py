@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from elr.errors import ArgumentError
+from elr.errors import ArgumentError, optional
 
 STEM_KERNEL = 2  # airbench94: whitening kernel_size
 LOGIT_SCALE = 1 / 9  # airbench94: scaling_factor
@@ -130,9 +130,8 @@ def resnet34(num_classes: int, *, in_channels: int = 3) -> nn.Module:
 def _cifar_resnet(blocks: tuple[int, int, int, int], num_classes: int, in_channels: int) -> nn.Module:
     in_channels = count("in_channels", in_channels, at_least=1)
     # Here and not above: torchvision takes 1.7 s to import, and only these two networks need it.
-    from torchvision.models.resnet import BasicBlock, ResNet
-
-    network = ResNet(BasicBlock, list(blocks), num_classes=count("num_classes", num_classes, at_least=2))
+    resnet = optional("torchvision.models.resnet", "a ResNet", extra="images")
+    network = resnet.ResNet(resnet.BasicBlock, list(blocks), num_classes=count("num_classes", num_classes, at_least=2))
     network.conv1 = nn.Conv2d(in_channels, 64, kernel_size=3, padding=1, bias=False)
     nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision's own
     network.add_module("maxpool", nn.Identity())

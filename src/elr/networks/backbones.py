@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from elr.devices import computes_bfloat16, default_device
-from elr.errors import ArgumentError
+from elr.errors import ArgumentError, optional
 from elr.networks.hub import offline_without_hub
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
@@ -157,9 +157,7 @@ def build_timm(backbone: str, num_classes: int, in_channels: int = 3) -> nn.Modu
 
 
 def _timm() -> Any:
-    if util.find_spec("timm") is None:
-        raise ArgumentError("a backbone needs timm, which is not installed: pip install 'elr[images]'")
-    return import_module("timm")
+    return optional("timm", "a backbone", extra="images")
 
 
 def _no_model(name: str) -> ArgumentError:

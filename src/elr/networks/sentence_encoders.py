@@ -8,7 +8,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from functools import cache
-from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elr.devices import default_device
-from elr.errors import ArgumentError
+from elr.errors import ArgumentError, optional
 from elr.networks.hub import offline_without_hub
 
 _PROBE = "Early learning comes first, memorization later."
@@ -40,18 +39,18 @@ def embed_texts(texts: Sequence[str], encoder: str) -> NDArray[np.float32]:
 
 @cache
 def _sentence_encoder(encoder: str) -> Any:
-    if util.find_spec("sentence_transformers") is None:
-        raise ArgumentError("--encoder needs sentence-transformers, which is not installed: pip install 'elr[text]'")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its own imports
-        from sentence_transformers import SentenceTransformer
+        sentence_transformers = optional("sentence_transformers", "--encoder", extra="text")
         from transformers.utils import logging
 
         logging.disable_progress_bar()
         local = Path(encoder).exists()
         try:
             with offline_without_hub():
-                return SentenceTransformer(encoder, device=str(default_device()), local_files_only=local)
+                return sentence_transformers.SentenceTransformer(
+                    encoder, device=str(default_device()), local_files_only=local
+                )
         except Exception as error:  # the hub, its cache and damaged folders fail in many ways
             reason = " ".join(str(error).split())[:200]
             expected = (

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from elr import files
 from elr.data.prepared_data import PreparedData, hold_out
 from elr.devices import mixed_seed
-from elr.errors import ArgumentError, CheckpointError, OutputError, TrainingError
+from elr.errors import ArgumentError, CheckpointError, OutputError, TrainingError, optional
 from elr.runs.plan import Plan
-from elr.runs.run_folder import contents, something_else
+from elr.runs.run_folder import another, contents, something_else
 from elr.runs.study import complete_trials, opened, quiet, writing_study
 from elr.training.loop import Training
 from elr.training.progress import Progress
@@ -98,10 +98,7 @@ def check_tuning(trials: int) -> None:
     """
     if type(trials) is not int or trials < 1:
         raise ArgumentError(f"tune is {trials!r}: expected the number of settings to try, at least 1")
-    try:
-        import optuna  # noqa: F401
-    except ImportError:
-        raise ArgumentError("tune needs Optuna, which is not installed: pip install 'elr[tune]'") from None
+    optional("optuna", "tune", extra="tune")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ArgumentError("tune runs in one process: leave torchrun out, or pass the settings that it finds there")
 
@@ -323,13 +320,13 @@ def _check_folder(out: Path, names: list[str], *, resume: bool) -> None:
         return
     if files.TUNING_FILE in names:
         if not resume:
-            raise OutputError(f"{out} already holds a search: choose another --out, or --resume to go on with that one")
+            raise OutputError(f"{out} already holds a search: {another(out)}, or --resume to go on with that one")
     elif files.RUN_FILE in names:
         if not resume:
-            raise OutputError(f"{out} already holds a run: choose another --out")
+            raise OutputError(f"{out} already holds a run: {another(out)}")
         raise CheckpointError(
             f"{out} holds a run without a search ({files.TUNING_FILE}): leave --tune out to go on with it, or "
-            "choose another --out"
+            f"{another(out)}"
         )
     else:
         raise something_else(out, names)

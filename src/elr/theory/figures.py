@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from elr.errors import ArgumentError
+from elr.errors import ArgumentError, optional
 from elr.files import write_file
 from elr.theory.descent import Trajectory
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 CORRECT, MEMORIZED, INCORRECT, OTHER = "#2f6db3", "#c4532d", "#8a8a8a", "#3b8f5c"  # told apart without color by dashes
 DASHES = {CORRECT: "-", MEMORIZED: "--", INCORRECT: ":", OTHER: "-."}
@@ -48,15 +50,33 @@ def save(figure: Figure, path: str | Path) -> Path:
     return path
 
 
+def check_drawing() -> None:
+    """See that figures can be drawn, before what is to be drawn is computed.
+
+    Raises:
+        ArgumentError: matplotlib is not installed.
+
+    Example:
+        >>> check_drawing()  # then figures will not fail for want of it
+        >>> panels(1, 1)[0].get_size_inches().round(1).tolist()
+        [3.3, 2.5]
+    """
+    optional("matplotlib.figure", "a figure", extra="figures")
+
+
 def panels(rows: int, columns: int, *, size: tuple[float, float] = _PANEL) -> tuple[Figure, np.ndarray]:
     """A figure of rows x columns axes with the look of all of ours.
+
+    Raises:
+        ArgumentError: matplotlib is not installed.
 
     Example:
         >>> figure, axes = panels(2, 3)
         >>> axes.shape, figure.get_size_inches().round(1).tolist()
         ((2, 3), [9.9, 5.0])
     """
-    figure = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
+    drawing = optional("matplotlib.figure", "a figure", extra="figures")
+    figure = drawing.Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     for each in axes.flat:
         each.spines[["top", "right"]].set_visible(False)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from elr.errors import OutputError
-from elr.files import read_json, write_file, write_json, writing
+from elr.files import free_folder, read_json, write_file, write_json, writing
 from elr.theory import figures
 from elr.theory.descent import MEASURES
 from elr.theory.theorem import Examination, examine
@@ -35,7 +35,7 @@ def exhibit(out: str | Path, **settings: Any) -> Examination:
         What was found.
 
     Raises:
-        ArgumentError: a setting out of range.
+        ArgumentError: a setting out of range; matplotlib is not installed.
         OutputError: the folder holds the results of other settings, or cannot be written.
 
     Example:
@@ -44,6 +44,7 @@ def exhibit(out: str | Path, **settings: Any) -> Examination:
         >>> examination.theorem["theorem_6"]
         True
     """
+    figures.check_drawing()
     out = Path(out)
     examination = examine(**settings)
     _check_folder(out, examination.settings)
@@ -106,9 +107,14 @@ def _rows(examination: Examination) -> pd.DataFrame:
 
 def _check_folder(out: Path, settings: dict[str, Any]) -> None:
     if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file: expected a folder for the results; choose another --out")
+        raise OutputError(
+            f"{out} is a file: expected a folder for the results; choose another --out, such as {free_folder(out)}"
+        )
     earlier = out / RESULT_FILE
     if not earlier.exists():
         return
     if read_json(earlier).get("settings") != settings:
-        raise OutputError(f"{out} holds the results of other settings: choose another --out, or remove {earlier}")
+        raise OutputError(
+            f"{out} holds the results of other settings: choose another --out, such as {free_folder(out)}, or remove "
+            f"{earlier}"
+        )

@@ -1,6 +1,7 @@
 """One image at a time: every mode and orientation, cut out and brought to size, and back to bytes."""
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 
 from elr.data.formats.images import decode_images
+from elr.data.pictures import decoding
 from elr.data.pictures.decoding import Geometry, decode_crop, decode_square, thumbnail
 from elr.data.pictures.image_store import FileImages
 from pictures import encoded, ramp
@@ -116,3 +118,12 @@ def test_both_ways_of_decoding_agree_where_nothing_is_resized(kind, mode, tmp_pa
     in_memory = decode_images(lambda: iter([(content, "it")]), count=1, size=32).images[0]
     on_disk = FileImages(tmp_path, ["1.img"], Geometry(resize=32, crop=32))[0]
     assert torch.equal(in_memory, on_disk)
+
+
+def test_without_torchvision_pillow_decodes_the_same_pixels(monkeypatch):
+    content = encoded(ramp(50, 90), "JPEG", quality=95)
+    by_torchvision = decode_crop(content, SMALL)
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    assert decoding._jpeg_decoder.__wrapped__() is None
+    monkeypatch.setattr(decoding, "_jpeg_decoder", lambda: None)
+    assert torch.equal(decode_crop(content, SMALL), by_torchvision)

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -15,7 +16,7 @@ from elr.data.label_coding import LabelCoding
 from elr.data.pictures.depth import find_extent
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions
-from elr.errors import DataError
+from elr.errors import ArgumentError, DataError
 from pictures import encoded
 
 SHADES = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -145,3 +146,11 @@ def test_transparency_palettes_ink_and_one_bit():
     jpeg = read(encoded(Image.fromarray(ink, "CMYK"), "JPEG", quality=100)).images[0].numpy()
     assert np.abs(jpeg.astype(int) - SHADES).max() <= 4
     assert read(encoded(Image.fromarray(SHADES > 100))).images.unique().tolist() == [0, 255]
+
+
+def test_without_torchvision_color_of_16_bits_is_refused_and_not_left_out(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    monkeypatch.setitem(sys.modules, "torchvision.io", None)
+    deep = png16(np.repeat(SHADES.astype(np.uint16)[:, :, None], 3, 2))
+    with pytest.raises(ArgumentError, match=r"16 bits in color needs torchvision, .*: pip install 'elr\[images\]'"):
+        read_images(lambda: iter([(deep, "deep.png")]), 1, ReadOptions(image_size=16, skip_unreadable=True))

@@ -27,7 +27,7 @@ from elr.data.pictures.depth import find_extent
 from elr.data.pictures.named import image_column, image_folder
 from elr.data.records import IMAGES, NO_BACKBONE, TABLE, ReadOptions, Records
 from elr.devices import free_memory
-from elr.errors import DataError
+from elr.errors import ArgumentError, DataError
 from elr.files import printable, writing
 from elr.networks.backbones import DEFAULT_BACKBONE, load_backbone, weights_at_hand
 
@@ -112,6 +112,8 @@ def decode_images(
             if source[0] is None:
                 raise ValueError("it has neither bytes nor a path")
             return (decoder or decode_square)(source[0], size)
+        except ArgumentError:  # a decoder is not installed: no fault of the image
+            raise
         except Exception as error:  # decoders fail in many ways on damaged files
             return error
 

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib import util
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
-from elr.errors import ArgumentError
+from elr.errors import ArgumentError, optional
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 Encoded = Path | bytes
@@ -169,8 +170,7 @@ def _deep_color(image: Image.Image) -> bool:
 
 def _deep_png(source: Encoded) -> NDArray[np.uint16]:
     """(H, W, channels)."""
-    import torchvision.io  # noqa: F401 - registers the operator
-
+    optional("torchvision.io", "a PNG of 16 bits in color", extra="images")  # registers the operator
     encoded = source if isinstance(source, bytes) else source.read_bytes()
     pixels = torch.ops.image.decode_png(torch.frombuffer(bytearray(encoded), dtype=torch.uint8), 0, False)
     return pixels.numpy().transpose(1, 2, 0)
@@ -259,6 +259,8 @@ def _jpeg_decoder() -> Callable[..., Tensor] | None:
 
     Its public function warns at each call, since torchvision 0.29, that it will be removed.
     """
+    if util.find_spec("torchvision") is None:
+        return None
     import torchvision.io  # noqa: F401 - registers it; a second that other data need not wait for
 
     return getattr(torch.ops.image, "decode_jpeg", None)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from elr.data.examples import StoredInputs
 from elr.data.pictures.decoding import CENTER, Geometry, decode_crop
-from elr.errors import DataError
+from elr.errors import ArgumentError, DataError
 from elr.files import printable
 
 _PIECES_PER_CORE = 4  # into which a batch is cut
@@ -168,7 +168,7 @@ class ImageStore(StoredInputs):
         row = self._row(position)
         try:
             return decode_crop(self._encoded(row), self.geometry, place)
-        except DataError:
+        except (ArgumentError, DataError):
             raise
         except Exception as error:  # decoders fail in many ways on damaged files
             raise DataError(f"image {self._name(row)} cannot be read ({_reason(error)}): get it again") from error

@@ -25,7 +25,7 @@ from elr.data.formats.parquet import (
 from elr.data.pictures.decoding import Encoded
 from elr.datasets.base import TEST, TRAIN, About, File, Loader, Part, PublishedSet, located
 from elr.datasets.readers.cifar_n import HUMAN_HOME, HUMAN_NOISE, HUMAN_SETS, human_labels
-from elr.errors import ArgumentError, DataError, OutputError
+from elr.errors import ArgumentError, DataError, OutputError, optional
 from elr.files import printable, writing
 from elr.networks.hub import answers
 
@@ -145,9 +145,8 @@ class CIFAR(Loader):
         return root
 
     def _torchvision(self) -> Any:
-        from torchvision.datasets import CIFAR10, CIFAR100  # 1.7 s that other data need not wait for
-
-        return CIFAR10 if self.num_classes == 10 else CIFAR100
+        sets = optional("torchvision.datasets", "torchvision's archive", extra="images")  # takes 1.7 s to import
+        return sets.CIFAR10 if self.num_classes == 10 else sets.CIFAR100
 
     def _with_human(self, root: Path, train: Part) -> Part:
         assert self.human is not None, "asked for by the caller"

@@ -56,3 +56,10 @@ def test_the_table_does_not_load_matplotlib():
     code = "import sys, elr.runs.bench.show.show; print('matplotlib' in sys.modules)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert printed.stdout.strip() == "False"
+
+
+def test_without_matplotlib_pictures_are_refused_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ArgumentError, match=r"a picture needs matplotlib, .*: pip install 'elr\[figures\]'"):
+        show_bench(FOUND, out=tmp_path / "table.txt", pictures=tmp_path / "pictures")
+    assert list(tmp_path.iterdir()) == []

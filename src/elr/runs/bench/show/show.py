@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from elr.errors import ArgumentError
+from elr.errors import ArgumentError, optional
 from elr.files import check_new, write_text
 from elr.runs.bench.show.formats import SIGNS, as_latex, as_markdown, as_text
 from elr.runs.bench.show.layout import lay_out
@@ -85,6 +85,8 @@ def show_bench(
         raise ArgumentError(f"format is {format!r}: expected one of {', '.join(FORMATS)}")
     if out is not None:
         check_new(Path(out), FORMATS[format], instead="--out")
+    if pictures is not None:
+        optional("matplotlib", "a picture", extra="figures")
     summary = summarize(found, measure=measure, against=against)
     said = remarks(found, summary, signs=SIGNS[format])
     if format == "csv":
