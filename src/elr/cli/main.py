@@ -13,8 +13,8 @@ import typer
 from elr.cli import bench, data, doctor, review, theory, train
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 something failed that is not the input's fault, or `elr doctor` found a fault; 2 bad input or "
-    "a wrong command line; 130 interrupted. More: docs/guides/command-line.md"
+    "Exit codes: 0 done; 1 something failed that is not the input's fault, or `elr doctor` found a fault; 2 bad input "
+    "or a wrong command line; 130 interrupted. More: docs/guides/command-line.md"
 )
 OWN_DATA, REVIEW, RESEARCH, TOOLS = "Your own data", "Review", "Research", "Tools"
 
