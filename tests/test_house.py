@@ -34,6 +34,7 @@ UNEXAMPLED = {
     **{f"elr.cli.data.{name}": COMMANDS for name in ("list_sets", "about_set", "check", "download")},
     "elr.cli.theory.theory": COMMANDS,
     "elr.cli.bench.bench": COMMANDS,
+    "elr.cli.doctor.doctor": COMMANDS,
     "elr.cli.main.main": "the entry point: it ends the process",
     "elr.networks.sentence_encoders.embed_texts": WEIGHTS,
     "elr.networks.sentence_encoders.encoder_probe": WEIGHTS,
