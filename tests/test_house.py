@@ -35,6 +35,7 @@ UNEXAMPLED = {
     "elr.cli.export.export": COMMANDS,
     "elr.cli.theory.theory": COMMANDS,
     "elr.cli.bench.bench": COMMANDS,
+    "elr.cli.doctor.doctor": COMMANDS,
     "elr.cli.main.main": "the entry point: it ends the process",
     "elr.networks.sentence_encoders.embed_texts": WEIGHTS,
     "elr.networks.sentence_encoders.encoder_probe": WEIGHTS,

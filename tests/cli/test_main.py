@@ -1,5 +1,6 @@
 """The command line as a whole: help, examples, and how quickly it answers."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -36,7 +37,7 @@ def commands(group=None, path=()):
 
 def test_the_commands_are_pinned():
     assert [" ".join(words) for words, _ in commands()] == [
-        *("fit", "inspect", "run", "audit", "report", "clean", "predict", "export", "theory", "bench"),
+        *("fit", "inspect", "predict", "audit", "report", "clean", "run", "bench", "theory", "export", "doctor"),
         *("data list", "data about", "data check", "data download"),
     ]
 
@@ -60,3 +61,45 @@ def test_the_version_is_printed():
 
 def test_a_word_that_is_no_command_ends_with_status_2():
     assert inside("fti").exit_code == 2
+
+
+def test_a_misspelled_word_is_answered_with_the_nearest():
+    assert "Did you mean 'audit'?" in inside("audt").stderr
+    assert "--label" in inside("fit", "x.csv", "--lable", "y").stderr
+
+
+def test_help_is_grouped_and_ends_with_the_exit_codes():
+    shown = inside("--help").stdout
+    places = [shown.index(f" {group} ─") for group in ("Your own data", "Review", "Research", "Tools")]
+    assert places == sorted(places)
+    assert "130 interrupted" in shown[places[-1] :]
+    options = inside("fit", "--help").stdout
+    assert all(f" {group} ─" in options for group in ("Data", "Training", "Search", "Output", "Devices"))
+
+
+@pytest.mark.parametrize(
+    ("variables", "colored"),
+    [({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)],
+)
+def test_colors_are_as_the_environment_says(variables, colored):
+    kept = {
+        name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "GITHUB_ACTIONS")
+    }
+    environment = kept | {"TERM": "xterm-256color"} | variables
+    shown = subprocess.run(
+        [sys.executable, "-m", "elr", "--help"], capture_output=True, text=True, check=True, env=environment
+    ).stdout
+    assert bool(re.search(r"\x1b\[(\d+;)*3\d", shown)) == colored
+
+
+def test_a_shell_completes_methods():
+    environment = os.environ | {
+        "_ELR_COMPLETE": "complete_bash",
+        "COMP_WORDS": "elr fit --method elr",
+        "COMP_CWORD": "3",
+    }
+    code = "from elr.cli.main import app; app(prog_name='elr')"
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+    ).stdout
+    assert shown.split() == ["elr", "elr_plus"]
