@@ -5,6 +5,7 @@ import warnings
 
 import torch
 from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data.distributed import DistributedSampler
 
 from blobs import blobs, network
 
@@ -55,8 +56,9 @@ if __name__ == "__main__":
     ranks, path = int(sys.argv[1]), sys.argv[2]
     callback, net = ELRCallback(num_classes=3), module_class(package)()
     several = {"strategy": "ddp", "devices": ranks} if ranks > 1 else {}
-    # Rank r of R has rows r, r + R, ... of the order: without shuffling, R batches side by side are one of all.
-    loader = DataLoader(data(), batch_size=BATCH // ranks)
+    # Lightning gives rank r of R the rows r, r + R, ... of this order: the batches of R ranks are one batch of all.
+    order = None if ranks > 1 else DistributedSampler(data(), num_replicas=1, rank=0)
+    loader = DataLoader(data(), batch_size=BATCH // ranks, sampler=order)
     run = trainer(package, callback, **several)
     run.fit(net, loader)
     if run.global_rank == 0:

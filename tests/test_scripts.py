@@ -1,6 +1,7 @@
 """scripts/ in a copy of their folder, with stubs in place of Python and elr: nothing is installed."""
 
 import os
+import platform
 import shutil
 import subprocess
 
@@ -8,7 +9,11 @@ import pytest
 
 from scripts import ROOT
 
-STUB = '#!/usr/bin/env bash\necho "{name} in $PWD:" "$@" >> "{log}"\n'
+STUB = """#!/usr/bin/env bash
+if [ "$1" = -c ]; then exit "${{INDEX_IS_AWAY:-0}}"; fi
+echo "{name} in $PWD:" "$@" >> "{log}"
+"""
+CPU = "--extra-index-url https://download.pytorch.org/whl/cpu"
 
 
 @pytest.fixture
@@ -26,17 +31,19 @@ def checkout(tmp_path):
     return root
 
 
-def called(root, script, *arguments, cwd):
+def called(root, script, *arguments, cwd, torch="default", **settings):
     """What a script calls, a line each, without the look for pip."""
-    environment = os.environ | {"PATH": f"{root / 'path'}:{os.environ['PATH']}"}
+    environment = os.environ | {"PATH": f"{root / 'path'}:{os.environ['PATH']}", "ELR_TORCH": torch, **settings}
     subprocess.run([root / "scripts" / script, *arguments], check=True, cwd=cwd, env=environment)
     lines = (root / "log").read_text().splitlines()
     (root / "log").unlink()
     return [line for line in lines if not line.endswith(": -m pip --version")]
 
 
-def installs(root, what):
-    return f"python in {root}: -m pip install --quiet --constraint scripts/constraints.txt --editable {what}"
+def installs(root, what, *options):
+    return " ".join(
+        [f"python in {root}: -m pip install --quiet --constraint scripts/constraints.txt", *options, "--editable", what]
+    )
 
 
 def test_the_demo_hands_its_arguments_to_fit_and_installs_no_extra_of_that_name(checkout):
@@ -72,3 +79,26 @@ def test_the_site_is_built_strictly_and_its_links_are_looked_up(checkout, tmp_pa
         f"python in {checkout}: -m mkdocs build --strict --clean --quiet",
         f"python in {checkout}: scripts/site_links.py site",
     ]
+
+
+def test_torch_for_processors_is_offered_where_it_is_asked_for(checkout):
+    assert called(checkout, "demo", cwd=checkout, torch="cpu")[0] == installs(checkout, ".", CPU)
+
+
+def test_by_itself_only_where_there_is_no_gpu_and_its_index_answers(checkout):
+    devices = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+    without_gpu = (platform.system(), platform.machine()) == ("Linux", "x86_64") and not any(
+        map(os.path.exists, devices)
+    )
+    expected = [CPU] if without_gpu else []
+    assert called(checkout, "demo", cwd=checkout, torch="auto")[0] == installs(checkout, ".", *expected)
+    (checkout / ".venv" / ".elr-installed-plain").unlink()
+    assert called(checkout, "demo", cwd=checkout, torch="auto", INDEX_IS_AWAY="1")[0] == installs(checkout, ".")
+
+
+def test_an_unknown_choice_of_torch_is_refused_before_anything_is_installed(checkout):
+    environment = os.environ | {"ELR_TORCH": "gpu"}
+    result = subprocess.run([checkout / "scripts" / "demo"], env=environment, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "ELR_TORCH is gpu: expected cpu, default or auto" in result.stderr
+    assert not (checkout / ".venv" / ".elr-installed-plain").exists()

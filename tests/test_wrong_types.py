@@ -146,6 +146,7 @@ CALLS = {  # a callable, what gives its signature, and what it cannot be called 
     "ELRClassifier": (fitted, elr.ELRClassifier, {}),
     "fit": (run, elr.fit, {}),
     "inspect": (elr.inspect, elr.inspect, {"data": (X, Y)}),
+    "export_model": (elr.export_model, elr.export_model, {"folder": "no-such-run", "onnx": "no-such-run.onnx"}),
     "predict": (elr.predict, elr.predict, {"folder": "no-such-run", "data": (X, Y)}),
     "make_clusters": (
         elr.theory.make_clusters,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from elr.methods.elr import ELR, ELRConfig
     from elr.methods.loss.elr_loss import ELRLoss
     from elr.methods.method import Batch, Method, Step
+    from elr.runs.export.model import export_model
     from elr.runs.fit import fit
     from elr.runs.fit_config import FitConfig
     from elr.runs.predict import predict
@@ -27,7 +28,7 @@ _NAMES = {  # by the module that is loaded when one of them is first used: `impo
     "errors": ("ELRError",), "estimator": ("ELRClassifier",), "methods.cross_entropy": ("LossMethod",),
     "methods.elr": ("ELR", "ELRConfig"), "methods.loss.elr_loss": ("ELRLoss",), "runs.predict": ("predict",),
     "methods.method": ("Batch", "Method", "Step"), "runs.fit_config": ("FitConfig",), "targets.store": ("Targets",),
-    "targets.dense": ("DenseTargets",),
+    "targets.dense": ("DenseTargets",), "runs.export.model": ("export_model",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from types import GenericAlias
 from typing import Any, TypeVar
 
 import numpy as np
@@ -220,7 +221,8 @@ def _fits(value: Any, option: str, names: Mapping[str, Any]) -> tuple[bool, bool
     meaning: Any = names.get(outer.split(".")[0])
     for word in outer.split(".")[1:]:
         meaning = getattr(meaning, word, None)
-    return isinstance(meaning, type), isinstance(meaning, type) and isinstance(value, meaning)
+    known = isinstance(meaning, type) and not isinstance(meaning, GenericAlias)  # which Python 3.10 takes for a type
+    return known, known and isinstance(value, meaning)
 
 
 def _split(annotation: str) -> list[str]:

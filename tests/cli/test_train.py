@@ -58,7 +58,7 @@ def test_fit_writes_the_folder(run):
     out, printed = run
     names = sorted(path.name for path in out.iterdir())
     expected = ["issues.csv", "metrics.jsonl", "model.safetensors", "preprocessing.skops", "report.html", "run.json"]
-    assert names == sorted([*expected, "evidence.parquet", "report.json"])
+    assert names == sorted([*expected, "README.md", "evidence.parquet", "report.json"])
     record = json.loads((out / "run.json").read_text())
     assert record["results"] == printed
     assert record["status"] == "complete"

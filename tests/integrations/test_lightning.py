@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, IterableDataset, random_split
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset, random_split
 
 import lightning_ranks
 from blobs import N, blobs
@@ -28,6 +28,10 @@ def package(request):
 
 def loader(**settings):
     return DataLoader(data(), **{"batch_size": 20} | settings)
+
+
+def first_rows(count):
+    return TensorDataset(*(values[:count] for values in data().tensors))
 
 
 def fitted(package=lightning, *, loaders=None, valid=None, **settings):
@@ -115,7 +119,7 @@ def test_validation_and_sanity_check_never_touch_targets(package):
 
 def test_testing_needs_no_loss():
     class Net(module_class(lightning)):
-        def test_step(self, batch, _):
+        def test_step(self, batch, batch_idx):
             assert len(batch) == 2
 
     callback = ELRCallback(num_classes=3)
@@ -136,8 +140,8 @@ def test_a_run_that_is_resumed_ends_as_one_that_was_not(package, tmp_path):
     _, resumed, other = run(epochs=4, path=tmp_path / "half.ckpt")
     assert not torch.equal(first.loss.targets.table, whole.loss.targets.table)
     assert torch.equal(resumed.loss.targets.table, whole.loss.targets.table)
-    assert torch.equal(other.network[-1].weight if hasattr(other.network, "__getitem__") else torch.zeros(1),
-                       network.network[-1].weight if hasattr(network.network, "__getitem__") else torch.zeros(1))  # fmt: skip
+    pairs = zip(other.network.parameters(), network.network.parameters(), strict=True)
+    assert all(torch.equal(one, another) for one, another in pairs)
     again = module_class(package).load_from_checkpoint(tmp_path / "half.ckpt")  # weights alone, no targets among them
     assert not [name for name in again.state_dict() if "target" in name]
 
@@ -147,10 +151,11 @@ def test_a_checkpoint_of_other_data_is_refused(tmp_path):
     found = trainer(lightning, callback, max_epochs=1)
     found.fit(net, loader())
     found.save_checkpoint(tmp_path / "half.ckpt")
-    part = torch.utils.data.TensorDataset(*(values[:60] for values in data().tensors))
     other = trainer(lightning, ELRCallback(num_classes=3), max_epochs=2)
     with pytest.raises(CheckpointError, match="do not fit these training data"):
-        other.fit(module_class(lightning)(), DataLoader(part, batch_size=20), ckpt_path=tmp_path / "half.ckpt")
+        other.fit(
+            module_class(lightning)(), DataLoader(first_rows(60), batch_size=20), ckpt_path=tmp_path / "half.ckpt"
+        )
 
 
 def test_a_second_fit_goes_on_with_the_targets():
@@ -158,8 +163,7 @@ def test_a_second_fit_goes_on_with_the_targets():
     for _ in range(2):
         trainer(lightning, callback, max_epochs=1).fit(net, loader())
     with pytest.raises(ArgumentError, match="take a new ELRCallback for others"):
-        trainer(lightning, callback, max_epochs=1).fit(net, DataLoader(data(), sampler=None) if False else DataLoader(
-            torch.utils.data.TensorDataset(*(values[:60] for values in data().tensors)), batch_size=20))  # fmt: skip
+        trainer(lightning, callback, max_epochs=1).fit(net, DataLoader(first_rows(60), batch_size=20))
 
 
 def test_two_processes_are_one(tmp_path):

@@ -22,6 +22,8 @@ from elr.noise.transitions import count_transitions, transition_matrix
 if TYPE_CHECKING:
     import pandas as pd
 
+    from elr.audit.tables.datalab import DatalabView
+
 _CONFIDENCE = 0.95
 _NUMBERS = 2**20  # of probabilities that are looked at at a time
 
@@ -72,6 +74,11 @@ class Audit:
     class_names: tuple[str | int, ...] | None = None
 
     @property
+    def num_classes(self) -> int:
+        """C."""
+        return len(self.transition_matrix)
+
+    @property
     def num_label_issues(self) -> int:
         """How many given labels the evidence contradicts."""
         return int(self.is_label_issue.sum())
@@ -111,6 +118,12 @@ class Audit:
 
         order = self.ranking
         return pd.DataFrame({"row": order} | lines(self, order, self.expected_precision, class_names=self.class_names))
+
+    def to_datalab(self) -> DatalabView:
+        """The same in the form of cleanlab's Datalab, for code that reads `lab.get_issues("label")`."""
+        from elr.audit.tables.datalab import DatalabView
+
+        return DatalabView(self)
 
     def confusions(self, limit: int = 10) -> list[Confusion]:
         """The pairs of classes that are most often confused, the most frequent first; at most `limit`.

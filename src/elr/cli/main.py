@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from elr.cli import bench, data, doctor, review, theory, train
+from elr.cli import bench, data, doctor, export, review, theory, train
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 something failed that is not the input's fault, or `elr doctor` found a fault; 2 bad input or "
-    "a wrong command line; 130 interrupted. More: docs/guides/command-line.md"
+    "Exit codes: 0 done; 1 something failed that is not the input's fault, or `elr doctor` found a fault; 2 bad input "
+    "or a wrong command line; 130 interrupted. More: docs/guides/command-line.md"
 )
 OWN_DATA, REVIEW, RESEARCH, TOOLS = "Your own data", "Review", "Research", "Tools"
 
@@ -54,7 +54,7 @@ COMMANDS = {  # by the group that --help shows them in
     OWN_DATA: (train.fit, train.inspect, review.predict),
     REVIEW: (review.audit, review.report, review.clean),
     RESEARCH: (train.run, bench.bench, theory.theory),
-    TOOLS: (doctor.doctor,),
+    TOOLS: (export.export, doctor.doctor),
 }
 for group, commands in COMMANDS.items():
     for command in commands:

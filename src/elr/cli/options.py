@@ -32,6 +32,7 @@ TestLabel = Annotated[
     str | None,
     typer.Option(help="Column of their labels, if not called as --label.", show_default=False, rich_help_panel=DATA),
 ]
+Run = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run of `elr fit`.")]
 MovedData = Annotated[Path | None, typer.Option(help="Where the data of the run lie now, if they have moved.")]
 
 

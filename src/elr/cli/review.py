@@ -8,10 +8,8 @@ from typing import Annotated
 import typer
 
 from elr.cli.console import errors, print_json, say, summarize_audit, without_controls
-from elr.cli.options import Json, MovedData
+from elr.cli.options import Json, MovedData, Run
 from elr.cli.reading import Decimal, Encoding, Quotes, Separator
-
-Run = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run of `elr fit`.")]
 
 
 def audit(

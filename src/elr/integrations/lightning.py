@@ -54,7 +54,7 @@ class ELRCallback(Callback):
         CheckpointError: a checkpoint of other data.
 
     Example:
-        >>> import warnings
+        >>> import torch, warnings
         >>> from lightning.pytorch import LightningModule, Trainer
         >>> from torch.utils.data import TensorDataset
         >>> class Net(LightningModule):
@@ -71,11 +71,11 @@ class ELRCallback(Callback):
         >>> inputs = torch.tensor([[-9.0], [-8.0], [-7.0], [8.0], [9.0], [-9.0]])
         >>> labels = torch.tensor([0, 0, 0, 1, 1, 1])  # the last one is wrong
         >>> elr_callback = ELRCallback(num_classes=2)
-        >>> quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        >>> quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False,
+        ...          "enable_model_summary": False}
         >>> with warnings.catch_warnings():
         ...     warnings.simplefilter("ignore")
-        ...     trainer = Trainer(max_epochs=9, accelerator="cpu", callbacks=[elr_callback], **quiet,
-        ...                       enable_model_summary=False, barebones=False)
+        ...     trainer = Trainer(max_epochs=9, accelerator="cpu", callbacks=[elr_callback], **quiet)
         ...     trainer.fit(Net(), DataLoader(TensorDataset(inputs, labels), batch_size=6))
         >>> elr_callback.audit(labels).ranking[0]
         np.int64(5)
@@ -128,24 +128,17 @@ class ELRCallback(Callback):
             )
         self._number_rows(trainer, pl_module)
 
-    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        if self.loss is not None:
-            self._stand_still()
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
+        if self.loss is not None and not self.loss.training:  # also after a validation in the middle of an epoch
+            self.loss.train()
 
-    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        self._go_on()
-
-    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
         self._stand_still()
 
-    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        if trainer.training:
-            self._go_on()
-
-    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
         self._stand_still()
 
-    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:  # noqa: ARG002
         pl_module.__dict__.pop(self.name, None)
         if self.loss is not None:
             self.loss.targets.distribute(None)
@@ -209,10 +202,6 @@ class ELRCallback(Callback):
     def _stand_still(self) -> None:
         if self.loss is not None:
             self.loss.eval()
-
-    def _go_on(self) -> None:
-        if self.loss is not None:
-            self.loss.train()
 
 
 def _with_rows(loader: Any, index_name: str) -> DataLoader:

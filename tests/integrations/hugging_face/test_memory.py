@@ -45,7 +45,7 @@ def test_audit_of_what_was_seen():
 
 def test_other_labels_are_refused():
     memory = filled()
-    with pytest.raises(ArgumentError, match="row 2 .* came with label 0, and before with label 1"):
+    with pytest.raises(ArgumentError, match=r"row 2 .* came with label 0, and before with label 1"):
         memory.learn(torch.zeros(1, 2), torch.tensor([0]), torch.tensor([2]))
     memory.contradictions += 1  # as an accelerator counts them
     with pytest.raises(ArgumentError, match="other labels than before"):

@@ -5,12 +5,9 @@ import sys
 import numpy as np
 import pytest
 import torch
-
-pytest.importorskip("transformers")
-datasets = pytest.importorskip("datasets")
-
 from transformers import Trainer, default_data_collator
 
+import datasets
 from elr import ELRConfig, ELRLoss
 from elr.errors import ArgumentError, CheckpointError
 from elr.integrations.hugging_face import ELRTrainer, ELRTrainerMixin
@@ -370,9 +367,9 @@ def test_what_elr_cannot_learn_from_is_refused(tmp_path):
         made(settings={"lam": -1.0})
     with pytest.raises(ArgumentError, match="class_shares"):
         made(settings={"elr": ELRLoss(48, 3, class_shares=torch.ones(3))})
+    empty = made(rows)
+    empty.train_dataset = None
     with pytest.raises(ArgumentError, match="no train_dataset"):
-        empty = made(rows)
-        empty.train_dataset = None
         empty.train()
     with pytest.raises(ArgumentError, match=INDEX):
         made([row | {INDEX: 1} for row in rows], remove_unused_columns=False).train()

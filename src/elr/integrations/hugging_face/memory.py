@@ -156,9 +156,7 @@ class Memory:
             class_names=tuple(class_names),
             labels=self.labels.cpu().numpy()[seen],
             margins=np.full(len(seen), np.nan, dtype=np.float32),
-            chunks=lambda: (
-                whole_probs(self.loss.targets.read(part.to(device)).float()).cpu().numpy() for part in rows
-            ),
+            chunks=lambda: (whole_probs(targets.read(part.to(device)).float()).cpu().numpy() for part in rows),
         )
         return issues_table(evidence, evidence.audit(score=score))
 

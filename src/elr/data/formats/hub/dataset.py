@@ -12,7 +12,6 @@ import pandas as pd
 import pyarrow as pa
 
 from elr.data.formats.format import Format
-from elr.data.formats.parquet import Parquet
 from elr.data.formats.table import from_frame
 from elr.data.labels.columns import NO_VOTE
 from elr.data.records import ReadOptions, Records
@@ -28,15 +27,22 @@ class HubDataset(Format):
     A column of images makes it images, unless a column of texts or of embeddings is named; a column of lists of numbers
     is an embedding. What `set_format` or `set_transform` would make of the rows is not looked at.
 
+    Args:
+        parquet: what reads images from a Parquet file of the hub's layout.
+
     Example:
         >>> import datasets
+        >>> from elr.data.formats.parquet import Parquet
         >>> features = datasets.Features(x=datasets.Value("int64"), y=datasets.ClassLabel(names=["cat", "dog"]))
         >>> data = datasets.Dataset.from_dict({"x": [1, 2], "y": [1, 0]}, features=features)
-        >>> HubDataset().read(data, ReadOptions(label="y"), training=True).labels
+        >>> HubDataset(Parquet()).read(data, ReadOptions(label="y"), training=True).labels
         ['dog', 'cat']
     """
 
     has_columns = True
+
+    def __init__(self, parquet: Format) -> None:
+        self.parquet = parquet
 
     def recognizes(self, data: object) -> bool:
         library = sys.modules.get("datasets")  # who passes its data sets has imported it
@@ -53,9 +59,21 @@ class HubDataset(Format):
     ) -> Records:
         _refuse_what_has_no_rows(data)
         if not (options.embedding or options.text) and _image_columns(data, options):
-            return _read_images(data, options, training=training, annotations=annotations)
+            return self._read_images(data, options, training=training, annotations=annotations)
         frame = named_frame(data, [options.label, *options.annotators, options.clean_label], training=training)
         return from_frame(frame, options, name=_NAME, training=training, annotations=annotations)
+
+    def _read_images(
+        self, data: Any, options: ReadOptions, *, training: bool, annotations: pd.DataFrame | None
+    ) -> Records:
+        """By way of a Parquet file, as the hub has them: images are encoded there, and class names beside numbers."""
+        with tempfile.TemporaryDirectory(prefix="elr-") as folder:
+            path = Path(folder).resolve() / "data.parquet"
+            _write_parquet(data, path)
+            try:
+                return self.parquet.read(path, options, training=training, annotations=annotations)
+            except DataError as error:  # which names the file
+                raise DataError(str(error).replace(printable(path), _NAME)) from error
 
 
 def named_frame(data: Any, labels: Sequence[str | None], *, training: bool) -> pd.DataFrame:
@@ -82,7 +100,7 @@ def named_frame(data: Any, labels: Sequence[str | None], *, training: bool) -> p
         names = getattr(data.features[column], "names", None)
         if names is None:
             continue
-        known: dict[int | None, str | None] = {**dict(enumerate(names)), NO_VOTE: None, None: None}
+        known: dict[int | None, str | None] = {**dict(enumerate(names)), int(NO_VOTE): None, None: None}
         numbers = table.column(column).to_pylist()
         wrong = [row for row, number in enumerate(numbers) if number not in known]
         if wrong and training:
@@ -99,8 +117,8 @@ def _refuse_what_has_no_rows(data: Any) -> None:
         names = ", ".join(str(name) for name in data)
         first = str(next(iter(data), "train"))
         raise ArgumentError(
-            f"data is a dict of splits ({names}): pass one of them, such as data[{first!r}]; another one as test, if its "
-            "labels are trusted"
+            f"data is a dict of splits ({names}): pass one of them, such as data[{first!r}]; another one as test, if "
+            "its labels are trusted"
         )
     if not hasattr(data, "__len__"):
         raise ArgumentError(
@@ -115,17 +133,6 @@ def _image_columns(data: Any, options: ReadOptions) -> list[str]:
         for name, feature in data.features.items()
         if type(feature).__name__ == "Image" and name not in options.apart
     ]
-
-
-def _read_images(data: Any, options: ReadOptions, *, training: bool, annotations: pd.DataFrame | None) -> Records:
-    """By way of a Parquet file, as the hub has them: images are encoded there, and class names beside the numbers."""
-    with tempfile.TemporaryDirectory(prefix="elr-") as folder:
-        path = Path(folder).resolve() / "data.parquet"
-        _write_parquet(data, path)
-        try:
-            return Parquet().read(path, options, training=training, annotations=annotations)
-        except DataError as error:  # which names the file
-            raise DataError(str(error).replace(printable(path), _NAME)) from error
 
 
 def _write_parquet(data: Any, path: Path) -> None:
