@@ -271,9 +271,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for place, text in api_pages().items():
         files.append(File.generated(config, place, content=text))
     for place, text in copies().items():
-        shown = (
-            InclusionLevel.INCLUDED if place.count(".") == 1 else InclusionLevel.NOT_IN_NAV
-        )  # source files end in .py.md
+        top = place.count("/") == 1 and place.count(".") == 1  # CHANGELOG.md and such, which the navigation names
+        shown = InclusionLevel.INCLUDED if top else InclusionLevel.NOT_IN_NAV
         files.append(File.generated(config, place, content=text, inclusion=shown))
     return files
 
