@@ -16,7 +16,7 @@ from elr.errors import ArgumentError, CheckpointError
 from elr.methods.loss.elr_loss import ELRLoss
 
 if TYPE_CHECKING:
-    Callback: Any
+    Callback: Any = object
 else:
     try:
         from lightning.pytorch import Callback
@@ -95,7 +95,7 @@ class ELRCallback(Callback):
         super().__init__()
         ELRLoss(1, num_classes, lam=lam, beta=beta, clamp=clamp)  # refuses settings out of range at once
         self.num_classes = num_classes
-        self.settings = {"lam": lam, "beta": beta, "clamp": clamp}
+        self.settings: dict[str, Any] = {"lam": lam, "beta": beta, "clamp": clamp}
         self.name = name
         self.index_name = index_name
         self.loss: ELRLoss | None = None

@@ -54,7 +54,7 @@ class ELRCriterion(nn.CrossEntropyLoss):
     def __init__(self, *, lam: float = 3.0, beta: float = 0.7, clamp: float = 1e-4) -> None:
         super().__init__()
         ELRLoss(1, 2, lam=lam, beta=beta, clamp=clamp)  # refuses settings out of range at once
-        self.settings = {"lam": lam, "beta": beta, "clamp": clamp}
+        self.settings: dict[str, Any] = {"lam": lam, "beta": beta, "clamp": clamp}
         self.num_examples: int | None = None
         self.loss: ELRLoss | None = None
         self.index: Tensor | None = None
@@ -97,12 +97,12 @@ class ELRCriterion(nn.CrossEntropyLoss):
             self.loss = ELRLoss(self.num_examples, input.shape[1], **self.settings).to(input.device)
         return self.loss(input, labels, self.index)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         found = state_dict.get(prefix + _TARGETS)
         if found is not None and self.loss is None:  # a net that was not fitted yet is given its parameters
             self.loss = ELRLoss(*found.shape, **self.settings).to(found.device)
             self.num_examples = len(found)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
 class ELRNet(NeuralNetClassifier):
@@ -167,7 +167,7 @@ class ELRNet(NeuralNetClassifier):
     def train_step_single(self, batch: Any, **fit_params: Any) -> Any:
         if not isinstance(batch, _RowBatch):
             raise ArgumentError("a batch came without its rows: leave get_iterator of ELRNet as it is")
-        with self.criterion_.rows(batch.index):
+        with self.criterion_.rows(batch.rows):
             return super().train_step_single(batch, **fit_params)
 
     def get_loss(self, y_pred: Any, y_true: Any, *args: Any, **kwargs: Any) -> Tensor:
@@ -216,7 +216,7 @@ class _Whole(Dataset):
 class _RowBatch(tuple):
     """(inputs, labels), as skorch and its callbacks expect, with the rows beside."""
 
-    index: Tensor
+    rows: Tensor
 
 
 class _CollateRows:
@@ -241,7 +241,7 @@ class _RowLoader:
     def __iter__(self) -> Iterator[_RowBatch]:
         for pair, index in self.loader:
             batch = _RowBatch(pair)
-            batch.index = index
+            batch.rows = index
             yield batch
 
 
