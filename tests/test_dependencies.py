@@ -97,7 +97,7 @@ def test_what_an_extra_declares_is_used(extra):
 
 
 def test_the_development_extra_has_all_others():
-    """So that the tests of all of them run; written out, since not every installer follows an extra that names itself."""
+    """Written out, since not every installer follows an extra that names others of its own package."""
     names = {name_of(each) for extra in EXTRAS.keys() - TOOLS for each in EXTRAS[extra]}
     assert names <= {name_of(each) for each in EXTRAS["dev"]}
     bounds = {name_of(each): each for each in EXTRAS["dev"]}
@@ -109,7 +109,7 @@ def rows(heading):
     """The lines of the table under a heading of the page, each as its cells."""
     section = PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("| ")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
 
 
 def test_the_page_has_a_line_for_each_dependency_with_its_bound():

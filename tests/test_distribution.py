@@ -108,10 +108,10 @@ def test_the_long_description_is_the_readme_without_links_into_nowhere(wheel):
 
 def test_links_of_the_readme_go_to_the_repository_where_its_address_is_known():
     outside = load_script(ROOT / "setup.py").outside
-    text = "a [b](docs/x.md#y), [c](https://x.org), [d](#e), [![f](g.png)](h.md)"
+    text = "a [b](pages/x.md#y), [c](https://x.org), [d](#e), [![f](g.png)](h.md)"
     assert outside(text) == "a b, [c](https://x.org), [d](#e), f"
     assert outside(text, "https://x.org/r/") == (
-        "a [b](https://x.org/r/blob/main/docs/x.md#y), [c](https://x.org), [d](#e), "
+        "a [b](https://x.org/r/blob/main/pages/x.md#y), [c](https://x.org), [d](#e), "
         "[![f](https://x.org/r/raw/main/g.png)](https://x.org/r/blob/main/h.md)"
     )
 
