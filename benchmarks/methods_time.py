@@ -69,9 +69,8 @@ def epoch_seconds(name: str, network: str, *, rows: int, batch_size: int, epochs
     specs = config.network_specs(spec)
     networks = [each.build(generator_seed=number) for number, each in enumerate(specs)]
     method = config.build(networks, num_examples=rows, num_classes=CLASSES)
-    training = Training(
-        method, examples, config=TrainingConfig(epochs=epochs, batch_size=batch_size), transform=transform
-    )
+    loop = TrainingConfig(epochs=epochs, batch_size=batch_size).in_generations(config.generations)
+    training = Training(method, examples, config=loop, transform=transform)
     training.run()
     return statistics.median(record["seconds"] for record in training.history[epochs // 2 :])
 

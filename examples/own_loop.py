@@ -2,30 +2,22 @@
 
     python examples/own_loop.py
 
-The data set gives the row number of each example beside input and label; the loss keeps a running average of the
-network's outputs for every row.
+`elr.with_index` has the data set give the row number of each example beside input and label; the loss keeps a running
+average of the network's outputs for every row, and audits the labels by it.
 """
 
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, TensorDataset
 
 import elr
 from elr.noise.models import corrupt_symmetric
 
 pixels, digits = load_digits(return_X_y=True)
 noisy = corrupt_symmetric(digits, noise_rate=0.4, num_classes=10, seed=0)
-
-
-class Indexed(Dataset):
-    """(row, input, given label); a Subset of it still gives the rows of the whole."""
-
-    def __len__(self) -> int:
-        return len(pixels)
-
-    def __getitem__(self, row: int) -> tuple[int, torch.Tensor, int]:
-        return row, torch.tensor((pixels[row] - 4.9) / 6.0, dtype=torch.float32), int(noisy.labels[row])
+inputs = torch.tensor((pixels - 4.9) / 6.0, dtype=torch.float32)
+train_set = elr.with_index(TensorDataset(inputs, torch.from_numpy(noisy.labels)))
 
 
 def main(epochs: int = 60) -> float:
@@ -33,18 +25,17 @@ def main(epochs: int = 60) -> float:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     network = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10))
-    loss_function = elr.ELRLoss(num_examples=len(pixels), num_classes=10, lam=3.0, beta=0.7)
+    loss_function = elr.ELRLoss(num_examples=train_set.num_examples, num_classes=10, lam=3.0, beta=0.7)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.02, momentum=0.9, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     for _ in range(epochs):
-        for index, inputs, labels in DataLoader(Indexed(), batch_size=64, shuffle=True):
+        for inputs, labels, index in DataLoader(train_set, batch_size=64, shuffle=True):
             loss = loss_function(network(inputs), labels, index)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         schedule.step()
-    targets = loss_function.targets.read(torch.arange(len(pixels)))
-    audit = elr.audit_labels(noisy.labels, targets / targets.sum(dim=1, keepdim=True))
+    audit = loss_function.audit(noisy.labels)
     precision = float(noisy.is_wrong[audit.is_label_issue].mean())
     print(f"{audit.num_label_issues} suspects, {precision:.1%} of them really wrong; worst rows: {audit.ranking[:5]}")
     return precision

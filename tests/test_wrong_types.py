@@ -48,6 +48,12 @@ def step(**changes):
     return loss()(**{**values, **changes})
 
 
+def trained():
+    function = elr.ELRLoss(3, 3)
+    function(torch.eye(3), torch.tensor([0, 1, 2]), torch.tensor([0, 1, 2]))
+    return function
+
+
 def fitted(**changes):
     return elr.ELRClassifier(**{"epochs": 1, "device": "cpu", **changes}).fit(X, Y)
 
@@ -134,9 +140,13 @@ CALLS = {  # a callable, what gives its signature, and what it cannot be called 
         elr.audit_labels,
         {"labels": [0, 1], "pred_probs": [[0.9, 0.1], [0.4, 0.6]]},
     ),
+    "audit": (elr.audit, elr.audit, {"labels": [0, 1], "pred_probs": [[0.9, 0.1], [0.4, 0.6]]}),
+    "ELRLoss.audit": (trained().audit, trained().audit, {"labels": [0, 1, 2]}),
+    "with_index": (elr.with_index, elr.with_index, {"dataset": [("a", 0), ("b", 1)]}),
     "ELRClassifier": (fitted, elr.ELRClassifier, {}),
     "fit": (run, elr.fit, {}),
     "inspect": (elr.inspect, elr.inspect, {"data": (X, Y)}),
+    "export_model": (elr.export_model, elr.export_model, {"folder": "no-such-run", "onnx": "no-such-run.onnx"}),
     "predict": (elr.predict, elr.predict, {"folder": "no-such-run", "data": (X, Y)}),
     "make_clusters": (
         elr.theory.make_clusters,

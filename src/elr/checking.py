@@ -203,6 +203,8 @@ def _fits(value: Any, option: str, names: Mapping[str, Any]) -> tuple[bool, bool
     if option == "str":
         return True, isinstance(value, str | os.PathLike)
     outer = option.split("[")[0]
+    if outer == "Any":
+        return True, True
     if outer == "Mapping":
         return True, isinstance(value, Mapping)
     if outer == "Callable":

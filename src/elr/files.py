@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -106,6 +107,42 @@ def check_new(path: Path, *suffixes: str, instead: str = "name") -> None:
             raise OutputError(f"{path} exists already: choose another {instead}, or remove it")
 
 
+def free_folder(wanted: str | Path) -> Path:
+    """A folder of that name that does not exist yet, with a number behind it where the name is taken.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     os.mkdir(f"{root}/pets")
+        ...     free_folder(f"{root}/pets").name, free_folder(f"{root}/other").name
+        ('pets-2', 'other')
+    """
+    folder, number = Path(wanted), 1
+    while os.path.lexists(folder):
+        number += 1
+        folder = Path(f"{wanted}-{number}")
+    return folder
+
+
+def take_folder(wanted: str | Path) -> Path:
+    """Make a folder of that name, or of the next number: of two processes that ask at once, each gets its own.
+
+    Raises:
+        OutputError: no folder can be made there.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     [take_folder(f"{root}/pets").name for _ in range(3)]
+        ['pets', 'pets-2', 'pets-3']
+    """
+    while True:
+        folder = free_folder(wanted)
+        with writing(folder), suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+
+
 def is_partial(name: str) -> bool:
     """Whether a file or folder of this name is what a killed run of ours had not finished writing.
 
@@ -144,6 +181,33 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         {'loss': None}
     """
     write_text(path, json.dumps(without_nan(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_first(path: Path, content: dict[str, Any]) -> bool:
+    """Write an object as JSON unless the file is there; of several processes that do so at once, one succeeds.
+
+    Returns:
+        Whether it was this one.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     first, second = (write_first(Path(folder) / "a.json", {"by": number}) for number in (1, 2))
+        ...     first, second, read_json(Path(folder) / "a.json")
+        (True, False, {'by': 1})
+    """
+    partial = path.with_name(f".{uuid.uuid4().hex}.partial")
+    write_json(partial, content)
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links
+        with suppress(OSError):
+            partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return True
 
 
 def without_nan(value: Any) -> Any:

@@ -1,13 +1,12 @@
 """What the command line says: where, in which words, and with which status it ends."""
 
-import io
 import json
 from types import SimpleNamespace
 
 import pytest
 import typer
 
-from elr.cli.console import errors, print_json, progress_bar, say, summarize_run, verdict, without_controls
+from elr.cli.console import errors, how_good, print_json, say, summarize, summarize_run, verdict, without_controls
 from elr.errors import DataError
 
 RESULTS = {
@@ -18,10 +17,6 @@ RESULTS = {
     "early_learning": {"text": "Learning was early."},
     "warnings": [],
 }
-
-
-def progress(epoch, **record):
-    return SimpleNamespace(epoch=epoch, epochs=20, step=epoch, total=20, record=record)
 
 
 def test_words_go_to_stderr_and_objects_to_stdout(capsys):
@@ -35,35 +30,7 @@ def test_of_many_processes_the_first_speaks(capsys, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     say("words")
     print_json({})
-    with progress_bar() as show:
-        show("elr", progress(10))
     assert capsys.readouterr() == ("", "")
-
-
-def test_without_a_terminal_progress_is_a_line_each_tenth(capsys):
-    with progress_bar() as show:
-        for epoch in range(5):
-            show("elr", progress(epoch, agreement_with_given_labels=0.5))
-            show("trial 1/3", progress(epoch))
-    assert capsys.readouterr().err.splitlines() == [
-        "trial 1/3",
-        "elr: epoch 1/20, agrees with 50.0% of the given labels",
-        "elr: epoch 2/20, agrees with 50.0% of the given labels",
-        "elr: epoch 4/20, agrees with 50.0% of the given labels",
-    ]
-
-
-def test_on_a_terminal_all_trials_share_a_bar(monkeypatch):
-    terminal = io.StringIO()
-    terminal.isatty = lambda: True
-    monkeypatch.setattr("sys.stderr", terminal)
-    with progress_bar() as show:
-        show("trial 1/2", progress(10))
-        show("trial 2/2", progress(20))
-        show("elr", progress(20))
-    at_last = terminal.getvalue().rpartition("trial 2/2")[2]
-    assert "elr 20/20" in at_last
-    assert "trial 1/2" not in at_last
 
 
 @pytest.mark.parametrize("as_json", [True, False])
@@ -103,33 +70,76 @@ def test_text_of_the_data_cannot_steer_the_terminal():
 def test_warnings_come_before_what_they_are_about(capsys, tmp_path):
     found = {"noise_rate": float("nan"), "num_label_issues": 0, "warnings": [{"text": "Nothing was learned:\x1b[2J"}]}
     summarize_run(
-        SimpleNamespace(out=tmp_path, results=RESULTS | found, run={"data": {"remarks": []}, "remarks": []}),
-        "elr fit x",
+        SimpleNamespace(
+            out=tmp_path, results=RESULTS | found, run={"data": {"remarks": []}, "remarks": []}, history=[]
+        ),
     )
-    assert capsys.readouterr().err.splitlines()[:2] == [
-        "warning: Nothing was learned:\ufffd[2J",
-        "How many of 200 labels are wrong cannot be said: no row is called a suspect",
-    ]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "warning: Nothing was learned:\ufffd[2J"
+    assert "Found:    how many of 200 labels are wrong cannot be said: no row is called a suspect" in lines
     assert verdict(RESULTS | {"noise_rate": None}) == verdict(RESULTS | found)  # as run.json has it
 
 
-def test_a_run_is_summed_up_with_where_things_lie(capsys, tmp_path):
-    fitted = SimpleNamespace(
-        out=tmp_path,
+def a_run(out):
+    return SimpleNamespace(
+        out=out,
         results=RESULTS | {"test_accuracy_last": 0.5},
         run={"data": {"remarks": ["a class is rare"]}, "remarks": ["and a plan"]},
+        history=[{}],
     )
-    (tmp_path / "annotators.csv").touch()
-    summarize_run(fitted, "elr fit x")
-    lines = capsys.readouterr().err.splitlines()
-    assert lines == [
-        "Accuracy on the test data, last epoch: 0.5000",
-        verdict(RESULTS),
+
+
+AT_LAST = """
+Found:    about 25.0% of 200 labels look wrong (95 % interval 20.0% to 30.0%): 50 rows to look at
+How good: 50.0% of the test data right, after the last epoch
+Suspects: {out}/issues.csv
+Report:   {out}/report.html
+Next:     elr audit '{out}'"""
+
+
+def test_a_run_ends_with_five_lines(capsys, tmp_path):
+    out = tmp_path / "a name"  # which the command has to quote
+    out.mkdir()
+    (out / "annotators.csv").touch()
+    summarize_run(a_run(out))
+    first, _, last = capsys.readouterr().err.partition("\n\n")
+    assert first.splitlines() == [
         "Learning was early.",
-        f"Annotators, the most often contradicted first: {tmp_path / 'annotators.csv'}",
+        f"Annotators, the most often contradicted first: {out / 'annotators.csv'}",
         "note: a class is rare",
         "note: and a plan",
-        f"Suspects: {tmp_path / 'issues.csv'}",
-        f"Report:   {tmp_path / 'report.html'}",
-        "Again, with a new --out: elr fit x",
     ]
+    assert last.splitlines() == AT_LAST.format(out=out).splitlines()[1:]
+
+
+def test_what_was_said_before_training_is_not_said_again(capsys, tmp_path):
+    summarize(SimpleNamespace(fitted=a_run(tmp_path), baseline=None))
+    said = capsys.readouterr().err
+    assert "note: and a plan" in said
+    assert "a class is rare" not in said
+
+
+@pytest.mark.parametrize(
+    ("results", "last", "words"),
+    [
+        ({"test_accuracy_last": 0.5}, {"out_of_fold_agreement": 0.9}, "50.0% of the test data right"),
+        (
+            {},
+            {"out_of_fold_agreement": 0.9, "agreement_with_given_labels": 1.0},
+            "90.0% of the given labels are predic",
+        ),
+        (
+            {},
+            {"validation_agreement": 0.8, "agreement_with_given_labels": 1.0},
+            "80.0% of the given labels of rows held",
+        ),
+        (
+            {},
+            {"out_of_fold_agreement": None, "agreement_with_given_labels": 0.7},
+            "70.0% of the given labels are predi",
+        ),
+        ({}, {}, "not measured: --test"),
+    ],
+)
+def test_how_good_is_said_by_the_best_witness_that_there_is(results, last, words):
+    assert how_good(SimpleNamespace(results=results, history=[last])).startswith(words)

@@ -58,7 +58,7 @@ def test_fit_writes_the_folder(run):
     out, printed = run
     names = sorted(path.name for path in out.iterdir())
     expected = ["issues.csv", "metrics.jsonl", "model.safetensors", "preprocessing.skops", "report.html", "run.json"]
-    assert names == sorted([*expected, "evidence.parquet", "report.json"])
+    assert names == sorted([*expected, "README.md", "evidence.parquet", "report.json"])
     record = json.loads((out / "run.json").read_text())
     assert record["results"] == printed
     assert record["status"] == "complete"
@@ -88,15 +88,25 @@ def test_issues_are_one_line_per_example_worst_first(run, table):
     assert (data["truth"].to_numpy()[worst["row"]] == worst["predicted_label"]).mean() > 0.85
 
 
-def test_words_go_to_stderr_first_the_place_and_last_the_command(table, tmp_path):
+def test_words_go_to_stderr_first_the_place_and_last_the_next_command(table, tmp_path):
     result = elr("fit", table, *FIT[:-1], "2", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout == ""
     lines = result.stderr.strip().splitlines()
-    assert lines[0] == "Results go to elr-out"
-    assert lines[-1].startswith("Again, with a new --out: elr ")
-    assert lines[-1].endswith("--out elr-out")
-    assert elr("fit", table, *FIT[:-1], "2", cwd=tmp_path).stderr.startswith("Results go to elr-out-2")
+    assert lines[0] == "Results go to flowers"
+    assert [line.partition(":")[0] for line in lines[-5:]] == ["Found", "How good", "Suspects", "Report", "Next"]
+    assert lines[-1].split()[1:] == ["elr", "audit", "flowers"]
+    assert json.loads((tmp_path / "flowers" / "run.json").read_text())["command"].endswith("--out flowers")
+    assert elr(*lines[-1].split()[2:], cwd=tmp_path).returncode == 0
+    again = elr("fit", table, *FIT[:-1], "2", cwd=tmp_path)  # the very same command
+    assert (again.returncode, again.stderr.splitlines()[0]) == (0, "Results go to flowers-2")
+
+
+def test_what_is_refused_leaves_no_folder(table, tmp_path):
+    refused = elr("fit", table, "--label", "kinds", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "did you mean 'kind'?" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_compare_trains_both_methods(table, tmp_path):
@@ -220,7 +230,7 @@ def test_out_that_holds_something_else_is_left_alone(run, table, tmp_path):
     out, _ = run
     again = elr("fit", table, *FIT, "--out", out)
     assert again.returncode == 2
-    assert "already holds a run" in again.stderr
+    assert f"already holds a run: choose another --out, such as {out}-2" in again.stderr
 
 
 def test_resume_of_another_configuration_is_refused(run, table):
@@ -483,7 +493,7 @@ def test_run_prints_what_it_found_and_writes_the_folder(small, cifar, tmp_path):
     words = result.stderr.splitlines()
     assert words[0] == f"Results go to {out}"
     assert any(line.startswith(f"{small}: epoch 2/2, agrees with") for line in words)
-    assert words[-1].startswith("Again, with a new --out: ")
+    assert words[-1] == f"Next:     elr audit {out}"
     assert (out / "report.html").exists()
     again = inside(*arguments, "--json")  # no --resume: it goes on by itself, and there is nothing left to do
     assert json.loads(again.stdout) == printed

@@ -1,4 +1,4 @@
-"""docs/recipes.md says of every published recipe what it is, and marks what the paper or the authors' code has else."""
+"""docs/paper/recipes.md says what every published recipe is, and marks what the paper or the authors' code has else."""
 
 import re
 from fnmatch import fnmatch
@@ -8,7 +8,7 @@ import pytest
 
 from elr.runs.recipes import RECIPES
 
-PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
+PAGE = Path(__file__).parents[2] / "docs" / "paper" / "recipes.md"
 SILENT = "-"
 FROM = ("elr", "paper", "code")
 

@@ -11,6 +11,7 @@ from elr.audit.evidence import read_evidence
 from elr.data.prepared_data import prepare_data
 from elr.data.records import ReadOptions
 from elr.errors import CheckpointError, OutputError
+from elr.runs import run as runs
 from elr.runs.fit_config import FitConfig
 from elr.runs.run import run_plan
 from elr.training import checkpoints
@@ -37,6 +38,24 @@ def test_a_finished_run_is_given_back_from_its_evidence_alone(prepared, tmp_path
         np.testing.assert_array_equal(getattr(again.audit, name), getattr(fitted.audit, name))
     assert json.loads(json.dumps(again.results)) == json.loads(json.dumps(fitted.results))
     assert read_evidence(tmp_path / "run").margins.dtype == np.float32
+
+
+def test_a_run_that_was_quicker_keeps_its_folder(prepared, tmp_path, monkeypatch):
+    """Two begin at once: the other has made its run.json after this one has looked."""
+    (tmp_path / "run").mkdir()
+    theirs = '{"status": "running"}'
+    looked = runs.contents
+
+    def look(out):
+        names = looked(out)
+        (out / "run.json").write_text(theirs)
+        return names
+
+    monkeypatch.setattr(runs, "contents", look)
+    with pytest.raises(OutputError, match=r"another run was quicker to take .*: choose another --out, such as .*run-2"):
+        run(prepared, tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
+    assert (tmp_path / "run" / "run.json").read_text() == theirs
 
 
 def test_another_run_is_refused_by_what_has_changed(prepared, tmp_path):

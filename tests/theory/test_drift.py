@@ -1,4 +1,4 @@
-"""A model without features: descent against the formulas of docs/alignment.md, and against gradients by hand."""
+"""A model without features: descent against formulas of docs/concepts/alignment.md, and against gradients by hand."""
 
 import numpy as np
 import pytest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +82,7 @@ class Evidence:
         tally = self.tally(score=score)
         for probs in self.chunks():
             tally.add(probs)
-        return tally.audit()
+        return replace(tally.audit(), class_names=self.class_names)
 
     def probs_of(self, classes: NDArray[np.int64]) -> NDArray[np.float32]:
         """(N,) the probability of one class for each row, in one pass."""
@@ -133,7 +133,9 @@ def write_evidence(path: Path, evidence: Evidence) -> Audit:
                 tally.add(probs)
                 writer.write_table(_lines(evidence, start, probs, schema), row_group_size=len(probs))
                 start += len(probs)
-        audits.append(tally.audit())  # refused here, an incomplete table does not get its name
+        audits.append(
+            replace(tally.audit(), class_names=evidence.class_names)
+        )  # refused here, an incomplete table does not get its name
 
     files.write_file(path, write)
     return audits[0]

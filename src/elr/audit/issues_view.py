@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from elr import files
 from elr.audit.evidence import Evidence
 from elr.audit.label_quality import Audit
+from elr.audit.tables.lines import lines
 
 _LINES = 100_000  # that are written at a time
 
@@ -99,17 +100,10 @@ def _in_parts(evidence: Evidence, audit: Audit) -> Iterator[pd.DataFrame]:
 
 def _lines(evidence: Evidence, audit: Audit, order: NDArray[np.int64], precision: NDArray[np.float64]) -> pd.DataFrame:
     """The lines of these rows, in this order."""
-    names = np.array(evidence.class_names, dtype=object)
     columns: dict[str, Any] = {"row": evidence.rows[order]}
     if evidence.ids is not None:
         columns["id"] = [evidence.ids[position] for position in order]
-    return pd.DataFrame(
-        columns
-        | {
-            "given_label": names[audit.labels[order]],
-            "predicted_label": names[audit.predicted_labels[order]],
-            "label_quality": audit.label_quality[order].round(6),
-            "is_label_issue": audit.is_label_issue[order],
-            "expected_precision": precision.round(4),
-        }
-    )
+    columns |= lines(audit, order, precision, class_names=evidence.class_names)
+    columns["label_quality"] = columns["label_quality"].round(6)
+    columns["expected_precision"] = precision.round(4)
+    return pd.DataFrame(columns)

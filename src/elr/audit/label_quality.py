@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,33 +13,19 @@ from sklearn.metrics import average_precision_score
 
 from elr.audit.calibration import Calibration, Favorites, calibrate, favorites_of
 from elr.audit.inputs import check_probs, check_score, checked_labels, checked_margins
+from elr.audit.tables.confusions import Confusion, confusions_among
+from elr.audit.tables.lines import lines
 from elr.checking import checked, checked_array
 from elr.errors import ArgumentError
 from elr.noise.transitions import count_transitions, transition_matrix
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from elr.audit.tables.datalab import DatalabView
+
 _CONFIDENCE = 0.95
 _NUMBERS = 2**20  # of probabilities that are looked at at a time
-
-
-class Confusion(NamedTuple):
-    """Rows given one class of which the evidence says another.
-
-    Args:
-        given: number of the class in the data.
-        clean: number of the class that the evidence favors.
-        num_rows: how many rows.
-        rate: their share among the rows that the evidence has in `clean`, an entry of the transition matrix.
-
-    Example:
-        >>> pair = Confusion(given=0, clean=1, num_rows=12, rate=0.25)
-        >>> f"{pair.rate:.0%} of class {pair.clean} were given as class {pair.given}"
-        '25% of class 1 were given as class 0'
-    """
-
-    given: int
-    clean: int
-    num_rows: int
-    rate: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,6 +52,7 @@ class Audit:
         out_of_fold: no row was judged by what had seen its label.
         nothing_learned: the evidence, out of fold, agrees with the given labels no better than the most frequent class
             does, by a standard error: so it has nothing to say of them.
+        class_names: the C classes, where they have names.
 
     Example:
         >>> audit = audit_labels([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
@@ -84,6 +71,12 @@ class Audit:
     favored_counts: NDArray[np.int64]
     out_of_fold: bool = False
     nothing_learned: bool = False
+    class_names: tuple[str | int, ...] | None = None
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return len(self.transition_matrix)
 
     @property
     def num_label_issues(self) -> int:
@@ -108,6 +101,30 @@ class Audit:
         sums /= np.arange(1, len(sums) + 1)
         return sums
 
+    def to_frame(self) -> pd.DataFrame:
+        """One line per row, the most suspect label first, as in issues.csv; classes by name where they have names.
+
+        row, given_label, predicted_label, label_quality, is_label_issue, and expected_precision: the share of wrong
+        labels expected among this line and those above it.
+
+        Example:
+            >>> audit = audit_labels([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
+            >>> print(audit.to_frame().iloc[:2, :4].round(2).to_string(index=False))
+             row  given_label  predicted_label  label_quality
+               1            0                1            0.2
+               2            1                1            0.6
+        """
+        import pandas as pd
+
+        order = self.ranking
+        return pd.DataFrame({"row": order} | lines(self, order, self.expected_precision, class_names=self.class_names))
+
+    def to_datalab(self) -> DatalabView:
+        """The same in the form of cleanlab's Datalab, for code that reads `lab.get_issues("label")`."""
+        from elr.audit.tables.datalab import DatalabView
+
+        return DatalabView(self)
+
     def confusions(self, limit: int = 10) -> list[Confusion]:
         """The pairs of classes that are most often confused, the most frequent first; at most `limit`.
 
@@ -116,16 +133,8 @@ class Audit:
             >>> audit.confusions()
             [Confusion(given=0, clean=1, num_rows=1, rate=0.5)]
         """
-        classes = len(self.transition_matrix)
         issues = self.is_label_issue
-        pairs = self.labels[issues] * classes + self.predicted_labels[issues]
-        counts = np.bincount(pairs, minlength=classes**2)
-        order = np.argsort(-counts, kind="stable")[:limit]
-        return [
-            Confusion(given, clean, int(counts[pair]), float(self.transition_matrix[clean, given]))
-            for pair in order[counts[order] > 0]
-            for given, clean in [divmod(int(pair), classes)]
-        ]
+        return confusions_among(self.labels[issues], self.predicted_labels[issues], self.transition_matrix, limit)
 
     @property
     def class_noise_rates(self) -> NDArray[np.float64]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +11,7 @@ import typer
 
 from elr.cli.console import errors, print_json, say, without_controls
 from elr.cli.options import Json, destination
+from elr.cli.progress import Pace, draws
 from elr.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -154,7 +152,7 @@ class CellBar:
         self.show = show
         self.first, self.done, self.total = 0, 0, 0
         self.running: dict[str, float] = {}
-        self.started = time.monotonic()
+        self.pace = Pace()
 
     def reading(self, name: str) -> None:
         """Data are read, to be checked."""
@@ -163,7 +161,7 @@ class CellBar:
     def start(self, done: int, total: int) -> None:
         """So many cells are done already, of so many."""
         self.first, self.done, self.total = done, done, total
-        self.started = time.monotonic()
+        self.pace = Pace(done)
         self.show(done, total, f"{done} of {total} cells have a result")
 
     def tell(self, event: Event) -> None:
@@ -178,16 +176,9 @@ class CellBar:
             accuracy = measures.get("test_accuracy_last")
             said = "" if accuracy is None else f"accuracy {accuracy:.4f}, "
             said = event.result.error or f"{said}{event.result.seconds:.1f} s"
-            line = without_controls(f"{self.done}/{self.total} {key}: {said}{self._left()}")
+            left = self.pace.left(self.done + sum(self.running.values()), self.total)
+            line = without_controls(f"{self.done}/{self.total} {key}: {said}{left}")
         self.show(self.done + sum(self.running.values()), self.total, line)
-
-    def _left(self) -> str:
-        """How long the rest takes, if it goes on as until now."""
-        ran = self.done + sum(self.running.values()) - self.first
-        seconds = (time.monotonic() - self.started) * (self.total - self.first - ran) / max(ran, 1)
-        if seconds < 1:
-            return ""
-        return f"; about {seconds / 60:.0f} min left" if seconds >= 90 else f"; about {seconds:.0f} s left"
 
 
 @contextmanager
@@ -195,12 +186,13 @@ def cell_bar() -> Iterator[CellBar]:
     """A bar with the time left on a terminal, a line for each cell elsewhere; both on stderr.
 
     Example:
+        >>> import sys
         >>> from contextlib import redirect_stderr
         >>> with redirect_stderr(sys.stdout), cell_bar() as bar:
         ...     bar.start(3, 10)
         3 of 10 cells have a result
     """
-    if not sys.stderr.isatty() or os.environ.get("RANK", "0") != "0":
+    if not draws():
         yield CellBar(_line)
         return
     from rich.console import Console

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,76 +15,17 @@ import typer
 
 from elr.errors import ELRError
 
-_TRIAL = "trial "  # how names of trials begin (elr.runs.tuning)
+_AGREEMENTS = {  # what says without trusted labels how good a model is, the best witness first
+    "out_of_fold_agreement": "the given labels are predicted by networks that never saw them",
+    "validation_agreement": "the given labels of rows held out are predicted",
+    "agreement_with_given_labels": "the given labels are predicted",
+}
 
 if TYPE_CHECKING:
     from elr.audit.audited_run import AuditedRun
     from elr.data.inspection import Inspection
     from elr.runs.fit import Outcome
     from elr.runs.run import Fitted
-    from elr.training.progress import Progress
-
-
-@contextmanager
-def progress_bar() -> Iterator[Callable[[str, Progress], None]]:
-    """A bar with the time left on a terminal, a line now and then elsewhere; both on stderr.
-
-    Example:
-        >>> from contextlib import redirect_stderr
-        >>> from types import SimpleNamespace
-        >>> halfway = SimpleNamespace(epoch=5, epochs=10, record={"agreement_with_given_labels": 0.612})
-        >>> with redirect_stderr(sys.stdout), progress_bar() as show:
-        ...     show("elr", halfway)
-        elr: epoch 5/10, agrees with 61.2% of the given labels
-    """
-    if not sys.stderr.isatty() or not _speaks():
-        yield _progress_lines()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, Any] = {}
-
-        def show(method: str, progress: Progress) -> None:
-            key = _TRIAL if method.startswith(_TRIAL) else method  # all trials share a bar
-            if key not in tasks:
-                tasks[key] = bar.add_task(method, total=progress.total)
-            shown = f"{method} {progress.epoch}/{progress.epochs}" if key == method else method
-            bar.update(tasks[key], total=progress.total, completed=progress.step, description=shown)
-
-        yield show
-
-
-def _progress_lines() -> Callable[[str, Progress], None]:
-    said: dict[str, int] = {}
-
-    def show(method: str, progress: Progress) -> None:
-        if method.startswith(_TRIAL):
-            if method not in said:
-                said[method] = 0
-                say(method)
-            return
-        tenth = 10 * progress.epoch // progress.epochs
-        if progress.epoch and said.get(method) != tenth:
-            said[method] = tenth
-            say(_state(method, progress))
-
-    return show
-
-
-def _state(method: str, progress: Progress) -> str:
-    agreement = progress.record.get("agreement_with_given_labels")
-    measured = "" if agreement is None else f", agrees with {agreement:.1%} of the given labels"
-    return f"{method}: epoch {progress.epoch}/{progress.epochs}{measured}"
 
 
 def show_reading(found: Inspection, *, in_full: bool = False) -> None:
@@ -105,8 +47,8 @@ def show_reading(found: Inspection, *, in_full: bool = False) -> None:
         say(without_controls(line))
 
 
-def summarize(outcome: Outcome, command: str) -> None:
-    """What `elr fit` found, where it lies, and how to repeat it.
+def summarize(outcome: Outcome) -> None:
+    """What `elr fit` found: what is to be known of it, and at last five lines.
 
     Example:
         >>> from contextlib import redirect_stderr
@@ -114,27 +56,31 @@ def summarize(outcome: Outcome, command: str) -> None:
         >>> from types import SimpleNamespace
         >>> found = {"noise_rate": 0.1, "noise_rate_interval": (0.08, 0.12), "num_examples": 500, "num_label_issues": 9}
         >>> fitted = SimpleNamespace(
-        ...     out=Path("elr-out"),
+        ...     out=Path("pets"),
         ...     results=found
         ...     | {"warnings": [], "early_learning": {"text": "It came first."}, "test_accuracy_last": 0.9},
-        ...     run={"data": {"remarks": []}, "remarks": []},
+        ...     run={"data": {"remarks": ["said before training"]}, "remarks": []},
+        ...     history=[{}],
         ... )
         >>> with redirect_stderr(sys.stdout):
-        ...     summarize(SimpleNamespace(baseline=None, fitted=fitted), "elr fit x.csv")
-        Accuracy on the test data, last epoch: 0.9000
-        About 10.0% of 500 labels look wrong (95 % interval 8.0% to 12.0%): 9 rows to look at
+        ...     summarize(SimpleNamespace(baseline=None, fitted=fitted))
         It came first.
-        Suspects: elr-out/issues.csv
-        Report:   elr-out/report.html
-        Again, with a new --out: elr fit x.csv
+        <BLANKLINE>
+        Found:    about 10.0% of 500 labels look wrong (95 % interval 8.0% to 12.0%): 9 rows to look at
+        How good: 90.0% of the test data right, after the last epoch
+        Suspects: pets/issues.csv
+        Report:   pets/report.html
+        Next:     elr audit pets
     """
     if outcome.baseline is not None:
         say(_table(outcome))
-    summarize_run(outcome.fitted, command, with_accuracy=outcome.baseline is None)
+    fitted = outcome.fitted
+    _say_details(fitted, fitted.run["remarks"])
+    _say_at_last(fitted)
 
 
-def summarize_run(fitted: Fitted, command: str, *, with_accuracy: bool = True) -> None:
-    """What one run found, where it lies, and how to repeat it.
+def summarize_run(fitted: Fitted) -> None:
+    """What a published experiment found: what is to be known of it, and at last five lines.
 
     Example:
         >>> from contextlib import redirect_stderr
@@ -142,27 +88,30 @@ def summarize_run(fitted: Fitted, command: str, *, with_accuracy: bool = True) -
         >>> from types import SimpleNamespace
         >>> found = {"noise_rate": 0.1, "noise_rate_interval": (0.08, 0.12), "num_examples": 500, "num_label_issues": 9}
         >>> fitted = SimpleNamespace(
-        ...     out=Path("elr-out"),
+        ...     out=Path("cifar10-0"),
         ...     results=found | {"early_learning": {"text": "It came first."}, "warnings": [{"text": "No 'cat' ..."}]},
         ...     run={"data": {"remarks": ["3 rows without a label were left out"]}, "remarks": []},
+        ...     history=[{"agreement_with_given_labels": 0.625}],
         ... )
         >>> with redirect_stderr(sys.stdout):
-        ...     summarize_run(fitted, "elr run x")
+        ...     summarize_run(fitted)
         warning: No 'cat' ...
-        About 10.0% ...
         It came first.
         note: 3 rows without a label were left out
-        Suspects: elr-out/issues.csv
-        Report:   elr-out/report.html
-        Again, with a new --out: elr run x
+        <BLANKLINE>
+        Found:    about 10.0% ...
+        How good: 62.5% of the given labels are predicted; ...
+        Suspects: cifar10-0/issues.csv
+        Report:   cifar10-0/report.html
+        Next:     elr audit cifar10-0
     """
-    from elr.files import ISSUES_FILE, REPORT_FILE
+    _say_details(fitted, [*fitted.run["data"]["remarks"], *fitted.run["remarks"]])
+    _say_at_last(fitted)
 
+
+def _say_details(fitted: Fitted, remarks: list[str]) -> None:
     results = fitted.results
-    if with_accuracy and "test_accuracy_last" in results:
-        say(f"Accuracy on the test data, last epoch: {results['test_accuracy_last']:.4f}")
     _warn(results)
-    say(verdict(results))
     for chosen in ("tuning", "choice"):
         if chosen in results:
             say(results[chosen]["text"])
@@ -170,12 +119,39 @@ def summarize_run(fitted: Fitted, command: str, *, with_accuracy: bool = True) -
     annotators = fitted.out / "annotators.csv"
     if annotators.exists():
         say(f"Annotators, the most often contradicted first: {annotators}")
-    for remark in [*fitted.run["data"]["remarks"], *fitted.run["remarks"]]:
-        say(f"note: {remark}")
+    for remark in remarks:
+        say(without_controls(f"note: {remark}"))
+
+
+def _say_at_last(fitted: Fitted) -> None:
+    from elr.files import ISSUES_FILE, REPORT_FILE
+
+    found = verdict(fitted.results)
     say(
+        f"\nFound:    {found[0].lower()}{found[1:]}\nHow good: {how_good(fitted)}\n"
         f"Suspects: {fitted.out / ISSUES_FILE}\nReport:   {fitted.out / REPORT_FILE}\n"
-        f"Again, with a new --out: {command}"
+        f"Next:     {shlex.join(['elr', 'audit', str(fitted.out)])}"
     )
+
+
+def how_good(fitted: Fitted) -> str:
+    """What can be said of the accuracy, in a sentence: of trusted labels where there are any.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> how_good(SimpleNamespace(results={"test_accuracy_last": 0.9}, history=[{}]))
+        '90.0% of the test data right, after the last epoch'
+        >>> blind = {"out_of_fold_agreement": 0.75}
+        >>> how_good(SimpleNamespace(results={}, history=[blind]))
+        '75.0% of the given labels are predicted by networks that never saw them; --test measures it on trusted labels'
+    """
+    last = fitted.history[-1] if fitted.history else {}
+    if "test_accuracy_last" in fitted.results:
+        return f"{fitted.results['test_accuracy_last']:.1%} of the test data right, after the last epoch"
+    for measure, words in _AGREEMENTS.items():
+        if last.get(measure) is not None:
+            return f"{last[measure]:.1%} of {words}; --test measures it on trusted labels"
+    return "not measured: --test measures it on trusted labels"
 
 
 def summarize_audit(audited: AuditedRun, top: int) -> None:
@@ -279,7 +255,7 @@ def print_json(content: dict[str, Any]) -> None:
     """
     from elr.files import without_nan
 
-    if _speaks():
+    if speaks():
         print(json.dumps(without_nan(content), allow_nan=False))
 
 
@@ -292,7 +268,7 @@ def say(text: str) -> None:
         ...     say("Results go to elr-out")
         Results go to elr-out
     """
-    if _speaks():
+    if speaks():
         print(text, file=sys.stderr, flush=True)
 
 
@@ -321,6 +297,12 @@ def errors(as_json: bool, *, resume_with: str | None = None, by_itself: bool = F
             print_json({"error": {"type": type(error).__name__, "message": str(error)}})
         say(f"error: {error}")
         raise typer.Exit(2) from error
+    except ImportError as error:
+        said = f"{error}: a package is missing or broken; `elr doctor --imports` says which"
+        if as_json and "torch" in sys.modules:
+            print_json({"error": {"type": type(error).__name__, "message": said}})
+        say(f"error: {said}")
+        raise typer.Exit(1) from error
     except KeyboardInterrupt as interrupt:
         again = f"; to go on: {resume_with}{'' if by_itself else ' --resume'}" if resume_with else ""
         if as_json:
@@ -329,6 +311,13 @@ def errors(as_json: bool, *, resume_with: str | None = None, by_itself: bool = F
         raise typer.Exit(130) from interrupt
 
 
-def _speaks() -> bool:
-    """Whether this process speaks for its group: the first one under torchrun, and any that is alone."""
+def speaks() -> bool:
+    """Whether this process speaks for its group: the first one under torchrun, and any that is alone.
+
+    Example:
+        >>> from unittest.mock import patch
+        >>> with patch.dict(os.environ, RANK="1"):
+        ...     speaks()
+        False
+    """
     return os.environ.get("RANK", "0") == "0"

@@ -8,10 +8,17 @@ from typing import Annotated
 import typer
 
 from elr.cli.console import errors, print_json, say
-from elr.cli.options import HumanLabels, Json
+from elr.cli.options import HumanLabels, Json, completing
 
 app = typer.Typer(help="Published data sets: list, about, check, download.", no_args_is_help=True)
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Of a data set; `elr data list` has all of them.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        autocompletion=completing("elr.datasets.catalog", "LOADERS"),
+        help="Of a data set; `elr data list` has all of them.",
+    ),
+]
 Folder = Annotated[Path, typer.Argument(metavar="PATH", help="Its folder.")]
 _SIGNS = {"ok": "ok      ", "warning": "warning ", "problem": "PROBLEM "}
 

@@ -10,13 +10,19 @@ from typing import Annotated
 
 import typer
 
-from elr.cli import bench, data, review, theory, train
+from elr.cli import bench, data, doctor, export, review, theory, train
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 something failed that is not the input's fault, or `elr doctor` found a fault; 2 bad input "
+    "or a wrong command line; 130 interrupted. More: docs/guides/command-line.md"
+)
+OWN_DATA, REVIEW, RESEARCH, TOOLS = "Your own data", "Review", "Research", "Tools"
 
 app = typer.Typer(
     name="elr",
     help="Learn from data whose labels are partly wrong, and find the wrong ones, in one training run.",
     no_args_is_help=True,
-    add_completion=False,
+    epilog=EXIT_CODES,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -44,16 +50,13 @@ def _commands(
     """Learn from data whose labels are partly wrong, and find the wrong ones, in one training run."""
 
 
-for command in (
-    train.fit,
-    train.inspect,
-    train.run,
-    review.audit,
-    review.report,
-    review.clean,
-    review.predict,
-    theory.theory,
-    bench.bench,
-):
-    app.command()(command)
-app.add_typer(data.app, name="data")
+COMMANDS = {  # by the group that --help shows them in
+    OWN_DATA: (train.fit, train.inspect, review.predict),
+    REVIEW: (review.audit, review.report, review.clean),
+    RESEARCH: (train.run, bench.bench, theory.theory),
+    TOOLS: (export.export, doctor.doctor),
+}
+for group, commands in COMMANDS.items():
+    for command in commands:
+        app.command(rich_help_panel=group)(command)
+app.add_typer(data.app, name="data", rich_help_panel=RESEARCH)

@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from elr.cli.options import Weights
+from elr.cli.options import DATA
 
 if TYPE_CHECKING:
     from elr.data.records import ReadOptions
 
 MakeOptions = Callable[[], Any]
 """Gives the `elr.data.records.ReadOptions`, or raises what is wrong with them: called where errors are caught."""
-_PANEL = "What the data are"
 _FILES = "How files are written (each is found by itself; these insist)"
 
 
-def _flag(*names: str, help: str, panel: str = _PANEL) -> Any:
+def _flag(*names: str, help: str, panel: str = DATA) -> Any:
     return typer.Option(*names, help=help, show_default=False, rich_help_panel=panel)
 
 
@@ -71,7 +70,7 @@ def _flags(
             "the extra images is installed."
         ),
     ] = None,
-    weights: Weights = None,
+    weights: Annotated[Path | None, _flag(help="File with the weights of a pretrained network.")] = None,
     fine_tune: Annotated[
         bool | None,
         _flag(

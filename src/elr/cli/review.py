@@ -8,10 +8,8 @@ from typing import Annotated
 import typer
 
 from elr.cli.console import errors, print_json, say, summarize_audit, without_controls
-from elr.cli.options import Json, MovedData
+from elr.cli.options import Json, MovedData, Run
 from elr.cli.reading import Decimal, Encoding, Quotes, Separator
-
-Run = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run of `elr fit`.")]
 
 
 def audit(
@@ -34,6 +32,12 @@ def audit(
     label_studio: Annotated[
         Path | None, typer.Option("--export-label-studio", help="Write the suspects as tasks of Label Studio: .json.")
     ] = None,
+    cvat: Annotated[
+        Path | None, typer.Option("--export-cvat", help="Write the suspects and their images for CVAT: .zip.")
+    ] = None,
+    fiftyone: Annotated[
+        Path | None, typer.Option("--export-fiftyone", help="Folder for a data set of images, as FiftyOne reads it.")
+    ] = None,
     data: MovedData = None,
     as_json: Json = False,
 ) -> None:
@@ -44,9 +48,11 @@ def audit(
     """
     with errors(as_json):
         from elr.audit.audited_run import AuditedRun
-        from elr.audit.cleanlab import export_cleanlab
+        from elr.audit.handover.cleanlab import export_cleanlab
+        from elr.audit.handover.cvat import export_cvat
+        from elr.audit.handover.fiftyone import export_fiftyone
+        from elr.audit.handover.label_studio import export_label_studio
         from elr.audit.issues_view import export_table
-        from elr.audit.label_studio import export_label_studio
 
         audited = AuditedRun.read(run, also=also or [], score=score)
         if export is not None:
@@ -58,6 +64,12 @@ def audit(
         if label_studio is not None:
             interface = export_label_studio(audited.evidence, audited.audit, label_studio, run=audited.run, data=data)
             say(f"For Label Studio: tasks in {label_studio}, labeling interface in {interface}")
+        if cvat is not None:
+            labels = export_cvat(audited.evidence, audited.audit, cvat, run=audited.run, data=data)
+            say(f"For CVAT: images and annotations in {cvat}, the labels of the project in {labels}")
+        if fiftyone is not None:
+            export_fiftyone(audited.evidence, audited.audit, fiftyone, run=audited.run, data=data)
+            say(f"For FiftyOne: a FiftyOneImageClassificationDataset in {fiftyone}")
         if as_json:
             print_json(audited.to_json(top))
         else:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from elr.cli.console import errors, print_json, say
-from elr.cli.options import Json, destination, free_folder
+from elr.cli.options import Json, new_folder
 
 
 def theory(
@@ -24,7 +24,9 @@ def theory(
     steps: Annotated[int, typer.Option(help="At most; cross entropy ends when all labels are fitted.")] = 20_000,
     radius: Annotated[float, typer.Option(help="Length of the first weights.")] = 2.0,
     seed: Annotated[int, typer.Option(help="Of examples, labels and first weights.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: a new ./elr-theory.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results. Default: a new one, theory, theory-2, ...")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show early learning and memorization in a linear model, and check the paper's theorem on it.
@@ -32,8 +34,7 @@ def theory(
     Example:
         elr theory --lam 3 --noise-rate 0.4 --out theory
     """
-    folder, command = destination(out, free_folder("elr-theory"))
-    with errors(as_json):
+    with errors(as_json), new_folder(Path("theory"), out) as (folder, command):
         from elr.theory.folder import exhibit, table
 
         say(f"Results go to {folder}")

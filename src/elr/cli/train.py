@@ -9,8 +9,24 @@ from typing import Annotated, Any
 
 import typer
 
-from elr.cli.console import errors, print_json, progress_bar, say, show_reading, summarize, summarize_run
-from elr.cli.options import HumanLabels, Json, Test, TestLabel, Weights, destination, free_folder
+from elr.cli.console import errors, print_json, say, show_reading, summarize, summarize_run
+from elr.cli.options import (
+    DATA,
+    DEVICES,
+    OUTPUT,
+    SEARCH,
+    TRAINING,
+    HumanLabels,
+    Json,
+    Test,
+    TestLabel,
+    Weights,
+    completing,
+    destination,
+    named_after,
+    new_folder,
+)
+from elr.cli.progress import progress_bar
 from elr.cli.reading import MakeOptions, reads_data
 from elr.errors import ArgumentError
 
@@ -26,11 +42,23 @@ def fit(
             show_default=False,
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: a new ./elr-out.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the results. Default: a new one called as the data are: customers, customers-2, ...",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     test: Test = None,
     test_label: TestLabel = None,
     method: Annotated[
-        str, typer.Option(help="elr, elr_plus, cross_entropy or another of docs/methods.md, such as dividemix.")
+        str,
+        typer.Option(
+            autocompletion=completing("elr.methods.catalog", "METHODS"),
+            help="elr, elr_plus, cross_entropy or another of docs/methods.md, such as dividemix.",
+            rich_help_panel=TRAINING,
+        ),
     ] = "elr",
     settings: Annotated[
         list[str] | None,
@@ -39,6 +67,7 @@ def fit(
             metavar="NAME=VALUE",
             help="A setting of the method, as docs/methods.md has them; may be repeated.",
             show_default=False,
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     members: Annotated[
@@ -49,38 +78,75 @@ def fit(
             "a single network. Default: 5 for elr on tables, text, embeddings, arrays and frozen features of at least "
             "50 rows.",
             show_default=False,
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     lam: Annotated[
         float | None,
-        typer.Option(help="Weight of the regularizer. Default: chosen of 0, 1, 3 and 7; of a single network 3."),
+        typer.Option(
+            help="Weight of the regularizer. Default: chosen of 0, 1, 3 and 7; of a single network 3.",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
-    beta: Annotated[float | None, typer.Option(help="Momentum of the targets. Default: 0.7.")] = None,
+    beta: Annotated[
+        float | None, typer.Option(help="Momentum of the targets. Default: 0.7.", rich_help_panel=TRAINING)
+    ] = None,
     align: Annotated[
-        bool, typer.Option("--align/--no-align", help="Hold the targets to the given shares of the classes.")
+        bool,
+        typer.Option(
+            "--align/--no-align", help="Hold the targets to the given shares of the classes.", rich_help_panel=TRAINING
+        ),
     ] = True,
     dropout: Annotated[
         float | None,
         typer.Option(
-            help="Of perceptrons. Default: chosen of 0 and 0.5; of a single network none.", show_default=False
+            help="Of perceptrons. Default: chosen of 0 and 0.5; of a single network none.",
+            show_default=False,
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     network: Annotated[
-        str | None, typer.Option(help="linear, mlp, fast, resnet18, resnet34 or preactresnet18. Default: by the data.")
+        str | None,
+        typer.Option(
+            help="linear, mlp, fast, resnet18, resnet34 or preactresnet18. Default: by the data.",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data. Default: by the size of the data.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Default: 64; 128 for convolutional networks.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate. Default: by the network.")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Default: by the network.")] = None,
-    augment: Annotated[str, typer.Option(help="For images: auto (crops and mirror images), crop or none.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of weights, order of the rows and augmentation.")] = 0,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Passes over the data. Default: by the size of the data.", rich_help_panel=TRAINING),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Default: 64; 128 for convolutional networks.", rich_help_panel=TRAINING)
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak learning rate. Default: by the network.", rich_help_panel=TRAINING)
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Default: by the network.", rich_help_panel=TRAINING)
+    ] = None,
+    augment: Annotated[
+        str, typer.Option(help="For images: auto (crops and mirror images), crop or none.", rich_help_panel=TRAINING)
+    ] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.", rich_help_panel=DEVICES)] = "auto",
+    device: Annotated[str, typer.Option(help="auto or cpu.", rich_help_panel=DEVICES)] = "auto",
+    seed: Annotated[
+        int, typer.Option(help="Of weights, order of the rows and augmentation.", rich_help_panel=TRAINING)
+    ] = 0,
     noise: Annotated[
-        str | None, typer.Option(help="For experiments: corrupt the labels first, as NAME:RATE (symmetric:0.4).")
+        str | None,
+        typer.Option(
+            help="For experiments: corrupt the labels first, as NAME:RATE (symmetric:0.4).", rich_help_panel=DATA
+        ),
     ] = None,
     compare: Annotated[
-        bool | None, typer.Option("--compare/--no-compare", help="Also train plain cross entropy.", show_default=False)
+        bool | None,
+        typer.Option(
+            "--compare/--no-compare",
+            help="Also train plain cross entropy.",
+            show_default=False,
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     tune: Annotated[
         int | None,
@@ -88,9 +154,12 @@ def fit(
             metavar="N",
             help="First search lam, beta, learning rate and epochs, those of them that are not given, in N trials on "
             "held-out given labels; of a single network, unless --members says more. Needs the extra tune.",
+            rich_help_panel=SEARCH,
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.", rich_help_panel=OUTPUT)
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train a robust model, list the suspect labels and write a report.
@@ -98,14 +167,16 @@ def fit(
     Example:
         elr fit flowers.csv --label species --out flowers-elr
     """
-    folder, command = destination(out, free_folder("elr-out"))
-    with errors(as_json, resume_with=command):
+    with (
+        errors(as_json),
+        new_folder(named_after(data), out, resume=resume) as (folder, command),
+        errors(as_json, resume_with=command),
+    ):
+        say(f"Results go to {folder}")
         from elr.runs.fit import fit as fit_data
         from elr.runs.fit_config import FitConfig
         from elr.training.engine import leave_process_group
 
-        if out is None and resume:
-            raise ArgumentError("--resume needs the --out of the run to go on with")
         config = FitConfig(
             method=method,
             settings=_settings(settings),
@@ -124,7 +195,6 @@ def fit(
             device=device,
             seed=seed,
         )
-        say(f"Results go to {folder}")
         with progress_bar() as show:
             outcome = fit_data(
                 data,
@@ -144,7 +214,7 @@ def fit(
         leave_process_group()
         if as_json:
             print_json(outcome.results)
-        summarize(outcome, command)
+        summarize(outcome)
 
 
 @reads_data
@@ -173,6 +243,7 @@ def run(
     recipe: Annotated[
         str | None,
         typer.Argument(
+            autocompletion=completing("elr.runs.recipes", "RECIPES"),
             help="Name of a recipe: [fast-]DATA-NOISE-METHOD, or DATA-METHOD. Without it: the list of them.",
             show_default=False,
         ),
@@ -246,7 +317,7 @@ def run(
         leave_process_group()
         if as_json:
             print_json(fitted.results)
-        summarize_run(fitted, command)
+        summarize_run(fitted)
 
 
 def _list_recipes(as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -13,7 +14,14 @@ MOST_LINES = 12
 _MOST_CLASSES, _MOST_NOTES = 6, 3
 _WIDTH, _EXAMPLE, _USE = 24, 20, 60
 _APART = ("columns", "test", "annotations", "image_column", "spellings")  # facts that are shown elsewhere
-_USUAL = {"quoted_line_breaks": 0, "lines_before_rows": 1, "quotes": True, "encoding": "utf-8"}  # not worth a word
+_USUAL = {
+    "blank_lines": 0,
+    "separator": ",",
+    "quoted_line_breaks": 0,
+    "lines_before_rows": 1,
+    "quotes": True,
+    "encoding": "utf-8",
+}  # not worth a word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +48,7 @@ class Inspection:
         >>> print(*inspect(frame, ReadOptions(label="y")).lines(), sep="\\n")  # doctest: +NORMALIZE_WHITESPACE
         Read a data frame: table, 4 rows
         2 classes in label column 'y': cat 2 (50.0 %), dog 2 (50.0 %)
-        Learned from 1 of 3 columns:
+        Learned from 1 of 3 columns (1 numeric):
           column  kind                   missing  example  use
           n       nothing to learn from  0        u        left out: it says the same in every row
           y       label                  0        cat      label
@@ -111,7 +119,9 @@ class Inspection:
         ]
         left = len(self.columns) - len(chosen)
         more = [f"  and {left} more columns"] if left else []
-        return [f"Learned from {len(used)} of {len(self.columns)} columns:", *rows, *more]
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in Counter(each["kind"] for each in used).most_common())
+        learned = f"Learned from {len(used)} of {len(self.columns)} columns{f' ({kinds})' if kinds else ''}:"
+        return [learned, *rows, *more]
 
 
 def columns_shown(records: Records, reports: Sequence[ColumnReport], options: ReadOptions) -> list[dict[str, Any]]:

@@ -34,8 +34,9 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Rec
     Args:
         data: path of a table (.csv, .tsv, .txt, .parquet, .feather, .jsonl, .json), of a folder of parts of one, of a
             folder of images in subfolders by class, of a Parquet file of images in the layout of the Hugging Face hub,
-            of an .npz of arrays, or of an .npy; a data frame of pandas or polars, or a table of Arrow; or a pair of
-            arrays (inputs, labels), where inputs are (M, D) features or (M, channels, H, W) uint8 images.
+            of an .npz of arrays, or of an .npy; a data frame of pandas or polars, a table of Arrow, or a
+            `datasets.Dataset`; or a pair of arrays (inputs, labels), where inputs are (M, D) features or (M, channels,
+            H, W) uint8 images.
         options: see there.
         training: labels are required; else they are read where there are any.
 

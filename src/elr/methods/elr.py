@@ -134,9 +134,9 @@ class ELR(Method):
         ['cross_entropy', 'elr', 'loss']
 
     Source: Algorithms 1 and 2, equations 7 and 9, Table 5 and appendices F and G of Liu et al., NeurIPS 2020. Differs
-    from the authors' code: one draw of labels and one split for both networks (theirs leak labels, docs/paper.md);
-    averaged weights begin as the networks' and batch-norm statistics are averaged with them; predictions average
-    probabilities, not logits; refinement cannot divide by zero.
+    from the authors' code: one draw of labels and one split for both networks (theirs leak labels,
+    docs/paper/differences.md); averaged weights begin as the networks' and batch-norm statistics are averaged with
+    them; predictions average probabilities, not logits; refinement cannot divide by zero.
     """
 
     @checked

@@ -45,8 +45,8 @@ class ELRSettings(MethodConfig):
             are not mixed stay what they are.
         align: whether the regularizer sees targets whose mean over the training rows has the given shares of the
             classes (`elr.methods.ingredients.alignment`); weighed once an epoch. Without it a large lam draws all that
-            is doubtful to the most frequent class (docs/alignment.md). Refined labels (refine_labels) are weighed with
-            such targets too; `relabel` and what is predicted have the plain ones. The paper has none.
+            is doubtful to the most frequent class (docs/concepts/alignment.md). Refined labels (refine_labels) are
+            weighed with such targets too; `relabel` and what is predicted have the plain ones. The paper has none.
         align_power: what align goes by is the given shares to this power, in [0, 1]. 1 (default): the shares. Lower,
             nearer to equal shares, there is less drift without features, and rare classes gain at the cost of frequent
             ones; 0 has no drift at all.

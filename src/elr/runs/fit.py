@@ -16,6 +16,7 @@ from elr.datasets.as_data import load_digits
 from elr.errors import ArgumentError
 from elr.files import REPORT_FILE
 from elr.runs.fit_config import FitConfig
+from elr.runs.model_card.card import write_card
 from elr.runs.reporting import write_report
 from elr.runs.run import Fitted, run_plan
 from elr.runs.tuning import check_tuning
@@ -79,7 +80,7 @@ def fit(
     on_read: Callable[[Inspection], None] | None = None,
     on_progress: Callable[[str, Progress], None] | None = None,
 ) -> Outcome:
-    """Train robustly, audit the labels and write the folder of the run, its report included.
+    """Train robustly, audit the labels and write the folder of the run, its report and its model card included.
 
     Args:
         data: what `elr.data.reading.read_data` reads; None: scikit-learn's digits with 40 % symmetric noise, compared
@@ -168,8 +169,10 @@ def fit(
     )
     if is_main_process():
         write_report(prepared, fitted, baseline=baseline)
+        write_card(out)
         if baseline is not None:
             write_report(prepared, baseline)
+            write_card(baseline_folder)
     return Outcome(fitted=fitted, report=out / REPORT_FILE, baseline=baseline)
 
 

@@ -119,7 +119,7 @@ def predict_and_measure(
         elr.errors.ArtifactError: no-such-run is not a folder: expected the --out of a run of `elr fit`
     """
     folder = Path(folder)
-    preprocessing, plan, options, networks = _read_run(folder)
+    preprocessing, plan, options, networks = load_run(folder)
     options = preprocessing.reading(options, folder=folder, encoder=encoder)
     named = {name: value for name, value in (dialect or {}).items() if value is not None}
     if unknown := sorted(set(named) - set(_DIALECT)):
@@ -136,7 +136,8 @@ def predict_and_measure(
             table=_predictions(records, preprocessing, np.zeros((0, preprocessing.num_classes))), findings=findings
         )
     examples = preprocessing.encode(records, name=name, with_labels=False)
-    probs = _predict_probs(folder, preprocessing, plan, examples, networks)
+    load_weights(folder, networks)
+    probs = network_probs(preprocessing, plan, examples, networks)
     findings += preprocessing.findings(records, name=name)
     measured = {} if options.label is None else _measured(records, preprocessing, probs, label=options.label_name)
     findings += [*measured.pop("findings", []), *_said_of(records, name)]
@@ -226,15 +227,31 @@ def predict_probs(folder: Path, records: Records, *, name: str) -> tuple[np.ndar
         Traceback (most recent call last):
         elr.errors.ArtifactError: no-such-run is not a folder: expected the --out of a run of `elr fit`
     """
-    preprocessing, plan, _, networks = _read_run(folder)
+    preprocessing, plan, _, networks = load_run(folder)
     examples = preprocessing.encode(records, name=name)
     if examples.labels is None:
         raise DataError(f"{name} has no labels to measure against")
-    return _predict_probs(folder, preprocessing, plan, examples, networks), examples.labels.numpy()
+    load_weights(folder, networks)
+    return network_probs(preprocessing, plan, examples, networks), examples.labels.numpy()
 
 
-def _read_run(folder: Path) -> tuple[Preprocessing, Plan, ReadOptions, nn.ModuleList]:
-    """What a run wrote about itself, and networks to load its weights into."""
+def load_run(folder: Path) -> tuple[Preprocessing, Plan, ReadOptions, nn.ModuleList]:
+    """What a finished run wrote about itself, and networks to load its weights into; see `network_probs`.
+
+    Args:
+        folder: --out of `elr fit` or `elr run`.
+
+    Returns:
+        The preprocessing, the plan, how the data were read, and the networks with first weights.
+
+    Raises:
+        ArtifactError: not the folder of a finished run, or damaged.
+
+    Example:
+        >>> load_run(Path("no-such-run"))
+        Traceback (most recent call last):
+        elr.errors.ArtifactError: no-such-run is not a folder: expected the --out of a run of `elr fit`
+    """
     run = files.read_run(folder)
     try:
         preprocessing, plan = load_preprocessing(folder, run["preprocessing"]), Plan.from_json(run)
@@ -250,14 +267,41 @@ def _read_run(folder: Path) -> tuple[Preprocessing, Plan, ReadOptions, nn.Module
     return preprocessing, plan, stored, networks
 
 
-def _predict_probs(
-    folder: Path, preprocessing: Preprocessing, plan: Plan, examples: Examples, networks: nn.ModuleList
-) -> np.ndarray:
-    """(M, C) probabilities, averaged over networks and views."""
+def load_weights(folder: Path, networks: nn.ModuleList) -> None:
+    """Give the networks of `load_run` the weights of the run.
+
+    Raises:
+        ArtifactError: no such file, damaged, or of other networks.
+
+    Example:
+        >>> load_weights(Path("no-such-run"), nn.ModuleList())  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        elr.errors.ArtifactError: no-such-run/model.safetensors cannot be read (...): the run is incomplete or damaged
+    """
     try:
         networks.load_state_dict(files.read_tensors(folder / files.MODEL_FILE))
     except RuntimeError as error:
         raise ArtifactError(f"{folder / files.MODEL_FILE} does not fit run.json: {error}") from error
+
+
+def network_probs(preprocessing: Preprocessing, plan: Plan, examples: Examples, networks: nn.ModuleList) -> np.ndarray:
+    """(M, C) probabilities, averaged over networks and views, as `predict` gives them.
+
+    Args:
+        preprocessing: of the run.
+        plan: of the run.
+        examples: M of them, encoded by the preprocessing.
+        networks: with the weights of the run.
+
+    Example:
+        >>> from elr.runs.fit_config import FitConfig
+        >>> from elr.data.prepared_data import prepare_data
+        >>> prepared = prepare_data((np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20)), ReadOptions())
+        >>> plan = FitConfig(epochs=2, members=1).plan(prepared)
+        >>> networks = nn.ModuleList(plan.networks())
+        >>> network_probs(prepared.preprocessing, plan, prepared.examples, networks).shape
+        (40, 2)
+    """
     transform = plan.augmentation.transform(preprocessing, flatten=not plan.network.takes_images)
     inputs = PlainInputs(transform=transform, device=torch.device("cpu"))
     chunks = (views for _, views in inputs.views(examples))

@@ -20,6 +20,7 @@ from elr.data.pictures.decoding import thumbnail
 from elr.data.records import Records
 from elr.errors import ArgumentError, ArtifactError, OutputError
 from elr.networks.spec import NetworkSpec
+from elr.runs.model_card.card import CARD_FILE, write_card
 from elr.runs.plan import Plan
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def write_report(prepared: PreparedData, fitted: Fitted, *, baseline: Fitted | N
 
 
 def rewrite_report(folder: str | Path, out: str | Path | None = None) -> Path:
-    """Build the page of a finished run again from its report.json, without the data.
+    """Build the page of a finished run again from its report.json, without the data; and its model card, if it has one.
 
     Args:
         folder: of a run of `elr fit` or `elr run`.
@@ -110,6 +111,8 @@ def rewrite_report(folder: str | Path, out: str | Path | None = None) -> Path:
             f"{source} is damaged ({error}): repeat the command of the run with --resume, where the data are"
         ) from error
     files.write_text(path, page)
+    if out is None and (folder / CARD_FILE).exists():
+        write_card(folder)
     return path
 
 

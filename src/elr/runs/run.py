@@ -24,7 +24,7 @@ from elr.audit.label_quality import Audit, score_suspects
 from elr.data.prepared_data import PreparedData, inspection_of
 from elr.errors import CheckpointError, OutputError
 from elr.runs.plan import Plan
-from elr.runs.run_folder import contents, is_tuning, something_else
+from elr.runs.run_folder import another, contents, is_tuning, something_else
 from elr.training.checkpoints import remove_checkpoints
 from elr.training.loop import Training
 from elr.training.monitor import fractions
@@ -116,7 +116,7 @@ def run_plan(
     training.predict(prepared.examples.first(2))  # a network that they do not fit fails before anything is written
     started = time.perf_counter()
     run = found or {"status": "running", "command": command, "created": _now(), **description}
-    _begin(out, run, training)
+    _begin(out, run, training, first=found is None)
     training.run(resume=resume, on_progress=on_progress)
     main, evidence = training.accelerator.is_main_process, _evidence(prepared, training)
     audit = write_evidence(out / files.EVIDENCE_FILE, evidence) if main else evidence.audit()
@@ -175,13 +175,13 @@ def _open_folder(out: Path, description: dict[str, Any], *, resume: bool) -> dic
     found = files.read_json(out / files.RUN_FILE)
     if not resume:
         finish = "" if found.get("status") == "complete" else ", or --resume to finish that one"
-        raise OutputError(f"{out} already holds a run: choose another --out{finish}")
+        raise OutputError(f"{out} already holds a run: {another(out)}{finish}")
     changed = _differences(found, description)
     if changed:
         its_own = f" ({found['command']})" if found.get("command") else ""
         raise CheckpointError(
             f"{out} holds a run of another configuration: {'; '.join(changed[:4])}; repeat its own command"
-            f"{its_own}, or choose another --out"
+            f"{its_own}, or {another(out)}"
         )
     return found
 
@@ -205,14 +205,17 @@ def _only(settings: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]
     return {name: value for name, value in settings.items() if name in names}
 
 
-def _begin(out: Path, run: dict[str, Any], training: Training) -> None:
+def _begin(out: Path, run: dict[str, Any], training: Training, *, first: bool) -> None:
     """Make the folder of the run and say in it that it is under way."""
     training.accelerator.wait_for_everyone()  # every rank has looked at the folder before one of them makes it
     run["num_processes"] = training.accelerator.num_processes
     if training.accelerator.is_main_process:
         with files.writing(out):
             out.mkdir(parents=True, exist_ok=True)
-        files.write_json(out / files.RUN_FILE, run)
+        if not first:
+            files.write_json(out / files.RUN_FILE, run)
+        elif not files.write_first(out / files.RUN_FILE, run):
+            raise OutputError(f"another run was quicker to take {out}: {another(out)}")
 
 
 def _results(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from elr.errors import OutputError
-from elr.files import TUNING_FILE, is_partial, writing
+from elr.files import TUNING_FILE, free_folder, is_partial, writing
 
 
 def contents(folder: Path) -> list[str]:
@@ -23,7 +23,7 @@ def contents(folder: Path) -> list[str]:
         if not folder.exists():
             return []
         if not folder.is_dir():
-            raise OutputError(f"{folder} exists and is not a folder: choose another --out")
+            raise OutputError(f"{folder} exists and is not a folder: {another(folder)}")
         return sorted(path.name for path in folder.iterdir() if not is_partial(path.name))
 
 
@@ -32,9 +32,21 @@ def something_else(folder: Path, names: Sequence[str]) -> OutputError:
 
     Example:
         >>> print(something_else(Path("photos"), ["cat.jpg", "dog.jpg"]))
-        photos exists and holds something else (cat.jpg, dog.jpg): choose another --out
+        photos exists and holds something else (cat.jpg, dog.jpg): choose another --out, such as photos
     """
-    return OutputError(f"{folder} exists and holds something else ({', '.join(names[:3])}): choose another --out")
+    return OutputError(f"{folder} exists and holds something else ({', '.join(names[:3])}): {another(folder)}")
+
+
+def another(folder: Path) -> str:
+    """What to do about a folder that is taken, with the name of one that is free.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as taken:
+        ...     another(Path(taken)) == f"choose another --out, such as {taken}-2"
+        True
+    """
+    return f"choose another --out, such as {free_folder(folder)}"
 
 
 def is_tuning(name: str) -> bool:

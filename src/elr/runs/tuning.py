@@ -21,7 +21,7 @@ from elr.data.prepared_data import PreparedData, hold_out
 from elr.devices import mixed_seed
 from elr.errors import ArgumentError, CheckpointError, OutputError, TrainingError, optional
 from elr.runs.plan import Plan
-from elr.runs.run_folder import contents, something_else
+from elr.runs.run_folder import another, contents, something_else
 from elr.runs.study import complete_trials, opened, quiet, writing_study
 from elr.training.loop import Training
 from elr.training.progress import Progress
@@ -320,13 +320,13 @@ def _check_folder(out: Path, names: list[str], *, resume: bool) -> None:
         return
     if files.TUNING_FILE in names:
         if not resume:
-            raise OutputError(f"{out} already holds a search: choose another --out, or --resume to go on with that one")
+            raise OutputError(f"{out} already holds a search: {another(out)}, or --resume to go on with that one")
     elif files.RUN_FILE in names:
         if not resume:
-            raise OutputError(f"{out} already holds a run: choose another --out")
+            raise OutputError(f"{out} already holds a run: {another(out)}")
         raise CheckpointError(
             f"{out} holds a run without a search ({files.TUNING_FILE}): leave --tune out to go on with it, or "
-            "choose another --out"
+            f"{another(out)}"
         )
     else:
         raise something_else(out, names)

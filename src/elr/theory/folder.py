@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from elr.errors import OutputError
-from elr.files import read_json, write_file, write_json, writing
+from elr.files import free_folder, read_json, write_file, write_json, writing
 from elr.theory import figures
 from elr.theory.descent import MEASURES
 from elr.theory.theorem import Examination, examine
@@ -107,9 +107,14 @@ def _rows(examination: Examination) -> pd.DataFrame:
 
 def _check_folder(out: Path, settings: dict[str, Any]) -> None:
     if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file: expected a folder for the results; choose another --out")
+        raise OutputError(
+            f"{out} is a file: expected a folder for the results; choose another --out, such as {free_folder(out)}"
+        )
     earlier = out / RESULT_FILE
     if not earlier.exists():
         return
     if read_json(earlier).get("settings") != settings:
-        raise OutputError(f"{out} holds the results of other settings: choose another --out, or remove {earlier}")
+        raise OutputError(
+            f"{out} holds the results of other settings: choose another --out, such as {free_folder(out)}, or remove "
+            f"{earlier}"
+        )

@@ -77,7 +77,7 @@ def early_learning(history: Sequence[Mapping[str, Any]], *, generations: int = 1
         ('memorization', 5)
 
     Source: the phases are those of Liu et al., NeurIPS 2020, whose authors advise to check that they are there; the
-    measure is ours (docs/theory.md shows how well it does).
+    measure is ours (docs/concepts/theory.md shows how well it does).
     """
     history = history[-(len(history) // max(generations, 1)) :]
     if len(_numbers(history, "out_of_fold_agreement")) > 1:

@@ -10,7 +10,7 @@ import pytest
 import elr
 from elr.audit.audited_run import AuditedRun
 from elr.audit.decisions import clean
-from elr.audit.label_studio import export_label_studio
+from elr.audit.handover.label_studio import export_label_studio
 from elr.data.columns.selection import select_columns
 from elr.data.formats.json_lines import JsonLines
 from elr.data.prepared_data import prepare_data

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from elr.errors import ArgumentError, ELRError, RowIndexError
+from elr.audit.label_quality import audit_labels
+from elr.errors import ArgumentError, DataWarning, ELRError, RowIndexError
 from elr.methods.loss.elr_loss import ELRLoss
 from elr.targets.dense import DenseTargets
 from elr.targets.store import Targets
@@ -214,3 +215,71 @@ def test_another_store_gives_the_same_loss():
 def test_wrong_settings_are_refused(settings, words):
     with pytest.raises(ArgumentError, match=words):
         ELRLoss(8, 2, **settings)
+
+
+# Audit
+
+
+def trained(*, count=6, seen=6, targets=None):
+    """A loss whose targets say class row % 3 of the first `seen` rows."""
+    loss = ELRLoss(count, 3, targets=targets)
+    rows = torch.arange(seen)
+    for _ in range(3):
+        loss(5.0 * torch.nn.functional.one_hot(rows % 3, 3), rows % 3, rows)
+    return loss
+
+
+GIVEN = [0, 1, 2, 0, 1, 0]  # the last one is wrong
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [GIVEN, np.array(GIVEN), np.array(GIVEN, "int32"), torch.tensor(GIVEN), torch.tensor(GIVEN, dtype=torch.int32)],
+    ids=["list", "array", "int32", "tensor", "int32 tensor"],
+)
+def test_audit_finds_what_the_targets_contradict(labels):
+    loss = trained().eval()
+    audit = loss.audit(labels, class_names=["a", "b", "c"])
+    assert audit.is_label_issue.tolist() == [False] * 5 + [True]
+    targets = loss.targets.table / loss.targets.table.sum(dim=1, keepdim=True)
+    assert np.array_equal(audit.label_quality, audit_labels(GIVEN, targets).label_quality)
+    assert audit.to_frame().iloc[0]["predicted_label"] == "c"
+
+
+@pytest.mark.parametrize("store", [None, DenseTargets(6, 3, dtype=torch.bfloat16), DenseTargets(6, 3).double()])
+def test_audit_of_any_store(store):
+    assert trained(targets=store).audit(GIVEN).ranking[0] == 5
+
+
+def test_audit_in_parts_is_the_same(monkeypatch):
+    loss = trained()
+    whole = loss.audit(GIVEN)
+    monkeypatch.setattr("elr.audit.label_quality._NUMBERS", 6)
+    assert np.array_equal(loss.audit(GIVEN).label_quality, whole.label_quality)
+
+
+def test_audit_says_which_rows_it_knows_nothing_of():
+    with pytest.raises(ArgumentError, match="no row has a target yet, so nothing can be said"):
+        ELRLoss(6, 3).audit(GIVEN)
+    with pytest.warns(DataWarning, match="2 of 6 rows have no target, for no step of training had them"):
+        audit = trained(seen=4).audit([0, 1, 2, 1, 0, 0])
+    assert audit.is_label_issue.tolist() == [False, False, False, True, False, False]
+    assert audit.label_quality[4:].tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("labels", "settings", "words"),
+    [
+        (GIVEN[:4], {}, "labels have shape .4,., the targets are of 6 rows"),
+        (torch.eye(6)[:, :3], {}, "labels have shape .6, 3."),
+        ([0.0, 1.0, 2.0, 0.0, 1.0, 0.0], {}, "labels are float64"),
+        (torch.tensor(GIVEN).float(), {}, "labels are float32"),
+        ([0, 1, 2, 3, 1, 0], {}, "labels go from 0 to 3"),
+        (["a"] * 6, {}, "labels is .*expected a tensor, or a list or array of numbers"),
+        (GIVEN, {"score": "calibrated"}, "only evidence that is out of fold can be calibrated"),
+        (GIVEN, {"class_names": ["a"]}, "1 class_names for 3 classes"),
+    ],
+)
+def test_audit_refuses(labels, settings, words):
+    with pytest.raises(ArgumentError, match=words):
+        trained().audit(labels, **settings)

@@ -133,7 +133,7 @@ def test_without_rows_held_out_it_is_the_last_network_that_counts():
 
 def test_where_the_loop_has_generations_the_first_is_the_warm_up():
     """And the second has optimizer and schedule from their beginning."""
-    method = built(ForwardCorrectionConfig(warmup=60), impartial())
+    method = built(ForwardCorrectionConfig(), impartial())
     training = training_of(method, epochs=6, generations=2)
     known = []
     method.register_forward_pre_hook(lambda *_: known.append(method.known) if method.training else None)
@@ -153,7 +153,7 @@ def test_until_the_estimate_it_is_cross_entropy():
 
 def test_a_run_that_ends_before_the_estimate_says_so():
     with pytest.raises(TrainingError, match="would be estimated after 60 epochs, so that nothing was corrected"):
-        training_of(built(ForwardCorrectionConfig()), epochs=2).run()
+        training_of(built(ForwardCorrectionConfig(warmup=60)), epochs=2).run()
 
 
 def test_a_network_that_says_nothing_finite_of_the_rows_held_out_gives_no_estimate():
@@ -194,16 +194,31 @@ def test_an_estimate_that_cannot_be_inverted_ends_the_run_in_words():
 
 
 @BOTH
-def test_a_run_has_half_of_its_epochs_for_the_estimate(config):
+def test_a_run_has_a_generation_for_the_estimate_or_as_many_epochs_as_are_asked_for(config):
     def of(epochs, **asked):
         return config.for_run(asked, steps=100, epochs=epochs, fast=False)
 
-    assert [of(epochs).warmup for epochs in (240, 11, 2)] == [120, 5, 1]
+    assert of(240).warmup is None
+    assert of(240).generations == 2
     assert of(11, warmup=3).warmup == 3
-    for epochs, asked in ((11, {"warmup": 11}), (1, {})):
-        with pytest.raises(ArgumentError, match=f"of {epochs} epochs: the transition matrix would be estimated when"):
-            of(epochs, **asked)
-    assert of(1, transition=NEXT_CLASS).transition == tuple(map(tuple, NEXT_CLASS))
+    assert of(11, warmup=3).generations == 1
+    with pytest.raises(ArgumentError, match="of 11 epochs: the transition matrix would be estimated when"):
+        of(11, warmup=11)
+    known = of(1, transition=NEXT_CLASS)
+    assert known.transition == tuple(map(tuple, NEXT_CLASS))
+    assert known.generations == 1
+    known.check_generations(1)
+    with pytest.raises(ArgumentError, match=r"generations is 1, and .* at the end of the first of two: set training's"):
+        config().check_generations(1)
+
+
+@BOTH
+def test_a_recipe_that_is_cut_short_has_a_shorter_warm_up(config):
+    long = config(warmup=10)
+    assert long.resized(0.25, generations=1).warmup == 2
+    assert long.resized(0.01, generations=1).warmup == 1
+    assert long.resized(0.5, generations=2).warmup is None
+    assert config().resized(0.5, generations=2) == config()
 
 
 @BOTH

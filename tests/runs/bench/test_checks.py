@@ -16,7 +16,7 @@ def test_cells_of_one_reason_are_named_together():
         problems.refuse(9)
     assert str(caught.value) == (
         "3 of 9 cells are impossible, and none was run:\n"
-        "  it is odd\n    in x none elr 0; x none elr 1\n"
+        "  it is odd\n    in x none elr 0\n       x none elr 1\n"
         "  it is even\n    in x none elr 2"
     )
 

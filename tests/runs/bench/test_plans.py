@@ -77,6 +77,14 @@ def test_a_recipe_gives_its_network_and_loop_and_its_own_method_its_settings(ima
         plan_cell(cell("elr", settings={"lamb": 5.0}, recipe="cifar10-clean-elr"), images)
 
 
+@pytest.mark.parametrize("uses", ["joint_optimization", "forward_correction"])
+def test_a_method_that_trains_in_generations_has_them_in_a_recipe_of_one(images, uses):
+    plan = plan_cell(cell(uses, recipe="fast-cifar10-clean-cross-entropy", epochs=7), images).plan
+    assert (plan.training.epochs, plan.training.generations) == (8, 2)
+    with pytest.raises(ArgumentError, match=r"generations is 1, and .* set training's generations to 2"):
+        plan_cell(cell(uses, recipe="fast-cifar10-clean-cross-entropy", generations=1), images)
+
+
 def test_the_share_held_out_is_that_of_the_recipe():
     assert (holdout(cell()), holdout(cell(recipe="cifar10-clean-elr"))) == (0.0, 0.1)
     assert holdout(cell(recipe="cifar10-clean-elr", holdout=0.2)) == 0.2

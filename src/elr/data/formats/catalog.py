@@ -7,6 +7,7 @@ from elr.data.formats.delimited import Delimited
 from elr.data.formats.feather import Feather
 from elr.data.formats.folder import ImageFolder
 from elr.data.formats.format import Format
+from elr.data.formats.hub.dataset import HubDataset
 from elr.data.formats.json_lines import JsonLines
 from elr.data.formats.parquet import Parquet
 from elr.data.formats.parts import PartsFolder
@@ -30,6 +31,7 @@ FORMATS: dict[str, Format] = {
     "npz": Npz(),
     "npy": Npy(),
     "frame": DataFrames(),
+    "hub_dataset": HubDataset(Parquet()),
     "pair": ArrayPair(),
 }
 """A path is read by the first that recognizes it."""

@@ -1,7 +1,8 @@
 """Aligned targets: the regularizer sees targets whose mean over the training rows has the given shares of the classes.
 
 The published regularizer pulls each output toward its own target, and toward frequent classes: where the features say
-little, every target drifts to the class that most labels are of, and the rows of the others follow (docs/alignment.md).
+little, every target drifts to the class that most labels are of, and the rows of the others follow
+(docs/concepts/alignment.md).
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def before(former: Tensor, renewed: Tensor) -> Tensor:
 
     The weights of an epoch are right for what its beginning had. Were targets seen that this epoch's outputs are in
     already, drift would feed itself until the epoch ends: at lam 7 and beta 0.7 shares swing from class to class
-    (docs/alignment.md).
+    (docs/concepts/alignment.md).
 
     Example:
         >>> before(torch.tensor([[0.2, 0.1], [0.0, 0.0]]), torch.tensor([[0.3, 0.2], [0.1, 0.2]]))

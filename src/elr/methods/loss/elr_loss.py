@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn, softmax
 
 from elr.checking import checked
-from elr.errors import ArgumentError
+from elr.errors import ArgumentError, DataWarning
 from elr.methods.ingredients.alignment import Alignment, before
 from elr.methods.loss.formulas import as_tensor, check_weights, confined, full_precision, in_blocks
 from elr.methods.loss.fused import check_batch, elr_loss, is_swept, swept_elr_loss, traced_elr_loss
 from elr.targets.dense import DenseTargets
-from elr.targets.store import Targets
+from elr.targets.store import Targets, whole_probs
+
+if TYPE_CHECKING:
+    from elr.audit.label_quality import Audit
 
 _Renewal = Callable[[slice, Tensor], Tensor]
 
@@ -173,6 +179,61 @@ class ELRLoss(nn.Module):
         probs = softmax(full_precision(logits.detach()), dim=1)
         targets = self.renewed(index, confined(probs, self.clamp), update=True)
         return elr_loss(logits, labels, targets.to(logits.device), lam=lam, clamp=self.clamp)
+
+    def audit(
+        self, labels: Any, *, score: str | None = None, margins: Any = None, class_names: Sequence[Any] | None = None
+    ) -> Audit:
+        """Which given labels the targets contradict, after training.
+
+        The targets are scaled to rows that sum to 1, and looked at some rows at a time. A row that no step has had says
+        nothing: it is no label issue, its label_quality is 0.5, and a warning says how many there are.
+
+        Several processes: each can be asked, where the store has the rows of all of them (`targets.distribute`).
+
+        Args:
+            labels: (N,) given labels, the class numbers that training had, in order of the rows.
+            score: see `elr.audit.label_quality.audit_labels`. Default "margin".
+            margins: (N,), see there.
+            class_names: (C,) names of the classes, for `Audit.to_frame`.
+
+        Raises:
+            ArgumentError: another number of labels or names, labels that are no class numbers, or no row with a target.
+
+        Example:
+            >>> loss = ELRLoss(num_examples=3, num_classes=2)
+            >>> logits = torch.tensor([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0]])
+            >>> _ = loss(logits, torch.tensor([0, 0, 1]), torch.tensor([0, 1, 2]))
+            >>> loss.audit([0, 0, 1]).is_label_issue.tolist()
+            [False, True, False]
+        """
+        from elr.audit.label_quality import Tally, rows_at_once
+
+        count, classes = self.targets.num_examples, self.targets.num_classes
+        given = as_tensor(labels, "labels", device=None).detach().cpu().numpy()
+        if given.shape != (count,):
+            raise ArgumentError(
+                f"labels have shape {given.shape}, the targets are of {count} rows: expected a label for each row of "
+                "the training set, in order of the row numbers"
+            )
+        if class_names is not None and len(class_names) != classes:
+            raise ArgumentError(f"{len(class_names)} class_names for {classes} classes: expected a name for each")
+        tally = Tally(given, num_classes=classes, score=score, margins=margins)
+        unseen = 0
+        for rows in torch.arange(count).split(rows_at_once(classes)):
+            targets = self.targets.read(rows).cpu()
+            unseen += int((targets.sum(dim=1) <= 0).sum())
+            tally.add(whole_probs(targets).numpy())
+        if unseen == count:
+            raise ArgumentError("no row has a target yet, so nothing can be said of labels: train with this loss first")
+        if unseen:
+            warnings.warn(
+                f"{unseen} of {count} rows have no target, for no step of training had them (of several processes: "
+                "none of this one's, unless `targets.distribute` was called): nothing is said of their labels",
+                DataWarning,
+                stacklevel=2,
+            )
+        names = None if class_names is None else tuple(class_names)
+        return replace(tally.audit(), class_names=names)
 
     def _renewal(self, logits: Tensor, index: Tensor) -> _Renewal | None:
         """What updates the targets of these rows from within the sweep over the loss; None: update them before."""

@@ -34,7 +34,9 @@ class CorrectionConfig(MethodConfig):
         percentile: of the probabilities of a class over the training rows, in (0, 100]: the row just below it is taken
             to be of the class beyond doubt. 100: the surest row. Default 97, the authors' for CIFAR-10; theirs for
             CIFAR-100 is 100.
-        warmup: epochs of cross entropy before the estimate, >= 1. Default 60, and half of a run.
+        warmup: epochs of cross entropy before the estimate, >= 1, in a run of one generation. Default: None, two
+            generations of equal length (`TrainingConfig.generations`), the first of cross entropy, each with a schedule
+            of its own, as in the authors' code.
         held_out: share of the rows in [0, 1) that the warm-up does not train on; the network that has the lowest cross
             entropy on them is the one that T is read from. 0: the network as the warm-up leaves it. Default 0.1, the
             authors'.
@@ -50,7 +52,7 @@ class CorrectionConfig(MethodConfig):
 
     transition: Any = None
     percentile: float = 97.0
-    warmup: int = 60
+    warmup: int | None = None
     held_out: float = 0.1
 
     def __post_init__(self) -> None:
@@ -62,25 +64,38 @@ class CorrectionConfig(MethodConfig):
                 raise ArgumentError(f"transition {trouble}")
         if not 0.0 < self.percentile <= 100.0:
             raise ArgumentError(f"percentile is {self.percentile}: expected a number in (0, 100]; the authors have 97")
-        if self.warmup < 1:
+        if self.warmup is not None and self.warmup < 1:
             raise ArgumentError(f"warmup is {self.warmup}: expected at least 1 epoch; T is estimated at its end")
         if not 0.0 <= self.held_out < 1.0:
             raise ArgumentError(f"held_out is {self.held_out}: expected a share of the rows in [0, 1)")
 
     @classmethod
     def for_run(cls, asked: Mapping[str, Any], *, steps: int, epochs: int, fast: bool) -> Self:
-        """The warm-up is half of the run: as in the authors' code, both parts are as long."""
+        """A warm-up that is as long as the run is refused."""
         config = super().for_run(asked, steps=steps, epochs=epochs, fast=fast)
-        if config.transition is not None:
-            return config
-        if "warmup" not in asked:
-            config = replace(config, warmup=max(1, epochs // 2))
-        if config.warmup >= epochs:
+        if config.transition is None and config.warmup is not None and config.warmup >= epochs:
             raise ArgumentError(
                 f"warmup is {config.warmup} of {epochs} epochs: the transition matrix would be estimated when the run "
                 "is over; expected more epochs than that, or give the matrix"
             )
         return config
+
+    def resized(self, share: float, *, generations: int) -> Self:
+        """A warm-up of so many epochs is as much shorter; in a single generation there has to be one."""
+        if self.warmup is None or self.transition is not None:
+            return self
+        return replace(self, warmup=None if generations == 2 else max(1, round(share * self.warmup)))
+
+    def check_generations(self, generations: int) -> None:
+        if self.transition is None and self.warmup is None and generations < 2:
+            raise ArgumentError(
+                f"generations is {generations}, and {self.name!r} estimates the transition matrix at the end of the "
+                "first of two: set training's generations to 2, give warmup (epochs before the estimate), or the matrix"
+            )
+
+    @property
+    def generations(self) -> int:
+        return 2 if self.transition is None and self.warmup is None else 1
 
     @abstractmethod
     def factors(self, transitions: Tensor) -> Tensor:
@@ -116,15 +131,14 @@ class CorrectionConfig(MethodConfig):
 class Correction(Method):
     """Training with a corrected loss; where T is not given, first with cross entropy, to estimate it.
 
-    The estimate: `warmup` epochs of cross entropy, on all rows but the share `held_out`. Between epochs the cross
-    entropy of the rows held out is taken, with their given labels, and the network that has the lowest is kept. From
-    what that one says of all training rows T is read (`estimated_transitions`). Then the network gets its first weights
-    back, and learns anew, from all rows, by the corrected loss.
+    The estimate: a generation, or `warmup` epochs, of cross entropy, on all rows but the share `held_out`. Between
+    epochs the cross entropy of the rows held out is taken, with their given labels, and the network that has the lowest
+    is kept. From what that one says of all training rows T is read (`estimated_transitions`). Then the network gets its
+    first weights back, and learns anew, from all rows, by the corrected loss.
 
-    All that happens within one run of a training loop, whose optimizer and learning rate go on: the second part starts
-    with the momentum that the first one ends with, and at the learning rate that the schedule has by then. Where the
-    loop has generations (`TrainingConfig.generations`), the first of them is the warm-up if it is not over sooner, and
-    the next starts with optimizer and schedule from their beginning.
+    In two generations (`TrainingConfig.generations`) the second starts with optimizer and schedule from their
+    beginning. With a `warmup` in one, they go on: the second part starts with the momentum that the first one ends
+    with, and at the learning rate that the schedule has by then.
 
     Eval mode changes no state. Stores T, and while T is estimated two further copies of the network.
 
@@ -149,8 +163,8 @@ class Correction(Method):
 
     Source: Patrini et al., CVPR 2017 (arXiv:1609.03683), Algorithm 1 ("robust two-stage training"; number and name from
     memory); settings as in experiment.py and models.py of the authors' code. Differs from that code
-    (github.com/giorgiop/loss-correction), which trains both parts in full, each with a schedule of its own, holds out
-    rows in the second part too, and predicts by the network that did best on them.
+    (github.com/giorgiop/loss-correction), which holds out rows in the second part too, and predicts by the network that
+    did best on them.
     """
 
     @checked
@@ -178,7 +192,7 @@ class Correction(Method):
             self.first.load_state_dict(self.network.state_dict())
             return
         self._look(view)
-        if epoch >= self.config.warmup:
+        if self.config.warmup is not None and epoch >= self.config.warmup:
             self._estimate(view)
             self.network.load_state_dict(self.first.state_dict())
 
@@ -193,9 +207,10 @@ class Correction(Method):
     def end_training(self, view: View) -> None:
         del view
         if not self.known:
+            when = "a generation" if self.config.warmup is None else f"{self.config.warmup} epochs"
             raise TrainingError(
-                f"the run is over, and the transition matrix would be estimated after {self.config.warmup} epochs, so "
-                "that nothing was corrected: expected more epochs; choose a shorter warmup, or give the matrix"
+                f"the run is over, and the transition matrix would be estimated after {when}, so that nothing was "
+                "corrected: expected more epochs; choose a shorter warmup, or give the matrix"
             )
 
     def epoch_rows(self, epoch: int, number: int) -> Tensor | None:

@@ -60,8 +60,8 @@ class Problems:
             together.setdefault(reason, []).append(" ".join(said(self.cells[key]).values()))
         lines = []
         for reason, names in together.items():
-            shown = "; ".join(names[:_NAMED]) + (f"; and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-            lines.append(f"  {reason}\n    in {shown}")
+            more = [f"and {len(names) - _NAMED} more"] * (len(names) > _NAMED)
+            lines.append(f"  {reason}\n    in " + "\n       ".join(names[:_NAMED] + more))
         raise ArgumentError(
             f"{len(self.reasons)} of {count} cells are impossible, and none was run:\n" + "\n".join(lines)
         )

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from elr.errors import ArtifactError, CheckpointError, OutputError
-from elr.files import differences, is_partial, printable, read_json, write_json, write_text, writing
+from elr.files import differences, is_partial, printable, read_json, write_first, write_json, write_text, writing
 from elr.runs.bench.cell import CELLS_FOLDER, DONE, FAILED, Cell, CellResult, read_result
 from elr.runs.bench.grid import Grid, said
 
@@ -90,7 +87,7 @@ class BenchFolder:
         self.check(grid)
         cells = {cell.key: cell.to_json() for cell in grid.cells}
         content = {"format": 1, "grid": grid.name, "title": grid.title, "about": grid.about, "cells": cells}
-        if not (self.path / BENCH_FILE).exists() and self._write_first(content):
+        if not (self.path / BENCH_FILE).exists() and write_first(self.path / BENCH_FILE, content):
             write_text(self.path / GRID_FILE, grid.text)
             return
         stored = self._described()
@@ -153,21 +150,6 @@ class BenchFolder:
         if not isinstance(content.get("cells"), dict):
             raise ArtifactError(f"{self.path / BENCH_FILE} is damaged: it has no cells; take another --out")
         return content
-
-    def _write_first(self, content: dict[str, Any]) -> bool:
-        """Write bench.json unless another process was quicker; whether it was this one."""
-        partial = self.path / f".{uuid.uuid4().hex}.partial"
-        write_json(partial, content)
-        try:
-            os.link(partial, self.path / BENCH_FILE)
-        except FileExistsError:
-            return False
-        except OSError:  # a file system without links
-            with suppress(OSError):
-                partial.replace(self.path / BENCH_FILE)
-        finally:
-            partial.unlink(missing_ok=True)
-        return True
 
 
 def _changed(stored: Mapping[str, Any], present: Mapping[str, Any]) -> list[str]:

@@ -244,5 +244,9 @@ def _plan_of_recipe(cell: Cell, recipe: Recipe, prepared: PreparedData, filled: 
         steps = training.epochs * math.ceil(len(prepared.examples) / size)
         fast = recipe.network == "fast"
         method = method_for_run(cell.uses, settings, steps=steps, epochs=training.epochs, fast=fast)
+        if training.generations == 1 < method.generations and "generations" not in asked:
+            milestones = tuple(epoch // method.generations for epoch in training.milestones)
+            training = replace(training, milestones=milestones).in_generations(method.generations)
+            recipe = replace(recipe, training=training)
     method.check_generations(recipe.training.generations)
     return plan_of(replace(recipe, method=method), prepared)

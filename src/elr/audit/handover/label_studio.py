@@ -11,13 +11,8 @@ from xml.sax.saxutils import quoteattr
 
 from elr import files
 from elr.audit.evidence import Evidence
+from elr.audit.handover.row_source import RowSource, issues_of, without_controls
 from elr.audit.label_quality import Audit
-from elr.data.kinds.catalog import KINDS
-from elr.data.kinds.kind import Kind, numbers
-from elr.data.reading import file_format
-from elr.data.records import ReadOptions
-from elr.errors import ArtifactError, DataError
-from elr.files import printable
 
 
 def export_label_studio(
@@ -57,19 +52,16 @@ def export_label_studio(
         ...     [task] = json.loads(path.read_text())
         >>> task["data"]["text"], task["predictions"][0]["result"][0]["value"], interface.name
         ('row 1', {'choices': ['dog']}, 'tasks.xml')
+
+    Source: https://labelstud.io/guide/predictions (basic Label Studio JSON: data and predictions, each with
+    model_version, score and result) and https://labelstud.io/tags/choices.
     """
     interface = path.with_suffix(".xml")
     files.check_new(path, ".json")
     files.check_new(interface, ".xml")
-    suspects = [position for position in audit.ranking.tolist() if audit.is_label_issue[position]]
-    try:
-        options = ReadOptions(**run["data"]["options"])
-        kind, source = KINDS[run["preprocessing"]["kind"]], Path(data or run["data"]["source"])
-    except (KeyError, TypeError) as error:
-        raise ArtifactError(f"the run.json of this run is damaged ({error!r}): run `elr fit` again") from error
-    trained_on = Path(run["data"]["source"])
-    shown, contents = _contents(kind, source, trained_on, options, evidence, suspects)
-    names = [str(name) for name in evidence.class_names]
+    suspects = issues_of(audit)
+    shown, contents = RowSource.of(run, data).contents(evidence, suspects)
+    names = [without_controls(name) for name in evidence.class_names]
     scores = evidence.probs_of(audit.predicted_labels)
     tasks = []
     for position, content in zip(suspects, contents, strict=True):
@@ -92,22 +84,6 @@ def export_label_studio(
     files.write_text(path, json.dumps(tasks, ensure_ascii=False, indent=1) + "\n")
     files.write_text(interface, _interface(shown, names))
     return interface
-
-
-def _contents(
-    kind: Kind, source: Path, trained_on: Path, options: ReadOptions, evidence: Evidence, suspects: list[int]
-) -> tuple[str, list[dict[str, str]]]:
-    """The tag of Label Studio that shows such data, and the data of each suspect."""
-    rows = evidence.rows[suspects].tolist()
-    form, own = file_format(source), file_format(trained_on)
-    if not (kind.shows_rows and (own is None or own.shows_rows)):
-        return numbers(rows)
-    if not source.exists():
-        raise DataError(f"the data of the run are not at {printable(source)} any more: name them with --data")
-    if form is None or not form.shows_rows:
-        raise DataError(f"{printable(source)} is no table: name the data of the run with --data")
-    ids = [] if evidence.ids is None else [evidence.ids[position] for position in suspects]
-    return kind.contents(form, source, options, rows, ids)
 
 
 def _interface(tag: str, names: list[str]) -> str:

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from elr.audit.cleanlab import export_cleanlab
+from elr.audit.handover.cleanlab import export_cleanlab
 from elr.errors import OutputError
 
 

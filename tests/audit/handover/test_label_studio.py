@@ -10,7 +10,7 @@ from PIL import Image
 
 import elr
 from elr.audit.audited_run import AuditedRun
-from elr.audit.label_studio import export_label_studio
+from elr.audit.handover.label_studio import export_label_studio
 from elr.data.records import ReadOptions
 from elr.errors import DataError
 

@@ -1,0 +1,1 @@
+"""The audit as a call: `elr.audit(labels, pred_probs)`."""

@@ -1,0 +1,78 @@
+"""The lines of an audit as columns, which issues.csv and `Audit.to_frame` have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Judged(Protocol):
+    """What lines are made of: an `elr.audit.label_quality.Audit`.
+
+    Example:
+        >>> from elr.audit.label_quality import audit_labels
+        >>> found: Judged = audit_labels([0, 1], [[0.9, 0.1], [0.6, 0.4]])
+        >>> found.is_label_issue.tolist()
+        [False, True]
+    """
+
+    @property
+    def labels(self) -> NDArray[np.int64]: ...
+    @property
+    def predicted_labels(self) -> NDArray[np.int64]: ...
+    @property
+    def label_quality(self) -> NDArray[np.float64]: ...
+    @property
+    def is_label_issue(self) -> NDArray[np.bool_]: ...
+    @property
+    def class_names(self) -> Sequence[Any] | None: ...
+    @property
+    def num_classes(self) -> int: ...
+
+
+def lines(
+    audit: Judged,
+    order: NDArray[np.int64],
+    precision: NDArray[np.float64],
+    *,
+    class_names: Sequence[Any] | None,
+) -> dict[str, NDArray]:
+    """The columns of such a table, of the rows in `order`.
+
+    Args:
+        audit: what was found.
+        order: (M,) rows.
+        precision: (M,) expected precision of these lines.
+        class_names: the C classes; None: their numbers.
+
+    Example:
+        >>> from elr.audit.label_quality import audit_labels
+        >>> audit = audit_labels([0, 1], [[0.9, 0.1], [0.6, 0.4]])
+        >>> found = lines(audit, np.array([1]), np.array([0.6]), class_names=["cat", "dog"])
+        >>> found["given_label"].tolist(), found["predicted_label"].tolist()
+        (['dog'], ['cat'])
+    """
+    return {
+        "given_label": named(audit.labels[order], class_names),
+        "predicted_label": named(audit.predicted_labels[order], class_names),
+        "label_quality": audit.label_quality[order],
+        "is_label_issue": audit.is_label_issue[order],
+        "expected_precision": precision,
+    }
+
+
+def named(numbers: NDArray[np.int64], class_names: Sequence[Any] | None) -> NDArray:
+    """Class numbers as names, where there are names.
+
+    Example:
+        >>> named(np.array([1, 0]), ["cat", "dog"]).tolist(), named(np.array([1, 0]), None).tolist()
+        (['dog', 'cat'], [1, 0])
+    """
+    if class_names is None:
+        return numbers
+    names = np.empty(len(class_names), dtype=object)
+    names[:] = class_names
+    return names[numbers]

@@ -1,0 +1,1 @@
+"""What the Hugging Face library `datasets` has in memory."""

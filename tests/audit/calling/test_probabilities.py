@@ -1,0 +1,113 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import elr
+from elr.audit.label_quality import audit_labels
+from elr.errors import ArgumentError
+
+PROBS = np.array([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.1, 0.3, 0.6], [0.0, 0.1, 0.9]])
+NUMBERS = [0, 0, 2, 1]
+NAMES = ["cat", "dog", "eel"]
+TEXT = [NAMES[number] for number in NUMBERS]
+
+
+def same(found):
+    expected = audit_labels(NUMBERS, PROBS)
+    assert found.labels.tolist() == NUMBERS
+    assert np.array_equal(found.label_quality, expected.label_quality)
+    assert np.array_equal(found.is_label_issue, expected.is_label_issue)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [NUMBERS, np.array(NUMBERS, dtype=np.int32), torch.tensor(NUMBERS), pd.Series(NUMBERS), np.array(NUMBERS, "uint8")],
+    ids=["list", "int32", "tensor", "series", "uint8"],
+)
+def test_class_numbers(labels):
+    same(elr.audit(labels, PROBS))
+    same(elr.audit(labels, torch.tensor(PROBS, requires_grad=True)))
+    same(elr.audit(labels, PROBS, class_names=NAMES))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [TEXT, np.array(TEXT), np.array(TEXT, dtype=object), pd.Series(TEXT), pd.Series(TEXT, dtype="string")],
+    ids=["list", "array", "objects", "series", "string"],
+)
+def test_class_names(labels):
+    found = elr.audit(labels, PROBS, class_names=NAMES)
+    same(found)
+    assert found.class_names == tuple(NAMES)
+    same(elr.audit(labels, pd.DataFrame(PROBS, columns=NAMES)))
+
+
+def test_columns_are_taken_by_name():
+    shuffled = pd.DataFrame(PROBS, columns=NAMES)[["eel", "cat", "dog"]]
+    found = elr.audit(TEXT, shuffled)
+    assert found.class_names == ("eel", "cat", "dog")
+    assert (
+        found.to_frame()["given_label"].tolist()
+        == elr.audit(TEXT, PROBS, class_names=NAMES).to_frame()["given_label"].tolist()
+    )
+    same(elr.audit(TEXT, shuffled, class_names=NAMES))
+
+
+def test_frames_of_polars():
+    polars = pytest.importorskip("polars")
+    same(elr.audit(TEXT, polars.DataFrame(PROBS, schema=NAMES)))
+    same(elr.audit(polars.Series(TEXT), PROBS, class_names=NAMES))
+
+
+def test_counted_columns_are_no_names():
+    found = elr.audit(NUMBERS, pd.DataFrame(PROBS))
+    same(found)
+    assert found.class_names is None
+
+
+def test_categoricals_bring_their_classes():
+    found = elr.audit(pd.Series(pd.Categorical(TEXT, categories=NAMES)), PROBS)
+    same(found)
+    assert found.class_names == tuple(NAMES)
+    same(elr.audit(pd.Categorical(TEXT, categories=NAMES), PROBS))
+
+
+def test_whole_numbers_that_are_names_are_not_class_numbers():
+    """Classes 1, 2, 3 in columns 0, 1, 2: a label 2 is column 1."""
+    for names in ([1, 2, 3], ["1", "2", "3"], np.array([1, 2, 3])):
+        same(elr.audit([number + 1 for number in NUMBERS], PROBS, class_names=names))
+    with pytest.raises(ArgumentError, match=r"label 0 of row 0 is no class \(2 such labels\): expected one of 1, 2, 3"):
+        elr.audit(NUMBERS, PROBS, class_names=[1, 2, 3])
+    same(elr.audit([number + 1 for number in NUMBERS], pd.DataFrame(PROBS, columns=[1, 2, 3])))
+
+
+def test_the_table_has_names_and_the_order_of_suspicion():
+    table = elr.audit(TEXT, PROBS, class_names=NAMES).to_frame()
+    assert list(table.columns) == [
+        "row", "given_label", "predicted_label", "label_quality", "is_label_issue", "expected_precision",
+    ]  # fmt: skip
+    assert table["row"].tolist() == [3, 1, 2, 0]
+    assert table["given_label"].tolist() == ["dog", "cat", "eel", "cat"]
+    assert table["predicted_label"].tolist() == ["eel", "dog", "eel", "cat"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "message"),
+    [
+        ((TEXT, PROBS), {}, "labels are names, such as 'cat': say by class_names"),
+        ((TEXT, PROBS), {"class_names": NAMES[:2]}, "3 columns, and there are 2 classes"),
+        ((TEXT, PROBS), {"class_names": ["cat", "cat", "eel"]}, "expected classes that differ"),
+        ((TEXT, PROBS), {"class_names": ["cat", "dog", "ant"]}, "label 'eel' of row 2 is no class"),
+        ((TEXT, PROBS), {"class_names": ["cat", None, "eel"]}, "class_names have None"),
+        ((["cat", None, "eel", "dog"], PROBS), {"class_names": NAMES}, "label None of row 1 is no class"),
+        ((TEXT, pd.DataFrame(PROBS, columns=NAMES)), {"class_names": ["cat", "dog", "ant"]}, "the same classes"),
+        (([0.0, 0.0, 2.0, 1.0], PROBS), {}, "labels are float64"),
+        ((NUMBERS[:3], PROBS), {}, "expected .N,. and .N, C."),
+        ((NUMBERS, PROBS * 3), {}, "expected probabilities that sum to 1"),
+        ((TEXT[:0], PROBS), {"class_names": NAMES}, "expected .N,. and .N, C."),
+    ],
+)
+def test_what_cannot_be_is_refused(arguments, settings, message):
+    with pytest.raises(ArgumentError, match=message):
+        elr.audit(*arguments, **settings)

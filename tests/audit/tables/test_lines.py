@@ -1,0 +1,24 @@
+import numpy as np
+
+from elr.audit.label_quality import audit_labels
+from elr.audit.tables.lines import lines, named
+
+AUDIT = audit_labels([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
+
+
+def test_lines_follow_the_order_they_are_asked_in():
+    found = lines(AUDIT, np.array([2, 1]), np.array([0.5, 0.6]), class_names=None)
+    assert found["given_label"].tolist() == [1, 0]
+    assert found["predicted_label"].tolist() == [1, 1]
+    assert found["expected_precision"].tolist() == [0.5, 0.6]
+
+
+def test_the_frame_is_these_lines_in_the_order_of_suspicion():
+    frame = AUDIT.to_frame()
+    assert frame["row"].tolist() == AUDIT.ranking.tolist()
+    assert frame["given_label"].dtype == np.int64
+    assert np.array_equal(frame["expected_precision"], AUDIT.expected_precision)
+
+
+def test_names_of_any_length_stay_names():
+    assert named(np.array([1, 1]), ("a", (1, 2))).tolist() == [(1, 2), (1, 2)]

@@ -1,0 +1,18 @@
+import numpy as np
+import pandas as pd
+import torch
+
+import elr
+from elr.runs.export.inputs import inputs_of
+from elr.runs.predict import load_run
+
+
+def test_rare_and_unknown_categories_share_a_place_as_in_training(tmp_path):
+    towns = [f"town {number % 130}" for number in range(400)]  # more than the 100 that have a place of their own
+    frame = pd.DataFrame({"town": towns, "y": ["a" if number % 130 < 60 else "b" for number in range(400)]})
+    elr.fit(frame, out=tmp_path / "run", label="y", config=elr.FitConfig(epochs=1, members=1))
+    preprocessing, plan, options, _ = load_run(tmp_path / "run")
+    inputs = inputs_of(preprocessing, plan, options, tmp_path)
+    for seed in range(3):
+        rows = inputs.made(np.random.default_rng(seed))
+        torch.testing.assert_close(inputs.prepare(*rows.inputs), rows.examples.fetch(torch.arange(len(rows.examples))))
