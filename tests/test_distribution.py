@@ -9,6 +9,7 @@ import zipfile
 from email.parser import Parser
 
 import pytest
+import yaml
 
 from scripts import ROOT, load_script
 
@@ -127,3 +128,23 @@ def test_links_of_the_readme_go_to_the_repository_where_its_address_is_known():
         "a [b](https://x.org/r/blob/main/pages/x.md#y), [c](https://x.org), [d](#e), "
         "[![f](https://x.org/r/raw/main/g.png)](https://x.org/r/blob/main/h.md)"
     )
+
+
+def test_the_citation_has_its_fields_and_the_version_of_the_package():
+    """Those that the Citation File Format 1.2.0 asks for, of the software and of the paper."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors"} <= citation.keys()
+    assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])
+    paper = citation["preferred-citation"]
+    assert {"type", "title", "authors"} <= paper.keys()
+    assert all({"family-names", "given-names"} <= author.keys() for author in paper["authors"])
+
+
+def test_the_changelog_is_in_the_form_that_it_names():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    versions = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert versions[0] == "[Unreleased]"
+    assert all(re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", each) for each in versions[1:])
+    kinds = re.findall(r"^### (.*)$", text, re.MULTILINE)
+    assert set(kinds) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -105,7 +105,7 @@ def reads_data(command: Callable[..., None]) -> Callable[..., None]:
         >>> show("pets.csv", label="breed", ignore=["notes"])
         pets.csv breed ('notes',) 3
     """
-    hints = get_type_hints(command, include_extras=True)
+    hints = inspect.get_annotations(command, eval_str=True)  # get_type_hints hides some on Python 3.10
     flags = inspect.signature(_flags, eval_str=True).parameters
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(command).parameters.items():
