@@ -29,6 +29,7 @@ NAMES = [
     "Targets",
     "audit",
     "audit_labels",
+    "explain",
     "fit",
     "inspect",
     "predict",
