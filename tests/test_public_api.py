@@ -29,6 +29,7 @@ NAMES = [
     "Targets",
     "audit",
     "audit_labels",
+    "explain",
     "export_model",
     "fit",
     "inspect",

@@ -21,6 +21,7 @@ from elr.errors import ArtifactError, OutputError
 RUN_FILE = "run.json"
 MODEL_FILE = "model.safetensors"
 EVIDENCE_FILE = "evidence.parquet"
+EXPLANATIONS_FILE = "explanations.parquet"
 BACKBONE_FILE = "backbone.safetensors"
 PREPROCESSING_FILE = "preprocessing.skops"
 METRICS_FILE = "metrics.jsonl"

@@ -52,7 +52,7 @@ def _commands(
 
 COMMANDS = {  # by the group that --help shows them in
     OWN_DATA: (train.fit, train.inspect, review.predict),
-    REVIEW: (review.audit, review.report, review.clean),
+    REVIEW: (review.audit, review.explain, review.report, review.clean),
     RESEARCH: (train.run, bench.bench, theory.theory),
     TOOLS: (export.export, doctor.doctor),
 }

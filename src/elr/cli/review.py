@@ -95,6 +95,28 @@ def report(
         say(f"Report: {path}")
 
 
+def explain(
+    run: Run,
+    rows: Annotated[list[str], typer.Argument(metavar="ROW...", help="Numbers of rows, as in issues.csv, or ids.")],
+    ids: Annotated[bool, typer.Option("--id", help="All of them are ids, also those that look like numbers.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Why labels are suspect, or are not: their course, what blind networks say, the nearest rows.
+
+    Example:
+        elr explain flowers-elr 17 203
+    """
+    with errors(as_json):
+        from elr.audit.explanation import explain as why
+
+        found = [why(run, int(row) if row.isdecimal() and not ids else row) for row in rows]
+        if as_json:
+            print_json({"explanations": [each.to_json() for each in found]})
+        else:
+            for each in found:
+                say(without_controls(each.text()))
+
+
 def clean(
     run: Run,
     decisions: Annotated[Path, typer.Option(help="decisions.csv, as the report exports it.")],

@@ -277,6 +277,11 @@ class Method(nn.Module, ABC):
         del index
         return None
 
+    def blind_probs(self, index: Tensor) -> Tensor | None:
+        """(S, B, C) what networks that never saw the labels of these rows say of them; None where all networks do."""
+        del index
+        return None
+
     def choice(self) -> dict[str, Any]:
         """What it chose among its settings and why, for run.json; after `end_training`."""
         return {}

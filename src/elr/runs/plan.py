@@ -124,7 +124,7 @@ class Plan:
             prepared.examples,
             config=self.training,
             transform=transform,
-            monitor=Monitor(labels.numpy(), clean_labels=prepared.clean_labels),
+            monitor=Monitor(labels.numpy(), clean_labels=prepared.clean_labels, epochs=self.training.epochs),
             probe=probe,
             probe_period=self.probe_period,
             folder=folder,

@@ -19,8 +19,10 @@ from torch import nn
 from elr import files
 from elr.audit.alarms import find_alarms
 from elr.audit.evidence import Evidence, read_evidence, write_evidence
+from elr.audit.explanation import write_explanations
 from elr.audit.issues_view import write_issues
 from elr.audit.label_quality import Audit, score_suspects
+from elr.audit.resemblance import nearest_rows
 from elr.data.prepared_data import PreparedData, inspection_of
 from elr.errors import CheckpointError, OutputError
 from elr.runs.plan import Plan
@@ -32,6 +34,7 @@ from elr.training.progress import Progress, read_lines, write_lines
 from elr.training.verdict import early_learning
 
 _ALONE = ("whiten", "probe_period")  # settings that belong to no part of a plan
+_VOTED = 4096  # rows whose blind networks are asked at a time
 MANY_CLASSES = 20
 """From which on a top-5 accuracy is measured."""
 
@@ -128,9 +131,10 @@ def run_plan(
     choice = training.method.choice()
     results |= {"choice": {name: choice[name] for name in ("text", "chosen")}} if choice else {}
     run |= {"status": "complete", "results": results, "choice": choice}
+    votes = _votes(training)
     training.accelerator.wait_for_everyone()  # no rank reads the checkpoint any more
     if main:
-        _write(out, prepared, training, evidence, audit, history)
+        _write(out, prepared, training, evidence, audit, history, votes)
         files.write_json(out / files.RUN_FILE, run)
         remove_checkpoints(out)
     training.accelerator.wait_for_everyone()
@@ -316,6 +320,7 @@ def _write(
     evidence: Evidence,
     audit: Audit,
     history: list[dict[str, Any]],
+    votes: np.ndarray | None,
 ) -> None:
     """Weights, preprocessing, suspects, and the history with what was measured at the end."""
     files.write_tensors(out / files.MODEL_FILE, nn.ModuleList(training.method.predictors).state_dict())
@@ -329,6 +334,40 @@ def _write(
         judged = annotations.judged([names[label] for label in audit.predicted_labels])
         files.write_file(out / files.ANNOTATORS_FILE, lambda partial: judged.to_csv(partial, index=False))
     write_issues(evidence, audit, out / files.ISSUES_FILE)
+    _write_explanations(out / files.EXPLANATIONS_FILE, prepared, training, audit, votes)
+
+
+def _votes(training: Training) -> np.ndarray | None:
+    """(N, S, 3): the class that each blind network says, its probability, that of the given class; on every rank."""
+    parts = []
+    for rows in torch.arange(len(training.labels)).split(_VOTED):
+        probs = training.method.blind_probs(rows)
+        if probs is None:
+            return None
+        probs = probs.cpu()
+        given = training.labels[rows].expand(len(probs), -1)[..., None]
+        best, favored = probs.max(dim=-1)
+        parts.append(torch.stack([favored.float(), best, probs.gather(2, given)[..., 0]], dim=-1).transpose(0, 1))
+    return torch.cat(parts).numpy()
+
+
+def _write_explanations(
+    path: Path, prepared: PreparedData, training: Training, audit: Audit, votes: np.ndarray | None
+) -> None:
+    """What `elr explain` says of each row: its course, the votes of blind networks, for the worst the nearest rows."""
+    course = training.state.monitor.course
+    assert course is not None, "a plan keeps the course"
+    worst = audit.ranking[audit.is_label_issue[audit.ranking]].tolist()
+    neighbors, space = nearest_rows(prepared.examples, worst)
+    write_explanations(
+        path,
+        epochs=course.epochs,
+        given=course.of_classes(audit.labels),
+        favored=course.of_classes(audit.predicted_labels),
+        votes=votes,
+        neighbors=neighbors,
+        space=space,
+    )
 
 
 def _finished(out: Path, run: dict[str, Any]) -> Fitted:

@@ -6,6 +6,7 @@ Clean labels live here and nowhere else on the training side; looked up by row n
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ STANDING = 3  # epochs through which a prediction must stay the same to count as
 _KEPT = ("previous", "stood", "objected", "margin_sums", "margin_counts")  # in checkpoints
 _AT_ONCE = 2**16  # rows whose classes are counted at a time
 _SAMPLED = 2_000  # rows of each kind, right and wrong, whose gradients are measured
+COURSE_BYTES = 2**26  # of probabilities kept of the epochs
 
 
 def fractions(predicted: ArrayLike, labels: ArrayLike, clean_labels: ArrayLike) -> dict[str, float]:
@@ -120,6 +122,7 @@ class Monitor:
     Args:
         labels: (N,) given labels, int64.
         clean_labels: (N,) labels known to be right, if any are; used for measuring only.
+        epochs: of the run, to keep the course of each row through them (`Course`). Default: it is not kept.
 
     Raises:
         ArgumentError: lengths that differ.
@@ -131,7 +134,7 @@ class Monitor:
         1.0
     """
 
-    def __init__(self, labels: ArrayLike, *, clean_labels: ArrayLike | None = None) -> None:
+    def __init__(self, labels: ArrayLike, *, clean_labels: ArrayLike | None = None, epochs: int = 0) -> None:
         self.labels: NDArray[np.int64] = np.asarray(labels, dtype=np.int64)
         self.clean_labels = None if clean_labels is None else np.asarray(clean_labels, dtype=np.int64)
         if self.clean_labels is not None and self.clean_labels.shape != self.labels.shape:
@@ -148,6 +151,7 @@ class Monitor:
         self.stood = torch.zeros(count, dtype=torch.uint8)  # epochs, up to STANDING
         self.objected = torch.zeros(count, dtype=torch.bool)
         self.sample = None if self.clean_labels is None else _Sample(self.labels != self.clean_labels)
+        self.course = Course(count, epochs) if epochs else None
 
     def update(self, index: Tensor, logits: Tensor) -> None:
         """Take in one training step: rows (B,) and their logits (B, C)."""
@@ -164,13 +168,14 @@ class Monitor:
         self.margins_now[index] = torch.where(said, margins, self.margins_now[index])
         if self.sample:
             self.sample.keep(index, logits)
+        if self.course:
+            self.course.keep(index, logits_in_full)
 
     def shared(self, device: torch.device) -> list[Tensor]:
         """What the ranks of a run must bring together before `end_epoch`: in place, the maximum of each entry."""
         self.predicted, self.margins_now = self.predicted.to(device), self.margins_now.to(device)
-        logits = self.sample.logits if self.sample else None
-        both = [self.predicted, self.margins_now]
-        return both if logits is None else [*both, logits]
+        others = [self.sample.logits if self.sample else None, self.course.now if self.course else None]
+        return [self.predicted, self.margins_now, *(each for each in others if each is not None)]
 
     def begin_pass(self) -> None:
         """Forget what an earlier pass over the data said in this epoch, so that every rank has the last pass only."""
@@ -178,6 +183,8 @@ class Monitor:
         self.margins_now.fill_(-torch.inf)
         if self.sample:
             self.sample.forget()
+        if self.course and self.course.now is not None:
+            self.course.now.fill_(-1.0)
 
     @property
     def margins(self) -> NDArray[np.float64]:
@@ -235,6 +242,8 @@ class Monitor:
         if self.clean_labels is not None:
             measures |= self._against_clean(now, seen, target_labels, gradients)
         self._keep(predicted, torch.from_numpy(seen))
+        if self.course:
+            self.course.end_epoch()
         self.begin_pass()
         return measures
 
@@ -266,15 +275,69 @@ class Monitor:
             measures |= gradient_measures(found.cpu().numpy(), probs, self.labels[rows], self.clean_labels[rows])
         return measures
 
-    def state_dict(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Any]:
         """The predictions of the last whole epoch and the margins so far, for a checkpoint between epochs."""
-        return {name: getattr(self, name) for name in _KEPT}
+        kept = {name: getattr(self, name) for name in _KEPT}
+        return kept | ({"course": self.course.state_dict()} if self.course else {})
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         for name in _KEPT:
             setattr(self, name, state[name].clone())
+        if self.course:
+            self.course.load_state_dict(state["course"])
         self.begin_pass()
+
+
+class Course:
+    """How probable each class was for each row, epoch by epoch: float16, at most `COURSE_BYTES`.
+
+    Where all epochs would be more, only so many are kept, evenly spaced, the last one among them; where one epoch alone
+    is more, none is.
+
+    Example:
+        >>> course = Course(2, epochs=1)
+        >>> course.keep(torch.tensor([1]), torch.zeros(1, 2))
+        >>> course.end_epoch()
+        >>> course.epochs, course.of_classes(np.array([0, 0])).tolist()
+        ([1], [[nan], [0.5]])
+    """
+
+    def __init__(self, count: int, epochs: int) -> None:
+        self.count, self.total = count, epochs
+        self.epoch = 0  # finished
+        self.epochs: list[int] = []
+        self.kept: list[Tensor] = []
+        self.now: Tensor | None = None
+
+    def keep(self, index: Tensor, logits: Tensor) -> None:
+        room = COURSE_BYTES // (2 * self.count * logits.shape[1])
+        if not room or (self.total - self.epoch - 1) % -(-self.total // room):
+            return
+        if self.now is None:
+            self.now = logits.new_full((self.count, logits.shape[1]), -1.0)
+        self.now[index] = logits.softmax(dim=1)
+
+    def end_epoch(self) -> None:
+        self.epoch += 1
+        if self.now is not None:
+            self.kept.append(self.now.half().cpu())
+            self.epochs.append(self.epoch)
+            self.now = None
+
+    def of_classes(self, classes: NDArray[np.int64]) -> NDArray[np.float16]:
+        """(N, E) how probable one class of each row was in the epochs kept; NaN where nothing was said of the row."""
+        places = torch.from_numpy(classes)[:, None]
+        columns = [kept.gather(1, places)[:, 0].numpy() for kept in self.kept]
+        found = np.stack(columns, axis=1) if columns else np.empty((self.count, 0), dtype=np.float16)
+        return np.where(found < 0, np.float16(np.nan), found)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "epochs": self.epochs, "kept": self.kept}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch, self.epochs, self.kept = state["epoch"], [*state["epochs"]], [*state["kept"]]
+        self.now = None
 
 
 class _Sample:

@@ -248,6 +248,10 @@ class Ensemble(Method):
             return whole_probs(self.evidence.read(index))
         return self._running(index).mean(dim=0)
 
+    def blind_probs(self, index: Tensor) -> Tensor:
+        """(S, B, C) running averages of what the blind network of each setting said of these rows."""
+        return self._running(index)[self._rank]
+
     # -- folds, choice, evidence
 
     def choice(self) -> dict[str, Any]:
