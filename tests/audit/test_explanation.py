@@ -22,17 +22,23 @@ def run(tmp_path_factory):
 
 def test_a_planted_suspect(run):
     why = explain(run, 7)
-    assert why.is_label_issue and (why.given_label, why.predicted_label) == ("0", "1")
-    assert {near["given_label"] for near in why.neighbors} == {"1"} and len(why.neighbors) == 5
-    assert why.votes and {vote["says"] for vote in why.votes} == {"1"}
-    assert why.epochs == list(range(1, 11)) and why.favored_course[-1] > 0.8 > why.given_course[-1]
+    assert why.is_label_issue
+    assert (why.given_label, why.predicted_label) == ("0", "1")
+    assert {near["given_label"] for near in why.neighbors} == {"1"}
+    assert len(why.neighbors) == 5
+    assert why.votes
+    assert {vote["says"] for vote in why.votes} == {"1"}
+    assert why.epochs == list(range(1, 11))
+    assert why.favored_course[-1] > 0.8 > why.given_course[-1]
     assert "networks that never saw this label say 0" in why.text()
 
 
 def test_a_right_row(run):
     why = explain(run, 8)
-    assert not why.is_label_issue and "the evidence agrees" in why.text()
-    assert why.neighbors == [] and "nearest rows are not known" in why.text()
+    assert not why.is_label_issue
+    assert "the evidence agrees" in why.text()
+    assert why.neighbors == []
+    assert "nearest rows are not known" in why.text()
 
 
 def test_what_is_not_there(run, tmp_path):
