@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
+from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
+from elr import files
 from elr.data.examples import Examples, StoredInputs
 
 NEAREST = 5
@@ -48,3 +56,54 @@ def nearest_rows(examples: Examples, rows: Sequence[int]) -> tuple[dict[int, lis
     }
     kind = "pixels" if len(examples.inputs.shape) == 4 else "prepared features"
     return found, f"{'cosine' if sparse else 'Euclidean'} distance of the {kind}"
+
+
+def write_explanations(
+    path: Path,
+    *,
+    epochs: Sequence[int],
+    given: NDArray[np.float16],
+    favored: NDArray[np.float16],
+    votes: NDArray[np.float16] | None,
+    neighbors: Mapping[int, Sequence[tuple[int, float]]],
+    space: str,
+) -> None:
+    """Write explanations.parquet, a line for each training row.
+
+    Args:
+        path: in the folder of the run.
+        epochs: the E that were kept.
+        given: (N, E) probabilities of the given classes.
+        favored: (N, E) of those that the evidence favors.
+        votes: (N, S, 3) of the blind networks of S settings: class, its probability, that of the given class.
+        neighbors: position of a row -> (position, distance) of the nearest ones.
+        space: in which they are nearest.
+
+    Raises:
+        OutputError: it cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "explanations.parquet"
+        ...     course = np.array([[0.5, 0.25]], dtype=np.float16)
+        ...     write_explanations(
+        ...         path, epochs=[1, 2], given=course, favored=course, votes=None, neighbors={}, space="")
+        ...     pq.read_table(path)["given"].to_pylist()
+        [[0.5, 0.25]]
+    """
+    count = len(given)
+    empty = np.empty((count, 0), dtype=np.float32)
+    said = empty if votes is None else votes.reshape(count, -1).astype(np.float32)
+    parts = {"given": given.astype(np.float32), "favored": favored.astype(np.float32), "votes": said}
+    columns: dict[str, Any] = {
+        name: pa.ListArray.from_arrays(
+            np.arange(count + 1, dtype=np.int32) * each.shape[1], pa.array(np.ascontiguousarray(each).ravel())
+        )
+        for name, each in parts.items()
+    }
+    columns["neighbors"] = [json.dumps(neighbors[row]) if row in neighbors else None for row in range(count)]
+    columns["neighbors"] = pa.array(columns["neighbors"], pa.string())
+    about = {b"epochs": json.dumps(list(epochs)), b"space": space}
+    table = pa.table(columns).replace_schema_metadata(about)
+    files.write_file(path, lambda partial: pq.write_table(table, partial, compression="zstd", write_page_checksum=True))

@@ -19,10 +19,9 @@ from torch import nn
 from elr import files
 from elr.audit.alarms import find_alarms
 from elr.audit.evidence import Evidence, read_evidence, write_evidence
-from elr.audit.explanation import write_explanations
 from elr.audit.issues_view import write_issues
 from elr.audit.label_quality import Audit, score_suspects
-from elr.audit.resemblance import nearest_rows
+from elr.audit.resemblance import nearest_rows, write_explanations
 from elr.data.prepared_data import PreparedData, inspection_of
 from elr.errors import CheckpointError, OutputError
 from elr.runs.plan import Plan
