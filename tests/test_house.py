@@ -30,7 +30,7 @@ COMMANDS = "a command: its example is a line for the shell, which tests/cli/test
 WEIGHTS = "needs a model of a hundred megabytes and ten seconds; see tests/networks/test_sentence_encoders.py"
 UNEXAMPLED = {
     **{f"elr.cli.train.{name}": COMMANDS for name in ("fit", "inspect", "run")},
-    **{f"elr.cli.review.{name}": COMMANDS for name in ("audit", "report", "clean", "predict")},
+    **{f"elr.cli.review.{name}": COMMANDS for name in ("audit", "explain", "report", "clean", "predict")},
     **{f"elr.cli.data.{name}": COMMANDS for name in ("list_sets", "about_set", "check", "download")},
     "elr.cli.export.export": COMMANDS,
     "elr.cli.theory.theory": COMMANDS,
