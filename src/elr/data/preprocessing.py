@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
@@ -111,6 +112,10 @@ class Preprocessing(ABC):
         """From stored rows to network inputs; the settings are for images, see `ImageTransform`."""
         del crop, window, flip, cutout, mirror, flatten
         return Transform()
+
+    def plain(self, records: Records, *, name: str) -> pd.DataFrame | None:
+        """The columns that are learned from as numbers and categories, of a table; None where there are no such."""
+        del records, name
 
     def findings(self, records: Records, *, name: str) -> list[Finding]:
         """What the user should know about new data: what in them training did not know, or could not be read.
