@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from elr import files
 from elr.audit.explanation.differences import Difference
+from elr.checking import checked
 from elr.errors import ArgumentError, ArtifactError
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ def _percent(value: float | None) -> str:
     return "not said" if value is None else f"{100 * value:.0f} %"
 
 
+@checked
 def explain(run: str | Path, row: int | str) -> Explanation:
     """Why a label of a finished run is suspect, or is not.
 
