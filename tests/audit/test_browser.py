@@ -264,7 +264,7 @@ WHY = {
     "epochs": [1, 2, 3],
     "given": [50, None, 0],
     "favored": [50, 80, 100],
-    "votes": [["mlp, lam 3", "=1+1", 97], ["linear", "cat", 60]],
+    "votes": [["mlp, lam 3", "=1+1", 97, True], ["linear", "cat", 60, False]],
     "space": "Euclidean distance of the prepared features",
     "neighbors": [[28, "id-4", "=1+1", False, 0.25, "<b>bold</b> 7"], [1000, None, "cat", True, 0.5, None]],
     "differences": [["<i>col</i>", "12", "10 to 20", 1, 40]],
@@ -286,8 +286,9 @@ def test_why_a_label_is_suspect_is_opened_and_closed_and_stays_text(tab, tmp_pat
     assert why.locator("svg path.given").get_attribute("d").count("M") == 2
     text = why.inner_text()
     for told in (
-        "Course, epochs 1 to 3, by networks that never saw this label",
+        "Course, epochs 1 to 3, by all networks that never saw this label",
         "1 of 2 networks that never saw this label agree with it",
+        "mlp, lam 3 (chosen: decides): =1+1 97 %",
         "row 28, id-4, distance 0.25",
         "<b>bold</b> 7",
         "(itself a suspect)",

@@ -39,8 +39,9 @@ class Explanation:
         given_course: how probable the given class was in each of them; None where nothing was said.
         favored_course: the same of the class that the evidence favors.
         blind: whether the course is of networks that never saw this label.
-        votes: for each setting of the ensemble, what its network that never saw this label says: network, says,
-            probability, given_probability. Empty for other methods.
+        votes: for each setting of the ensemble, what its network that never saw this label says at the end: network,
+            says, probability, given_probability, chosen (whether the evidence is of that setting; these first). Empty
+            for other methods.
         neighbors: the nearest rows, the nearest first: row, id, given_label, is_label_issue, distance, contents (in
             short, of tables and texts).
         space: in which they are nearest; "" where they are not known.
@@ -56,7 +57,7 @@ class Explanation:
         ...     neighbors=[], space="", differences=[], notes=[])
         >>> print(why.text())
         Row 7: given cat, the evidence favors dog (quality 0.100, a suspect).
-        Course (by networks that never saw this label): epoch 1: cat 50 %, dog 50 %; epoch 2: cat 20 %, dog 80 %.
+        Course (by all networks that never saw this label): epoch 1: cat 50 %, dog 50 %; epoch 2: cat 20 %, dog 80 %.
     """
 
     row: int
@@ -88,7 +89,10 @@ class Explanation:
             "epochs": [self.epochs[k] for k in shown],
             "given": [_whole_percent(self.given_course[k]) for k in shown],
             "favored": [_whole_percent(self.favored_course[k]) for k in shown],
-            "votes": [[vote["network"], vote["says"], _whole_percent(vote["probability"])] for vote in self.votes],
+            "votes": [
+                [vote["network"], vote["says"], _whole_percent(vote["probability"]), vote["chosen"]]
+                for vote in self.votes
+            ],
             "space": self.space,
             "neighbors": [
                 [n["row"], n["id"], n["given_label"], n["is_label_issue"], float(f"{n['distance']:.3g}"), n["contents"]]
@@ -112,13 +116,13 @@ class Explanation:
         verdict = "a suspect" if self.is_label_issue else "no suspect"
         lines = [f"{about}: given {self.given_label}, {favors} (quality {self.label_quality:.3f}, {verdict})."]
         if self.epochs:
-            whose = "networks that never saw this label" if self.blind else "networks that were trained on this label"
+            whose = "all networks that never saw this label" if self.blind else "networks that were trained on it"
             chosen = sorted({round(k * (len(self.epochs) - 1) / 5) for k in range(6)})
             lines.append(f"Course (by {whose}): {'; '.join(map(self._epoch, chosen))}.")
         if self.votes:
             given = sum(vote["says"] == self.given_label for vote in self.votes)
             lines.append(f"{given} of {len(self.votes)} networks that never saw this label say {self.given_label}:")
-            lines += [f"  {v['network']}: {v['says']} {_percent(v['probability'])}" for v in self.votes]
+            lines += map(_vote, self.votes)
         if self.neighbors:
             lines.append(f"Nearest rows (by {self.space}):")
             lines += map(_neighbor, self.neighbors)
@@ -136,6 +140,11 @@ class Explanation:
 
 def _whole_percent(value: float | None) -> int | None:
     return None if value is None else round(100 * value)
+
+
+def _vote(vote: Mapping[str, Any]) -> str:
+    chosen = " (chosen: decides)" if vote["chosen"] else ""
+    return f"  {vote['network']}{chosen}: {vote['says']} {_percent(vote['probability'])}"
 
 
 def _neighbor(near: Mapping[str, Any]) -> str:
@@ -190,7 +199,9 @@ class Explanations:
     def __init__(self, audited: AuditedRun) -> None:
         self.audited = audited
         self._names = [str(name) for name in audited.evidence.class_names]
-        self._settings = [each["text"] for each in (audited.run.get("choice") or {}).get("settings", [])]
+        choice = audited.run.get("choice") or {}
+        self._settings = [each["text"] for each in choice.get("settings", [])]
+        self._chosen = {each["setting"] for each in choice.get("candidates", []) if each["chosen"]}
         self._path = audited.folder / files.EXPLANATIONS_FILE
         self._lines, self._epochs, self._space = self._read()
 
@@ -217,10 +228,7 @@ class Explanations:
                 given_course=_said(line["given"]),
                 favored_course=_said(line["favored"]),
                 blind=evidence.out_of_fold,
-                votes=[
-                    {"network": network, "says": names[int(says)], "probability": most, "given_probability": given}
-                    for network, (says, most, given) in zip(self._settings if votes else [], votes, strict=True)
-                ],
+                votes=self._votes(votes),
                 neighbors=[self._neighbor(*each) for each in json.loads(line["neighbors"] or "[]")],
                 space=self._space,
                 differences=[Difference(*each)._asdict() for each in json.loads(line["differences"] or "[]")],
@@ -228,6 +236,21 @@ class Explanations:
             )
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ArtifactError(f"{self._path} is damaged ({error}): {_ADVICE}") from error
+
+    def _votes(self, votes: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
+        told = [
+            {
+                "network": network,
+                "says": self._names[int(says)],
+                "probability": most,
+                "given_probability": given,
+                "chosen": number in self._chosen,
+            }
+            for number, (network, (says, most, given)) in enumerate(
+                zip(self._settings if votes else [], votes, strict=True)
+            )
+        ]
+        return sorted(told, key=lambda vote: not vote["chosen"])
 
     def _neighbor(self, at: int, distance: float, contents: str | None) -> dict[str, Any]:
         evidence, audit = self.audited.evidence, self.audited.audit

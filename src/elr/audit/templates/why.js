@@ -42,7 +42,7 @@ const Why = (() => {
       drawn("path", { class: "given", d: path(why.given) }),
       drawn("path", { class: "favored", d: path(why.favored) }),
     );
-    const whose = why.blind ? "networks that never saw this label" : "networks that were trained on this label";
+    const whose = why.blind ? "all networks that never saw this label" : "networks that were trained on it";
     return [
       element("h4", {}, `Course, epochs ${first} to ${last}, by ${whose}`),
       figure,
@@ -53,8 +53,8 @@ const Why = (() => {
   function votes(why, [given], { element, name }) {
     if (!why.votes.length) return [];
     const same = why.votes.filter(([, says]) => says === given).length;
-    const list = why.votes.map(([network, says, value]) =>
-      element("li", {}, name(network, 60), ": ", element("strong", {}, name(says, 40)), ` ${percent(value)}`),
+    const list = why.votes.map(([network, says, value, chosen]) =>
+      element("li", {}, name(network, 60), chosen ? " (chosen: decides): " : ": ", element("strong", {}, name(says, 40)), ` ${percent(value)}`),
     );
     const title = `${same} of ${why.votes.length} networks that never saw this label agree with it`;
     return [element("h4", {}, title), element("ul", { className: "votes" }, ...list)];
