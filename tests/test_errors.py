@@ -11,6 +11,7 @@ from elr.errors import ArgumentError, ELRError, optional
 BUILT_IN = {
     "ArgumentError": ValueError,
     "DataError": ValueError,
+    "RowError": ValueError,
     "RowIndexError": IndexError,
     "TrainingError": RuntimeError,
     "OutputError": Exception,

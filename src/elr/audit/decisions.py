@@ -136,7 +136,8 @@ def _source(run: Mapping[str, Any], data: str | Path | None) -> tuple[Path, File
     if data is None and (form := file_format(path)) is not None:
         path = form.label_file(path, label)
     if not path.exists():
-        raise DataError(f"no such file: {printable(path)} (looked for from {Path.cwd()}): name the data with --data")
+        place = f"{printable(path)} (looked for from {Path.cwd()}){similar_name(path)}"
+        raise DataError(f"no such file: {place}: name the data with --data")
     form = file_format(path)
     if path.is_dir() == bool(label) and not (path.is_dir() and form is not None and form.has_columns):
         found, wanted = ("a folder", "a file") if label else ("a file", "a folder of images")

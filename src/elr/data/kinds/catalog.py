@@ -44,7 +44,8 @@ def fit_preprocessing(records: Records, options: ReadOptions, *, coding: LabelCo
     given = records.labels if records.annotations is None else records.annotations.labels
     spellings = records.facts.get(SPELLINGS)
     coding = coding or LabelCoding.fit(given, column=options.label_name, spellings=spellings)
-    fitted = KINDS[records.kind].fit(records, options, coding=coding)
+    with records.locating():
+        fitted = KINDS[records.kind].fit(records, options, coding=coding)
     merged = [] if spellings else spelling_remark(coding.spellings, name=options.label_name)  # else said on reading
     return replace(fitted, remarks=(*merged, *_lookalikes(coding.class_names), *fitted.remarks))
 
