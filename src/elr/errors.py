@@ -85,9 +85,9 @@ class RowError(DataError):
             return self
         file, number, note = lines[0]
         of = "" if file in self.before + self.after else f" of {file}"
-        places = [f"line {number}{of} (row {self.rows[0]}){note}"]
-        for name, number, _ in lines[1:]:
-            places.append(f"line {number}" + f" of {name}" * (name != file))
+        places = [f"line {number}{of} (row {self.rows[0]}{', ' * bool(note)}{note})"]
+        for name, number, note in lines[1:]:
+            places.append(f"line {number}" + f" of {name}" * (name != file) + f" ({note})" * bool(note))
             file = name
         return DataError(self._told(places))
 

@@ -10,6 +10,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ TUNING_FILE = "tuning.sqlite"
 REPORT_DATA_FILE = "report.json"  # all that the page shows
 
 _ALIKE = 0.75  # of two names: as difflib has it
+_LOOKED_AT = 10_000  # names in a folder
 _TORCH_WRITER = ("PytorchStreamWriter", "unexpected pos", "file write failed")
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EFBIG: "the file is too large"}
 
@@ -338,7 +340,7 @@ def similar_name(path: Path) -> str:
         (" (did you mean 'flowers.csv'?)", '')
     """
     try:
-        names = {each.name.casefold(): each.name for each in path.parent.iterdir()}
+        names = {each.name.casefold(): each.name for each in islice(path.parent.iterdir(), _LOOKED_AT)}
     except (OSError, ValueError):
         return ""
     near = difflib.get_close_matches(path.name.casefold(), names, n=1, cutoff=_ALIKE)

@@ -73,7 +73,11 @@ class Annotations:
     def shares(self, coding: LabelCoding) -> NDArray[np.float32]:
         """(N, C) share of the annotators of a row who gave each class; rows sum to 1."""
         votes = np.zeros((self.num_rows, len(coding.class_names)), dtype=np.float32)
-        np.add.at(votes, (self.rows, coding.encode(self.labels, column="the annotations")), 1.0)
+        try:
+            numbers = coding.encode(self.labels, column="the annotations")
+        except RowError as error:
+            raise error.at(self.rows) from None
+        np.add.at(votes, (self.rows, numbers), 1.0)
         return votes / votes.sum(axis=1, keepdims=True)
 
     def take(self, positions: NDArray[np.int64]) -> Annotations:

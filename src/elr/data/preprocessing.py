@@ -94,10 +94,11 @@ class Preprocessing(ABC):
             raise DataError(f"{name} holds {records.kind}, the run was trained on {self.kind}: give data of that kind")
         with records.locating():
             inputs = self._inputs(records, name)
-        if not with_labels or records.labels is None:
-            return Examples(inputs, None)
-        shares = None if records.annotations is None else records.annotations.shares(self.coding)
-        return Examples(inputs, self.coding.encode(records.labels, column=label_name), label_shares=shares)
+            if not with_labels or records.labels is None:
+                return Examples(inputs, None)
+            shares = None if records.annotations is None else records.annotations.shares(self.coding)
+            labels = self.coding.encode(records.labels, column=label_name)
+        return Examples(inputs, labels, label_shares=shares)
 
     def transform(
         self,

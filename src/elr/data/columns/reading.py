@@ -98,7 +98,9 @@ class ColumnReading:
             row = int(found.strange.argmax())
             expected = "a date such as 2024-12-31" if self.kind == DATE else "a number"
             raise RowError(
-                f"{place} has {cells.iloc[row]!r} in ", [row], f": expected {expected}, as in training, or an empty cell"
+                f"{place} has {cells.iloc[row]!r} in ",
+                [row],
+                f": expected {expected}, as in training, or an empty cell",
             )
         return found
 

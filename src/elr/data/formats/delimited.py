@@ -87,7 +87,7 @@ class Delimited(TableFile, SpelledLabels):
         _, dialect, layout = self._laid_out(source, options, [])
         record, width = int(np.flatnonzero(~layout.blank)[row]), len(dialect.names)
         cells = int(layout.cells[record])
-        short = f", which has {cells} of {width} cells: one is left out, or a separator" if cells < width else ""
+        short = f"a line of {cells} cells instead of {width}" if cells < width else ""
         return printable(source), dialect.lines_before + int(layout.lines[record]), short
 
     def joined(self, frames: Sequence[pd.DataFrame], place: str) -> pd.DataFrame:
@@ -112,9 +112,7 @@ class Delimited(TableFile, SpelledLabels):
 
         return text, cell
 
-    def _laid_out(
-        self, path: Path, options: ReadOptions, known: Sequence[str]
-    ) -> tuple[DecodedText, Dialect, Layout]:
+    def _laid_out(self, path: Path, options: ReadOptions, known: Sequence[str]) -> tuple[DecodedText, Dialect, Layout]:
         """The text of a file, how it is written, and its records below the names of the columns."""
         text, dialect = self._open(path, options, known)
         body = text.content[dialect.body :]

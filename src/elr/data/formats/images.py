@@ -27,7 +27,7 @@ from elr.data.pictures.depth import find_extent
 from elr.data.pictures.named import image_column, image_folder
 from elr.data.records import IMAGES, NO_BACKBONE, TABLE, ReadOptions, Records
 from elr.devices import free_memory
-from elr.errors import ArgumentError, RowError
+from elr.errors import ArgumentError, DataError, RowError
 from elr.files import printable, writing
 from elr.networks.backbones import DEFAULT_BACKBONE, load_backbone, weights_at_hand
 
