@@ -76,7 +76,7 @@ class Annotations:
         try:
             numbers = coding.encode(self.labels, column="the annotations")
         except RowError as error:
-            raise error.at(self.rows) from None
+            raise error.at(self.rows.tolist()) from None
         np.add.at(votes, (self.rows, numbers), 1.0)
         return votes / votes.sum(axis=1, keepdims=True)
 

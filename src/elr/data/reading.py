@@ -51,7 +51,8 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Rec
         ('table', 2, ['cat', 'dog'])
     """
     form = format_of(data)
-    line_of = partial(form.line_of, Path(data), options) if isinstance(form, FileFormat) else None
+    path = Path(data) if isinstance(data, str | Path) else None
+    line_of = partial(form.line_of, path, options) if isinstance(form, FileFormat) and path is not None else None
     try:
         records = _read(form, data, options, training=training)
     except RowError as error:

@@ -309,7 +309,7 @@ class Records:
         try:
             yield
         except RowError as error:
-            error = error.at(self.rows)
+            error = error.at(self.rows.tolist())
             raise (error if self.line_of is None else error.located(self.line_of)) from None
 
     def labeled(self) -> Records:

@@ -58,7 +58,7 @@ def _fit_coding(records: Records, *, column: str) -> LabelCoding:
     try:
         return LabelCoding.fit(given.labels, column=column, spellings=spellings)
     except RowError as error:
-        raise error.at(given.rows) from None
+        raise error.at(given.rows.tolist()) from None
 
 
 def load_preprocessing(folder: Path, settings: Mapping[str, Any]) -> Preprocessing:
