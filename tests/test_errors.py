@@ -1,16 +1,18 @@
 """The tree of exceptions: one base, and the built-in errors that callers would expect beside it."""
 
 import inspect
+import pickle
 import sys
 
 import pytest
 
 from elr import errors
-from elr.errors import ArgumentError, ELRError, optional
+from elr.errors import ArgumentError, DataError, ELRError, RowError, optional
 
 BUILT_IN = {
     "ArgumentError": ValueError,
     "DataError": ValueError,
+    "RowError": ValueError,
     "RowIndexError": IndexError,
     "TrainingError": RuntimeError,
     "OutputError": Exception,
@@ -44,3 +46,23 @@ def test_a_package_that_lacks_something_itself_says_so(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="what_it_needs"):
         optional("half_there", "a figure", extra="figures")
+
+
+ERROR = RowError("y of t is missing in ", range(3, 10), ": label it")
+
+
+def test_rows_are_told_by_their_numbers_where_they_have_no_lines():
+    told = "y of t is missing in row 3: label it; rows count from 0; then 4, 5, 6, 7, ..."
+    assert str(ERROR) == str(ERROR.located(lambda row: None)) == str(pickle.loads(pickle.dumps(ERROR))) == told
+    assert str(ERROR.at([10 * row for row in range(10)])).startswith("y of t is missing in row 30: label it")
+
+
+def test_rows_are_told_by_their_lines_where_they_have_such():
+    found = ERROR.located(lambda row: ("a.csv" if row < 5 else "b.csv", row + 2, "odd" if row % 3 == 0 else ""))
+    assert str(found) == (
+        "y of t is missing in line 5 of a.csv (row 3, odd): label it; rows count from 0; then line 6, line 7 of b.csv, "
+        "line 8 (odd), line 9, ..."
+    )
+    assert type(found) is DataError
+    named = RowError("y of a.csv is missing in ", [1]).located(lambda row: ("a.csv", row + 2, ""))
+    assert str(named) == "y of a.csv is missing in line 3 (row 1); rows count from 0"

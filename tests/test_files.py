@@ -6,6 +6,7 @@ import torch
 
 from elr import files
 from elr.errors import ArtifactError, OutputError
+from elr.files import similar_name
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):
@@ -102,3 +103,17 @@ def test_a_folder_is_taken_once(tmp_path):
 def test_where_no_folder_can_be_made_it_is_said(tmp_path):
     with pytest.raises(OutputError, match=r"cannot write .*pets: "):
         files.take_folder(tmp_path / "absent" / "pets")
+
+
+def test_a_name_like_another_is_asked_for(tmp_path):
+    for name in ("Flowers.csv", "flowers.parquet", "birds"):
+        (tmp_path / name).touch()
+    asked = {name: similar_name(tmp_path / name) for name in ("flower.csv", "FLOWERS.CSV", "bird", "cats.csv", "a\0")}
+    assert asked == {
+        "flower.csv": " (did you mean 'Flowers.csv'?)",
+        "FLOWERS.CSV": " (did you mean 'Flowers.csv'?)",
+        "bird": " (did you mean 'birds'?)",
+        "cats.csv": "",
+        "a\0": "",
+    }
+    assert similar_name(tmp_path / "no folder" / "birds") == ""

@@ -145,6 +145,7 @@ CALLS = {  # a callable, what gives its signature, and what it cannot be called 
     "with_index": (elr.with_index, elr.with_index, {"dataset": [("a", 0), ("b", 1)]}),
     "ELRClassifier": (fitted, elr.ELRClassifier, {}),
     "fit": (run, elr.fit, {}),
+    "explain": (elr.explain, elr.explain, {"run": "no-such-run", "row": 3}),
     "inspect": (elr.inspect, elr.inspect, {"data": (X, Y)}),
     "export_model": (elr.export_model, elr.export_model, {"folder": "no-such-run", "onnx": "no-such-run.onnx"}),
     "predict": (elr.predict, elr.predict, {"folder": "no-such-run", "data": (X, Y)}),

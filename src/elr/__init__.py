@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from elr.audit.calling.probabilities import audit
-    from elr.audit.explanation import explain
+    from elr.audit.explanation.reading import explain
     from elr.audit.label_quality import Audit, audit_labels
     from elr.data.indexed import with_index
     from elr.data.prepared_data import inspect
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _NAMES = {  # by the module that is loaded when one of them is first used: `import elr` costs nothing by itself
     "audit.calling.probabilities": ("audit",), "audit.label_quality": ("Audit", "audit_labels"), "runs.fit": ("fit",),
-    "audit.explanation": ("explain",),
+    "audit.explanation.reading": ("explain",),
     "data.indexed": ("with_index",), "data.prepared_data": ("inspect",), "data.records": ("ReadOptions",),
     "errors": ("ELRError",), "estimator": ("ELRClassifier",), "methods.cross_entropy": ("LossMethod",),
     "methods.elr": ("ELR", "ELRConfig"), "methods.loss.elr_loss": ("ELRLoss",), "runs.predict": ("predict",),

@@ -4,8 +4,14 @@ Each message says what was found, what was expected and what to do next. The one
 of a package that is not installed, is made here: `optional`.
 """
 
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
+
+LineOf = Callable[[int], tuple[str, int, str] | None]
+"""Where a row stands in a text file: its name, the number of the line from 1, and what is odd about that line, if
+anything is; None where rows have no lines."""
+_SHOWN = 5
 
 
 class ELRError(Exception):
@@ -41,6 +47,54 @@ class DataError(ELRError, ValueError):
         Traceback (most recent call last):
         elr.errors.DataError: no such list cannot be read (No such file or directory): expected a file ...
     """
+
+
+class RowError(DataError):
+    """Some rows of the data cannot be used, of which the message names the first.
+
+    Args:
+        before: the message up to the first row.
+        rows: their numbers, from 0.
+        after: the message from there.
+
+    Example:
+        >>> error = RowError("y is missing in ", [2, 5], ": label it")
+        >>> print(error)
+        y is missing in row 2: label it; rows count from 0; then 5
+        >>> print(error.located(lambda row: ("pets.csv", row + 2, "")))
+        y is missing in line 4 of pets.csv (row 2): label it; rows count from 0; then line 7
+    """
+
+    def __init__(self, before: str, rows: Sequence[int] = (), after: str = "") -> None:
+        super().__init__(before, rows, after)
+        self.before = before
+        self.rows = [int(row) for row in rows]
+        self.after = after
+
+    def __str__(self) -> str:
+        return self._told([f"row {self.rows[0]}", *map(str, self.rows[1:_SHOWN])]) if self.rows else self.before
+
+    def at(self, rows: Sequence[int]) -> "RowError":
+        """The same, of data of which the rows are some of others, by their numbers there."""
+        return RowError(self.before, [rows[row] for row in self.rows], self.after)
+
+    def located(self, line_of: LineOf) -> DataError:
+        """The same with the lines of a file, where it has such."""
+        lines = [line for line in map(line_of, self.rows[:_SHOWN]) if line is not None]
+        if not lines or len(lines) < len(self.rows[:_SHOWN]):
+            return self
+        file, number, note = lines[0]
+        of = "" if file in self.before + self.after else f" of {file}"
+        places = [f"line {number}{of} (row {self.rows[0]}{', ' * bool(note)}{note})"]
+        for name, number, note in lines[1:]:
+            places.append(f"line {number}" + f" of {name}" * (name != file) + f" ({note})" * bool(note))
+            file = name
+        return DataError(self._told(places))
+
+    def _told(self, places: Sequence[str]) -> str:
+        then = f"; then {', '.join(places[1:])}" if len(places) > 1 else ""
+        more = ", ..." if len(self.rows) > _SHOWN else ""
+        return f"{self.before}{places[0]}{self.after}; rows count from 0{then}{more}"
 
 
 class RowIndexError(ELRError, IndexError):

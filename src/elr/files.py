@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import json
 import math
@@ -9,6 +10,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,8 @@ REPORT_FILE = "report.html"
 TUNING_FILE = "tuning.sqlite"
 REPORT_DATA_FILE = "report.json"  # all that the page shows
 
+_ALIKE = 0.75  # of two names: as difflib has it
+_LOOKED_AT = 10_000  # names in a folder
 _TORCH_WRITER = ("PytorchStreamWriter", "unexpected pos", "file write failed")
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EFBIG: "the file is too large"}
 
@@ -323,6 +327,24 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise ArtifactError(f"{path} cannot be read ({error}): the run is incomplete or damaged") from error
+
+
+def similar_name(path: Path) -> str:
+    """For the message that a file is not there: the name in its folder that is most like it, as a question.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "flowers.csv").write_text("")
+        ...     similar_name(Path(folder, "flower.csv")), similar_name(Path(folder, "birds.csv"))
+        (" (did you mean 'flowers.csv'?)", '')
+    """
+    try:
+        names = {each.name.casefold(): each.name for each in islice(path.parent.iterdir(), _LOOKED_AT)}
+    except (OSError, ValueError):
+        return ""
+    near = difflib.get_close_matches(path.name.casefold(), names, n=1, cutoff=_ALIKE)
+    return f" (did you mean {printable(names[near[0]])!r}?)" if near else ""
 
 
 def printable(path: Path | str) -> str:

@@ -257,3 +257,49 @@ def test_what_was_decided_goes_through_elr_clean(tab, tmp_path):
     assert [row[2] for row in found] == expected.tolist()
     assert {row[1] for row in found} == {"=2+2, 'kept'"}
     assert hashlib.sha256(source.read_bytes()).digest() == before
+
+
+WHY = {
+    "blind": True,
+    "epochs": [1, 2, 3],
+    "given": [50, None, 0],
+    "favored": [50, 80, 100],
+    "votes": [["mlp, lam 3", "=1+1", 97, True], ["linear", "cat", 60, False]],
+    "space": "Euclidean distance of the prepared features",
+    "neighbors": [[28, "id-4", "=1+1", False, 0.25, "<b>bold</b> 7"], [1000, None, "cat", True, 0.5, None]],
+    "differences": [["<i>col</i>", "12", "10 to 20", 1, 40]],
+    "notes": ["<script>a note</script>"],
+}
+
+
+def test_why_a_label_is_suspect_is_opened_and_closed_and_stays_text(tab, tmp_path):
+    report = a_report()
+    first, *others = sorted(report.suspects, key=lambda suspect: suspect.label_quality)
+    page = tab(written(tmp_path, replace(report, suspects=[replace(first, why=WHY), *others])))
+    item = page.locator(".item").first
+    assert page.locator('button[value="why"]').count() == 1
+    item.focus()
+    page.keyboard.press("e")
+    assert page.locator('button[value="why"]').get_attribute("aria-expanded") == "true"
+    why = item.locator(".why")
+    assert why.locator("svg path.favored").get_attribute("d").count("L") == 2
+    assert why.locator("svg path.given").get_attribute("d").count("M") == 2
+    text = why.inner_text()
+    for told in (
+        "Course, epochs 1 to 3, by all networks that never saw this label",
+        "1 of 2 networks that never saw this label agree with it",
+        "mlp, lam 3 (chosen: decides): =1+1 97 %",
+        "row 28, id-4, distance 0.25",
+        "<b>bold</b> 7",
+        "(itself a suspect)",
+        "12 (10 to 20)",
+        "<script>a note</script>",
+    ):
+        assert told in text
+    assert why.locator("b, i, script").count() == 0
+    assert page.locator("#count").inner_text() == "0 of 120 decided"
+    page.keyboard.press("e")
+    assert item.locator(".why").count() == 0
+    page.keyboard.press("j")
+    page.keyboard.press("e")  # nothing is known of the next
+    assert page.locator(".why").count() == 0

@@ -160,11 +160,11 @@ BAD_TABLES = {
     "missing": (flowers(60).drop(columns="kind"), "has no label column 'kind': it has 'key', 'height'"),
     "constant": (bad_frame(kind="rose"), "constant: all 60 rows say"),
     "all distinct": (bad_frame(kind=[f"k{row}" for row in range(60)]), "different in each of the 60 rows"),
-    "nan": (bad_frame(kind=["rose", "tulip", None] * 20), "missing in 20 of 60 rows, first in row 2"),
+    "nan": (bad_frame(kind=["rose", "tulip", None] * 20), "missing in 20 of 60 rows, first in line 4 (row 2)"),
     "one example": (bad_frame(kind=["rose", "tulip"] * 29 + ["rose", "lily"]), "one example only ('lily')"),
     "infinite": (
         bad_frame(height=[1.0, np.inf, 2.0] * 20),
-        "column 'height' of the training data is infinite in row 1",
+        "column 'height' of the training data is infinite in line 3 of",
     ),
 }
 

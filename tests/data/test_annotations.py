@@ -76,7 +76,7 @@ def test_a_table_of_annotations_says_the_same_as_columns(tmp_path, by_name):
             {"row": [0, 0], "annotator": "x", "label": "cat"},
             None,
             None,
-            r"no label at all for 1 of 2 rows, such as \[1\]",
+            "no label at all for 1 of 2 rows, such as row 1",
         ),
         (
             {"row": [0, 1], "who": "x", "label": "cat"},

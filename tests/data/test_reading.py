@@ -67,6 +67,9 @@ def test_paths_that_lead_nowhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     refused("absent.csv", rf"no such file: absent\.csv \(looked for from {tmp_path}\)", label="y")
     refused("nul\0.csv", "no such file", label="y")
+    (tmp_path / "flowers.csv").write_text("x,y\n")
+    refused("flower.csv", r"no such file: .*\(did you mean 'flowers\.csv'\?\)$", label="y")
+    (tmp_path / "flowers.csv").unlink()
     refused("x" * 5000 + ".csv", "cannot be read: File name too long", label="y")
     (tmp_path / "t.xlsx").touch()
     refused(tmp_path / "t.xlsx", r"ends in '\.xlsx': expected a table .*, arrays .*, or a folder", label="y")
@@ -135,7 +138,7 @@ def test_columns_called_like_ours(tmp_path):
         (
             "x,y\n1,a\n2,\n3, \n",
             {"label": "y"},
-            r"label column 'y' of .*t\.csv is missing in 2 of 3 rows, first in row 1",
+            r"label column 'y' of .*t\.csv is missing in 2 of 3 rows, first in line 3 \(row 1\)",
         ),
         (
             "x,y,z\n1,a,a\n2,b,\n",

@@ -20,7 +20,7 @@ from elr.data.label_coding import LabelCoding
 from elr.data.reading import file_format, file_suffixes
 from elr.data.records import ReadOptions
 from elr.errors import ArtifactError, DataError, OutputError
-from elr.files import printable
+from elr.files import printable, similar_name
 
 COLUMNS = ("row", "id", "given_label", "decision", "label")
 DECISIONS = ("accept", "keep", "relabel")
@@ -136,7 +136,8 @@ def _source(run: Mapping[str, Any], data: str | Path | None) -> tuple[Path, File
     if data is None and (form := file_format(path)) is not None:
         path = form.label_file(path, label)
     if not path.exists():
-        raise DataError(f"no such file: {printable(path)} (looked for from {Path.cwd()}): name the data with --data")
+        place = f"{printable(path)} (looked for from {Path.cwd()}){similar_name(path)}"
+        raise DataError(f"no such file: {place}: name the data with --data")
     form = file_format(path)
     if path.is_dir() == bool(label) and not (path.is_dir() and form is not None and form.has_columns):
         found, wanted = ("a folder", "a file") if label else ("a file", "a folder of images")

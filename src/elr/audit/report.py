@@ -153,7 +153,7 @@ def render(report: Report) -> str:
     suspects = sorted(report.suspects, key=lambda suspect: (suspect.label_quality, suspect.row))
     listed = suspects[:MAX_SUSPECTS]
     runs = _runs(report)
-    script = _source("review.js")
+    script = _source("why.js") + _source("review.js")
     html = (
         _environment()
         .get_template("report.html.j2")

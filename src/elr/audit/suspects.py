@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from elr.errors import ArgumentError
 
@@ -34,6 +35,7 @@ class Suspect:
         label_quality: in [0, 1], low = suspect.
         thumbnail: the bytes of a small PNG or JPEG file (at most 256 KiB), or None; makes a card, not a table row.
         fields: table cells to show beside it, column name -> text.
+        why: what explains it, as `elr.audit.explanation.reading.Explanation.in_short` has it, or None.
 
     Raises:
         ArgumentError: a negative row, a label_quality outside [0, 1], a thumbnail that is no PNG or JPEG, or too large.
@@ -51,6 +53,7 @@ class Suspect:
     label_quality: float
     thumbnail: bytes | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
+    why: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         require(self.row >= 0, f"row is {self.row}; rows are counted from 0")
@@ -98,7 +101,7 @@ def clip(text: object, limit: int) -> str:
 
 
 def embedded(suspects: Sequence[Suspect], *, class_names: Sequence[str], key: Sequence[object], room: int) -> str:
-    r"""The JSON that the page's script reads: all suspects if they fit, the worst with pictures, then with cells.
+    r"""The JSON that the page's script reads: all suspects if they fit, the worst with pictures, then cells, then whys.
 
     Class names stand in full, since decisions are exported with them; ids and cells are clipped.
 
@@ -110,9 +113,9 @@ def embedded(suspects: Sequence[Suspect], *, class_names: Sequence[str], key: Se
 
     Returns:
         An object with key, classes (C names), names (those and any others that suspects have), columns, and rows:
-        [row, id, given, predicted, quality, picture, cells], where given and predicted are places in names and a
-        picture is base64; 0 or nothing where picture or cells did not fit. Safe inside a script element: `<`, `>`,
-        `&`, line separators and all that reorders text are escaped.
+        [row, id, given, predicted, quality, picture, cells, why], where given and predicted are places in names, a
+        picture is base64, and why is as in `Suspect`; 0 or nothing where one of these did not fit. Safe inside a script
+        element: `<`, `>`, `&`, line separators and all that reorders text are escaped.
 
     Example:
         >>> worst = Suspect(row=7, id=None, given_label="</script>", predicted_label="b", label_quality=0.25)
@@ -136,11 +139,12 @@ def embedded(suspects: Sequence[Suspect], *, class_names: Sequence[str], key: Se
         id_ = None if suspect.id is None else clip(suspect.id, MAX_ID)
         given, predicted = places[suspect.given_label], places[suspect.predicted_label]
         row = safe_json([suspect.row, id_, given, predicted, round(suspect.label_quality, 4)])[:-1]
-        left -= _size(row) + 6  # bracket and commas, and a 0 for no picture
+        left -= _size(row) + 8  # bracket and commas, and zeros for no picture and no cells
         if left < 0:
             break
         rows.append(row)
-    for attach, most in ((_pictures(suspects), THUMBNAIL_ROOM), (_cells(suspects, columns), room)):
+    pieces = ((_pictures(suspects), THUMBNAIL_ROOM), (_cells(suspects, columns), room), (_whys(suspects), room))
+    for attach, most in pieces:
         left = _attach(rows, attach, room=min(left, most), left=left)
     return f'{head[:-1]},"rows":[{",".join(_closed(row) for row in rows)}]}}'
 
@@ -166,8 +170,13 @@ def _cells(suspects: Sequence[Suspect], columns: Sequence[str]) -> Iterator[str]
         yield safe_json(cells) if any(cells) else "0"
 
 
+def _whys(suspects: Sequence[Suspect]) -> Iterator[str]:
+    for suspect in suspects:
+        yield safe_json(suspect.why) if suspect.why else "0"
+
+
 def _closed(row: str) -> str:
-    return row.removesuffix(",0").removesuffix(",0") + "]"
+    return row.removesuffix(",0").removesuffix(",0").removesuffix(",0") + "]"
 
 
 def safe_json(value: object) -> str:

@@ -108,9 +108,11 @@ def explain(
         elr explain flowers-elr 17 203
     """
     with errors(as_json):
-        from elr.audit.explanation import explain as why
+        from elr.audit.audited_run import AuditedRun
+        from elr.audit.explanation.reading import Explanations
 
-        found = [why(run, int(row) if row.isdecimal() and not ids else row) for row in rows]
+        explanations = Explanations(AuditedRun.read(run))
+        found = [explanations.of(int(row) if row.isdecimal() and not ids else row) for row in rows]
         if as_json:
             print_json({"explanations": [each.to_json() for each in found]})
         else:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from elr.data.labels.columns import NO_VOTE, LabelColumn, LabelRules, is_negative, read_labels, row_names, some
 from elr.data.labels.spelling import Label, class_key
-from elr.errors import DataError
+from elr.errors import DataError, RowError
 
 if TYPE_CHECKING:  # they count labels, and make no classes
     from elr.data.label_coding import LabelCoding
@@ -73,7 +73,11 @@ class Annotations:
     def shares(self, coding: LabelCoding) -> NDArray[np.float32]:
         """(N, C) share of the annotators of a row who gave each class; rows sum to 1."""
         votes = np.zeros((self.num_rows, len(coding.class_names)), dtype=np.float32)
-        np.add.at(votes, (self.rows, coding.encode(self.labels, column="the annotations")), 1.0)
+        try:
+            numbers = coding.encode(self.labels, column="the annotations")
+        except RowError as error:
+            raise error.at(self.rows.tolist()) from None
+        np.add.at(votes, (self.rows, numbers), 1.0)
         return votes / votes.sum(axis=1, keepdims=True)
 
     def take(self, positions: NDArray[np.int64]) -> Annotations:
@@ -203,9 +207,10 @@ def _gathered(
     bare = np.setdiff1d(np.arange(num_rows), rows[given])
     abstained = len(remarks) > 0 or any(mark and found.rules.named_missing(mark) for mark in found.marks)
     if (len(bare) and not abstained) or not len(given):
-        raise DataError(
-            f"{found.name} have no label at all for {len(bare)} of {num_rows} rows, such as {bare[:_SHOWN].tolist()}: "
-            "remove these rows, or have them labeled"
+        raise RowError(
+            f"{found.name} have no label at all for {len(bare)} of {num_rows} rows, such as ",
+            bare.tolist(),
+            ": remove these rows, or have them labeled",
         )
     if len(bare):
         remarks.append(f"{len(bare)} of {num_rows} rows left out: {found.name} have no vote for them")

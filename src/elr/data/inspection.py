@@ -118,7 +118,7 @@ class Inspection:
             for row in (heads, *cells)
         ]
         left = len(self.columns) - len(chosen)
-        more = [f"  and {left} more columns"] if left else []
+        more = [f"  and {left} more column{'s' * (left > 1)}"] if left else []
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in Counter(each["kind"] for each in used).most_common())
         learned = f"Learned from {len(used)} of {len(self.columns)} columns{f' ({kinds})' if kinds else ''}:"
         return [learned, *rows, *more]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from elr.data.labels.columns import LabelRules, read_labels
 from elr.data.labels.spelling import Label, class_key, class_labels, several_spellings
-from elr.errors import DataError
+from elr.errors import DataError, RowError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +63,17 @@ class LabelCoding:
                 f"{column} is different in each of the {len(labels)} rows (such as {repr(values[0])[:80]}): that is an "
                 "identifier or a measurement, not a class; name another label column"
             )
-        single = [repr(value)[:80] for value in values if counts[value] < 2]
+        coding = cls(class_names=tuple(values), spellings=spellings or {})
+        single = [position for position, value in enumerate(values) if counts[value] < 2]
         if single:
-            raise DataError(
-                f"{column} has {len(single)} of {len(values)} classes with one example only "
-                f"({', '.join(single[:5])}): nothing can be said about such a label; merge or remove these rows"
+            rows = {number: row for row, number in enumerate(coding.numbers(labels).tolist())}
+            shown = ", ".join(repr(values[position])[:80] for position in single[:5])
+            raise RowError(
+                f"{column} has {len(single)} of {len(values)} classes with one example only ({shown}): nothing can be "
+                "said about such a label; merge or remove these rows: ",
+                [rows[position] for position in single],
             )
-        return cls(class_names=tuple(values), spellings=spellings or {})
+        return coding
 
     def encode(self, labels: Sequence[Label | None], *, column: str) -> NDArray[np.int64]:
         """Class numbers (N,) of label values, in whichever spelling: 1, "1", "1.0" and True are one class.
@@ -78,12 +82,14 @@ class LabelCoding:
             DataError: values that are no class of the training labels.
         """
         numbers = self.numbers(labels)
-        unknown = sorted({repr(label)[:80] for label, number in zip(labels, numbers, strict=True) if number < 0})
-        if unknown:
-            raise DataError(
+        rows = np.flatnonzero(numbers < 0).tolist()
+        if rows:
+            unknown = sorted({repr(labels[row])[:80] for row in rows})
+            raise RowError(
                 f"{column} has {len(unknown)} values that the training labels do not have: {', '.join(unknown[:5])}; "
                 f"known classes: {', '.join(map(repr, self.class_names[:10]))}; --no-label VALUE (no_label=...) "
-                "where one says that there is no label"
+                "where one says that there is no label; first in ",
+                rows,
             )
         return numbers
 

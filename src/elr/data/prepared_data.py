@@ -239,7 +239,9 @@ def prepare_records(
     examples = encode(records)
     clean = None
     if records.clean_labels is not None:
-        clean = preprocessing.coding.encode(records.clean_labels, column=f"clean-label column {options.clean_label!r}")
+        column = f"clean-label column {options.clean_label!r}"
+        with records.locating():
+            clean = preprocessing.coding.encode(records.clean_labels, column=column)
     label_name = test_label_name or options.label_name
     encoded_test, findings = None, ()
     if test is not None:

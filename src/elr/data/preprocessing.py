@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
@@ -16,7 +17,7 @@ from elr.data.examples import Examples
 from elr.data.label_coding import LabelCoding
 from elr.data.records import ColumnReport, Finding, ReadOptions, Records
 from elr.data.transforms import Transform
-from elr.errors import ArgumentError, ArtifactError, DataError
+from elr.errors import ArgumentError, ArtifactError, DataError, RowError
 from elr.files import PREPROCESSING_FILE, write_file
 
 _TRUSTED = ["numpy.dtype"]  # plain data, which older versions of skops do not list themselves
@@ -92,11 +93,13 @@ class Preprocessing(ABC):
         """
         if records.kind != self.kind:
             raise DataError(f"{name} holds {records.kind}, the run was trained on {self.kind}: give data of that kind")
-        inputs = self._inputs(records, name)
-        if not with_labels or records.labels is None:
-            return Examples(inputs, None)
-        shares = None if records.annotations is None else records.annotations.shares(self.coding)
-        return Examples(inputs, self.coding.encode(records.labels, column=label_name), label_shares=shares)
+        with records.locating():
+            inputs = self._inputs(records, name)
+            if not with_labels or records.labels is None:
+                return Examples(inputs, None)
+            shares = None if records.annotations is None else records.annotations.shares(self.coding)
+            labels = self.coding.encode(records.labels, column=label_name)
+        return Examples(inputs, labels, label_shares=shares)
 
     def transform(
         self,
@@ -111,6 +114,10 @@ class Preprocessing(ABC):
         """From stored rows to network inputs; the settings are for images, see `ImageTransform`."""
         del crop, window, flip, cutout, mirror, flatten
         return Transform()
+
+    def plain(self, records: Records, *, name: str) -> pd.DataFrame | None:
+        """The columns that are learned from as numbers and categories, of a table; None where there are no such."""
+        del records, name
 
     def findings(self, records: Records, *, name: str) -> list[Finding]:
         """What the user should know about new data: what in them training did not know, or could not be read.
@@ -188,9 +195,10 @@ class Preprocessing(ABC):
             rows = np.asarray(self.transformer.transform(values)).astype(np.float32)
         bad = ~np.isfinite(rows).all(axis=1)
         if bad.any():
-            raise DataError(
-                f"{name} has a value in row {int(bad.argmax())} that is too far from those of training to be computed "
-                "with: check that row"
+            raise RowError(
+                f"{name} has a value in ",
+                [int(bad.argmax())],
+                " that is too far from those of training to be computed with: check that row",
             )
         return rows
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from elr.data.formats.format import FileFormat, Format
 from elr.data.formats.images import named_images
 from elr.data.formats.table import TableFile
 from elr.data.records import ReadOptions, Records
-from elr.errors import ArgumentError, DataError
-from elr.files import printable
+from elr.errors import ArgumentError, DataError, RowError
+from elr.files import printable, similar_name
 
 _EXCEL = "; save the sheet as CSV, or read it with pandas.read_excel and pass the data frame"
 _OTHERS = {
@@ -50,6 +51,16 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Rec
         ('table', 2, ['cat', 'dog'])
     """
     form = format_of(data)
+    path = Path(data) if isinstance(data, str | Path) else None
+    line_of = partial(form.line_of, path, options) if isinstance(form, FileFormat) and path is not None else None
+    try:
+        records = _read(form, data, options, training=training)
+    except RowError as error:
+        raise (error if line_of is None else error.located(line_of)) from error
+    return replace(records, line_of=line_of)
+
+
+def _read(form: Format, data: Data, options: ReadOptions, *, training: bool) -> Records:
     if not (training and form.has_columns and options.annotations):
         records = named_images(form.read(data, options, training=training), options, **_place(data))
         return records.labeled() if training else records
@@ -160,7 +171,7 @@ def read_table(
 def _table_format(path: Path) -> TableFile:
     form = file_format(path)
     if not path.is_file() and not (path.is_dir() and isinstance(form, TableFile)):
-        raise DataError(f"no such file: {path}")
+        raise DataError(f"no such file: {printable(path)}{similar_name(path)}")
     if not isinstance(form, TableFile):
         tables = ", ".join(_suffixes(has_columns=True))
         raise DataError(f"{path} ends in {path.suffix.lower()!r}: expected a table in {tables}{_advice(path)}")
@@ -181,7 +192,7 @@ def _check_there(path: Path) -> None:
     except OSError as error:
         raise DataError(f"{printable(path)[:200]} cannot be read: {error.strerror}") from error
     if not there:
-        raise DataError(f"no such file: {printable(path)} (looked for from {Path.cwd()})")
+        raise DataError(f"no such file: {printable(path)} (looked for from {Path.cwd()}){similar_name(path)}")
 
 
 def _suffixes(*, has_columns: bool) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from elr.checking import check_types
-from elr.errors import ArgumentError
+from elr.errors import ArgumentError, LineOf, RowError
 
 if TYPE_CHECKING:  # records hold these, and make none
     from elr.data.annotations import Annotations
@@ -266,6 +267,7 @@ class Records:
         ids: M names of rows, if they have any.
         remarks: what the user should know about the reading.
         facts: what was read, as plain values by name: of a text file its lines, blank lines, separator, encoding.
+        line_of: where a row of the source stands in a text file; None where it is no such file.
 
     Example:
         >>> records = Records(kind="features", rows=np.arange(3), features=np.eye(3, dtype="float32"), labels=[0, 1, 0])
@@ -287,6 +289,7 @@ class Records:
     ids: list[str] | None = None
     remarks: list[str] = field(default_factory=list)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    line_of: LineOf | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -299,6 +302,15 @@ class Records:
             return replace(options, image_size=self.images.shape[2], image_range=self.image_range)
         found = {"backbone": self.pretrained.name, "fine_tune": self.features is None}
         return replace(options, image_size=self.image_size, image_range=self.image_range, **found)
+
+    @contextmanager
+    def locating(self) -> Iterator[None]:
+        """Within, an error of some of these examples tells their rows in the source, and their lines if it has such."""
+        try:
+            yield
+        except RowError as error:
+            error = error.at(self.rows.tolist())
+            raise (error if self.line_of is None else error.located(self.line_of)) from None
 
     def labeled(self) -> Records:
         """Those examples that have a label; all, where there are none."""

@@ -15,7 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from elr.errors import DataError
+from elr.errors import DataError, RowError
 
 MAX_TERMS = 20_000  # the most frequent
 DIMENSIONS = 300
@@ -46,9 +46,10 @@ def text_values(column: pd.Series, *, name: str) -> tuple[list[str], list[str]]:
     ]
     if strange and not isinstance(column.dtype, pd.CategoricalDtype):
         value = column.iloc[strange[0]]
-        raise DataError(
-            f"{name} has {value!r}, a {type(value).__name__}, in row {strange[0]} (one of {len(strange)} such rows): "
-            "expected text; columns of numbers need no --text"
+        raise RowError(
+            f"{name} has {value!r}, a {type(value).__name__}, in ",
+            strange[:1],
+            f" (one of {len(strange)} such rows): expected text; columns of numbers need no --text",
         )
     texts = [
         "" if gone else value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

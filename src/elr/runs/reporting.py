@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elr import files
+from elr.audit.audited_run import AuditedRun
+from elr.audit.explanation.reading import Explanations
 from elr.audit.report import Report, render
 from elr.audit.suspects import MAX_CELL, THUMBNAIL_ROOM, Suspect, clip
 from elr.data.kinds.catalog import KINDS
@@ -39,6 +41,7 @@ COMPARED = (
 _MEASURED = (*COMPARED[:-1], "noise_rate_realized")
 _MAX_FIELDS = 12
 _MAX_SUSPECTS = 50_000  # label issues gathered; about 40 bytes of the page each without pictures and cells
+_MAX_EXPLAINED = 2_000  # label issues; about 2 kB of the page each, as far as there is room
 _MAX_CELLS = 4_000_000  # characters of cells gathered
 
 
@@ -171,7 +174,16 @@ def _suspect(content: dict[str, Any]) -> Suspect:
         label_quality=float(content["label_quality"]),
         thumbnail=None if image is None else base64.b64decode(image, validate=True),
         fields={name: _text(text) for name, text in dict(content["fields"]).items()},
+        why=_why(content["why"]),
     )
+
+
+def _why(content: Any) -> dict[str, Any] | None:
+    """What the page's script goes through, each part of it a list."""
+    if content is None:
+        return None
+    parts = ("epochs", "given", "favored", "votes", "neighbors", "differences", "notes")
+    return dict(content) | {part: list(content[part]) for part in parts}
 
 
 def _text(value: object) -> str:
@@ -285,6 +297,7 @@ def _suspects(prepared: PreparedData, fitted: Fitted, names: list[str]) -> list[
     worst = audit.ranking[audit.is_label_issue[audit.ranking]][:_MAX_SUSPECTS]
     pictures = _thumbnails(records, worst)
     cells = _cells(records, worst, list(prepared.preprocessing.columns or [])[:_MAX_FIELDS])
+    explanations = Explanations(AuditedRun.read(fitted.out))
     return [
         Suspect(
             row=int(records.rows[row]),
@@ -294,6 +307,7 @@ def _suspects(prepared: PreparedData, fitted: Fitted, names: list[str]) -> list[
             label_quality=float(audit.label_quality[row]),
             thumbnail=pictures[place] if place < len(pictures) else None,
             fields=cells[place] if place < len(cells) else {},
+            why=explanations.of(int(records.rows[row])).in_short() if place < _MAX_EXPLAINED else None,
         )
         for place, row in enumerate(worst)
     ]

@@ -19,9 +19,9 @@ from torch import nn
 from elr import files
 from elr.audit.alarms import find_alarms
 from elr.audit.evidence import Evidence, read_evidence, write_evidence
+from elr.audit.explanation.gathering import about_rows, write_explanations
 from elr.audit.issues_view import write_issues
 from elr.audit.label_quality import Audit, score_suspects
-from elr.audit.resemblance import nearest_rows, write_explanations
 from elr.data.prepared_data import PreparedData, inspection_of
 from elr.errors import CheckpointError, OutputError
 from elr.runs.plan import Plan
@@ -356,16 +356,13 @@ def _write_explanations(
     """What `elr explain` says of each row: its course, the votes of blind networks, for the worst the nearest rows."""
     course = training.state.monitor.course
     assert course is not None, "a plan keeps the course"
-    worst = audit.ranking[audit.is_label_issue[audit.ranking]].tolist()
-    neighbors, space = nearest_rows(prepared.examples, worst)
     write_explanations(
         path,
         epochs=course.epochs,
         given=course.of_classes(audit.labels),
         favored=course.of_classes(audit.predicted_labels),
         votes=votes,
-        neighbors=neighbors,
-        space=space,
+        about=about_rows(prepared, audit),
     )
 
 

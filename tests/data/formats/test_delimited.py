@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import elr
+from elr.data.prepared_data import prepare_data
 from elr.data.reading import format_of, read_data, read_table
 from elr.data.records import ReadOptions
 from elr.errors import DataError
@@ -332,3 +333,89 @@ def test_no_line_of_annotations_is_lost(tmp_path):
     assert len(records.labels) == 40
     assert "ann.csv has quotation marks that are plain" in records.remarks[0]
     assert records.facts["annotations"]["rows"] == 40
+
+
+# Where it stands
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("x,y\n1,a\n2,\n", 3),
+        ("x,y\n\n\n1,a\n\n2,\n", 6),
+        ("x,y\r\n\r\n1,a\r\n2,\r\n", 4),
+        ("x,y\r1,a\r2,\r", 3),
+        ('x,y\n"1\n\n1",a\n2,\n', 5),
+        ('x,y\n"1\r\n1",a\n"2\n2",\n', 4),
+        ('"x\nx",y\n1,a\n2,\n', 4),
+        ("# by x\n# of z\nx,y\n1,a\n2,\n", 5),
+        ("Flowers\n\nx,z,y\n1,1,a\n2,2,\n", 5),
+        ("sep=;\nx;y\n1;a\n2;\n", 4),
+        ("\ufeffx,y\n1,a\n2,\n", 3),
+        ("x,y\n1,a\n2,\n".encode("utf-16"), 3),
+        (gzip.compress(b"x,y\n1,a\n2,\n"), 3),
+        ('x,y\n"1,a\n2,\n3,a\n', 3),  # a mark that encloses nothing
+        ("x\ty\n1\ta\n2\t\n", 3),
+    ],
+)
+def test_a_missing_label_is_told_with_its_line_as_an_editor_counts(tmp_path, content, line):
+    path = tmp_path / "t.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError, match=rf"missing in 1 of \d rows, first in line {line} \(row 1\): remove") as caught:
+        read_data(path, ReadOptions(label="y"))
+    assert str(caught.value).count(str(path)) == 1
+
+
+def test_a_short_line_is_told_to_be_one(tmp_path):
+    path, short = tmp_path / "t.csv", "a line of 2 cells instead of 3"
+    path.write_text("x,z,y\n1,2,a\n\n1,b\n3,4,\n5,6,a\n")
+    with pytest.raises(DataError, match=rf"first in line 4 \(row 1, {short}\): .*; then line 5$"):
+        read_data(path, ReadOptions(label="y"))
+    path.write_text("x,z,y\n1,2,a\n\n3,4,\n1,b\n5,6,a\n")
+    with pytest.raises(DataError, match=rf"first in line 4 \(row 1\): .*; then line 5 \({short}\)$"):
+        read_data(path, ReadOptions(label="y"))
+
+
+ROWS = [f"{row},{row * row},{'ab'[row % 2]}" for row in range(12)]
+
+
+def changed(path, change):
+    path.write_text("\n".join(["x,z,y", "", *(change.get(row, line) for row, line in enumerate(ROWS))]))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({4: "inf,,a"}, r"column 'x' of the training data is infinite in line 7 of .*t\.csv \(row 4\): replace it"),
+        ({0: "1,1,?", 4: "inf,,a"}, r"is infinite in line 7 of .*t\.csv \(row 4\)"),
+        ({4: "1,,lily"}, r"one example only \('lily'\): .*; merge or remove these rows: line 7 of .*t\.csv \(row 4\)"),
+    ],
+)
+def test_training_data_that_cannot_be_learned_from(tmp_path, change, message):
+    with pytest.raises(DataError, match=message):
+        prepare_data(changed(tmp_path / "t.csv", change), ReadOptions(label="y", no_label=("?",)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {row: f"many,{row},a" for row in range(3, 12)},
+            r"column 'x' of the test data has 'many' in line 6 of .*new",
+        ),
+        ({0: "1,1,", 4: "9,9,lily"}, r"do not have: 'lily'; known .*; first in line 7 of .*new\.csv \(row 4\)"),
+        ({4: "1e39,,a"}, r"beyond float32, in line 7 of .*new\.csv \(row 4\)"),
+    ],
+)
+def test_new_data_that_cannot_be_read_as_in_training(tmp_path, change, message):
+    with pytest.raises(DataError, match=message):
+        prepare_data(
+            changed(tmp_path / "t.csv", {}), ReadOptions(label="y"), test=changed(tmp_path / "new.csv", change)
+        )
+
+
+def test_other_formats_keep_to_rows(tmp_path):
+    pd.DataFrame({"x": [1, 2], "y": ["a", None]}).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"missing in 1 of 2 rows, first in row 1: .*; rows count from 0$"):
+        read_data(tmp_path / "t.parquet", ReadOptions(label="y"))

@@ -108,6 +108,18 @@ def test_lines_that_are_refused_by_number(path, lines, message):
         table(path, *lines)
 
 
+def test_lines_are_those_of_the_file_whatever_is_blank(path):
+    path.write_text('\n{"x": 1, "y": "a"}\n \n\n{"x": 2}\n{"x": 3, "y": "a"}\n\n{"x": 3, "y": null}\n')
+    with pytest.raises(DataError, match=r"first in line 5 \(row 1\): .*; rows count from 0; then line 8$"):
+        read_data(path, ReadOptions(label="y"))
+    path.write_text('\n\n{"x": 1, "y": "a"}\n\n{"x": 1, "y": }\n')
+    with pytest.raises(DataError, match=r"line 5 of .* is damaged \(Expecting value at character 15\)"):
+        read_data(path, ReadOptions(label="y"))
+    path.write_text('[\n\n{"x": 1, "y": "a"},\n{"x": 1,\n "y": "a"}, {"x": 2}]\n')
+    with pytest.raises(DataError, match=r"first in line 5 \(row 2\)"):
+        read_data(path, ReadOptions(label="y"))
+
+
 def test_text_that_is_not_utf8(path):
     path.write_bytes('{"x": "caf\u00e9"}\n'.encode("latin-1"))
     parsed = JsonLines().table(path)
@@ -137,7 +149,7 @@ def test_an_array_of_objects(path):
         ('[{"x": 1}]\n{"x": 2}', "damaged after line 1 .*Extra data"),
         ("[]", "is empty"),
         ('{"x":\n {"0": 1}}', r"line 1 of .*, or one array of objects in the file \(in pandas: .*records"),
-        ('{"x": 1' + "0" * 400 + "}", "column 'x' .* whole number of 401 digits in row 0"),
+        ('{"x": 1' + "0" * 400 + "}", "column 'x' .* whole number of 401 digits in line 1 \\(row 0\\)"),
     ],
 )
 def test_what_is_no_table(path, text, message):
@@ -188,7 +200,9 @@ def test_names_of_rows_that_would_become_one_are_refused(path, labels):
     assert found[0] == found[1]  # labels of one spelling are one class
 
 
-@pytest.mark.parametrize(("absent", "message"), [({}, "missing in 1 of 2 rows"), ({"y": None}, "first in row 1")])
+@pytest.mark.parametrize(
+    ("absent", "message"), [({}, "missing in 1 of 2 rows"), ({"y": None}, r"first in line 2 \(row 1\)")]
+)
 def test_a_label_that_is_missing_is_refused(path, absent, message):
     with pytest.raises(DataError, match=message):
         records(path, {"x": 1, "y": "a"}, {"x": 2, **absent})

@@ -132,3 +132,11 @@ def test_folders_that_hold_no_table(tmp_path):
         PARTS.parts(tmp_path / "texts")
     with pytest.raises(DataError, match="no such folder"):
         PARTS.parts(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(("suffix", "place"), [("csv", r"line 3 of .*part-1\.csv \(row 3\)"), ("parquet", "row 3")])
+def test_rows_are_told_with_the_line_of_their_part(tmp_path, suffix, place):
+    root = write(tmp_path / "t", suffix, FRAME.assign(y=["cat", "dog", "cat", None, None]))
+    then = r"line 2 of .*part-2\.csv" if suffix == "csv" else "4"
+    with pytest.raises(DataError, match=f"missing in 2 of 5 rows, first in {place}: .*; then {then}$"):
+        read_data(root, ReadOptions(label="y"))

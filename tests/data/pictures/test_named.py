@@ -69,7 +69,7 @@ def test_images_that_are_not_there_are_named_or_left_out(table, tmp_path):
     data = tmp_path / "labels.csv"
     table.to_csv(data, index=False)
     (tmp_path / "photos" / "5.png").unlink()
-    with pytest.raises(DataError, match=r"names 1 of 12 images that are not there, first in row 5: '5.png'"):
+    with pytest.raises(DataError, match=r"names 1 of 12 images that are not there, first in line 7 \(row 5\): '5.png'"):
         prepare_data(data, ReadOptions(label="kind"))
     prepared = prepare_data(data, ReadOptions(label="kind", skip_unreadable=True))
     assert prepared.records.rows.tolist() == [*range(5), *range(6, 12)]

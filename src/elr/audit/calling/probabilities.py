@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from elr.audit.label_quality import Audit, audit_labels
-from elr.checking import checked
+from elr.checking import checked, checked_array
 from elr.data.label_coding import LabelCoding
 from elr.data.labels.spelling import Label, class_key
 from elr.errors import ArgumentError
@@ -65,7 +65,7 @@ def audit(
     names = names if names is not None else columns
     if names is None and isinstance(getattr(labels, "dtype", None), pd.CategoricalDtype):
         names = _plain_names(labels.dtype.categories)
-    shape = getattr(probs, "shape", None) or np.shape(probs)
+    shape = checked_array(probs, "pred_probs", "biuf").shape
     if names is not None and len(shape) == 2 and len(names) != shape[1]:
         raise ArgumentError(
             f"pred_probs have {shape[1]} columns, and there are {len(names)} classes ({_some(names)}): expected a "

@@ -1,5 +1,4 @@
 // The review of suspects: filter, decide, keep, export. All text of the data goes in as text, never as markup.
-"use strict";
 (() => {
   const PAGE_SIZE = 50;
   const MAX_PAIRS = 300; // in the filter; rarer ones share one entry
@@ -10,13 +9,14 @@
       "|[\\ud800-\\udbff](?![\\udc00-\\udfff])|(?<![\\ud800-\\udbff])[\\udc00-\\udfff]",
     "g",
   );
+  const OTHER = ["skip", "why"]; // buttons that are no decision
   const WORDS = { accept: "accepted", keep: "kept", relabel: "changed" };
 
   const at = (id) => document.getElementById(id);
   const data = JSON.parse(at("review-data").textContent);
   const { names, columns } = data;
-  const suspects = data.rows.map(([row, id, given, predicted, quality, picture, cells]) => ({
-    row, id, given, predicted, quality, picture: picture || "", cells: cells || null, words: null,
+  const suspects = data.rows.map(([row, id, given, predicted, quality, picture, cells, why]) => ({
+    row, id, given, predicted, quality, picture: picture || "", cells: cells || null, why: why || null, words: null,
   }));
   const byRow = new Map(suspects.map((suspect) => [suspect.row, suspect]));
 
@@ -244,9 +244,31 @@
       button("accept", "Accept", "Accept the suggestion (a)"),
       button("keep", "Keep", "Keep the given label (x)"),
       button("skip", "Skip", "Leave it undecided (s)"),
+      ...(suspect.why ? [why(place)] : []),
       other,
     );
   }
+
+  function why(place) {
+    const made = element("button", { type: "button", value: "why", title: "Why it is suspect (e)" }, "Why?");
+    made.setAttribute("aria-expanded", "false");
+    made.addEventListener("click", () => explain(place));
+    return made;
+  }
+
+  /** Open what explains a suspect, or close it. */
+  function explain(place) {
+    const [made, suspect] = [items[place - first()], view[place]];
+    const button = made.querySelector('button[value="why"]');
+    if (!button) return;
+    const open = made.querySelector(".why");
+    if (open) open.remove();
+    else made.append(Why.panel(suspect.why, [names[suspect.given], names[suspect.predicted]], { element, name, pictureOf }));
+    button.setAttribute("aria-expanded", String(!open));
+    made.classList.toggle("explained", !open);
+  }
+
+  const pictureOf = (row) => (byRow.get(row)?.picture ? picture(byRow.get(row)) : null);
 
   /** Show the decision on a suspect in its element. */
   function paint(made, suspect) {
@@ -257,7 +279,7 @@
       ...(taken ? [`${WORDS[taken.decision]}: `, name(names[taken.label], 40)] : []),
     );
     for (const button of made.querySelectorAll("button")) {
-      if (button.value !== "skip") button.setAttribute("aria-pressed", String(button.value === taken?.decision));
+      if (!OTHER.includes(button.value)) button.setAttribute("aria-pressed", String(button.value === taken?.decision));
     }
     const other = made.querySelector("select");
     other.value = "";
@@ -356,6 +378,7 @@
     x: () => act(current, "keep"),
     s: () => act(current, "skip"),
     u: undo,
+    e: () => explain(current),
     o: () => items[current - first()].querySelector("select").focus(),
     "/": () => at("search").focus(),
   };

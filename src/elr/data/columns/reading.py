@@ -16,7 +16,7 @@ from elr.data.columns.categories import MISSING, Categories, category_text, is_m
 from elr.data.columns.dates import date_values
 from elr.data.columns.number_forms import PLAIN, NumberForm, number_form, plain_numbers
 from elr.data.labels.columns import is_nested
-from elr.errors import DataError
+from elr.errors import DataError, RowError
 
 NUMERIC, CATEGORICAL, DATE = "numeric", "categorical", "date"
 _MOST_STRANGE = 0.5  # of the cells that hold something: more, and it is another column
@@ -97,8 +97,10 @@ class ColumnReading:
         if found.strange.sum() > _MOST_STRANGE * filled:
             row = int(found.strange.argmax())
             expected = "a date such as 2024-12-31" if self.kind == DATE else "a number"
-            raise DataError(
-                f"{place} has {cells.iloc[row]!r} in row {row}: expected {expected}, as in training, or an empty cell"
+            raise RowError(
+                f"{place} has {cells.iloc[row]!r} in ",
+                [row],
+                f": expected {expected}, as in training, or an empty cell",
             )
         return found
 
@@ -141,7 +143,7 @@ class ColumnReading:
         if large.any():
             row = int(large.argmax())
             what = "is infinite" if np.isinf(numbers[row]) else f"is {numbers[row]:g}, beyond float32,"
-            raise DataError(f"{place} {what} in row {row}: replace it by a number or leave the cell empty")
+            raise RowError(f"{place} {what} in ", [row], ": replace it by a number or leave the cell empty")
         return ReadCells(numbers, missing=empty, strange=strange, form=form)
 
     def _written_numbers(self, values: Sequence[Any]) -> tuple[NumberForm, NDArray[np.float64], list[bool]]:

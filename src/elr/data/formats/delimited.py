@@ -11,7 +11,7 @@ import pandas as pd
 from elr.data.dialects.cells import read_cells
 from elr.data.dialects.dialect import Dialect, find_dialect
 from elr.data.dialects.encodings import DecodedText, read_text
-from elr.data.dialects.layout import lay_out, split_record
+from elr.data.dialects.layout import Layout, lay_out, split_record
 from elr.data.formats.format import Changes, SpelledLabels
 from elr.data.formats.table import ParsedTable, TableFile
 from elr.data.records import ReadOptions
@@ -83,6 +83,13 @@ class Delimited(TableFile, SpelledLabels):
             done = stop
         target.write_bytes(text.encode(b"".join([*pieces, text.content[done:]])))
 
+    def line_of(self, source: Path, options: ReadOptions, row: int) -> tuple[str, int, str]:
+        _, dialect, layout = self._laid_out(source, options, [])
+        record, width = int(np.flatnonzero(~layout.blank)[row]), len(dialect.names)
+        cells = int(layout.cells[record])
+        short = f"a line of {cells} cells instead of {width}" if cells < width else ""
+        return printable(source), dialect.lines_before + int(layout.lines[record]), short
+
     def joined(self, frames: Sequence[pd.DataFrame], place: str) -> pd.DataFrame:
         del place
         return pd.concat(frames, ignore_index=True)
@@ -90,10 +97,8 @@ class Delimited(TableFile, SpelledLabels):
     def _cells(self, path: Path, options: ReadOptions) -> tuple[DecodedText, Callable[[int], tuple[int, int]]]:
         """The text of a file, and a function that says where in it a row's label stands."""
         label = options.label or ""
-        text, dialect = self._open(path, options, [label])
+        text, dialect, layout = self._laid_out(path, options, [label])
         body, column = text.content[dialect.body :], dialect.names.index(label)
-        dialect = dialect.without_marks(body, printable(path)) or dialect
-        layout = lay_out(body, dialect.separator, dialect.quoted(body))
         rows = np.flatnonzero(~layout.blank)
 
         def cell(row: int) -> tuple[int, int]:
@@ -106,6 +111,13 @@ class Delimited(TableFile, SpelledLabels):
             return dialect.body + start + first, dialect.body + start + last
 
         return text, cell
+
+    def _laid_out(self, path: Path, options: ReadOptions, known: Sequence[str]) -> tuple[DecodedText, Dialect, Layout]:
+        """The text of a file, how it is written, and its records below the names of the columns."""
+        text, dialect = self._open(path, options, known)
+        body = text.content[dialect.body :]
+        dialect = dialect.without_marks(body, printable(path)) or dialect
+        return text, dialect, lay_out(body, dialect.separator, dialect.quoted(body))
 
     def _open(self, path: Path, options: ReadOptions, known: Sequence[str]) -> tuple[DecodedText, Dialect]:
         text = read_text(path, options.encoding, place=printable(path))

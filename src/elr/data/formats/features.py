@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from elr.errors import DataError
+from elr.errors import DataError, RowError
 
 
 def as_array(values: Any, name: str) -> NDArray:
@@ -75,9 +75,11 @@ def checked_features(features: NDArray, name: str) -> NDArray[np.float32]:
     bad = ~np.isfinite(converted)
     if bad.any():
         row, column = (int(place) for place in np.argwhere(bad)[0])
-        raise DataError(
+        raise RowError(
             f"{name} have {int(bad.sum())} values that are NaN, infinite or beyond float32, first "
-            f"{features[row, column]} in row {row}, column {column}: replace them or remove these rows"
+            f"{features[row, column]} in ",
+            [row],
+            f", column {column}: replace them or remove these rows",
         )
     return converted
 
@@ -94,9 +96,10 @@ def list_features(column: pd.Series, *, name: str) -> NDArray[np.float32]:
     """
     missing = column.isna().to_numpy(dtype=bool)
     if missing.any():
-        raise DataError(
-            f"{name} is missing in {int(missing.sum())} of {len(column)} rows, first in row {int(missing.argmax())}: "
-            "remove these rows, or compute their embeddings"
+        raise RowError(
+            f"{name} is missing in {int(missing.sum())} of {len(column)} rows, first in ",
+            np.flatnonzero(missing).tolist(),
+            ": remove these rows, or compute their embeddings",
         )
     values = column.tolist()
     lengths = [len(value) if isinstance(value, list | tuple | np.ndarray) else -1 for value in values]
@@ -104,7 +107,7 @@ def list_features(column: pd.Series, *, name: str) -> NDArray[np.float32]:
     odd = next((row for row, length in enumerate(lengths) if length != common or length < 1), None)
     if odd is not None:
         what = f"{lengths[odd]} numbers" if lengths[odd] >= 0 else f"{values[odd]!r}, which is no list,"
-        raise DataError(f"{name} has {what} in row {odd}: expected a list of {max(common, 1)} numbers in each row")
+        raise RowError(f"{name} has {what} in ", [odd], f": expected a list of {max(common, 1)} numbers in each row")
     try:
         rows = np.array([np.asarray(value, dtype=np.float64) for value in values])
     except (TypeError, ValueError) as error:

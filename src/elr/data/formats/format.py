@@ -125,6 +125,10 @@ class FileFormat(Format):
             changes: row -> row that has the label that it should have, as it is written there.
         """
 
+    def line_of(self, source: Path, options: ReadOptions, row: int) -> tuple[str, int, str] | None:
+        """Where a row stands in a text file: see `elr.errors.LineOf`. Found when it is asked for, by reading again."""
+        del source, options, row
+
     def cells(self, source: Path, options: ReadOptions, rows: Sequence[int]) -> pd.DataFrame | None:
         """Some rows of a table, to show to people; None where there are no columns.
 

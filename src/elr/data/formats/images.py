@@ -27,7 +27,7 @@ from elr.data.pictures.depth import find_extent
 from elr.data.pictures.named import image_column, image_folder
 from elr.data.records import IMAGES, NO_BACKBONE, TABLE, ReadOptions, Records
 from elr.devices import free_memory
-from elr.errors import ArgumentError, DataError
+from elr.errors import ArgumentError, DataError, RowError
 from elr.files import printable, writing
 from elr.networks.backbones import DEFAULT_BACKBONE, load_backbone, weights_at_hand
 
@@ -319,10 +319,11 @@ def named_images(records: Records, options: ReadOptions, folder: Path, *, place:
     files = [None if pd.isna(name) else base / str(name) for name in names.tolist()]
     missing = [row for row, file in enumerate(files) if file is None or not file.is_file()]
     if missing and not options.skip_unreadable:
-        raise DataError(
-            f"column {column!r} of {place} names {len(missing)} of {len(files)} images that are not there, first in "
-            f"row {records.rows[missing[0]]}: {names.iloc[missing[0]]!r} (looked for in {printable(base)}); mend the "
-            "names, or pass --skip-unreadable (skip_unreadable=True) to leave such rows out"
+        raise RowError(
+            f"column {column!r} of {place} names {len(missing)} of {len(files)} images that are not there, first in ",
+            records.rows[missing].tolist(),
+            f": {names.iloc[missing[0]]!r} (looked for in {printable(base)}); mend the names, or pass "
+            "--skip-unreadable (skip_unreadable=True) to leave such rows out",
         )
     texts = ["" if pd.isna(name) else str(name) for name in names.tolist()]
     found, decoded = read_images(lambda: iter(list(zip(files, texts, strict=True))), len(files), options)

@@ -15,7 +15,8 @@ from elr.data.dialects.encodings import read_text
 from elr.data.formats.format import Changes, SpelledLabels
 from elr.data.formats.table import ParsedTable, TableFile
 from elr.data.records import TABLE, ReadOptions, Records
-from elr.errors import DataError
+from elr.errors import DataError, RowError
+from elr.files import printable
 
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -68,9 +69,11 @@ class JsonLines(TableFile, SpelledLabels):
         for name in as_text:
             if name in columns and name not in labels:  # of labels, all spellings are one class
                 _refuse_two_of_one_spelling([row.get(name) for row in rows], name, path)
-        frame = pd.DataFrame(
-            {name: typed_column([row.get(name) for row in rows], name, str(path)) for name in columns}, range(len(rows))
-        )
+        try:
+            cells = {name: typed_column([row.get(name) for row in rows], name, str(path)) for name in columns}
+        except RowError as error:
+            raise error.located(lambda row: (str(path), objects[row][1], "")) from error
+        frame = pd.DataFrame(cells, range(len(rows)))
         lines = text.content.count(b"\n") + bool(text.content and not text.content.endswith(b"\n"))
         facts = {"lines": lines, "rows": len(rows), "encoding": text.encoding}
         if not _is_array(text.content):
@@ -105,6 +108,9 @@ class JsonLines(TableFile, SpelledLabels):
             pieces += [text.content[done:first], label]
             done = last
         target.write_bytes(text.encode(b"".join([*pieces, text.content[done:]])))
+
+    def line_of(self, source: Path, options: ReadOptions, row: int) -> tuple[str, int, str]:
+        return printable(source), _objects(read_text(source, options.encoding).content, source)[row][1], ""
 
     def joined(self, frames: Sequence[pd.DataFrame], place: str) -> pd.DataFrame:
         given = {name: [value for frame in frames for value in frame[name].tolist()] for name in frames[0].columns}
@@ -192,7 +198,8 @@ def _object(text: str, line: int, path: Path) -> dict[str, Any]:
         hint = ""
         if line == 1 and path.suffix.lower() == ".json":
             hint = ", or one array of objects in the file (in pandas: to_json(..., orient='records'))"
-        raise DataError(f"{place} is damaged ({error}): expected one whole JSON object in each line{hint}") from error
+        what = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
+        raise DataError(f"{place} is damaged ({what}): expected one whole JSON object in each line{hint}") from error
     if not isinstance(content, dict):
         raise DataError(f"{place} is {text.strip()[:40]}: expected a JSON object, such as {{'x': 1.5, 'y': 'cat'}}")
     return content
@@ -215,9 +222,10 @@ def typed_column(values: list[Any], name: str, place: str) -> pd.Series:
     """
     huge = next((row for row, value in enumerate(values) if type(value) is int and abs(value) > _LARGEST), None)
     if huge is not None:
-        raise DataError(
-            f"column {name!r} of {place} has a whole number of {len(str(abs(values[huge])))} digits in row {huge}: "
-            "expected numbers below 1e308; write it as text if it is a code"
+        raise RowError(
+            f"column {name!r} of {place} has a whole number of {len(str(abs(values[huge])))} digits in ",
+            [huge],
+            ": expected numbers below 1e308; write it as text if it is a code",
         )
     column = pd.Series(values, dtype=object)
     gaps = any(value is None for value in values) and any(type(value) is int for value in values)

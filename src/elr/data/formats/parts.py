@@ -111,6 +111,17 @@ class PartsFolder(TableFile):
             )
         return super().read(data, options, training=training, annotations=annotations)
 
+    def line_of(self, source: Path, options: ReadOptions, row: int) -> tuple[str, int, str] | None:
+        paths, form = self.parts(source)
+        if isinstance(form, TypedColumns):
+            return None
+        for path in paths:
+            count = len(form.frame(path, options))
+            if row < count:
+                return form.line_of(path, options, row)
+            row -= count
+        return None
+
     def parts(self, root: Path) -> tuple[list[Path], TableFile]:
         """The files of a table in a folder, in order of their names, and their format.
 

@@ -24,7 +24,7 @@ from elr.data.labels.columns import SPELLINGS, read_labels, some
 from elr.data.pictures.named import image_folder
 from elr.data.records import FEATURES, TABLE, TEXT, ReadOptions, Records
 from elr.data.text import text_values
-from elr.errors import ArgumentError, DataError
+from elr.errors import ArgumentError, DataError, RowError
 from elr.files import printable
 from elr.networks.sentence_encoders import embed_texts
 
@@ -138,8 +138,12 @@ class TableFile(FileFormat):
                 parsed.frame, options, name=printable(path), training=training, annotations=annotations
             )
         except DataError as error:  # of which the reason may be that the file has no line of names
-            doubts = [remark for remark in parsed.remarks if "looks like data" in remark]
-            raise DataError("; ".join([str(error), *doubts])) from error
+            doubts = "".join(f"; {remark}" for remark in parsed.remarks if "looks like data" in remark)
+            if not doubts:
+                raise
+            if isinstance(error, RowError):
+                raise RowError(error.before, error.rows, error.after + doubts) from error
+            raise DataError(f"{error}{doubts}") from error
         return replace(
             records,
             remarks=[*parsed.remarks, *records.remarks],
@@ -368,9 +372,10 @@ def _refuse_half_characters(frame: pd.DataFrame, options: ReadOptions, *, name: 
             continue
         for row, value in enumerate(frame[column].tolist()):
             if isinstance(value, str) and not value.isascii() and any("\ud800" <= each <= "\udfff" for each in value):
-                raise DataError(
-                    f"column {column!r} of {name} has half a character (a surrogate) in row {row}, {value[:40]!r}: "
-                    "read the text with its right encoding"
+                raise RowError(
+                    f"column {column!r} of {name} has half a character (a surrogate) in ",
+                    [row],
+                    f", {value[:40]!r}: read the text with its right encoding",
                 )
 
 

@@ -17,7 +17,7 @@ from elr.data.labels.columns import SPELLINGS
 from elr.data.labels.spelling import Label, spelling_remark
 from elr.data.preprocessing import Preprocessing
 from elr.data.records import FEATURES, IMAGES, TABLE, TEXT, ReadOptions, Records
-from elr.errors import ArtifactError, DataError
+from elr.errors import ArtifactError, DataError, RowError
 
 KINDS: dict[str, Kind] = {TABLE: Table(), TEXT: Text(), IMAGES: Images(), FEATURES: Features()}
 
@@ -41,12 +41,24 @@ def fit_preprocessing(records: Records, options: ReadOptions, *, coding: LabelCo
     """
     if records.labels is None:
         raise DataError("the training data have no labels")
-    given = records.labels if records.annotations is None else records.annotations.labels
     spellings = records.facts.get(SPELLINGS)
-    coding = coding or LabelCoding.fit(given, column=options.label_name, spellings=spellings)
-    fitted = KINDS[records.kind].fit(records, options, coding=coding)
+    with records.locating():
+        if coding is None:
+            coding = _fit_coding(records, column=options.label_name)
+        fitted = KINDS[records.kind].fit(records, options, coding=coding)
     merged = [] if spellings else spelling_remark(coding.spellings, name=options.label_name)  # else said on reading
     return replace(fitted, remarks=(*merged, *_lookalikes(coding.class_names), *fitted.remarks))
+
+
+def _fit_coding(records: Records, *, column: str) -> LabelCoding:
+    """The classes of records: of the given labels, or of all that annotators gave."""
+    given, spellings = records.annotations, records.facts.get(SPELLINGS)
+    if given is None:
+        return LabelCoding.fit(records.labels or [], column=column, spellings=spellings)
+    try:
+        return LabelCoding.fit(given.labels, column=column, spellings=spellings)
+    except RowError as error:
+        raise error.at(given.rows.tolist()) from None
 
 
 def load_preprocessing(folder: Path, settings: Mapping[str, Any]) -> Preprocessing:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 
@@ -59,8 +60,11 @@ class TablePreprocessing(Preprocessing):
         )
 
     def _inputs(self, records: Records, name: str) -> NDArray[np.float32]:
+        return self._transformed(self.plain(records, name=name), name)
+
+    def plain(self, records: Records, *, name: str) -> pd.DataFrame:
         assert records.table is not None, "a table has columns"
-        return self._transformed(plain_columns(records.table, self.readings, name=name), name)
+        return plain_columns(records.table, self.readings, name=name)
 
     def findings(self, records: Records, *, name: str) -> list[Finding]:
         assert records.table is not None, "a table has columns"

@@ -22,7 +22,7 @@ from elr.data.labels.spelling import (
     spelling_remark,
     tidy,
 )
-from elr.errors import DataError
+from elr.errors import DataError, RowError
 
 _EXCEL_ERRORS = {"#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!"}
 MISSING_WORDS = NULL_WORDS | {"?", "NAN", "Null", "#NA", "NaT", "N.A.", "n.a.", "n/a.", "N/A."} | _EXCEL_ERRORS
@@ -154,11 +154,9 @@ class LabelColumn:
         if unnamed:
             raise self._missing(unnamed)
 
-    def _missing(self, unnamed: Mapping[str, int]) -> DataError:
-        rows, words = self.empty, [mark for mark in unnamed if mark]
-        found = f" ({_counted(unnamed)})" if words else ""
-        more = "" if len(rows) == 1 else f"; then {', '.join(map(str, rows[1:_SHOWN].tolist()))}"
-        more += ", ..." if len(rows) > _SHOWN else ""
+    def _missing(self, unnamed: Mapping[str, int]) -> RowError:
+        rows, words = self.empty.tolist(), [mark for mark in unnamed if mark]
+        found = f"; found there: {_counted(unnamed)}" if words else ""
         ways = "remove these rows, or give them a label"
         if words:
             names = ", ".join(map(repr, words))
@@ -167,9 +165,8 @@ class LabelColumn:
                 f"{' '.join(f'--class {_quoted(word)}' for word in words)} (classes=({names},)) if that is the name of "
                 "a class"
             )
-        return DataError(
-            f"{self.name} is missing in {len(rows)} of {len(self.values)} rows, first in row {rows[0]}: {ways}"
-            f"; rows count from 0{more}{found}"
+        return RowError(
+            f"{self.name} is missing in {len(rows)} of {len(self.values)} rows, first in ", rows, f": {ways}{found}"
         )
 
     def _left_out(self) -> list[str]:

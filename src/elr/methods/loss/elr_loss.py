@@ -182,6 +182,7 @@ class ELRLoss(nn.Module):
         targets = self.renewed(index, confined(probs, self.clamp), update=True)
         return elr_loss(logits, labels, targets.to(logits.device), lam=lam, clamp=self.clamp)
 
+    @checked
     def audit(
         self, labels: Any, *, score: str | None = None, margins: Any = None, class_names: Sequence[Any] | None = None
     ) -> Audit:

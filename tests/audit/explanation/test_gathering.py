@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from elr.audit.resemblance import nearest_rows
+from elr.audit.explanation.gathering import nearest_rows
 from elr.data.examples import Examples
 
 
