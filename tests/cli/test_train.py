@@ -344,7 +344,11 @@ def outcome(out: Path):
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     history = [{k: v for k, v in line.items() if k not in ("seconds", "examples_per_second")} for line in lines]
     weights = {key: value.tobytes() for key, value in load_file(out / "model.safetensors").items()}
-    return weights, *((out / name).read_bytes() for name in ("evidence.parquet", "explanations.parquet", "issues.csv")), history
+    return (
+        weights,
+        *((out / name).read_bytes() for name in ("evidence.parquet", "explanations.parquet", "issues.csv")),
+        history,
+    )
 
 
 @pytest.mark.parametrize("epochs", [0, 60])

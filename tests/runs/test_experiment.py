@@ -74,7 +74,11 @@ def outcome(out):
         {key: value for key, value in line.items() if "second" not in key} for line in read_lines(out / "metrics.jsonl")
     ]
     weights = {key: value.tobytes() for key, value in load_file(out / "model.safetensors").items()}
-    return weights, *((out / name).read_bytes() for name in ("evidence.parquet", "explanations.parquet", "issues.csv")), history
+    return (
+        weights,
+        *((out / name).read_bytes() for name in ("evidence.parquet", "explanations.parquet", "issues.csv")),
+        history,
+    )
 
 
 class Killed(Exception):
