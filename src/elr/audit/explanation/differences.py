@@ -26,6 +26,11 @@ class Difference(NamedTuple):
         alike: which values count as alike: the same category, or a range of numbers.
         share_given: of the other rows with the given class, in [0, 1], how many have a value like it.
         share_predicted: the same of the suggested class.
+
+    Example:
+        >>> found = Difference("wings", "two", "two", share_given=0.02, share_predicted=0.9)
+        >>> f"{found.column} {found.value}: {found.share_given:.0%} and {found.share_predicted:.0%}"
+        'wings two: 2% and 90%'
     """
 
     column: str

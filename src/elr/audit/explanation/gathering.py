@@ -74,6 +74,11 @@ class AboutRows(NamedTuple):
         space: in which they are nearest.
         contents: what rows hold, in short: of those that are neighbors.
         differences: row -> the columns in which it differs from its class.
+
+    Example:
+        >>> about = AboutRows({7: [(3, 0.5)]}, "cosine distance", {3: "hue red"}, {})
+        >>> [about.contents[row] for row, distance in about.neighbors[7]]
+        ['hue red']
     """
 
     neighbors: Mapping[int, Sequence[tuple[int, float]]]

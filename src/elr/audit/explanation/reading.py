@@ -194,6 +194,18 @@ class Explanations:
 
     Raises:
         ArtifactError: damaged, or of a run that was trained before explanations were kept.
+
+    Example:
+        >>> import tempfile
+        >>> from elr.audit.audited_run import AuditedRun
+        >>> from elr.runs.fit import fit
+        >>> from elr.runs.fit_config import FitConfig
+        >>> inputs, labels = np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     fitted = fit((inputs, labels), out=Path(folder) / "run", config=FitConfig(epochs=2)).fitted
+        ...     explanations = Explanations(AuditedRun.read(fitted.out))
+        >>> [len(explanations.of(row).epochs) for row in (3, 8)]
+        [2, 2]
     """
 
     def __init__(self, audited: AuditedRun) -> None:
