@@ -84,7 +84,8 @@ class Inspection:
             shown.append(f"Test data {printable(self.test['source'])}: {found}")
         said = [f"warning: {each}" for each in self.warnings] + [f"note: {each}" for each in self.remarks]
         notes = said if most is None else said[: max(_MOST_NOTES, len(self.warnings))]
-        more = [f"{len(said) - len(notes)} more notes"] if len(said) > len(notes) else []
+        left = len(said) - len(notes)
+        more = [f"{left} more note{'s' * (left > 1)}: elr inspect says them all"] if left else []
         if self.columns:
             room = len(self.columns) if most is None else most - len(shown) - len(notes) - len(more) - 3
             shown += self._column_lines(max(3, room))
