@@ -55,7 +55,7 @@ class Explanation:
         ...     row=7, id=None, given_label="cat", predicted_label="dog", label_quality=0.1, is_label_issue=True,
         ...     epochs=[1, 2], given_course=[0.5, 0.2], favored_course=[0.5, 0.8], blind=True, votes=[],
         ...     neighbors=[], space="", differences=[], notes=[])
-        >>> print(why.text())
+        >>> print(why)
         Row 7: given cat, the evidence favors dog (quality 0.100, a suspect).
         Course (by all networks that never saw this label): epoch 1: cat 50 %, dog 50 %; epoch 2: cat 20 %, dog 80 %.
     """
@@ -104,6 +104,9 @@ class Explanation:
             ],
             "notes": list(self.notes),
         }
+
+    def __str__(self) -> str:
+        return self.text()
 
     def text(self) -> str:
         """The same in words, some lines."""
