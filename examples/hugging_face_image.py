@@ -4,7 +4,9 @@
 
 A ViT of two layers, made from a configuration, sees scikit-learn's digits, 30 % of them with a wrong label, as a
 `datasets.Dataset` of images that a transform turns into tensors. A plain Trainer and `ELRTrainer` train it with the
-same settings; printed are the accuracy on clean labels and how many of the planted wrong labels were found.
+same settings, for as long as the plain one takes to learn four fifths of the given labels by heart, right and wrong
+ones. Printed are the accuracy on clean labels, how many of the given labels each says again (about 70 % of them are
+right), and how many of the planted wrong labels were found.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
-from transformers import Trainer, TrainingArguments, ViTConfig, ViTForImageClassification
+from transformers import PrinterCallback, Trainer, TrainingArguments, ViTConfig, ViTForImageClassification
 
 import datasets
 from elr.integrations.hugging_face import ELRTrainer
@@ -29,7 +31,7 @@ def pictures(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
     return {"pixel_values": values, "labels": batch["label"]}
 
 
-def main(*, count: int = 1000, epochs: int = 20, noise_rate: float = 0.3) -> dict[str, float]:
+def main(*, count: int = 600, epochs: int = 40, noise_rate: float = 0.3) -> dict[str, float]:
     """Accuracies on clean labels of both Trainers, and precision and recall of the suspects."""
     datasets.disable_progress_bars()
     digits, draw = load_digits(), np.random.default_rng(0)
@@ -48,7 +50,7 @@ def main(*, count: int = 1000, epochs: int = 20, noise_rate: float = 0.3) -> dic
             folder,
             num_train_epochs=epochs,
             per_device_train_batch_size=32,
-            learning_rate=5e-3,
+            learning_rate=2e-3,
             warmup_steps=100,
             remove_unused_columns=False,  # the transform takes its columns from all
             disable_tqdm=True,
@@ -61,19 +63,21 @@ def main(*, count: int = 1000, epochs: int = 20, noise_rate: float = 0.3) -> dic
             image_size=8,
             patch_size=2,
             num_channels=1,
-            hidden_size=32,
+            hidden_size=64,
             num_hidden_layers=2,
             num_attention_heads=2,
-            intermediate_size=64,
+            intermediate_size=128,
             id2label=dict(enumerate(NAMES)),
         )
         for name, kind in (("Trainer", Trainer), ("ELRTrainer", ELRTrainer)):
             torch.manual_seed(0)
             trainer: Any = kind(ViTForImageClassification(config), args, train_dataset=train)
+            trainer.remove_callback(PrinterCallback)  # no lines of its own between ours
             trainer.train()
             predicted = trainer.predict(test).predictions.argmax(axis=1)
             found[name] = float((predicted == clean[count:]).mean())
-            print(f"{name:<10}  accuracy on clean labels {found[name]:.1%}")
+            fit = (trainer.predict(train).predictions.argmax(axis=1) == given[:count]).mean()
+            print(f"{name:<10}  accuracy on clean labels {found[name]:.1%}; says {fit:.1%} of the labels it was given")
     suspects = trainer.audit()  # of the last, ELRTrainer
     rows = suspects[suspects["is_label_issue"]]["row"].to_numpy()
     hits = len(np.intersect1d(rows, wrong))

@@ -3,8 +3,9 @@
     python examples/hugging_face_text.py
 
 BERT of one layer, made from a configuration, sees messages of four kinds, 30 % of them with a wrong label. A plain
-Trainer and `ELRTrainer` train it with the same settings; printed are the accuracy on clean labels and how many of the
-planted wrong labels `trainer.audit()` found.
+Trainer and `ELRTrainer` train it with the same settings; printed are the accuracy on clean labels, how many of the
+given labels each says again (about 70 % of them are right), and how many of the planted wrong labels
+`trainer.audit()` found.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
+from transformers import BertConfig, BertForSequenceClassification, PrinterCallback, Trainer, TrainingArguments
 
 import datasets
 from elr.integrations.hugging_face import ELRTrainer
@@ -89,10 +90,12 @@ def main(*, count: int = 800, epochs: int = 15, noise_rate: float = 0.3) -> dict
         for name, kind in (("Trainer", Trainer), ("ELRTrainer", ELRTrainer)):
             torch.manual_seed(0)
             trainer: Any = kind(BertForSequenceClassification(config), args, train_dataset=train)
+            trainer.remove_callback(PrinterCallback)  # no lines of its own between ours
             trainer.train()
             predicted = trainer.predict(test).predictions.argmax(axis=1)
             found[name] = float((predicted == np.array(test["label"])).mean())
-            print(f"{name:<10}  accuracy on clean labels {found[name]:.1%}")
+            fit = (trainer.predict(train).predictions.argmax(axis=1) == np.array(train["label"])).mean()
+            print(f"{name:<10}  accuracy on clean labels {found[name]:.1%}; says {fit:.1%} of the labels it was given")
     suspects = trainer.audit()  # of the last, ELRTrainer
     rows = suspects[suspects["is_label_issue"]]["row"].to_numpy()
     wrong = np.flatnonzero(np.array(train["label"]) != clean)

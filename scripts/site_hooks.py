@@ -107,7 +107,8 @@ def module_page(module: str) -> str:
     inside = [other for other in modules() if other.rpartition(".")[0] == module]
     names = modules()[module]
     apart = [name for name in names if face().get(name) == module]
-    text = f"# {module}\n\n{summary(module)}\n"
+    heading = f"{module}, the package" if module.removeprefix("elr.") in face() else module
+    text = f"# {heading}\n\n{summary(module)}\n"
     if apart:
         text += "\nWith a page each: " + ", ".join(f"[`elr.{name}`]({page_of(name)})" for name in apart) + ".\n"
     if inside:
@@ -121,7 +122,8 @@ def module_page(module: str) -> str:
 
 def file_of(module: str) -> str:
     """The file of a module's page in api/; another where a name of the face has its path."""
-    return f"{module}.module.md" if module.removeprefix("elr.") in face() else f"{module}.md"
+    taken = {name.lower() for name in face()}  # of two paths that differ in case only some file systems keep one
+    return f"{module}.module.md" if module.removeprefix("elr.").lower() in taken else f"{module}.md"
 
 
 def index_page() -> str:

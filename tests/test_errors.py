@@ -36,7 +36,8 @@ def test_each_is_caught_as_what_it_is(name, built_in):
 
 
 def test_a_package_that_is_not_installed_is_named_with_its_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    for name in ("sentence_transformers", "sentence_transformers.models"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ArgumentError, match=r"^--encoder needs sentence-transformers, .*: pip install 'elr\[text\]'$"):
         optional("sentence_transformers.models", "--encoder", extra="text")
 

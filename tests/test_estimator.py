@@ -44,6 +44,7 @@ def test_is_robust_and_finds_the_wrong_labels(fitted, data):
     assert audit.is_label_issue[wrong].mean() > 0.9
     assert audit.is_label_issue[~wrong].mean() < 0.05
     assert (fitted.classes_[audit.labels] == given).all()
+    assert audit.class_names == (0, 1, 2)
     assert abs(audit.noise_rate - 0.3) < 0.05
     np.testing.assert_allclose(fitted.pred_probs_.sum(axis=1), 1.0, atol=1e-5)
 
@@ -305,3 +306,11 @@ def test_methods_and_settings_that_there_are_not(settings, message):
     X, y = make_blobs(120, centers=3, random_state=0)
     with pytest.raises(ValueError, match=message):
         ELRClassifier(**settings, epochs=2).fit(X, y)
+
+
+def test_the_table_of_suspects_has_names(data):
+    names = np.array(["ant", "bee", "cow"])
+    audit = ELRClassifier(epochs=3, random_state=0).fit(data[0], names[data[1]]).audit()
+    assert audit.class_names == ("ant", "bee", "cow")
+    table = audit.to_frame().sort_values("row")
+    assert table["given_label"].tolist() == names[data[1]].tolist()

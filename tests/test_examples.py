@@ -119,10 +119,14 @@ def test_hugging_face_text(load, capsys):
     found = load("hugging_face_text").main(count=600, epochs=10)
     assert found["ELRTrainer"] > 0.8
     assert found["precision"] > 0.7
-    assert "planted wrong labels" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "planted wrong labels" in printed
+    assert "{" not in printed  # what a Trainer prints of itself
 
 
 def test_hugging_face_image(load, capsys):
     found = load("hugging_face_image").main(count=300, epochs=3)
     assert set(found) == {"Trainer", "ELRTrainer", "precision", "recall"}
-    assert "planted wrong labels" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "planted wrong labels" in printed
+    assert "{" not in printed

@@ -124,7 +124,10 @@ def checked(function: _Function) -> _Function:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        bound = signature.bind(*args, **kwargs)
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{function.__qualname__}(): {error}") from None
         for name, value in bound.arguments.items():
             parameter = signature.parameters[name]
             single = parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)

@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -276,15 +277,18 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[probs.argmax(axis=1)]
 
     def audit(self, *, score: str | None = None) -> Audit:
-        """Which of the labels passed to `fit` the evidence contradicts; class numbers index `classes_`.
+        """Which of the labels passed to `fit` the evidence contradicts.
+
+        Class numbers of the audit index `classes_`; `Audit.to_frame` has the classes by name.
 
         Args:
             score: see `elr.audit.label_quality.audit_labels`.
         """
         check_is_fitted(self)
-        return audit_labels(
+        found = audit_labels(
             self._labels, self.pred_probs_, score=score, margins=self.margins_, out_of_fold=bool(self.choice_)
         )
+        return replace(found, class_names=tuple(self.classes_.tolist()))
 
     def _learn_features(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray]:
         """Check the training data and learn the preprocessing."""

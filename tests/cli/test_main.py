@@ -37,7 +37,20 @@ def commands(group=None, path=()):
 
 def test_the_commands_are_pinned():
     assert [" ".join(words) for words, _ in commands()] == [
-        *("fit", "inspect", "predict", "audit", "report", "clean", "run", "bench", "theory", "export", "doctor"),
+        *(
+            "fit",
+            "inspect",
+            "predict",
+            "audit",
+            "explain",
+            "report",
+            "clean",
+            "run",
+            "bench",
+            "theory",
+            "export",
+            "doctor",
+        ),
         *("data list", "data about", "data check", "data download"),
     ]
 

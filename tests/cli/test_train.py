@@ -58,7 +58,7 @@ def test_fit_writes_the_folder(run):
     out, printed = run
     names = sorted(path.name for path in out.iterdir())
     expected = ["issues.csv", "metrics.jsonl", "model.safetensors", "preprocessing.skops", "report.html", "run.json"]
-    assert names == sorted([*expected, "README.md", "evidence.parquet", "report.json"])
+    assert names == sorted([*expected, "README.md", "evidence.parquet", "explanations.parquet", "report.json"])
     record = json.loads((out / "run.json").read_text())
     assert record["results"] == printed
     assert record["status"] == "complete"
@@ -344,7 +344,11 @@ def outcome(out: Path):
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     history = [{k: v for k, v in line.items() if k not in ("seconds", "examples_per_second")} for line in lines]
     weights = {key: value.tobytes() for key, value in load_file(out / "model.safetensors").items()}
-    return weights, *((out / name).read_bytes() for name in ("evidence.parquet", "issues.csv")), history
+    return (
+        weights,
+        *((out / name).read_bytes() for name in ("evidence.parquet", "explanations.parquet", "issues.csv")),
+        history,
+    )
 
 
 @pytest.mark.parametrize("epochs", [0, 60])

@@ -148,3 +148,13 @@ def test_rows_are_numbered_once():
 def test_positions_of_numpy_are_numbers():
     assert with_index(PAIRS)[np.int32(3)][-1] == 3
     assert type(with_index(PAIRS)[torch.tensor(3)][-1]) is int
+
+
+def test_it_says_what_it_is():
+    part = with_index(Subset(PAIRS, [1, 2]))
+    assert repr(part) == "<IndexedDataset of a Subset: 2 items, num_examples 10>"
+
+
+def test_bare_tensors_are_refused_with_advice():
+    with pytest.raises(ArgumentError, match="TensorDataset"):
+        with_index(torch.zeros(3, 2))[0]

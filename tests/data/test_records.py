@@ -12,9 +12,10 @@ import torch
 from elr.data.annotations import from_columns
 from elr.data.pictures.decoding import Geometry
 from elr.data.pictures.image_store import FileImages
+from elr.data.prepared_data import prepare_data
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions, Records
-from elr.errors import ArgumentError
+from elr.errors import ArgumentError, DataError
 from pictures import color, encoded
 
 N = 12
@@ -179,3 +180,54 @@ def test_options_that_contradict_each_other(options, message):
 def test_options_that_lack_their_other_half(options, message):
     with pytest.raises(ArgumentError, match=message):
         ReadOptions(**options)
+
+
+# Where rows stand in the file
+
+ROWS = [f"{row},{row * row},{'ab'[row % 2]}" for row in range(12)]
+
+
+def changed(path, change):
+    path.write_text("\n".join(["x,z,y", "", *(change.get(row, line) for row, line in enumerate(ROWS))]))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({4: "inf,,a"}, r"column 'x' of the training data is infinite in line 7 of .*t\.csv \(row 4\): replace it"),
+        ({0: "1,1,?", 4: "inf,,a"}, r"is infinite in line 7 of .*t\.csv \(row 4\)"),
+        ({4: "1,,lily"}, r"one example only \('lily'\): .*; merge or remove these rows: line 7 of .*t\.csv \(row 4\)"),
+    ],
+)
+def test_training_data_that_cannot_be_learned_from(tmp_path, change, message):
+    with pytest.raises(DataError, match=message):
+        prepare_data(changed(tmp_path / "t.csv", change), ReadOptions(label="y", no_label=("?",)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {row: f"many,{row},a" for row in range(3, 12)},
+            r"column 'x' of the test data has 'many' in line 6 of .*new",
+        ),
+        ({0: "1,1,", 4: "9,9,lily"}, r"do not have: 'lily'; known .*; first in line 7 of .*new\.csv \(row 4\)"),
+        ({4: "1e39,,a"}, r"beyond float32, in line 7 of .*new\.csv \(row 4\)"),
+    ],
+)
+def test_new_data_that_cannot_be_read_as_in_training(tmp_path, change, message):
+    with pytest.raises(DataError, match=message):
+        prepare_data(
+            changed(tmp_path / "t.csv", {}), ReadOptions(label="y"), test=changed(tmp_path / "new.csv", change)
+        )
+
+
+@pytest.mark.parametrize(("blank", "place"), [("", "line 6, row 4"), ("\n", "row 4")])
+def test_remarks_on_cells_name_the_line_where_that_needs_no_second_reading(tmp_path, blank, place):
+    rows = ["1,1,?", *ROWS[1:4], "many,2,a", *ROWS[5:]]
+    (tmp_path / "t.csv").write_text("x,z,y\n" + blank + "\n".join(rows))
+    prepared = prepare_data(tmp_path / "t.csv", ReadOptions(label="y", no_label=("?",)), test=tmp_path / "t.csv")
+    expected = f"column 'x': it holds numbers; 1 cells ('many', first in {place}) are no numbers, and taken for missing"
+    assert expected in prepared.preprocessing.remarks
+    assert f"1 cells are no numbers ('many'; first in {place}) and count as missing" in prepared.findings[-2].text

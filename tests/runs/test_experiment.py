@@ -74,7 +74,11 @@ def outcome(out):
         {key: value for key, value in line.items() if "second" not in key} for line in read_lines(out / "metrics.jsonl")
     ]
     weights = {key: value.tobytes() for key, value in load_file(out / "model.safetensors").items()}
-    return weights, *((out / name).read_bytes() for name in ("evidence.parquet", "issues.csv")), history
+    return (
+        weights,
+        *((out / name).read_bytes() for name in ("evidence.parquet", "explanations.parquet", "issues.csv")),
+        history,
+    )
 
 
 class Killed(Exception):
@@ -125,7 +129,7 @@ def test_changes_out_of_range_are_named_and_nothing_is_written(settings, message
 def test_the_folder_is_that_of_any_run(finished):
     fitted, _ = finished
     names = {"issues.csv", "metrics.jsonl", "model.safetensors", "report.html", "report.json", "run.json"}
-    names |= {"evidence.parquet"}
+    names |= {"evidence.parquet", "explanations.parquet"}
     assert {path.name for path in fitted.out.iterdir()} == names
     assert read_json(fitted.out / "run.json") == fitted.run
     assert fitted.run["status"] == "complete"

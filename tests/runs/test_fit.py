@@ -127,7 +127,7 @@ def test_what_was_left_out_for_want_of_memory_is_said_everywhere(tmp_path, monke
     assert "3 are, of 1 setting" in remark
     assert remark in outcome.results["remarks"]
     assert remark in unescape((tmp_path / "run" / "report.html").read_text())
-    summarize(outcome, "elr fit x")
+    summarize(outcome)
     assert f"note: {remark}" in capsys.readouterr().err
 
 

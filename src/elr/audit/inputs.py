@@ -54,9 +54,11 @@ def checked_labels(labels: ArrayLike, num_classes: int) -> NDArray[np.int64]:
     """
     given = np.asarray(labels)
     if not np.issubdtype(given.dtype, np.integer):
+        unknown = int(np.isnan(given).sum()) if given.dtype.kind == "f" else 0
+        missing = f", and {unknown} of them are missing (NaN)" if unknown else ""
         raise ArgumentError(
-            f"labels are {given.dtype}, such as {given[0]!r}: expected integers in [0, {num_classes}), the columns "
-            "of pred_probs"
+            f"labels are {given.dtype}, such as {given.tolist()[0]!r}{missing}: expected integers in "
+            f"[0, {num_classes}), the columns of pred_probs"
         )
     if given.min() < 0 or given.max() >= num_classes:
         raise ArgumentError(

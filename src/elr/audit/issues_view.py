@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from elr import files
 from elr.audit.evidence import Evidence
 from elr.audit.label_quality import Audit
-from elr.audit.tables.lines import lines
+from elr.audit.tables.lines import lines, unmixed
 
 _LINES = 100_000  # that are written at a time
 
@@ -86,9 +86,7 @@ def export_table(evidence: Evidence, audit: Audit, path: Path) -> None:
     if path.suffix.lower() == ".csv":
         write_issues(evidence, audit, path)
         return
-    table = issues_table(evidence, audit)
-    mixed = [name for name in ("given_label", "predicted_label") if table[name].map(type).nunique() > 1]
-    table = table.astype(dict.fromkeys(mixed, str))
+    table = unmixed(issues_table(evidence, audit))
     files.write_file(path, lambda partial: table.to_parquet(partial, index=False))
 
 

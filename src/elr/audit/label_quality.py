@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score
 from elr.audit.calibration import Calibration, Favorites, calibrate, favorites_of
 from elr.audit.inputs import check_probs, check_score, checked_labels, checked_margins
 from elr.audit.tables.confusions import Confusion, confusions_among
-from elr.audit.tables.lines import lines
+from elr.audit.tables.lines import brief, lines
 from elr.checking import checked, checked_array
 from elr.errors import ArgumentError
 from elr.noise.transitions import count_transitions, transition_matrix
@@ -28,7 +28,7 @@ _CONFIDENCE = 0.95
 _NUMBERS = 2**20  # of probabilities that are looked at at a time
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Audit:
     """What the evidence says of each given label, and of the labels as a whole. Words as in cleanlab.
 
@@ -72,6 +72,9 @@ class Audit:
     out_of_fold: bool = False
     nothing_learned: bool = False
     class_names: tuple[str | int, ...] | None = None
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     @property
     def num_classes(self) -> int:
@@ -133,16 +136,15 @@ class Audit:
             >>> audit.confusions()
             [Confusion(given=0, clean=1, num_rows=1, rate=0.5)]
         """
-        issues = self.is_label_issue
-        return confusions_among(self.labels[issues], self.predicted_labels[issues], self.transition_matrix, limit)
+        given, favored = self.labels[self.is_label_issue], self.predicted_labels[self.is_label_issue]
+        return confusions_among(given, favored, self.transition_matrix, limit)
 
     @property
     def class_noise_rates(self) -> NDArray[np.float64]:
         """(C,) share of wrong labels among the rows given each class, as in `noise_rate`; 0 where none is given it."""
         wrong = self.error_probs if self.out_of_fold else self.is_label_issue
-        classes = len(self.transition_matrix)
-        found = np.bincount(self.labels, weights=wrong, minlength=classes)
-        return found / np.maximum(np.bincount(self.labels, minlength=classes), 1)
+        counts = np.bincount(self.labels, minlength=self.num_classes)
+        return np.bincount(self.labels, weights=wrong, minlength=self.num_classes) / np.maximum(counts, 1)
 
 
 @checked
@@ -385,11 +387,10 @@ def score_suspects(audit: Audit, clean_labels: ArrayLike) -> dict[str, float]:
         raise ArgumentError(f"{clean.shape} clean labels for {audit.labels.shape} given ones: expected one each")
     wrong = audit.labels != clean
     hits = int((wrong & audit.is_label_issue).sum())
-    missing = float("nan")
     return {
-        "suspects_precision": hits / audit.num_label_issues if audit.num_label_issues else missing,
-        "suspects_recall": hits / int(wrong.sum()) if wrong.any() else missing,
-        "average_precision": float(average_precision_score(wrong, -audit.label_quality)) if wrong.any() else missing,
+        "suspects_precision": hits / audit.num_label_issues if audit.num_label_issues else np.nan,
+        "suspects_recall": hits / int(wrong.sum()) if wrong.any() else np.nan,
+        "average_precision": float(average_precision_score(wrong, -audit.label_quality)) if wrong.any() else np.nan,
     }
 
 

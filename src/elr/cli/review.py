@@ -27,7 +27,7 @@ def audit(
     export: Annotated[Path | None, typer.Option(help="Write the whole ranking: .csv or .parquet.")] = None,
     cleanlab: Annotated[
         Path | None,
-        typer.Option("--export-cleanlab", help="Folder for pred_probs.npy and labels.npy, as cleanlab reads them."),
+        typer.Option("--export-cleanlab", help="Folder for what cleanlab reads, and datalab.parquet."),
     ] = None,
     label_studio: Annotated[
         Path | None, typer.Option("--export-label-studio", help="Write the suspects as tasks of Label Studio: .json.")
@@ -59,8 +59,9 @@ def audit(
             export_table(audited.evidence, audited.audit, export)
             say(f"The ranking of all rows: {export}")
         if cleanlab is not None:
-            export_cleanlab(audited.evidence, cleanlab)
+            export_cleanlab(audited.evidence, audited.audit, cleanlab)
             say(f"For cleanlab: {cleanlab / 'labels.npy'}, {cleanlab / 'pred_probs.npy'}")
+            say(f"As its Datalab has it: {cleanlab / 'datalab.parquet'}")
         if label_studio is not None:
             interface = export_label_studio(audited.evidence, audited.audit, label_studio, run=audited.run, data=data)
             say(f"For Label Studio: tasks in {label_studio}, labeling interface in {interface}")

@@ -47,6 +47,10 @@ class IndexedDataset(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
+    def __repr__(self) -> str:
+        below = type(self.dataset).__name__
+        return f"<IndexedDataset of a {below}: {len(self)} items, num_examples {self.num_examples}>"
+
     def __getitem__(self, position: int) -> Any:
         position = self._position(position)
         return self._with_row(self.dataset[position], position)
@@ -95,7 +99,8 @@ class IndexedDataset(Dataset):
                 )
             return {**item, self.name: row}
         if not isinstance(item, tuple | list) or (self.packed and len(item) != 2):
-            expected = "(inputs, label)" if self.packed else "a tuple such as (inputs, label), or a dict"
+            expected = "a tuple such as (inputs, label), or a dict; TensorDataset(inputs, labels) makes them of tensors"
+            expected = "(inputs, label)" if self.packed else expected
             raise ArgumentError(f"item {position} is of type {type(item).__name__}: expected {expected}")
         if self.packed:
             return item[0], torch.tensor([int(item[1]), row])

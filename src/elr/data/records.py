@@ -312,6 +312,20 @@ class Records:
             error = error.at(self.rows.tolist())
             raise (error if self.line_of is None else error.located(self.line_of)) from None
 
+    def place_of(self, position: int) -> str:
+        """The row of an example as remarks name it, with its line where that is known without reading the file again.
+
+        Example:
+            >>> records = Records(kind="features", rows=np.array([3, 5]), facts={"lines_before_rows": 1})
+            >>> records.place_of(1), replace(records, line_of=lambda row: None).place_of(1)
+            ('row 5', 'line 7, row 5')
+        """
+        row, facts = int(self.rows[position]), self.facts
+        counted = not (facts.get("blank_lines") or facts.get("quoted_line_breaks") or "parts" in facts)
+        if self.line_of is None or "lines_before_rows" not in facts or not counted:
+            return f"row {row}"
+        return f"line {facts['lines_before_rows'] + row + 1}, row {row}"
+
     def labeled(self) -> Records:
         """Those examples that have a label; all, where there are none."""
         if self.labels is None or None not in self.labels:

@@ -108,7 +108,7 @@ def run_plan(
         ...     plan = FitConfig(epochs=2).plan(prepared)
         ...     fitted = run_plan(prepared, plan, config={}, out=Path(folder) / "run")
         ...     sorted(path.name for path in fitted.out.iterdir())[:4]
-        ['evidence.parquet', 'issues.csv', 'metrics.jsonl', 'model.safetensors']
+        ['evidence.parquet', 'explanations.parquet', 'issues.csv', 'metrics.jsonl']
     """
     description = _describe(prepared, plan, config) | ({} if tuning is None else {"tuning": tuning})
     found = _open_folder(out, description, resume=resume)

@@ -73,7 +73,8 @@ class Targets(nn.Module, ABC):
         super().__init__()
         if num_examples < 1 or num_classes < 2:
             raise ArgumentError(
-                f"targets for {num_examples} examples and {num_classes} classes: expected at least 1 and 2"
+                f"targets for {num_examples} examples and {num_classes} classes: expected at least 1 example and 2 "
+                "classes; of two classes a network gives two logits, one for each"
             )
         self.num_examples = num_examples
         self.num_classes = num_classes

@@ -111,3 +111,13 @@ def test_the_table_has_names_and_the_order_of_suspicion():
 def test_what_cannot_be_is_refused(arguments, settings, message):
     with pytest.raises(ArgumentError, match=message):
         elr.audit(*arguments, **settings)
+
+
+def test_rows_named_in_another_order_are_refused():
+    frame = pd.DataFrame(PROBS, columns=NAMES, index=[3, 2, 1, 0])
+    with pytest.raises(ArgumentError, match=r"pred_probs.loc\[labels.index\]"):
+        elr.audit(pd.Series(TEXT), frame)
+    series = pd.Series(TEXT, index=[3, 2, 1, 0])
+    same(elr.audit(series, frame))
+    same(elr.audit(series.set_axis([7, 8, 9, 10]), frame))  # other names: the order counts
+    same(elr.audit(series.to_numpy(), frame))

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 
 from elr.audit.label_quality import audit_labels
-from elr.audit.tables.lines import lines, named
+from elr.audit.tables.lines import brief, lines, named, unmixed
 
 AUDIT = audit_labels([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
 
@@ -22,3 +25,16 @@ def test_the_frame_is_these_lines_in_the_order_of_suspicion():
 
 def test_names_of_any_length_stay_names():
     assert named(np.array([1, 1]), ("a", (1, 2))).tolist() == [(1, 2), (1, 2)]
+
+
+def test_an_audit_prints_as_one_line():
+    told = "<Audit of 3 labels of 2 classes: 1 suspect, noise rate 33.3 %; the worst is row 1"
+    assert repr(AUDIT) == f"{told} (to_frame() has all of them)>"
+    nothing = replace(AUDIT, noise_rate=float("nan"))
+    assert "nothing learned" in brief(nothing)
+
+
+def test_names_of_one_type_stay_as_they_are():
+    table = pd.DataFrame({"given_label": ["a", 1], "predicted_label": [1, 2]})
+    assert unmixed(table)["given_label"].tolist() == ["a", "1"]
+    assert unmixed(table)["predicted_label"].tolist() == [1, 2]

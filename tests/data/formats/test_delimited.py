@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 import elr
-from elr.data.prepared_data import prepare_data
 from elr.data.reading import format_of, read_data, read_table
 from elr.data.records import ReadOptions
 from elr.errors import DataError
@@ -374,45 +373,6 @@ def test_a_short_line_is_told_to_be_one(tmp_path):
     path.write_text("x,z,y\n1,2,a\n\n3,4,\n1,b\n5,6,a\n")
     with pytest.raises(DataError, match=rf"first in line 4 \(row 1\): .*; then line 5 \({short}\)$"):
         read_data(path, ReadOptions(label="y"))
-
-
-ROWS = [f"{row},{row * row},{'ab'[row % 2]}" for row in range(12)]
-
-
-def changed(path, change):
-    path.write_text("\n".join(["x,z,y", "", *(change.get(row, line) for row, line in enumerate(ROWS))]))
-    return path
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({4: "inf,,a"}, r"column 'x' of the training data is infinite in line 7 of .*t\.csv \(row 4\): replace it"),
-        ({0: "1,1,?", 4: "inf,,a"}, r"is infinite in line 7 of .*t\.csv \(row 4\)"),
-        ({4: "1,,lily"}, r"one example only \('lily'\): .*; merge or remove these rows: line 7 of .*t\.csv \(row 4\)"),
-    ],
-)
-def test_training_data_that_cannot_be_learned_from(tmp_path, change, message):
-    with pytest.raises(DataError, match=message):
-        prepare_data(changed(tmp_path / "t.csv", change), ReadOptions(label="y", no_label=("?",)))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            {row: f"many,{row},a" for row in range(3, 12)},
-            r"column 'x' of the test data has 'many' in line 6 of .*new",
-        ),
-        ({0: "1,1,", 4: "9,9,lily"}, r"do not have: 'lily'; known .*; first in line 7 of .*new\.csv \(row 4\)"),
-        ({4: "1e39,,a"}, r"beyond float32, in line 7 of .*new\.csv \(row 4\)"),
-    ],
-)
-def test_new_data_that_cannot_be_read_as_in_training(tmp_path, change, message):
-    with pytest.raises(DataError, match=message):
-        prepare_data(
-            changed(tmp_path / "t.csv", {}), ReadOptions(label="y"), test=changed(tmp_path / "new.csv", change)
-        )
 
 
 def test_other_formats_keep_to_rows(tmp_path):

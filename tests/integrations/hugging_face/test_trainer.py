@@ -442,3 +442,9 @@ def test_a_trainer_can_be_copied_with_its_memory(tmp_path):
     made = trainer(tmp_path, num_train_epochs=1)
     made.train()
     assert torch.equal(copy.deepcopy(made._memory).loss.targets.table, table(made))
+
+
+def test_a_mixin_behind_its_trainer_is_refused():
+    with pytest.raises(ArgumentError, match=r"write class Late\(ELRTrainerMixin, Trainer\)"):
+        type("Late", (Trainer, ELRTrainerMixin), {})
+    assert type("Both", (type("Loud", (Trainer,), {}), ELRTrainer), {})  # ELRTrainer behind another one: it is asked

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from elr.errors import ArgumentError
-from elr.methods.loss.formulas import KnownGradient, confined, cross_entropy, elr_term, regularizer
+from elr.methods.loss.formulas import KnownGradient, as_tensor, confined, cross_entropy, elr_term, regularizer
 from elr_batches import autograd_term, random_case
 from reference import losses_reference as reference
 
@@ -218,3 +218,9 @@ def test_outputs_enter_targets_clamped_and_divided_by_their_sum(clamp, dtype):
     assert confined(probs, 0.0) is probs
     probs[0] = torch.nan
     assert confined(probs, clamp)[0].isnan().all(), "what is not finite is still seen to be so"
+
+
+def test_names_in_place_of_class_numbers_are_refused_in_a_few_words():
+    with pytest.raises(ArgumentError, match=r"labels is text, such as 'cat': .* LabelEncoder") as caught:
+        as_tensor(np.array(["cat", "dog"] * 1000), "labels", device=None)
+    assert len(str(caught.value)) < 120

@@ -58,6 +58,7 @@ def audit(
         0    1         cat             dog
     """
     names = None if class_names is None else _plain_names(class_names)
+    _check_order(labels, pred_probs)
     probs, columns = _columns(pred_probs)
     if columns is not None and names is not None:
         probs = _in_order(probs, columns, names)
@@ -73,6 +74,18 @@ def audit(
     numbers = _numbers(labels, names)
     found = audit_labels(numbers, probs, score=score, margins=margins, out_of_fold=out_of_fold)
     return found if names is None else replace(found, class_names=names)
+
+
+def _check_order(labels: Any, pred_probs: Any) -> None:
+    """Refuse a series and a data frame that name the same rows in another order: which row is whose is a guess."""
+    if not isinstance(labels, pd.Series) or not isinstance(pred_probs, pd.DataFrame):
+        return
+    ours, theirs = labels.index, pred_probs.index
+    if len(ours) == len(theirs) and not ours.equals(theirs) and ours.sort_values().equals(theirs.sort_values()):
+        raise ArgumentError(
+            "labels and pred_probs have the same index in another order: pass pred_probs.loc[labels.index] if the "
+            "index says which rows belong together, or labels.to_numpy() if their order does"
+        )
 
 
 def _columns(pred_probs: Any) -> tuple[Any, tuple[Label, ...] | None]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Judged(Protocol):
@@ -31,6 +34,8 @@ class Judged(Protocol):
     def class_names(self) -> Sequence[Any] | None: ...
     @property
     def num_classes(self) -> int: ...
+    @property
+    def noise_rate(self) -> float: ...
 
 
 def lines(
@@ -76,3 +81,33 @@ def named(numbers: NDArray[np.int64], class_names: Sequence[Any] | None) -> NDAr
     names = np.empty(len(class_names), dtype=object)
     names[:] = class_names
     return names[numbers]
+
+
+def brief(audit: Judged) -> str:
+    """An audit in one line, for those who print one: its arrays would fill the screen.
+
+    Example:
+        >>> from elr.audit.label_quality import audit_labels
+        >>> print(brief(audit_labels([0, 1], [[0.9, 0.1], [0.6, 0.4]])))
+        <Audit of 2 labels of 2 classes: 1 suspect, noise rate 50.0 %; the worst is row 1 (to_frame() has all of them)>
+    """
+    found = int(audit.is_label_issue.sum())
+    rate = "nothing learned" if np.isnan(audit.noise_rate) else f"noise rate {audit.noise_rate:.1%}".replace("%", " %")
+    worst = int(audit.label_quality.argmin())
+    return (
+        f"<Audit of {len(audit.labels)} labels of {audit.num_classes} classes: {found} suspect, {rate}; the worst is "
+        f"row {worst} (to_frame() has all of them)>"
+    )
+
+
+def unmixed(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with class names of one type, as Parquet wants them: text where some are numbers and some text.
+
+    Example:
+        >>> import pandas as pd
+        >>> table = pd.DataFrame({"given_label": ["n", 7], "predicted_label": [7, 7]})
+        >>> unmixed(table)["given_label"].tolist(), unmixed(table)["predicted_label"].tolist()
+        (['n', '7'], [7, 7])
+    """
+    mixed = [name for name in ("given_label", "predicted_label") if table[name].map(type).nunique() > 1]
+    return table.astype(dict.fromkeys(mixed, str))

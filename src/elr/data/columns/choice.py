@@ -23,9 +23,11 @@ from elr.data.columns.reading import (
     DATE,
     NUMERIC,
     ColumnReading,
+    PlaceOf,
     ReadCells,
     distinct_values,
     is_text_column,
+    row_place,
 )
 from elr.data.labels.columns import is_nested
 from elr.errors import DataError
@@ -58,7 +60,7 @@ class FoundColumn:
 
 
 def found_columns(
-    frame: pd.DataFrame, *, decimal: str | None = None, keep: Sequence[str] = ()
+    frame: pd.DataFrame, *, decimal: str | None = None, keep: Sequence[str] = (), place_of: PlaceOf = row_place
 ) -> dict[str, FoundColumn]:
     """What each column holds.
 
@@ -70,6 +72,7 @@ def found_columns(
         frame: the columns.
         decimal: the mark of decimals, where a column leaves it open.
         keep: columns of text that are categories, however many they have.
+        place_of: what remarks call a row.
 
     Raises:
         DataError: two columns of one name, or one whose numbers may mean two things.
@@ -84,7 +87,8 @@ def found_columns(
         if name not in columns:
             raise DataError(f"the table has no column to keep {name!r}: it has {', '.join(map(repr, columns))[:1000]}")
     found = {
-        name: found_column(cells, name=name, decimal=decimal, keep=name in keep) for name, cells in columns.items()
+        name: found_column(cells, name=name, decimal=decimal, keep=name in keep, place_of=place_of)
+        for name, cells in columns.items()
     }
     comma = next((name for name, column in found.items() if _writes(column, ",")), None)
     for name, column in found.items():
@@ -104,7 +108,7 @@ def found_columns(
                 "decimals in another, and no other column tells: say --decimal , or --decimal . (decimal=...)"
             )
         if told == "," or "," in column.doubtful:
-            found[name] = found_column(columns[name], name=name, decimal=told, keep=name in keep)
+            found[name] = found_column(columns[name], name=name, decimal=told, keep=name in keep, place_of=place_of)
             found[name].remarks.append(f"{told!r} marks decimals, as in other columns (--decimal says otherwise)")
     return found
 
@@ -121,7 +125,14 @@ def _sure_of_points(cells: pd.Series, column: FoundColumn) -> bool:
     return bool(values.str.contains(".", regex=False).any()) and column.reading.form.decimal == "."
 
 
-def found_column(cells: pd.Series, *, name: str = "x", decimal: str | None = None, keep: bool = False) -> FoundColumn:
+def found_column(
+    cells: pd.Series,
+    *,
+    name: str = "x",
+    decimal: str | None = None,
+    keep: bool = False,
+    place_of: PlaceOf = row_place,
+) -> FoundColumn:
     """What one column holds; see `found_columns`.
 
     Example:
@@ -135,7 +146,7 @@ def found_column(cells: pd.Series, *, name: str = "x", decimal: str | None = Non
     found = _typed(cells)
     if found is None:
         values = pd.Series(values).tolist()
-        found = _dated(values) or _written(cells, values, decimal) or _categorical(cells, keep=keep)
+        found = _dated(values) or _written(cells, values, decimal, place_of) or _categorical(cells, keep=keep)
     if found.reading is None:
         return found
     found.cells = found.reading.read(cells, place=f"column {name!r} of the training data")
@@ -181,7 +192,7 @@ def _dated(values: Sequence[Any]) -> FoundColumn | None:
     return FoundColumn(reading=ColumnReading(kind=DATE, date_form=form), remarks=remarks)
 
 
-def _written(cells: pd.Series, values: Sequence[Any], decimal: str | None) -> FoundColumn | None:
+def _written(cells: pd.Series, values: Sequence[Any], decimal: str | None, place_of: PlaceOf) -> FoundColumn | None:
     """What a column of numbers as objects or as text holds; None where it holds no numbers."""
     types_there = set(map(type, values))
     if types_there & {bool, np.bool_}:
@@ -215,11 +226,13 @@ def _written(cells: pd.Series, values: Sequence[Any], decimal: str | None) -> Fo
     found = FoundColumn(reading=ColumnReading(kind=NUMERIC, form=form), doubtful=doubtful)
     if form == PLAIN and unusual:
         found.remarks.append(f"{unusual[0]!r} is read as {form.numbers(unusual[:1])[0]:g}")
-    found.remarks += _said_of_numbers(cells, form, marks=marks, strange=strange)
+    found.remarks += _said_of_numbers(cells, form, marks=marks, strange=strange, place_of=place_of)
     return found
 
 
-def _said_of_numbers(cells: pd.Series, form: NumberForm, *, marks: Sequence[str], strange: Sequence[str]) -> list[str]:
+def _said_of_numbers(
+    cells: pd.Series, form: NumberForm, *, marks: Sequence[str], strange: Sequence[str], place_of: PlaceOf
+) -> list[str]:
     remarks = []
     if form != PLAIN:
         example = next(value for value in cells.dropna() if not np.isnan(form.numbers([str(value)])[0]))
@@ -229,9 +242,8 @@ def _said_of_numbers(cells: pd.Series, form: NumberForm, *, marks: Sequence[str]
         if texts:
             hit = cells.isin(texts).to_numpy(dtype=bool)
             shown = ", ".join(map(repr, texts[:5])) + (", ..." if len(texts) > 5 else "")
-            remarks.append(
-                f"it holds numbers; {int(hit.sum())} cells ({shown}, first in row {int(hit.argmax())}) are {what}"
-            )
+            place = place_of(int(hit.argmax()))
+            remarks.append(f"it holds numbers; {int(hit.sum())} cells ({shown}, first in {place}) are {what}")
     return remarks
 
 

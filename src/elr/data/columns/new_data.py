@@ -9,7 +9,7 @@ import pandas as pd
 
 from elr.data.columns.categories import category_key, category_text, truth
 from elr.data.columns.choice import named_columns
-from elr.data.columns.reading import CATEGORICAL, DATE, ColumnReading, ReadCells, distinct_values
+from elr.data.columns.reading import CATEGORICAL, DATE, ColumnReading, PlaceOf, ReadCells, distinct_values, row_place
 from elr.data.records import Finding
 from elr.errors import DataError
 
@@ -71,7 +71,12 @@ def _matched(frame: pd.DataFrame, readings: Mapping[str, ColumnReading], name: s
 
 
 def column_findings(
-    frame: pd.DataFrame, readings: Mapping[str, ColumnReading], *, name: str, known: Collection[str] = ()
+    frame: pd.DataFrame,
+    readings: Mapping[str, ColumnReading],
+    *,
+    name: str,
+    known: Collection[str] = (),
+    place_of: PlaceOf = row_place,
 ) -> list[Finding]:
     """What the user should know about new data: one sentence a column where training did not know all that it holds.
 
@@ -80,6 +85,7 @@ def column_findings(
         readings: of training.
         name: how messages name the data.
         known: other columns that training had.
+        place_of: what findings call a row.
 
     Raises:
         DataError: see `plain_columns`.
@@ -101,13 +107,15 @@ def column_findings(
         shown = ", ".join(map(repr, more[:10])) + (f" and {len(more) - 10} more" if len(more) > 10 else "")
         found.append(Finding(text=f"columns of {name} that training did not have are ignored: {shown}"))
     for column, cells in _read(frame, readings, name=name).items():
-        said, loud = _compared(readings[column], cells, named_columns(frame, name)[names[column]])
+        said, loud = _compared(readings[column], cells, named_columns(frame, name)[names[column]], place_of)
         if said:
             found.append(Finding(text=f"column {column!r} of {name}: {'; '.join(said)}", loud=loud))
     return found
 
 
-def _compared(reading: ColumnReading, cells: ReadCells, written: pd.Series) -> tuple[list[str], bool]:
+def _compared(
+    reading: ColumnReading, cells: ReadCells, written: pd.Series, place_of: PlaceOf
+) -> tuple[list[str], bool]:
     """What is to be said about one column, and whether loudly."""
     count = len(cells.values)
     if not count:
@@ -116,7 +124,7 @@ def _compared(reading: ColumnReading, cells: ReadCells, written: pd.Series) -> t
     newly = max(0.0, missing - reading.missing)
     said, loud = [], strange + newly - reading.rare > _LOUD
     if strange:
-        said.append(_strange(reading, cells, written))
+        said.append(_strange(reading, cells, written, place_of))
     said += _taken(reading, written)
     if newly > 0.01 or (missing and not reading.missing):
         said.append(f"{missing:.0%} of its cells are missing, in training {reading.missing:.0%}")
@@ -145,13 +153,13 @@ def _taken(reading: ColumnReading, written: pd.Series) -> list[str]:
     return [", ".join(f"{value!r} is taken for {name!r}" for value, name in found.items())] if found else []
 
 
-def _strange(reading: ColumnReading, cells: ReadCells, written: pd.Series) -> str:
+def _strange(reading: ColumnReading, cells: ReadCells, written: pd.Series, place_of: PlaceOf) -> str:
     values = pd.unique(written[cells.strange].map(str))
     shown = ", ".join(repr(str(value))[:40] for value in values[:5]) + (", ..." if len(values) > 5 else "")
     if reading.kind != CATEGORICAL:
         what = "dates" if reading.kind == DATE else "numbers"
-        row = int(cells.strange.argmax())
-        return f"{int(cells.strange.sum())} cells are no {what} ({shown}; first in row {row}) and count as missing"
+        place = place_of(int(cells.strange.argmax()))
+        return f"{int(cells.strange.sum())} cells are no {what} ({shown}; first in {place}) and count as missing"
     names = ", ".join(map(repr, reading.categories[:5])) + (", ..." if len(reading.categories) > 5 else "")
     if (cells.strange | cells.missing).all():
         return f"none of its values was known in training ({shown}; there {names})"

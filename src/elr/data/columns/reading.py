@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,8 @@ from elr.data.labels.columns import is_nested
 from elr.errors import DataError, RowError
 
 NUMERIC, CATEGORICAL, DATE = "numeric", "categorical", "date"
+PlaceOf = Callable[[int], str]
+"""What remarks call a row, by its position."""
 _MOST_STRANGE = 0.5  # of the cells that hold something: more, and it is another column
 
 
@@ -222,6 +224,16 @@ class ReadCells:
         self.missing = missing
         self.strange = strange
         self.form = form
+
+
+def row_place(position: int) -> str:
+    """What remarks call a row of which nothing but its position is known.
+
+    Example:
+        >>> row_place(3)
+        'row 3'
+    """
+    return f"row {position}"
 
 
 def is_text_column(cells: pd.Series) -> bool:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from elr.data.columns.choice import FoundColumn, example_of, found_columns, named_columns
-from elr.data.columns.reading import CATEGORICAL, NUMERIC, ColumnReading, ReadCells
+from elr.data.columns.reading import CATEGORICAL, NUMERIC, ColumnReading, PlaceOf, ReadCells, row_place
 from elr.data.columns.roles import counter, echoes, part_echoes
 from elr.data.labels.columns import is_nested
 from elr.data.records import LEARNED, ColumnReport
@@ -54,6 +54,7 @@ def select_columns(
     decimal: str | None = None,
     keep: Sequence[str] = (),
     keep_all: bool = False,
+    place_of: PlaceOf = row_place,
 ) -> Selection:
     """Decide what to learn from a table; see `found_columns` for what columns hold, `counter` and `echoes` for roles.
 
@@ -63,6 +64,7 @@ def select_columns(
         decimal: the mark of decimals, where a column leaves it open.
         keep: columns to learn from whatever they look like.
         keep_all: keep counters of the rows and columns that say the label.
+        place_of: what remarks call a row.
 
     Raises:
         DataError: no column is left.
@@ -73,7 +75,7 @@ def select_columns(
         {'verdict': 'it says the label in other words, in every row'}
     """
     columns = named_columns(frame, "the table")
-    found = found_columns(frame, decimal=decimal, keep=keep)
+    found = found_columns(frame, decimal=decimal, keep=keep, place_of=place_of)
     left_out = {name: column.reason for name, column in found.items() if column.reading is None}
     remarks = [f"column {name!r} left out: {reason}" for name, reason in left_out.items()]
     for name, column in found.items():

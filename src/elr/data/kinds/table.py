@@ -47,7 +47,9 @@ class TablePreprocessing(Preprocessing):
     @classmethod
     def fit(cls, records: Records, options: ReadOptions, *, coding: LabelCoding) -> TablePreprocessing:
         assert records.table is not None, "a table has columns"
-        chosen = select_columns(records.table, records.labels, decimal=options.decimal, keep=options.keep)
+        chosen = select_columns(
+            records.table, records.labels, decimal=options.decimal, keep=options.keep, place_of=records.place_of
+        )
         kinds = {name: reading.kind for name, reading in chosen.readings.items()}
         return cls(
             coding=coding,
@@ -68,7 +70,7 @@ class TablePreprocessing(Preprocessing):
 
     def findings(self, records: Records, *, name: str) -> list[Finding]:
         assert records.table is not None, "a table has columns"
-        return column_findings(records.table, self.readings, name=name, known=self.left_out)
+        return column_findings(records.table, self.readings, name=name, known=self.left_out, place_of=records.place_of)
 
     def to_json(self) -> dict[str, Any]:
         readings = {name: reading.to_json() for name, reading in self.readings.items()}

@@ -88,7 +88,7 @@ class WordsPreprocessing(Preprocessing):
             row = int(strange.argmax())
             said.append(
                 f"{int(strange.sum())} of {len(texts)} texts of {name} ({strange.mean():.1%}) have no word that "
-                f"training knew, first in row {row} ({texts[row].strip()[:40]!r})"
+                f"training knew, first in {records.place_of(row)} ({texts[row].strip()[:40]!r})"
             )
         loud = float(unknown.mean()) - self.unknown > _LOUD
         return [Finding(text="; ".join(said), loud=loud)] if said else []

@@ -58,6 +58,15 @@ class ELRTrainerMixin(_Mixed):
 
     loss_is_scaled_for_ga = True  # of gradient accumulation: `compute_loss` takes the mean over the whole of a step
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        before = cls.__mro__[1 : cls.__mro__.index(ELRTrainerMixin)]
+        if Trainer in before:
+            raise ArgumentError(
+                f"{cls.__name__} has {before[0].__name__} before ELRTrainerMixin, so that ELR would never be asked: "
+                f"write class {cls.__name__}(ELRTrainerMixin, {before[0].__name__})"
+            )
+
     def __init__(
         self,
         *args: Any,

@@ -152,7 +152,9 @@ class ELRLoss(nn.Module):
         lam = self.lam if lam is None else lam
         check_batch(logits, labels, self.clamp)
         if (expected := (*index.shape, self.targets.num_classes)) != tuple(logits.shape):
-            raise ArgumentError(f"logits have shape {tuple(logits.shape)}: expected {expected}, a row per index")
+            raise ArgumentError(
+                f"logits have shape {tuple(logits.shape)}: expected {expected}, a row per index and a column per class"
+            )
         if not (self.training and update):
             targets = self.seen(self.targets.read(index).to(logits.device))
             return elr_loss(logits, labels, targets, lam=lam, clamp=self.clamp)
