@@ -26,6 +26,11 @@ class Difference(NamedTuple):
         alike: which values count as alike: the same category, or a range of numbers.
         share_given: of the other rows with the given class, in [0, 1], how many have a value like it.
         share_predicted: the same of the suggested class.
+
+    Example:
+        >>> found = Difference("island", "Torgersen", "Torgersen", share_given=0.0, share_predicted=0.34)
+        >>> f"{found.column}: {found.share_given:.0%} and {found.share_predicted:.0%}"
+        'island: 0% and 34%'
     """
 
     column: str

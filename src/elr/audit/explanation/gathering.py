@@ -74,6 +74,11 @@ class AboutRows(NamedTuple):
         space: in which they are nearest.
         contents: what rows hold, in short: of those that are neighbors.
         differences: row -> the columns in which it differs from its class.
+
+    Example:
+        >>> about = AboutRows({0: [(2, 0.5)]}, "Euclidean distance of the pixels", {2: "cats/7.png"}, {})
+        >>> [(about.contents[row], distance) for row, distance in about.neighbors[0]]
+        [('cats/7.png', 0.5)]
     """
 
     neighbors: Mapping[int, Sequence[tuple[int, float]]]
