@@ -202,6 +202,25 @@ class Explanations:
 
     Raises:
         ArtifactError: damaged, or of a run that was trained before explanations were kept.
+
+    Example:
+        >>> import tempfile
+        >>> from elr.audit.audited_run import AuditedRun
+        >>> from elr.audit.evidence import Evidence, write_evidence
+        >>> evidence = Evidence(
+        ...     rows=np.arange(2), ids=None, class_names=("cat", "dog"), labels=np.array([0, 1]),
+        ...     margins=np.zeros(2, "float32"), chunks=lambda: [np.array([[0.1, 0.9], [0.2, 0.8]], "float32")])
+        >>> table = pa.table({"given": [[0.1]] * 2, "favored": [[0.9]] * 2, "votes": pa.array([[]] * 2)})
+        >>> table = table.append_column("neighbors", [["[]"] * 2]).append_column("differences", [["[]"] * 2])
+        >>> about = {"status": "complete", "data": {"num_examples": 2}}
+        >>> about["preprocessing"] = {"class_names": ["cat", "dog"]}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files.write_json(Path(folder) / files.RUN_FILE, about)
+        ...     _ = write_evidence(Path(folder) / files.EVIDENCE_FILE, evidence)
+        ...     table = table.replace_schema_metadata({"epochs": "[1]", "space": "Euclidean distance of the pixels"})
+        ...     pq.write_table(table, Path(folder) / files.EXPLANATIONS_FILE, write_page_checksum=True)
+        ...     str(Explanations(AuditedRun.read(Path(folder))).of(0)).splitlines()[0]
+        'Row 0: given cat, the evidence favors dog (quality 0.100, a suspect).'
     """
 
     def __init__(self, audited: AuditedRun) -> None:
