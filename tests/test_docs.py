@@ -167,3 +167,9 @@ def test_every_command_that_is_printed_is_one_that_elr_takes(page: Path):
             assert words[0] in command.commands, call
             command, words = command.commands[words[0]], words[1:]
         command.make_context("elr", words, resilient_parsing=False)  # reads options and arguments, and calls nothing
+
+
+@pytest.mark.parametrize("page", [page for page in LINKING if calls_in(page)], ids=name_of)
+def test_commands_of_a_page_can_be_run_one_after_another(page: Path):
+    written = re.findall(r"--out (\S+)", "\n".join(calls_in(page)))
+    assert len(written) == len(set(written)), f"two commands of one page write to one place: {written}"

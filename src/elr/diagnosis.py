@@ -273,7 +273,8 @@ def _told(look: Callable[[], str]) -> str:
 def _threads() -> str:
     import torch
 
-    return f"PyTorch takes {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"PyTorch takes {threads} thread{'s' * (threads != 1)}"
 
 
 def _memory() -> str:

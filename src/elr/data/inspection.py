@@ -45,7 +45,7 @@ class Inspection:
         >>> import pandas as pd
         >>> from elr.data.prepared_data import inspect
         >>> frame = pd.DataFrame({"x": [1.5, 2.5, 0.5, 3.5], "n": ["u"] * 4, "y": ["cat", "dog"] * 2})
-        >>> print(*inspect(frame, ReadOptions(label="y")).lines(), sep="\\n")  # doctest: +NORMALIZE_WHITESPACE
+        >>> print(inspect(frame, ReadOptions(label="y")))  # doctest: +NORMALIZE_WHITESPACE
         Read a data frame: table, 4 rows
         2 classes in label column 'y': cat 2 (50.0 %), dog 2 (50.0 %)
         Learned from 1 of 3 columns (1 numeric):
@@ -71,6 +71,9 @@ class Inspection:
         """All of it, for run.json and `--json`."""
         return asdict(self)
 
+    def __str__(self) -> str:
+        return "\n".join(self.lines(None))
+
     def lines(self, most: int | None = MOST_LINES) -> list[str]:
         """What to show people before training, in about so many lines (None: all that there is).
 
@@ -84,7 +87,8 @@ class Inspection:
             shown.append(f"Test data {printable(self.test['source'])}: {found}")
         said = [f"warning: {each}" for each in self.warnings] + [f"note: {each}" for each in self.remarks]
         notes = said if most is None else said[: max(_MOST_NOTES, len(self.warnings))]
-        more = [f"{len(said) - len(notes)} more notes"] if len(said) > len(notes) else []
+        left = len(said) - len(notes)
+        more = [f"{left} more note{'s' * (left > 1)}: elr inspect says them all"] if left else []
         if self.columns:
             room = len(self.columns) if most is None else most - len(shown) - len(notes) - len(more) - 3
             shown += self._column_lines(max(3, room))

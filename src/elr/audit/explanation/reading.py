@@ -55,7 +55,7 @@ class Explanation:
         ...     row=7, id=None, given_label="cat", predicted_label="dog", label_quality=0.1, is_label_issue=True,
         ...     epochs=[1, 2], given_course=[0.5, 0.2], favored_course=[0.5, 0.8], blind=True, votes=[],
         ...     neighbors=[], space="", differences=[], notes=[])
-        >>> print(why.text())
+        >>> print(why)
         Row 7: given cat, the evidence favors dog (quality 0.100, a suspect).
         Course (by all networks that never saw this label): epoch 1: cat 50 %, dog 50 %; epoch 2: cat 20 %, dog 80 %.
     """
@@ -105,6 +105,9 @@ class Explanation:
             "notes": list(self.notes),
         }
 
+    def __str__(self) -> str:
+        return self.text()
+
     def text(self) -> str:
         """The same in words, some lines."""
         about = f"Row {self.row}" + ("" if self.id is None else f" ({self.id})")
@@ -147,11 +150,16 @@ def _vote(vote: Mapping[str, Any]) -> str:
     return f"  {vote['network']}{chosen}: {vote['says']} {_percent(vote['probability'])}"
 
 
+def _rounded(distance: float) -> str:
+    """Three digits, or all before the point: 0.0123, 4,630."""
+    return f"{distance:.3g}" if distance < 999.5 else f"{distance:,.0f}"
+
+
 def _neighbor(near: Mapping[str, Any]) -> str:
     about = f"row {near['row']}" + ("" if near["id"] is None else f" ({near['id']})")
     suspect = " (itself a suspect)" if near["is_label_issue"] else ""
     contents = f": {near['contents']}" if near["contents"] else ""
-    return f"  {about}: {near['given_label']}{suspect}, distance {near['distance']:.3g}{contents}"
+    return f"  {about}: {near['given_label']}{suspect}, distance {_rounded(near['distance'])}{contents}"
 
 
 def _difference(found: Mapping[str, Any]) -> str:
@@ -313,7 +321,8 @@ def _position(audited: AuditedRun, row: int | str) -> int:
     if len(found) != 1:
         what = f"row {row}" if isinstance(row, int) else f"row with the id {row!r}"
         many = f"{len(found)} rows have the id {row!r}" if found else f"the run has no {what}"
-        raise ArgumentError(f"{many}: expected the number of one row or its id, as issues.csv has them")
+        numbers = f"a row number, {rows.min()} to {rows.max()}"
+        raise ArgumentError(f"{many}: expected {numbers}, or the id of one row, as issues.csv has them")
     return found[0]
 
 

@@ -139,20 +139,24 @@ the classes 100.0%).'
     shares = f"(mean over the classes {best.balanced_agreement:.1%})"
     if len(candidates) == 1:
         return (
-            f"Settings: {where}, {best.epoch} epochs; its networks predict {best.agreement:.1%} of the given labels "
+            f"Settings: {where}, {_counted(best.epoch)}; its networks predict {best.agreement:.1%} of the given labels "
             f"that they never saw {shares}."
         )
     settings = len({each.setting for each in candidates})
     epochs = sorted({each.epoch for each in candidates})
     points = "" if len(epochs) == 1 else f", each after {_listed(epochs)} epochs"
     text = (
-        f"Settings: of {settings} settings{points}, {where} after {best.epoch} epochs was chosen by the given labels "
-        f"of rows that its networks never saw: it predicts {best.agreement:.1%} of them {shares}"
+        f"Settings: of {settings} settings{points}, {where} after {_counted(best.epoch)} was chosen by the given "
+        f"labels of rows that its networks never saw: it predicts {best.agreement:.1%} of them {shares}"
     )
     if not others:
         return f"{text}, the others less, by more than a standard error."
     also = "; ".join(f"{names[each.setting]} after {each.epoch}" for each in others)
     return f"{text}. With it predict, not worse by a standard error: {also}."
+
+
+def _counted(epochs: int) -> str:
+    return f"{epochs} epoch{'s' * (epochs != 1)}"
 
 
 def _listed(numbers: Sequence[int]) -> str:
