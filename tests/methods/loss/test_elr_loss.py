@@ -275,7 +275,7 @@ def test_audit_says_which_rows_it_knows_nothing_of():
         ([0.0, 1.0, 2.0, 0.0, 1.0, 0.0], {}, "labels are float64"),
         (torch.tensor(GIVEN).float(), {}, "labels are float32"),
         ([0, 1, 2, 3, 1, 0], {}, "labels go from 0 to 3"),
-        (["a"] * 6, {}, "labels is .*expected a tensor, or a list or array of numbers"),
+        (["a"] * 6, {}, "labels is text, such as 'a': expected numbers; scikit-learn's LabelEncoder"),
         (GIVEN, {"score": "calibrated"}, "only evidence that is out of fold can be calibrated"),
         (GIVEN, {"class_names": ["a"]}, "1 class_names for 3 classes"),
     ],
