@@ -117,3 +117,10 @@ def test_a_name_like_another_is_asked_for(tmp_path):
         "a\0": "",
     }
     assert similar_name(tmp_path / "no folder" / "birds") == ""
+
+
+def test_an_empty_folder_is_no_suggestion_for_a_file_that_is_not_there(tmp_path):
+    (tmp_path / "flowers").mkdir()
+    assert files.similar_name(tmp_path / "flowers.csv") == ""
+    (tmp_path / "flowers" / "a.csv").touch()
+    assert files.similar_name(tmp_path / "flowers.csv") == " (did you mean 'flowers'?)"

@@ -332,6 +332,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def similar_name(path: Path) -> str:
     """For the message that a file is not there: the name in its folder that is most like it, as a question.
 
+    Empty folders are passed over, such as one that was made for results.
+
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -340,7 +342,8 @@ def similar_name(path: Path) -> str:
         (" (did you mean 'flowers.csv'?)", '')
     """
     try:
-        names = {each.name.casefold(): each.name for each in islice(path.parent.iterdir(), _LOOKED_AT)}
+        there = islice(path.parent.iterdir(), _LOOKED_AT)
+        names = {each.name.casefold(): each.name for each in there if not each.is_dir() or any(each.iterdir())}
     except (OSError, ValueError):
         return ""
     near = difflib.get_close_matches(path.name.casefold(), names, n=1, cutoff=_ALIKE)
