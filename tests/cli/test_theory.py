@@ -22,7 +22,7 @@ def test_theory_says_its_findings_in_words(tmp_path):
     assert not result.stdout
     assert re.search(r"^iii +fails: 0\.\d+ of the wrong labels", result.stderr, re.MULTILINE)
     assert "Again: elr theory --p 60 --n 80 --steps 50 --out theory" in result.stderr
-    assert (tmp_path / "elr-theory" / "theory.png").exists()
+    assert (tmp_path / "theory" / "theory.png").exists()
 
 
 @pytest.mark.parametrize(
