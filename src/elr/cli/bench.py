@@ -11,7 +11,7 @@ import typer
 
 from elr.cli.console import errors, print_json, say, without_controls
 from elr.cli.options import Json, destination
-from elr.cli.progress import Pace, draws
+from elr.cli.progress import Pace, draws, timed_bar
 from elr.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -195,18 +195,7 @@ def cell_bar() -> Iterator[CellBar]:
     if not draws():
         yield CellBar(_line)
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=False),
-    )
-    with Bar(*columns, console=Console(stderr=True), speed_estimate_period=600.0) as bar:
+    with timed_bar(speed_estimate_period=600.0) as bar:
         task = bar.add_task("cells", total=None)
         begun = False
 

@@ -12,10 +12,28 @@ from typing import TYPE_CHECKING, Any
 from elr.cli.console import say, speaks
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
     from elr.training.progress import Progress
 
 _TRIAL = "trial "  # how names of trials begin (elr.runs.tuning)
 _MINUTE = 60.0
+
+
+def timed_bar(*, speed_estimate_period: float = 30.0) -> Bar:
+    """A bar on stderr with the time it took and the time left, the latter by the speed of the last so many seconds.
+
+    Example:
+        >>> len(timed_bar().columns)
+        5
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    left = (TextColumn("left"), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), *left)
+    return Bar(*columns, console=Console(stderr=True), speed_estimate_period=speed_estimate_period)
 
 
 @contextmanager
@@ -35,18 +53,7 @@ def progress_bar() -> Iterator[Callable[[str, Progress], None]]:
     if not draws():
         yield _progress_lines()
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=Console(stderr=True)) as bar:
+    with timed_bar() as bar:
         tasks: dict[str, Any] = {}
 
         def show(method: str, progress: Progress) -> None:

@@ -16,6 +16,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from elr import files
 from elr.audit.explanation.differences import Difference, column_differences
+from elr.audit.suspects import clip
 from elr.data.columns.reading import DATE
 from elr.data.examples import Examples, StoredInputs
 from elr.data.kinds.catalog import KINDS
@@ -121,12 +122,8 @@ def _in_short(cells: Mapping[str, Any]) -> str:
     """A row in a line: the only cell, or name and cell of several."""
     told = {name: " ".join(str(cell).split()) for name, cell in cells.items() if cell is not None}
     if len(cells) == 1:
-        return _clipped("".join(told.values()), _LONG)
-    return ", ".join(f"{_clipped(name, _SHORT)} {_clipped(text, _SHORT)}" for name, text in told.items())
-
-
-def _clipped(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+        return clip("".join(told.values()), _LONG)
+    return ", ".join(f"{clip(name, _SHORT)} {clip(text, _SHORT)}" for name, text in told.items())
 
 
 def write_explanations(
