@@ -9,7 +9,7 @@ from torch import nn
 from elr.methods.loss.elr_loss import ELRLoss
 from elr.targets.config import DTYPES, PLACEMENTS, TargetsConfig
 from elr.targets.finite import finite_parts, note_nonfinite, warn_nonfinite
-from elr.targets.store import blend
+from elr.targets.updating import blend
 
 BAD = [torch.nan, torch.inf, -torch.inf]
 STORES = [(placement, dtype) for placement in PLACEMENTS for dtype in DTYPES]

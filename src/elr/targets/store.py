@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from elr.errors import ArgumentError, RowIndexError
-from elr.targets.finite import finite_parts, note_nonfinite, warn_nonfinite
+from elr.targets.finite import warn_nonfinite
 
 CHUNK = 2**20
 """Numbers that are read at once where all rows are gone over: 4 MiB in float32."""
@@ -35,6 +36,7 @@ class Targets(nn.Module, ABC):
     Attributes:
         trusts_rows: whether rows are taken to be in range and different from one another without a look; see
             `trusted_rows`.
+        rows_apart: whether `state_dict()` leaves out what `save_rows` writes; see `rows_apart`.
         parts: how many outputs a row consists of, side by side, each of which is finite or not by itself. 1 unless the
             method says otherwise.
         nonfinite: (2,) int64, how many outputs were not finite and were kept out, and in how many steps; in
@@ -67,6 +69,7 @@ class Targets(nn.Module, ABC):
     """
 
     trusts_rows = False
+    rows_apart = False
     parts = 1
 
     def __init__(self, num_examples: int, num_classes: int) -> None:
@@ -188,6 +191,25 @@ class Targets(nn.Module, ABC):
         """
         return None
 
+    def save_rows(self, folder: Path) -> None:
+        """Write what `state_dict()` leaves out of a checkpoint into an empty folder, each rank its own part.
+
+        Within `rows_apart` only, or for a checkpoint of one's own. By default nothing: `state_dict()` has all rows.
+
+        Args:
+            folder: an existing one, of this store alone; all ranks have the same.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+
+    def load_rows(self, folder: Path) -> None:
+        """Read what `save_rows` wrote, on whatever number of ranks.
+
+        Raises:
+            CheckpointError: a part is missing, truncated, or of another table; it is named.
+        """
+
     def distribute(self, process_group: dist.ProcessGroup | None) -> None:
         """Let the store see the rows of every rank of `process_group` (None: this process alone)."""
         self.process_group = process_group
@@ -223,6 +245,25 @@ def stores_in(module: nn.Module) -> list[Targets]:
         [DenseTargets(9, 2, dtype=torch.float32)]
     """
     return [part for part in module.modules() if isinstance(part, Targets)]
+
+
+@contextmanager
+def rows_apart(stores: Sequence[Targets]) -> Iterator[None]:
+    """Within it, `state_dict()` of stores whose rows `save_rows` writes leaves them out.
+
+    Example:
+        >>> from elr.targets.dense import DenseTargets
+        >>> with rows_apart([DenseTargets(4, 2)]) as none:
+        ...     none
+    """
+    before = [store.rows_apart for store in stores]
+    for store in stores:
+        store.rows_apart = True
+    try:
+        yield
+    finally:
+        for store, apart in zip(stores, before, strict=True):
+            store.rows_apart = apart
 
 
 @contextmanager
@@ -287,113 +328,3 @@ positions, not rows, so number rows in the data set itself
             f"index {low if low < 0 else high} is out of range for {num_examples} examples: expected rows in "
             f"[0, {num_examples}); a Subset gives positions, not rows, so number rows in the data set itself"
         )
-
-
-def blend(
-    table: Tensor, index: Tensor, probs: Tensor, beta: float, *, out: Tensor | None = None, parts: int | None = None
-) -> Tensor:
-    """t <- beta t + (1 - beta) p for some rows of the table, which it returns; rows that repeat bring equal outputs.
-
-    With `parts`, see `Targets.parts`, those that are not finite leave the table as it is; None: all are known to be.
-
-    Example:
-        >>> table = torch.zeros(3, 2)
-        >>> blend(table, torch.tensor([2]), torch.tensor([[0.5, 0.5]]), 0.5)
-        tensor([[0.2500, 0.2500]])
-        >>> table[2]
-        tensor([0.2500, 0.2500])
-    """
-    rows, full = torch.index_select(table, 0, index, out=out), full_type(table)
-    probs = probs.to(full)
-    if parts is not None:  # a number moved toward itself stays exactly what it is
-        split = probs.unflatten(1, (parts, -1))
-        probs = torch.where(finite_parts(probs, parts), split, rows.to(full).view_as(split)).flatten(1)
-    if table.dtype == full:
-        rows.lerp_(probs, 1.0 - beta)
-    else:
-        rows.copy_(rows.to(full).lerp_(probs, 1.0 - beta))
-    table.index_copy_(0, index, rows)
-    return rows.to(full)
-
-
-def full_type(table: Tensor) -> torch.dtype:
-    """The precision that targets are computed and handed out in: float32, or float64 for a table stored so.
-
-    Example:
-        >>> [full_type(torch.zeros(1, 2, dtype=dtype)) for dtype in (torch.bfloat16, torch.float64)]
-        [torch.float32, torch.float64]
-    """
-    return torch.promote_types(table.dtype, torch.float32)
-
-
-@torch.library.custom_op("elr::update_rows", mutates_args={"table", "nonfinite"})
-def update_rows(
-    table: Tensor, index: Tensor, probs: Tensor, beta: float, nonfinite: Tensor | None = None, parts: int = 1
-) -> Tensor:
-    """The whole update as one operation, so that compilers take its data-dependent steps as they are.
-
-    Example:
-        >>> table = torch.zeros(3, 2)
-        >>> update_rows(table, torch.tensor([2, 2]), torch.tensor([[1.0, 0.0], [0.0, 1.0]]), 0.5)
-        tensor([[0.2500, 0.2500],
-                [0.2500, 0.2500]])
-        >>> table[2]
-        tensor([0.2500, 0.2500])
-    """
-    check_rows(index, len(table))
-    careful = nonfinite is None or note_nonfinite(probs, nonfinite, parts)
-    return blend(table, index, mean_over_repeats(index, probs, parts), beta, parts=parts if careful else None)
-
-
-@update_rows.register_fake
-def _(
-    table: Tensor,
-    index: Tensor,  # noqa: ARG001
-    probs: Tensor,
-    beta: float,  # noqa: ARG001
-    nonfinite: Tensor | None = None,  # noqa: ARG001
-    parts: int = 1,  # noqa: ARG001
-) -> Tensor:
-    return torch.empty_like(probs, dtype=full_type(table))
-
-
-def has_repeats(index: Tensor) -> bool:
-    """Whether a row comes more than once in (B,) rows; an accelerator is waited for.
-
-    Example:
-        >>> has_repeats(torch.tensor([4, 2, 4])), has_repeats(torch.tensor([4, 2, 3]))
-        (True, False)
-    """
-    ordered = index.sort().values
-    return bool((ordered[1:] == ordered[:-1]).any())
-
-
-def mean_over_repeats(index: Tensor, probs: Tensor, parts: int = 1) -> Tensor:
-    """Replace each row of `probs` by the mean over the rows that have the same index; deterministic on every device.
-
-    Outputs that are not finite do not count (`parts`: see `Targets`); where all are such, the mean is NaN.
-
-    Example:
-        >>> mean_over_repeats(torch.tensor([4, 1, 4]), torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]))
-        tensor([[0.5000, 0.5000],
-                [0.5000, 0.5000],
-                [0.5000, 0.5000]])
-    """
-    if index.device.type == "cpu" and not has_repeats(index):
-        return probs
-    order = torch.argsort(index, stable=True)
-    repeats = index[order].diff() == 0
-    group = torch.cat([repeats.new_zeros(1), ~repeats]).cumsum(0)
-    # index_add_ adds in order on a CPU; on an accelerator index_put_ does (it sorts), where index_add_ races.
-    finite, split = finite_parts(probs, parts), probs.unflatten(1, (parts, -1))
-    whole = torch.where(finite, split, 0.0)
-    sums = torch.zeros_like(whole)
-    if index.device.type == "cpu":
-        sums.index_add_(0, group, whole[order])
-    else:
-        sums.index_put_((group,), whole[order], accumulate=True)
-    some = finite.to(probs.dtype)
-    counts = torch.zeros_like(some).index_add_(0, group, some[order])
-    means = torch.empty_like(whole)
-    means[order] = (sums / counts)[group]
-    return means.flatten(1)

@@ -17,6 +17,7 @@ from torch import Tensor
 from elr.errors import ArtifactError, CheckpointError, OutputError
 from elr.files import differences, read_json, write_json, writing
 from elr.methods.method import Method, ParameterGroup
+from elr.targets.store import Targets, rows_apart
 from elr.training.config import TrainingConfig
 from elr.training.engine import preserved_random_state
 from elr.training.monitor import Monitor
@@ -64,10 +65,17 @@ class Checkpoints:
     """
 
     def __init__(
-        self, folder: Path, identity: dict[str, Any], accelerator: Accelerator, parts: Mapping[str, Stateful]
+        self,
+        folder: Path,
+        identity: dict[str, Any],
+        accelerator: Accelerator,
+        parts: Mapping[str, Stateful],
+        *,
+        stores: Sequence[Targets] = (),
     ) -> None:
         self.folder = folder
         self.parts = parts
+        self.stores = stores
         self.identity = identity
         self.accelerator = accelerator
         self.cost = 0.0
@@ -86,10 +94,15 @@ class Checkpoints:
         partial = self.folder / PARTIAL
         if self.accelerator.is_main_process:
             shutil.rmtree(partial, ignore_errors=True)
+            with writing(partial):
+                for folder in self._rows_in(partial):
+                    folder.mkdir(parents=True)
         self.accelerator.wait_for_everyone()
         try:
-            with writing(partial):
+            with writing(partial), rows_apart(self.stores):
                 self.accelerator.save_state(str(partial))
+            for store, folder in zip(self.stores, self._rows_in(partial), strict=True):
+                store.save_rows(folder)
             if self.accelerator.is_main_process:
                 with writing(partial):
                     torch.save({name: part.state_dict() for name, part in self.parts.items()}, partial / PARTS)
@@ -111,6 +124,10 @@ class Checkpoints:
         self.last = time.perf_counter()
         self.cost = self.last - started
 
+    def _rows_in(self, folder: Path) -> list[Path]:
+        """Where each store has the rows that `state_dict()` leaves out."""
+        return [folder / f"targets-{number}" for number in range(len(self.stores))]
+
     def load(self) -> None:
         found = checkpoint_folders(self.folder)
         if not found:
@@ -127,11 +144,16 @@ class Checkpoints:
             )
         with preserved_random_state():
             try:
-                self.accelerator.load_state(str(found[-1]))
+                with rows_apart(self.stores):
+                    self.accelerator.load_state(str(found[-1]))
+                for store, folder in zip(self.stores, self._rows_in(found[-1]), strict=True):
+                    store.load_rows(folder)
                 # Not registered with Accelerate, which reads such objects by executing what they hold.
                 states = torch.load(found[-1] / PARTS, map_location="cpu", weights_only=True)
                 for name, part in self.parts.items():
                     part.load_state_dict(states[name])
+            except CheckpointError:
+                raise
             except Exception as error:  # a damaged file fails in many ways
                 raise CheckpointError(f"{found[-1]} cannot be read ({error}): {_ADVICE}") from error
 

@@ -206,7 +206,7 @@ class Training:
                 "num_examples": len(self.examples),
                 "num_processes": self.accelerator.num_processes,
             }
-            checkpoints = Checkpoints(self.folder, identity, self.accelerator, parts)
+            checkpoints = Checkpoints(self.folder, identity, self.accelerator, parts, stores=self.method.stores)
         if checkpoints and resume:
             checkpoints.load()
         self.earlier_seconds = sum(record["seconds"] for record in self.history)

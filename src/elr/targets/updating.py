@@ -1,0 +1,119 @@
+"""The operations that stores of targets are made of: rows averaged over repeats, moved, written back."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from elr.targets.finite import finite_parts, note_nonfinite
+from elr.targets.store import check_rows
+
+
+def blend(
+    table: Tensor, index: Tensor, probs: Tensor, beta: float, *, out: Tensor | None = None, parts: int | None = None
+) -> Tensor:
+    """t <- beta t + (1 - beta) p for some rows of the table, which it returns; rows that repeat bring equal outputs.
+
+    With `parts`, see `Targets.parts`, those that are not finite leave the table as it is; None: all are known to be.
+
+    Example:
+        >>> table = torch.zeros(3, 2)
+        >>> blend(table, torch.tensor([2]), torch.tensor([[0.5, 0.5]]), 0.5)
+        tensor([[0.2500, 0.2500]])
+        >>> table[2]
+        tensor([0.2500, 0.2500])
+    """
+    rows, full = torch.index_select(table, 0, index, out=out), full_type(table)
+    probs = probs.to(full)
+    if parts is not None:  # a number moved toward itself stays exactly what it is
+        split = probs.unflatten(1, (parts, -1))
+        probs = torch.where(finite_parts(probs, parts), split, rows.to(full).view_as(split)).flatten(1)
+    if table.dtype == full:
+        rows.lerp_(probs, 1.0 - beta)
+    else:
+        rows.copy_(rows.to(full).lerp_(probs, 1.0 - beta))
+    table.index_copy_(0, index, rows)
+    return rows.to(full)
+
+
+def full_type(table: Tensor) -> torch.dtype:
+    """The precision that targets are computed and handed out in: float32, or float64 for a table stored so.
+
+    Example:
+        >>> [full_type(torch.zeros(1, 2, dtype=dtype)) for dtype in (torch.bfloat16, torch.float64)]
+        [torch.float32, torch.float64]
+    """
+    return torch.promote_types(table.dtype, torch.float32)
+
+
+@torch.library.custom_op("elr::update_rows", mutates_args={"table", "nonfinite"})
+def update_rows(
+    table: Tensor, index: Tensor, probs: Tensor, beta: float, nonfinite: Tensor | None = None, parts: int = 1
+) -> Tensor:
+    """The whole update as one operation, so that compilers take its data-dependent steps as they are.
+
+    Example:
+        >>> table = torch.zeros(3, 2)
+        >>> update_rows(table, torch.tensor([2, 2]), torch.tensor([[1.0, 0.0], [0.0, 1.0]]), 0.5)
+        tensor([[0.2500, 0.2500],
+                [0.2500, 0.2500]])
+        >>> table[2]
+        tensor([0.2500, 0.2500])
+    """
+    check_rows(index, len(table))
+    careful = nonfinite is None or note_nonfinite(probs, nonfinite, parts)
+    return blend(table, index, mean_over_repeats(index, probs, parts), beta, parts=parts if careful else None)
+
+
+@update_rows.register_fake
+def _(
+    table: Tensor,
+    index: Tensor,  # noqa: ARG001
+    probs: Tensor,
+    beta: float,  # noqa: ARG001
+    nonfinite: Tensor | None = None,  # noqa: ARG001
+    parts: int = 1,  # noqa: ARG001
+) -> Tensor:
+    return torch.empty_like(probs, dtype=full_type(table))
+
+
+def has_repeats(index: Tensor) -> bool:
+    """Whether a row comes more than once in (B,) rows; an accelerator is waited for.
+
+    Example:
+        >>> has_repeats(torch.tensor([4, 2, 4])), has_repeats(torch.tensor([4, 2, 3]))
+        (True, False)
+    """
+    ordered = index.sort().values
+    return bool((ordered[1:] == ordered[:-1]).any())
+
+
+def mean_over_repeats(index: Tensor, probs: Tensor, parts: int = 1) -> Tensor:
+    """Replace each row of `probs` by the mean over the rows that have the same index; deterministic on every device.
+
+    Outputs that are not finite do not count (`parts`: see `Targets`); where all are such, the mean is NaN.
+
+    Example:
+        >>> mean_over_repeats(torch.tensor([4, 1, 4]), torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]))
+        tensor([[0.5000, 0.5000],
+                [0.5000, 0.5000],
+                [0.5000, 0.5000]])
+    """
+    if index.device.type == "cpu" and not has_repeats(index):
+        return probs
+    order = torch.argsort(index, stable=True)
+    repeats = index[order].diff() == 0
+    group = torch.cat([repeats.new_zeros(1), ~repeats]).cumsum(0)
+    # index_add_ adds in order on a CPU; on an accelerator index_put_ does (it sorts), where index_add_ races.
+    finite, split = finite_parts(probs, parts), probs.unflatten(1, (parts, -1))
+    whole = torch.where(finite, split, 0.0)
+    sums = torch.zeros_like(whole)
+    if index.device.type == "cpu":
+        sums.index_add_(0, group, whole[order])
+    else:
+        sums.index_put_((group,), whole[order], accumulate=True)
+    some = finite.to(probs.dtype)
+    counts = torch.zeros_like(some).index_add_(0, group, some[order])
+    means = torch.empty_like(whole)
+    means[order] = (sums / counts)[group]
+    return means.flatten(1)
