@@ -10,7 +10,7 @@ from elr.errors import ArgumentError, RowIndexError
 from elr.targets import dense
 from elr.targets import store as store_module
 from elr.targets.dense import DenseTargets
-from elr.targets.store import Targets, check_rows, stores_in, trusted_rows, whole_probs
+from elr.targets.store import Targets, check_rows, stores_in, trusted_rows, update_rows, whole_probs
 from elr_batches import outputs
 
 
@@ -135,6 +135,18 @@ def test_the_row_out_of_range_is_named(rows, named):
 def test_rows_in_range_and_no_rows_pass():
     check_rows(torch.tensor([0, 7, 7]), 8)
     check_rows(torch.tensor([], dtype=torch.int64), 8)
+
+
+def test_an_update_as_one_operation_is_the_update_of_the_store():
+    store, index, probs = DenseTargets(6, 3), torch.tensor([3, 1, 3]), outputs(2, 3, 3)
+    table = store.table.clone()
+    expected = store.update(index, probs, beta=0.7)
+    torch.testing.assert_close(update_rows(table, index, probs, 0.7), expected)
+    torch.testing.assert_close(table, store.table)
+    torch.library.opcheck(torch.ops.elr.update_rows, (table, index, probs, 0.7))
+    with pytest.raises(RowIndexError, match="index 6"):
+        update_rows(table, torch.tensor([0, 6, 1]), probs, 0.7)
+    torch.testing.assert_close(table, store.table)
 
 
 @given(st.integers(0, 1000), st.floats(1e-6, 1.0))

@@ -11,9 +11,8 @@ from torch import distributed as dist
 from elr.checking import checked
 from elr.devices import sent
 from elr.errors import ArgumentError
-from elr.targets.finite import note_nonfinite
-from elr.targets.store import CHUNK, Targets
-from elr.targets.updating import blend, full_type, has_repeats, mean_over_repeats, update_rows
+from elr.targets.store import CHUNK, Targets, update_rows
+from elr.targets.updating import blend, full_type, has_repeats, mean_over_repeats, note_nonfinite
 
 STORAGE_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from elr.errors import ArgumentError, RowIndexError
-from elr.targets.finite import warn_nonfinite
+from elr.targets.updating import blend, full_type, mean_over_repeats, note_nonfinite, warn_nonfinite
 
 CHUNK = 2**20
 """Numbers that are read at once where all rows are gone over: 4 MiB in float32."""
@@ -328,3 +328,34 @@ positions, not rows, so number rows in the data set itself
             f"index {low if low < 0 else high} is out of range for {num_examples} examples: expected rows in "
             f"[0, {num_examples}); a Subset gives positions, not rows, so number rows in the data set itself"
         )
+
+
+@torch.library.custom_op("elr::update_rows", mutates_args={"table", "nonfinite"})
+def update_rows(
+    table: Tensor, index: Tensor, probs: Tensor, beta: float, nonfinite: Tensor | None = None, parts: int = 1
+) -> Tensor:
+    """The whole update as one operation, so that compilers take its data-dependent steps as they are.
+
+    Example:
+        >>> table = torch.zeros(3, 2)
+        >>> update_rows(table, torch.tensor([2, 2]), torch.tensor([[1.0, 0.0], [0.0, 1.0]]), 0.5)
+        tensor([[0.2500, 0.2500],
+                [0.2500, 0.2500]])
+        >>> table[2]
+        tensor([0.2500, 0.2500])
+    """
+    check_rows(index, len(table))
+    careful = nonfinite is None or note_nonfinite(probs, nonfinite, parts)
+    return blend(table, index, mean_over_repeats(index, probs, parts), beta, parts=parts if careful else None)
+
+
+@update_rows.register_fake
+def _(
+    table: Tensor,
+    index: Tensor,  # noqa: ARG001
+    probs: Tensor,
+    beta: float,  # noqa: ARG001
+    nonfinite: Tensor | None = None,  # noqa: ARG001
+    parts: int = 1,  # noqa: ARG001
+) -> Tensor:
+    return torch.empty_like(probs, dtype=full_type(table))

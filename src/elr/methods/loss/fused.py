@@ -26,9 +26,8 @@ from elr.methods.loss.formulas import (
     in_blocks,
     regularizer,
 )
-from elr.targets.finite import finite_parts, note_nonfinite
-from elr.targets.store import check_rows
-from elr.targets.updating import has_repeats, update_rows
+from elr.targets.store import check_rows, update_rows
+from elr.targets.updating import finite_parts, has_repeats, note_nonfinite
 
 # Numbers in a block of rows: on a CPU the passes over a block run in its cache. Smaller blocks drown in the overhead of
 # small operations (docs/benchmarks/loss.md).
