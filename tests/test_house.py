@@ -199,6 +199,7 @@ SPANNING = {  # test files that are about no single module
     "audit/test_browser.py",  # the report in a real browser
     "methods/test_as_published.py",  # whole runs against the published algorithms
     "methods/test_contract.py",  # every method through one battery
+    "targets/test_contract.py",  # every store through one battery
     "methods/test_extending.py",  # the method that the documentation adds as an exercise
     "runs/test_recipes_page.py",  # a page of the documentation
     "training/test_generations.py",  # a method's targets, kept by the loop and the checkpoints from run to run
