@@ -137,3 +137,16 @@ def test_a_worker_ends_when_nobody_waits_for_it(monkeypatch):
     monkeypatch.setattr("elr.runs.bench.workers.multiprocessing.parent_process", Gone)
     with pytest.raises(LeftAlone):
         _check_parent()
+
+
+def test_an_interruption_just_after_a_cell_was_taken_leaves_no_claim(tmp_path, monkeypatch):
+    def take(self, key):
+        taken.append(made(self, key))
+        raise KeyboardInterrupt
+
+    taken, made = [], Claims.take
+    monkeypatch.setattr(Claims, "take", take)
+    with pytest.raises(KeyboardInterrupt):
+        Work(path=tmp_path / "out", cells=grid(tmp_path).cells[:1]).do(lambda event: None)
+    assert taken[0] is not None
+    assert list((tmp_path / "out" / "claims").iterdir()) == []

@@ -107,6 +107,7 @@ class Claims:
         if not expiry >= LEAST_EXPIRY:
             raise ArgumentError(f"expiry is {expiry:g} seconds: expected at least {LEAST_EXPIRY:g}")
         self.folder, self.expiry = folder, expiry
+        self._tokens: set[str] = set()  # of the claims made here, noted before they are made
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -158,6 +159,13 @@ class Claims:
             with suppress(OSError):
                 (self.folder / f"{claim.key}.{generation}").unlink(missing_ok=True)
 
+    def give_back_all(self) -> None:
+        """Remove every claim made by this object, those included that were being made as the process was interrupted."""
+        for path in self.folder.iterdir():
+            key, _, number = path.name.rpartition(".")
+            if number.isdecimal() and (owner := self._owner(key, int(number))).get("token") in self._tokens:
+                self.give_back(Claim(key=key, generation=int(number), owner=owner))
+
     @contextmanager
     def alive(self, claim: Claim) -> Iterator[Callable[[], bool]]:
         """Give signs of life for a claim; gives what says whether it still counts."""
@@ -181,6 +189,7 @@ class Claims:
     def _make(self, key: str, generation: int) -> Claim | None:
         """The claim, if this process is the first to make it: its content is there as soon as its name is."""
         claim = Claim(key=key, generation=generation, owner=this_process())
+        self._tokens.add(claim.owner["token"])
         path = self.folder / claim.name
         partial = self.folder / f".{claim.owner['token']}.partial"
         with writing(path):

@@ -104,6 +104,12 @@ class Work:
             OutputError: a result cannot be written.
         """
         claims, shelf = Claims(self.path / CLAIMS_FOLDER, expiry=self.expiry), shelf or Shelf(self.places)
+        try:
+            self._do(claims, tell, shelf)
+        finally:  # also of a claim that was just taken when Ctrl-C came
+            claims.give_back_all()
+
+    def _do(self, claims: Claims, tell: Callable[[Event], None], shelf: Shelf) -> None:
         left = list(self.cells)
         while left:
             taken = None
