@@ -160,7 +160,7 @@ class Claims:
                 (self.folder / f"{claim.key}.{generation}").unlink(missing_ok=True)
 
     def give_back_all(self) -> None:
-        """Remove every claim made by this object, those included that were being made as the process was interrupted."""
+        """Remove every claim made by this object, also one that was being made as the process was interrupted."""
         for path in self.folder.iterdir():
             key, _, number = path.name.rpartition(".")
             if number.isdecimal() and (owner := self._owner(key, int(number))).get("token") in self._tokens:
