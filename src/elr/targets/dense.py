@@ -130,6 +130,11 @@ class DenseTargets(Targets):
         return self.table
 
     def set_extra_state(self, state: Tensor) -> None:
+        if not isinstance(state, Tensor):
+            raise ArgumentError(
+                "the saved targets belong to another kind of store, this one is dense: make it with the placement that "
+                "they were saved from"
+            )
         if state.shape != self.table.shape:
             raise ArgumentError(
                 f"the saved targets have shape {tuple(state.shape)}, these {tuple(self.table.shape)}: "

@@ -186,6 +186,11 @@ class SparseTargets(Targets):
                     f"{name} of the saved targets have shape {tuple(found.shape)} and type {found.dtype}: expected "
                     f"{tuple(kept.shape)} and {kept.dtype}; the file is damaged"
                 )
+        low, high = (int(bound) + self.offset for bound in state["ids"].aminmax())
+        if low < 0 or high >= self.num_classes:
+            raise ArgumentError(
+                f"ids of the saved targets are classes outside [0, {self.num_classes}): the file is damaged"
+            )
         self._follow(state["values"].dtype)
         self.ids.copy_(state["ids"])
         self.values.copy_(state["values"])
