@@ -36,8 +36,8 @@ def moved_largest(
     """t <- beta t + (1 - beta) p for rows of which the k largest classes are known, and what is known of the result.
 
     Only a class that is among the k largest of t or of p can be among the k largest of the result, so that nothing is
-    written out. Of equal ones those that are known already come first, in the order they stand in; then, on a CPU, the
-    lowest class.
+    written out. Of equal ones (on a CPU, but for rounding) those that are known already come first, in the order they
+    stand in; then, on a CPU, the lowest class.
 
     Args:
         ids: (B, k) as in `spread`.
@@ -59,9 +59,13 @@ def moved_largest(
     kept = values.lerp(probs.gather(1, ids), toward)
     if not others:
         return ids, kept, torch.zeros_like(total)
-    rivals, absent = rivals_of(ids, probs)
+    if toward == 0.0:
+        return ids, values, rest
+    share = (rest / others)[:, None]
+    rounding = 1.0 + 4.0 * torch.finfo(kept.dtype).eps  # the same sum of two products is not always the same number
+    least = (kept.amin(dim=1, keepdim=True) * rounding - share * beta) / toward
+    rivals, absent = rivals_of(ids, probs, least)
     if rivals.shape[1]:
-        share = (rest / others)[:, None]
         coming = torch.lerp(share.expand(rivals.shape), probs.gather(1, rivals), toward)
         all_values = torch.cat([kept, coming.masked_fill_(absent, -1.0)], dim=1)
         kept, order = all_values.sort(dim=1, descending=True, stable=True)
@@ -70,19 +74,21 @@ def moved_largest(
     return ids, kept, (total - kept.sum(dim=1)).clamp_(min=0.0)
 
 
-def rivals_of(ids: Tensor, probs: Tensor) -> tuple[Tensor, Tensor]:
-    """The classes among the k largest of a row that are not among its `ids`.
+def rivals_of(ids: Tensor, probs: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
+    """The classes of a row that are larger than its `least` and not among its `ids`; the k largest of them, if more.
 
     Args:
         ids: (B, k) int64, different from one another in a row.
         probs: (B, C), C > k; is not changed.
+        least: (B, 1) what a class has to pass on a CPU; elsewhere nobody looks.
 
     Returns:
-        (B, m) int64 classes, m <= k, on a CPU in ascending order and the smallest m there is; (B, m) where there is
-        none, so that what the first says there means nothing.
+        (B, m) int64 classes, m <= k, on a CPU in ascending order and as few columns as there can be; (B, m) where there
+        is none, so that what the first says there means nothing.
 
     Example:
-        >>> rivals_of(torch.tensor([[0, 1], [2, 0]]), torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.4, 0.1, 0.4, 0.1]]))
+        >>> probs = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.4, 0.1, 0.4, 0.1]])
+        >>> rivals_of(torch.tensor([[0, 1], [2, 0]]), probs, torch.tensor([[0.1], [0.3]]))
         (tensor([[2, 3],
                 [0, 0]]), tensor([[False, False],
                 [ True,  True]]))
@@ -91,8 +97,12 @@ def rivals_of(ids: Tensor, probs: Tensor) -> tuple[Tensor, Tensor]:
     if probs.device.type != "cpu":
         rivals = probs.topk(count, dim=1, sorted=False).indices
         return rivals, (rivals[:, :, None] == ids[:, None, :]).any(dim=2)
-    above = _largest(probs.numpy(), count)
+    values = probs.numpy()
+    above = values > least.numpy()
     np.put_along_axis(above, ids.numpy(), False, axis=1)
+    crowded = np.flatnonzero(np.count_nonzero(above, axis=1) > count)
+    if len(crowded):
+        above[crowded] = _largest(values[crowded], above[crowded], count)
     rows, classes = np.divmod(np.flatnonzero(above), above.shape[1])
     counts = np.bincount(rows, minlength=len(above))
     places = np.arange(len(rows)) - (counts.cumsum() - counts)[rows]
@@ -102,17 +112,15 @@ def rivals_of(ids: Tensor, probs: Tensor) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(rivals), torch.from_numpy(absent)
 
 
-def _largest(probs: np.ndarray, count: int) -> np.ndarray:
-    """(B, C) which are the largest of each row, `count` of them; fewer where the next ones are its smallest, all equal.
-
-    As happens to outputs that are confined to a clamp. A smallest one is below no class that is known already.
-    """
-    place = probs.shape[1] - count - 1
-    bound = np.partition(probs, place, axis=1)[:, place, None]  # several times as fast as torch.topk
-    above = probs > bound
+def _largest(values: np.ndarray, among: np.ndarray, count: int) -> np.ndarray:
+    """(B, C) which are the `count` largest of each row among more than that many; of equal ones, the first."""
+    # Others become different from one another: many equal numbers, as a clamp leaves them, make a partition slow.
+    values = np.where(among, values, -np.arange(values.shape[1], dtype=values.dtype))
+    place = values.shape[1] - count - 1
+    bound = np.partition(values, place, axis=1)[:, place, None]  # several times as fast as torch.topk
+    above = values > bound
     few = np.flatnonzero(np.count_nonzero(above, axis=1) < count)
-    few = few[probs[few].min(axis=1, initial=np.inf) < bound[few, 0]]
     if len(few):
-        tied, missing = probs[few] == bound[few], count - np.count_nonzero(above[few], axis=1)
+        tied, missing = values[few] == bound[few], count - np.count_nonzero(above[few], axis=1)
         above[few] |= tied & (tied.cumsum(axis=1) <= missing[:, None])
     return above

@@ -229,26 +229,28 @@ def _moved_rows(
     distinct: bool,
 ) -> _Rows:
     """Update some rows of the tables; their new classes, values and rest, as they are stored."""
-    careful = note_nonfinite(probs, nonfinite, parts)
+    careful, stays = note_nonfinite(probs, nonfinite, parts), None
     if not distinct:
         probs = mean_over_repeats(index, probs, parts)
     former = _rows(*tables, index, offset)
     if careful:
-        finite, split = finite_parts(probs, parts), probs.unflatten(1, (parts, -1))
-        probs = torch.where(finite, split, spread(*former, probs.shape[1]).view_as(split)).flatten(1)
+        probs, stays = _finite(probs, former, parts)
     ids, *numbers = moved_largest(*former, probs, beta)
-    if careful:
-        some = finite.any(dim=1)
-        ids = torch.where(some, ids, former[0])
-        numbers = [
-            torch.where(some.view(-1, *[1] * (new.ndim - 1)), new, old)
-            for new, old in zip(numbers, former[1:], strict=True)
-        ]
+    if stays is not None:  # nothing moves, not even by rounding
+        ids = torch.where(stays[:, None], former[0], ids)
+        numbers = [torch.where(stays[:, None], former[1], numbers[0]), torch.where(stays, former[2], numbers[1])]
     values, rest = (new.to(table.dtype) for new, table in zip(numbers, tables[1:], strict=True))
     for table, rows in zip(tables, ((ids - offset).to(tables[0].dtype), values, rest), strict=True):
         table.index_copy_(0, index, rows)
     full = full_type(values)
     return ids, values.to(full), rest.to(full)
+
+
+def _finite(probs: Tensor, former: _Rows, parts: int) -> tuple[Tensor, Tensor]:
+    """Outputs with former targets (rows of the store) in place of those not finite; which rows have no other ones."""
+    finite, split = finite_parts(probs, parts), probs.unflatten(1, (parts, -1))
+    probs = torch.where(finite, split, spread(*former, probs.shape[1]).view_as(split)).flatten(1)
+    return probs, ~finite.flatten(1).any(dim=1)
 
 
 @torch.library.custom_op("elr::move_sparse", mutates_args={"ids", "values", "rest", "nonfinite"})
