@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -67,15 +69,16 @@ def moved_largest(
     rivals, absent = rivals_of(ids, probs, least)
     if rivals.shape[1]:
         coming = torch.lerp(share.expand(rivals.shape), probs.gather(1, rivals), toward)
-        all_values = torch.cat([kept, coming.masked_fill_(absent, -1.0)], dim=1)
-        kept, order = all_values.sort(dim=1, descending=True, stable=True)
-        count = ids.shape[1]
-        kept, ids = kept[:, :count], torch.cat([ids, rivals], dim=1).gather(1, order[:, :count])
+        together = torch.cat([kept, coming.masked_fill_(absent, -1.0)], dim=1)
+        ordered, order = together.sort(dim=1, descending=True, stable=True)
+        count, stays = ids.shape[1], absent.all(dim=1, keepdim=True)  # nor does its order depend on other rows
+        chosen = torch.cat([ids, rivals], dim=1).gather(1, order[:, :count])
+        kept, ids = torch.where(stays, kept, ordered[:, :count]), torch.where(stays, ids, chosen)
     return ids, kept, (total - kept.sum(dim=1)).clamp_(min=0.0)
 
 
 def rivals_of(ids: Tensor, probs: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
-    """The classes of a row that are larger than its `least` and not among its `ids`; the k largest of them, if more.
+    """The classes of a row that are larger than its `least` and not among its `ids`; of many, the k largest at least.
 
     Args:
         ids: (B, k) int64, different from one another in a row.
@@ -83,8 +86,8 @@ def rivals_of(ids: Tensor, probs: Tensor, least: Tensor) -> tuple[Tensor, Tensor
         least: (B, 1) what a class has to pass on a CPU; elsewhere nobody looks.
 
     Returns:
-        (B, m) int64 classes, m <= k, on a CPU in ascending order and as few columns as there can be; (B, m) where there
-        is none, so that what the first says there means nothing.
+        (B, m) int64 classes, on a CPU in ascending order and as few columns as there can be; (B, m) where there is
+        none, so that what the first says there means nothing.
 
     Example:
         >>> probs = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.4, 0.1, 0.4, 0.1]])
@@ -97,12 +100,10 @@ def rivals_of(ids: Tensor, probs: Tensor, least: Tensor) -> tuple[Tensor, Tensor
     if probs.device.type != "cpu":
         rivals = probs.topk(count, dim=1, sorted=False).indices
         return rivals, (rivals[:, :, None] == ids[:, None, :]).any(dim=2)
-    values = probs.numpy()
-    above = values > least.numpy()
+    above = probs.numpy() > least.numpy()
+    if np.count_nonzero(above, axis=1).max(initial=0) > 2 * count:
+        above = probs.numpy() > np.maximum(least.numpy(), _bound(probs, 2 * count))
     np.put_along_axis(above, ids.numpy(), False, axis=1)
-    crowded = np.flatnonzero(np.count_nonzero(above, axis=1) > count)
-    if len(crowded):
-        above[crowded] = _largest(values[crowded], above[crowded], count)
     rows, classes = np.divmod(np.flatnonzero(above), above.shape[1])
     counts = np.bincount(rows, minlength=len(above))
     places = np.arange(len(rows)) - (counts.cumsum() - counts)[rows]
@@ -112,15 +113,12 @@ def rivals_of(ids: Tensor, probs: Tensor, least: Tensor) -> tuple[Tensor, Tensor
     return torch.from_numpy(rivals), torch.from_numpy(absent)
 
 
-def _largest(values: np.ndarray, among: np.ndarray, count: int) -> np.ndarray:
-    """(B, C) which are the `count` largest of each row among more than that many; of equal ones, the first."""
-    # Others become different from one another: many equal numbers, as a clamp leaves them, make a partition slow.
-    values = np.where(among, values, -np.arange(values.shape[1], dtype=values.dtype))
-    place = values.shape[1] - count - 1
-    bound = np.partition(values, place, axis=1)[:, place, None]  # several times as fast as torch.topk
-    above = values > bound
-    few = np.flatnonzero(np.count_nonzero(above, axis=1) < count)
-    if len(few):
-        tied, missing = values[few] == bound[few], count - np.count_nonzero(above[few], axis=1)
-        above[few] |= tied & (tied.cumsum(axis=1) <= missing[:, None])
-    return above
+def _bound(probs: Tensor, count: int) -> np.ndarray:
+    """(B, 1) what at least `count` numbers of each row pass, and not many more: of groups of classes, the largest."""
+    width = math.isqrt(probs.shape[1] // count)
+    if width < 2:
+        return np.full((len(probs), 1), -1.0, dtype=np.float32)
+    groups = probs.shape[1] // width  # what does not go into groups can only be more
+    best = probs[:, : groups * width].unflatten(1, (width, groups)).amax(dim=1).numpy()
+    best.partition(groups - count, axis=1)  # several times as fast as torch.topk
+    return np.nextafter(best[:, groups - count, None], best.dtype.type(-1.0))
