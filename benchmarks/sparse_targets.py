@@ -1,20 +1,20 @@
 """What a sparse store of targets costs and what it loses: k of C classes of each row kept, against all of them.
 
-    python benchmarks/sparse_targets.py DATA [--features FILE] [--seeds 3] [--noise NAME] [--only STORE ...] [--out FILE]
+    python benchmarks/sparse_targets.py DATA [--features FILE] [--seeds 3] [--noise NAME] [--only STORE ...]
+        [--out FILE]
     python benchmarks/sparse_targets.py time [--classes 1000] [--batch 1024] [--rows 100000]
 
-DATA is "split" (features of CIFAR-10 in FILE, as benchmarks/own_data.py keeps them; each of its classes split by k-means
-into ten, which makes 100) or "made" (1,000 Gaussian classes in groups of ten, 50 rows each). Noise: 40 % symmetric, or 30 %
-to the next class of the same ten. A perceptron is trained by ELR with the settings of the paper for CIFAR-100 (lam 7, beta 0.9) on
-nine tenths of the rows. Printed for each store, mean and standard deviation over the seeds: accuracy after the last epoch
-on clean test rows; average precision of the suspects; and accuracy on the tenth of the noisy rows that was held out,
-the only one of the three that may choose anything.
+DATA is "split" (features of CIFAR-10 in FILE, as benchmarks/own_data.py keeps them; each of its classes split by
+k-means into ten, which makes 100) or "made" (1,000 Gaussian classes in groups of ten, 50 rows each). Noise: 40 %
+symmetric, or 30 % to the next class of the same ten. A perceptron is trained by ELR with the settings of the paper for
+CIFAR-100 (lam 7, beta 0.9) on nine tenths of the rows. Printed for each store, mean and standard deviation over the
+seeds: accuracy after the last epoch on clean test rows; average precision of the suspects; and accuracy on the tenth
+of the noisy rows that was held out, the only one of the three that may choose anything.
 
 "zero" in the name of a store: classes that are not stored count as 0, instead of sharing the rest of the sum evenly.
 
-time: the seconds of a whole training step (forward, loss, update, backward, SGD) of that perceptron with a sparse store as a ratio
-to the same step with a dense one in float32, both in turn in one process; at first rows that come for the first time,
-then rows that have come before.
+time: a whole training step (forward, loss, update, backward, SGD) of that perceptron with a sparse store, as a ratio to
+the same step with a dense one in float32, in turn in one process; in the first epoch rows come for the first time.
 """
 
 import argparse
