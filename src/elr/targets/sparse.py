@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -156,7 +157,17 @@ class SparseTargets(Targets):
 
         return update
 
-    def get_extra_state(self) -> _State:
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination.update({f"{prefix}{name}": part for name, part in self.rows_state().items()})
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
+        names = [name for name in self.rows_state() if f"{prefix}{name}" in state_dict]
+        self.set_rows_state({name: state_dict.pop(f"{prefix}{name}") for name in names})
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def rows_state(self) -> _State:
+        """What `state_dict()` has of the rows: tensors, as those who save models expect."""
         return {
             "ids": self.ids,
             "values": self.values,
@@ -164,8 +175,9 @@ class SparseTargets(Targets):
             "num_classes": torch.tensor(self.num_classes),
         }
 
-    def set_extra_state(self, state: _State) -> None:
-        if not isinstance(state, dict) or state.keys() != self.get_extra_state().keys():
+    def set_rows_state(self, state: _State) -> None:
+        """Take what `rows_state` gave."""
+        if state.keys() != self.rows_state().keys():
             raise ArgumentError(
                 "the saved targets are not of a sparse store, this one is: make it with the placement that they were "
                 "saved from"
