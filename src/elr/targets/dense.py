@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch import distributed as dist
 
 from elr.checking import checked
 from elr.devices import sent
 from elr.errors import ArgumentError
 from elr.targets.store import CHUNK, Targets, update_rows
-from elr.targets.updating import blend, full_type, has_repeats, mean_over_repeats, note_nonfinite
+from elr.targets.updating import blend, full_type, gather_rows, has_repeats, mean_over_repeats, note_nonfinite
 
 STORAGE_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
@@ -85,7 +84,7 @@ class DenseTargets(Targets):
                 parts=parts,
             )
         local = len(index)
-        index, probs, start = _gather(index.to(self.table.device), probs, self.process_group)
+        index, probs, start = gather_rows(index.to(self.table.device), probs, self.process_group)
         rows = update_rows(self.table, index, probs, beta, self.nonfinite, self.parts)
         if rows.device.type == "cpu":
             self.tell_nonfinite()
@@ -131,6 +130,11 @@ class DenseTargets(Targets):
         return self.table
 
     def set_extra_state(self, state: Tensor) -> None:
+        if not isinstance(state, Tensor):
+            raise ArgumentError(
+                "the saved targets belong to another kind of store, this one is dense: make it with the placement that "
+                "they were saved from"
+            )
         if state.shape != self.table.shape:
             raise ArgumentError(
                 f"the saved targets have shape {tuple(state.shape)}, these {tuple(self.table.shape)}: "
@@ -146,24 +150,3 @@ class DenseTargets(Targets):
 
     def extra_repr(self) -> str:
         return f"{self.num_examples}, {self.num_classes}, dtype={self.table.dtype}"
-
-
-def _gather(index: Tensor, probs: Tensor, group: dist.ProcessGroup) -> tuple[Tensor, Tensor, int]:
-    """Concatenate the rows of all ranks, in order of rank; ranks may hold different numbers of rows.
-
-    Returns the rows, their outputs, and where this rank's rows start.
-    """
-    size, rank = dist.get_world_size(group), dist.get_rank(group)
-    counts = [torch.zeros(1, dtype=torch.int64, device=index.device) for _ in range(size)]
-    dist.all_gather(counts, torch.tensor([len(index)], device=index.device), group=group)
-    lengths = [int(count) for count in counts]
-    longest = max(lengths)
-
-    def collect(rows: Tensor) -> Tensor:
-        padded = rows.new_zeros(longest, *rows.shape[1:])
-        padded[: len(rows)] = rows
-        parts = [torch.empty_like(padded) for _ in range(size)]
-        dist.all_gather(parts, padded, group=group)
-        return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
-
-    return collect(index), collect(probs), sum(lengths[:rank])

@@ -10,6 +10,7 @@ import warnings
 
 import torch
 from torch import Tensor
+from torch import distributed as dist
 
 
 def blend(
@@ -143,3 +144,36 @@ def note_nonfinite(probs: Tensor, nonfinite: Tensor, parts: int = 1) -> bool:
     missed = ~finite_parts(probs, parts)
     nonfinite += torch.stack([missed.sum(), missed.any().long()]).to(nonfinite.device)
     return True
+
+
+def gather_rows(index: Tensor, probs: Tensor, group: dist.ProcessGroup) -> tuple[Tensor, Tensor, int]:
+    """Concatenate the rows of all ranks, in order of rank; ranks may hold different numbers of rows.
+
+    Args:
+        index: (B,) rows of this rank.
+        probs: (B, C) their outputs.
+        group: the ranks.
+
+    Returns:
+        The rows, their outputs, and where this rank's rows start.
+
+    Example:
+        >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+        >>> gather_rows(torch.tensor([7]), torch.tensor([[0.5, 0.5]]), dist.group.WORLD)
+        (tensor([7]), tensor([[0.5000, 0.5000]]), 0)
+        >>> dist.destroy_process_group()
+    """
+    size, rank = dist.get_world_size(group), dist.get_rank(group)
+    counts = [torch.zeros(1, dtype=torch.int64, device=index.device) for _ in range(size)]
+    dist.all_gather(counts, torch.tensor([len(index)], device=index.device), group=group)
+    lengths = [int(count) for count in counts]
+    longest = max(lengths)
+
+    def collect(rows: Tensor) -> Tensor:
+        padded = rows.new_zeros(longest, *rows.shape[1:])
+        padded[: len(rows)] = rows
+        parts = [torch.empty_like(padded) for _ in range(size)]
+        dist.all_gather(parts, padded, group=group)
+        return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
+
+    return collect(index), collect(probs), sum(lengths[:rank])

@@ -1,0 +1,124 @@
+"""Rows of many numbers as their k largest and the sum of the others: written out, and moved without writing out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def spread(ids: Tensor, values: Tensor, rest: Tensor, num_classes: int, *, out: Tensor | None = None) -> Tensor:
+    """Rows written out: `values` at their classes, `rest` in equal parts at all others.
+
+    Args:
+        ids: (B, k) int64 classes in [0, C), different from one another in a row.
+        values: (B, k) floating.
+        rest: (B,) of the same type; 0 where k is C.
+        num_classes: C.
+        out: (B, C) memory of the same type. Default: new memory.
+
+    Returns:
+        (B, C), which is `out` if it is given.
+
+    Example:
+        >>> spread(torch.tensor([[2, 0]]), torch.tensor([[0.5, 0.25]]), torch.tensor([0.25]), 4)
+        tensor([[0.2500, 0.1250, 0.5000, 0.1250]])
+    """
+    share = (rest / max(num_classes - ids.shape[1], 1))[:, None]
+    if out is None:
+        out = values.new_empty(len(ids), num_classes)
+    return out.copy_(share.expand(len(ids), num_classes)).scatter_(1, ids, values)
+
+
+def moved_largest(
+    ids: Tensor, values: Tensor, rest: Tensor, probs: Tensor, beta: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """t <- beta t + (1 - beta) p for rows of which the k largest classes are known, and what is known of the result.
+
+    Only a class that is among the k largest of t or of p can be among the k largest of the result, so that nothing is
+    written out. Of equal ones (on a CPU, but for rounding) those that are known already come first, in the order they
+    stand in; then, on a CPU, the lowest class.
+
+    Args:
+        ids: (B, k) as in `spread`.
+        values: (B, k) float32 or float64, none below the share of a class in `rest`.
+        rest: (B,) of the same type.
+        probs: (B, C) p, of the same type, nothing below 0; is not changed.
+        beta: momentum in [0, 1].
+
+    Returns:
+        ids, values and rest of the new rows; the sum of a row is what it would be in full.
+
+    Example:
+        >>> ids, values, rest = torch.tensor([[0, 1]]), torch.tensor([[0.5, 0.3]]), torch.tensor([0.2])
+        >>> moved_largest(ids, values, rest, torch.tensor([[0.5, 0.0, 0.0, 0.5]]), 0.5)
+        (tensor([[0, 3]]), tensor([[0.5000, 0.3000]]), tensor([0.2000]))
+    """
+    toward, others = 1.0 - beta, probs.shape[1] - ids.shape[1]
+    total = (values.sum(dim=1) + rest).lerp_(probs.sum(dim=1), toward)
+    kept = values.lerp(probs.gather(1, ids), toward)
+    if not others:
+        return ids, kept, torch.zeros_like(total)
+    if toward == 0.0:
+        return ids, values, rest
+    share = (rest / others)[:, None]
+    rounding = 1.0 + 4.0 * torch.finfo(kept.dtype).eps  # the same sum of two products is not always the same number
+    least = (kept.amin(dim=1, keepdim=True) * rounding - share * beta) / toward
+    rivals, absent = rivals_of(ids, probs, least)
+    if rivals.shape[1]:
+        coming = torch.lerp(share.expand(rivals.shape), probs.gather(1, rivals), toward)
+        together = torch.cat([kept, coming.masked_fill_(absent, -1.0)], dim=1)
+        ordered, order = together.sort(dim=1, descending=True, stable=True)
+        count, stays = ids.shape[1], absent.all(dim=1, keepdim=True)  # nor does its order depend on other rows
+        chosen = torch.cat([ids, rivals], dim=1).gather(1, order[:, :count])
+        kept, ids = torch.where(stays, kept, ordered[:, :count]), torch.where(stays, ids, chosen)
+    return ids, kept, (total - kept.sum(dim=1)).clamp_(min=0.0)
+
+
+def rivals_of(ids: Tensor, probs: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
+    """The classes of a row that are larger than its `least` and not among its `ids`; of many, the k largest at least.
+
+    Args:
+        ids: (B, k) int64, different from one another in a row.
+        probs: (B, C), C > k; is not changed.
+        least: (B, 1) what a class has to pass on a CPU; elsewhere nobody looks.
+
+    Returns:
+        (B, m) int64 classes, on a CPU in ascending order and as few columns as there can be; (B, m) where there is
+        none, so that what the first says there means nothing.
+
+    Example:
+        >>> probs = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.4, 0.1, 0.4, 0.1]])
+        >>> rivals_of(torch.tensor([[0, 1], [2, 0]]), probs, torch.tensor([[0.1], [0.3]]))
+        (tensor([[2, 3],
+                [0, 0]]), tensor([[False, False],
+                [ True,  True]]))
+    """
+    count = ids.shape[1]
+    if probs.device.type != "cpu":
+        rivals = probs.topk(count, dim=1, sorted=False).indices
+        return rivals, (rivals[:, :, None] == ids[:, None, :]).any(dim=2)
+    above = probs.numpy() > least.numpy()
+    if np.count_nonzero(above, axis=1).max(initial=0) > 2 * count:
+        above = probs.numpy() > np.maximum(least.numpy(), _bound(probs, 2 * count))
+    np.put_along_axis(above, ids.numpy(), False, axis=1)
+    rows, classes = np.divmod(np.flatnonzero(above), above.shape[1])
+    counts = np.bincount(rows, minlength=len(above))
+    places = np.arange(len(rows)) - (counts.cumsum() - counts)[rows]
+    rivals = np.zeros((len(above), counts.max(initial=0)), dtype=np.int64)
+    rivals[rows, places] = classes
+    absent = np.arange(rivals.shape[1]) >= counts[:, None]
+    return torch.from_numpy(rivals), torch.from_numpy(absent)
+
+
+def _bound(probs: Tensor, count: int) -> np.ndarray:
+    """(B, 1) what at least `count` numbers of each row pass, and not many more: of groups of classes, the largest."""
+    width = math.isqrt(probs.shape[1] // count)
+    if width < 2:
+        return np.full((len(probs), 1), -1.0, dtype=np.float32)
+    groups = probs.shape[1] // width  # what does not go into groups can only be more
+    best = probs[:, : groups * width].unflatten(1, (width, groups)).amax(dim=1).numpy()
+    best.partition(groups - count, axis=1)  # several times as fast as torch.topk
+    return np.nextafter(best[:, groups - count, None], best.dtype.type(-1.0))
