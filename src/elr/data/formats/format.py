@@ -85,6 +85,9 @@ class FileFormat(Format):
     shows_rows: ClassVar[bool] = True
     """Whether people can be shown its rows, as `cells` or `pictures`."""
 
+    file_or_folder: ClassVar[bool] = False
+    """Whether it may be either, with a label that is named or not."""
+
     def recognizes(self, data: object) -> bool:
         return isinstance(data, str | Path) and Path(data).suffix.lower() in self.suffixes
 
@@ -209,6 +212,10 @@ class TypedColumns(ABC):
     @abstractmethod
     def arrow_table(self, path: Path) -> pa.Table:
         """The table in a file."""
+
+    def arrow_column(self, path: Path, name: str) -> pa.ChunkedArray:
+        """A column of the table in a file."""
+        return self.arrow_table(path).column(name)
 
     @abstractmethod
     def write_column(self, source: Path, target: Path, label: str, values: pa.Array) -> None:

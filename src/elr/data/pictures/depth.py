@@ -120,7 +120,7 @@ def find_extent(sources: Callable[[], Iterator[tuple[Encoded | None, str]]]) -> 
 def _values(encoded: Encoded | None) -> tuple[float, float, bool] | None:
     """The least and greatest value, and whether they are whole; None for 8 bits and for what cannot be read."""
     try:
-        if encoded is None or not _may_be_deep(encoded):
+        if encoded is None or not may_be_deep(encoded):
             return None
         with Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded) as image:
             pixels = deep_pixels(image, encoded)
@@ -133,7 +133,13 @@ def _values(encoded: Encoded | None) -> tuple[float, float, bool] | None:
     return (low, high, _whole(pixels)) if math.isfinite(low) and math.isfinite(high) else None
 
 
-def _may_be_deep(encoded: Encoded) -> bool:
+def may_be_deep(encoded: Encoded) -> bool:
+    """Whether an image may have more than 8 bits, by its first bytes.
+
+    Example:
+        >>> may_be_deep(b"P5 20 20 4095"), may_be_deep(b"GIF89a")
+        (True, False)
+    """
     if isinstance(encoded, Path):
         with encoded.open("rb") as file:
             head = file.read(_HEAD)

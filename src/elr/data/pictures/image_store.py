@@ -124,6 +124,17 @@ class ImageStore(StoredInputs):
         rows = np.arange(self._count()) if self._rows is None else self._rows
         return self._order(rows, generator)
 
+    @property
+    def rows(self) -> NDArray[np.int64] | None:
+        """Which of all images were taken; None for all of them."""
+        return self._rows
+
+    def whole(self) -> ImageStore:
+        """All images, of which some were taken."""
+        whole = copy.copy(self)
+        whole._rows = None
+        return whole
+
     def take(self, positions: NDArray[np.int64]) -> ImageStore:
         """A store of some of the images, in that order, over the same files."""
         taken = copy.copy(self)
@@ -173,6 +184,23 @@ class ImageStore(StoredInputs):
         """
         return self.start(index, places)()
 
+    def unreadable(self) -> list[int]:
+        """The positions of all images that cannot be decoded: all are, once, and nothing of them is kept."""
+
+        def fails(position: int) -> bool:
+            try:
+                self._decoded(position, (CENTER, CENTER))
+            except DataError:
+                return True
+            return False
+
+        found: list[int] = []
+        for start in range(0, len(self), _HASHED_AT_ONCE):
+            positions = range(start, min(start + _HASHED_AT_ONCE, len(self)))
+            failing = _pool().map(fails, positions)
+            found += [position for position, failed in zip(positions, failing, strict=True) if failed]
+        return found
+
     def __getitem__(self, rows: int | slice | Tensor) -> Tensor:
         if isinstance(rows, int | np.integer):
             return self.fetch(torch.tensor([int(rows)]))[0]
@@ -188,11 +216,9 @@ class ImageStore(StoredInputs):
         except (ArgumentError, DataError):
             raise
         except Exception as error:  # decoders fail in many ways on damaged files
-            advice = "get it again"
-            if isinstance(self.geometry, Square):
-                advice = (
-                    "mend or remove it and begin anew, or pass --skip-unreadable, which reads all images beforehand"
-                )
+            own = isinstance(self.geometry, Square)
+            advice = "mend or remove it and begin anew, or pass --skip-unreadable, which looks at all of them first"
+            advice = advice if own else "get it again"
             raise DataError(f"image {self._name(row)} cannot be read ({_reason(error)}): {advice}") from error
 
 

@@ -30,10 +30,27 @@ KEPT_BYTES = 2**29
 _LABEL, _JSON = "cls", "json"
 
 
-class _ShardedImages(ImageStore):
-    """Images whose rows run through several files."""
+class ShardedImages(ImageStore):
+    """Images whose rows run through several files.
 
-    def __init__(self, shards: Sequence[Path], counts: Sequence[int], geometry: Geometry | Square | None) -> None:
+    Args:
+        shards: the files.
+        counts: images of each.
+        geometry: what images are brought to.
+
+    Example:
+        >>> class Blank(ShardedImages):
+        ...     def _key(self, shard, place):
+        ...         return f"image {place}"
+        ...     def _encoded(self, row):
+        ...         return b""
+        >>> Blank([Path("a.bin"), Path("b.bin")], [2, 3]).name(3)
+        'b.bin, image 1'
+    """
+
+    def __init__(
+        self, shards: Sequence[Path], counts: Sequence[int], geometry: Geometry | Square | None = None
+    ) -> None:
         super().__init__(geometry)
         self.shards = list(shards)
         self.starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -55,7 +72,7 @@ class _ShardedImages(ImageStore):
         return f"{printable(self.shards[shard].name)}, {self._key(shard, place)}"
 
 
-class TarImages(_ShardedImages):
+class TarImages(ShardedImages):
     """Images in uncompressed tars, read at their place without unpacking.
 
     Args:
@@ -117,11 +134,11 @@ class TarImages(_ShardedImages):
         return content
 
 
-class ParquetImages(_ShardedImages):
+class ParquetImages(ShardedImages):
     """Images in a column of Parquet files.
 
-    Groups of rows are read whole and kept, by default up to half a gigabyte of them; `order` goes through half as many at a time,
-    so that each is read about once in an epoch.
+    Groups of rows are read whole and kept, by default up to half a gigabyte of them; `order` goes through half as many
+    at a time, so that each is read about once in an epoch.
 
     Args:
         shards: the files.
@@ -149,7 +166,7 @@ class ParquetImages(_ShardedImages):
     ) -> None:
         metadata = [pq.ParquetFile(shard).metadata for shard in shards]
         super().__init__(shards, [each.num_rows for each in metadata], geometry)
-        self.column = column
+        self.column, self.kept_bytes = column, kept_bytes
         groups = [
             (shard, group, each.row_group(group).num_rows, each.row_group(group).total_byte_size)
             for shard, each in enumerate(metadata)
@@ -187,6 +204,8 @@ class ParquetImages(_ShardedImages):
         group = int(np.searchsorted(self.group_starts, row, side="right")) - 1
         value = self._read(group)[row - int(self.group_starts[group])].as_py()
         encoded = value.get("bytes") if isinstance(value, dict) else value
+        if not encoded and isinstance(self.geometry, Square) and isinstance(value, dict) and value.get("path"):
+            encoded = (self.shards[self._place(row)[0]].parent / value["path"]).read_bytes()  # the user's own files
         if not encoded:
             raise DataError(f"{self._name(row)} holds no image: expected its bytes in column {self.column!r}")
         return encoded
