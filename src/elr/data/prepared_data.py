@@ -82,10 +82,8 @@ class PreparedData:
 
     def image_index(self) -> ImageIndex | None:
         """The index of streamed images, for the folder of the run; see `elr.data.records.ReadOptions.index`."""
-        if self.streamed is None:
-            return None
         read = self.records.labels if self.noise is None else self.records.clean_labels
-        return ImageIndex.of(self.streamed, read)
+        return None if self.streamed is None else ImageIndex.of(self.streamed, read)
 
     @property
     def probe(self) -> Examples | None:

@@ -15,6 +15,7 @@ from elr.data.formats.catalog import FORMATS
 from elr.data.formats.format import FileFormat, Format
 from elr.data.formats.image_files.named import named_images
 from elr.data.formats.table import TableFile
+from elr.data.pictures.image_store import ImageStore
 from elr.data.records import ReadOptions, Records
 from elr.errors import ArgumentError, DataError, RowError
 from elr.files import printable, similar_name
@@ -57,6 +58,11 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Rec
         records = _read(form, data, options, training=training)
     except RowError as error:
         raise (error if line_of is None else error.located(line_of)) from error
+    if training and options.stream and not isinstance(records.images, ImageStore):
+        raise ArgumentError(
+            f"stream is asked for, and {data_name(data)} has no image files or shards that could be streamed: leave it "
+            "out (--stream)"
+        )
     return replace(records, line_of=line_of)
 
 

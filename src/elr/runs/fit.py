@@ -196,8 +196,7 @@ def _read(
     index = out / INDEX_FILE
     if resume and (out / RUN_FILE).exists():
         streamed = bool(read_json(out / RUN_FILE).get("data", {}).get("streamed"))
-        options = replace(options, stream=streamed or None, index=str(index) if streamed else None)
-        options = options if streamed or options.stream is not None else replace(options, stream=False)
+        options = replace(options, stream=streamed, index=str(index) if streamed else None)
     if not isinstance(data, str | Path) or options.stream is False:
         return read(options)
     found: list[PreparedData] = []
@@ -207,7 +206,7 @@ def _read(
         found.append(read(options))
         if found[0].streamed is None:
             return 0
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not handed.exists():
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not (options.index and index.exists()):
             _hand_over(found[0], handed)
         return 1
 
