@@ -1,6 +1,9 @@
 """Runs on images that stay on disk: the same pixels, numbers and rows as of a run that holds them in memory."""
 
 import io
+import json
+import os
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +14,7 @@ from PIL import Image
 
 from elr.data.prepared_data import prepare_data
 from elr.data.records import ReadOptions
+from elr.errors import ArgumentError, CheckpointError, DataError
 from elr.runs.fit import fit
 from elr.runs.fit_config import FitConfig
 from elr.runs.predict import predict
@@ -108,3 +112,152 @@ def test_a_streamed_run_is_bit_for_bit_that_in_memory(kind, tmp_path):
     assert (on_disk.out / "index.parquet").exists()
     assert not (held.out / "index.parquet").exists()
     assert predict(on_disk.out, data).equals(predict(held.out, data))
+
+
+def stopped(data, out, options):
+    """A run that was killed in its second epoch."""
+
+    class Stopped(Exception):
+        pass
+
+    def stop(_, progress):
+        if progress.step == 4:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        fit(data, out=out, options=options, config=CONFIG, on_progress=stop)
+    return out
+
+
+def resumed(data, out, options):
+    return fit(data, out=out, options=options, config=CONFIG, resume=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_streamed_run_is_resumed_by_its_index(kind, tmp_path, monkeypatch):
+    data, options = made(kind, tmp_path / "data")
+    whole = fit(data, out=tmp_path / "whole", options=streamed(options), config=CONFIG)
+    out = stopped(data, tmp_path / "run", streamed(options))
+    monkeypatch.setattr("elr.data.formats.image_files.tars.open_tars", None)  # the shards are not looked through again
+    again = resumed(data, out, options)  # it streams as it did, whatever is asked for now
+    assert again.fitted.history[-1]["loss"] == whole.fitted.history[-1]["loss"]
+    assert again.fitted.run["data"]["streamed"]
+
+
+def test_a_run_in_memory_goes_on_in_memory(tmp_path):
+    data, options = made("folder", tmp_path / "data")
+    out = stopped(data, tmp_path / "run", options)
+    assert not resumed(data, out, streamed(options)).fitted.run["data"]["streamed"]
+
+
+def gone(data):
+    (data / "dog" / "004.png").unlink()
+
+
+def new(data):
+    (data / "dog" / "new.png").write_bytes(picture(4))
+
+
+def changed(data):
+    (data / "dog" / "004.png").write_bytes(picture(5))
+
+
+def shard_gone(data):
+    (data / "train-1.tar").unlink()
+
+
+def shard_new(data):
+    shutil.copy2(data / "train-1.tar", data / "train-9.tar")
+
+
+def shard_cut(data):
+    os.truncate(data / "train-1.tar", 2000)
+
+
+def shard_touched(data):
+    os.utime(data / "train-1.tar", ns=(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "said"),
+    [
+        ("folder", gone, r"have changed: dog/004.png of the run are missing"),
+        ("folder", new, r"have changed: dog/new.png are new"),
+        ("folder", changed, r"image \S*dog/004.png is not the file with which the run began \(one of 1"),
+        ("tars", shard_gone, r"shard train-1.tar of the run is missing"),
+        ("tars", shard_new, r"shard train-9.tar is new"),
+        ("tars", shard_cut, r"shard \S*train-1.tar has 2,000 bytes, [\d,]+ when the run began: it was cut short"),
+        ("tars", shard_touched, r"shard \S*train-1.tar was written since the run began"),
+    ],
+)
+def test_files_that_changed_since_the_run_began_are_named_before_anything_happens(kind, change, said, tmp_path):
+    data, options = made(kind, tmp_path / "data")
+    out = stopped(data, tmp_path / "run", streamed(options))
+    change(data)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    with pytest.raises(CheckpointError, match=said):
+        resumed(data, out, options)
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+def test_a_run_that_was_killed_before_its_index_was_written_makes_it(tmp_path):
+    data, options = made("tars", tmp_path / "data")
+    out = stopped(data, tmp_path / "run", streamed(options))
+    (out / "index.parquet").unlink()
+    assert resumed(data, out, options).fitted.run["data"]["streamed"]
+    assert pq.read_table(out / "index.parquet")["label"].to_pylist()[:3] == list(CLASSES)
+
+
+def test_labels_of_a_run_with_noise_are_resumed_as_they_were(tmp_path):
+    data, options = made("tars", tmp_path / "data")
+    noisy = {"noise": ("symmetric", 0.4), "config": CONFIG}
+    whole = fit(data, out=tmp_path / "run", options=streamed(options), **noisy)
+    run = json.loads((whole.fitted.out / "run.json").read_text())
+    (whole.fitted.out / "run.json").write_text(json.dumps(run | {"status": "running"}))
+    assert fit(data, out=tmp_path / "run", options=options, resume=True, **noisy).fitted.run["status"] == "complete"
+
+
+def test_memory_decides_on_streaming(tmp_path, monkeypatch):
+    data = folder(tmp_path / "data")
+    count = COUNT * 3 * 16 * 16
+    monkeypatch.setattr("elr.data.pictures.streaming.memory_to_use", lambda limit: limit or 10 * count)
+    assert prepare_data(data, ReadOptions()).streamed is None
+    found = prepare_data(data, ReadOptions(max_memory=2 * count))
+    assert found.streamed is not None
+    assert "since memory does not hold them" in found.records.remarks[-1]
+    assert prepare_data(data, ReadOptions(max_memory=2 * count, stream=False)).streamed is None
+
+
+def test_test_data_are_streamed_too(tmp_path):
+    data = folder(tmp_path / "data")
+    found = prepare_data(data, ReadOptions(stream=True), test=data)
+    assert found.test.inputs.shape == (COUNT, 3, 16, 16)
+    assert "48 of 48 rows of the test data (100.0%) stand in the training data" in found.findings[-1].text
+
+
+def test_what_cannot_be_streamed_says_so(tmp_path):
+    with pytest.raises(ArgumentError, match="no image files or shards that could be streamed"):
+        prepare_data((np.eye(4), [0, 1, 0, 1]), ReadOptions(stream=True))
+
+
+# An image that cannot be read
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_unreadable_images_are_left_out_as_in_memory_or_end_the_run(kind, tmp_path, monkeypatch):
+    whole = picture(7)
+    monkeypatch.setattr(__name__ + ".picture", lambda n, make=picture: whole[:90] if n == 7 else make(n))
+    data, options = made(kind, tmp_path / "data")
+    skip = {"skip_unreadable": True}
+    held = prepare_data(data, ReadOptions(**options.to_json() | skip))
+    found = prepare_data(data, ReadOptions(**options.to_json() | skip, stream=True))
+    assert len(found.examples) == len(held.examples) == COUNT - 1
+    assert found.records.rows.tolist() == held.records.rows.tolist()
+    assert found.records.ids == held.records.ids
+    assert any(remark.startswith("unreadable image left out: ") for remark in found.records.remarks)
+    with pytest.raises(DataError, match=r"image .* cannot be read .*--skip-unreadable"):
+        fit(data, out=tmp_path / "run", options=streamed(options), config=CONFIG)
+    out = stopped(data, tmp_path / "skipped", ReadOptions(**options.to_json() | skip, stream=True))
+    monkeypatch.setattr("elr.data.pictures.image_store.ImageStore.unreadable", None)  # it is known which they are
+    again = resumed(data, out, ReadOptions(**options.to_json() | skip))
+    assert again.fitted.results["num_examples"] == COUNT - 1

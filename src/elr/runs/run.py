@@ -130,7 +130,7 @@ def run_plan(
     seconds = time.perf_counter() - started + training.earlier_seconds
     history = _with_accuracies(training, prepared)
     results = {"out": str(out)} | _results(prepared, training, audit, history=history, seconds=seconds)
-    results["remarks"] = [*results["remarks"], *plan.remarks]
+    results["remarks"] = [*run["data"]["remarks"], *plan.remarks]
     results |= {} if tuning is None else {"tuning": tuning}
     choice = training.method.choice()
     results |= {"choice": {name: choice[name] for name in ("text", "chosen")}} if choice else {}
@@ -202,7 +202,8 @@ def _differences(found: dict[str, Any], description: dict[str, Any]) -> list[str
     for part in ("config", "method", "training", "network", "augmentation", "targets", "data", "tuning"):
         present, stored = description.get(part, {}), found.get(part, {})
         names = present.keys() - {"cuda_graphs", "max_memory"}  # how the same is computed
-        names -= {"reading", *({"source", "test"} if same_data else ())} if part == "data" else set()
+        if part == "data":  # what is said of reading hangs on how images are held, and on what the index knows
+            names -= {"reading", *({"source", "test", "remarks", "streamed"} if same_data else ())}
         changed += files.differences(_only(stored, names), _only(present, names), of=part)
     changed += files.differences(_only(found, _ALONE), _only(description, _ALONE))
     if "tuning" in found and "tuning" not in description:
