@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from elr.errors import ArgumentError
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
-_LEAST_MEMORY = 2**20
+_LEAST_MEMORY = 10**6
 _CGROUPS = (
     (Path("/sys/fs/cgroup"), ("memory.max", "memory.current")),
     (Path("/sys/fs/cgroup/memory"), ("memory.limit_in_bytes", "memory.usage_in_bytes")),

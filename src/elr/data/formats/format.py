@@ -226,6 +226,14 @@ class TypedColumns(ABC):
         del path, options
         return []
 
+    def column_names(self, path: Path) -> list[str]:
+        """The names of all columns."""
+        return self.arrow_table(path).column_names
+
+    def read_images(self, paths: Sequence[Path], column: str, options: ReadOptions, **how: Any) -> Records:
+        """The images in a column of several files, as `FileFormat.read` gives those of one."""
+        raise NotImplementedError(f"{type(self).__name__} has no columns of images")
+
     @staticmethod
     def typed_frame(table: pa.Table, place: str) -> pd.DataFrame:
         """A data frame of a table of Arrow; an index that has a name is a column, as it is in the file.

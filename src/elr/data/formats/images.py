@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,14 +19,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elr.data.pictures.decoding import Encoded, Square, decode_square
-from elr.data.pictures.depth import find_extent
-from elr.data.pictures.image_index import ImageIndex
-from elr.data.pictures.image_store import ImageStore
-from elr.data.pictures.streaming import EMBEDDED_AT_ONCE, embedded, fits, maybe_deep, room_for
+from elr.data.pictures.depth import find_extent, maybe_deep
+from elr.data.pictures.streaming import EMBEDDED_AT_ONCE, embedded, fits, room_for
 from elr.data.records import IMAGES, NO_BACKBONE, ReadOptions, Records
 from elr.errors import ArgumentError, DataError
 from elr.files import printable
 from elr.networks.backbones import DEFAULT_BACKBONE, Backbone, load_backbone, weights_at_hand
+
+if TYPE_CHECKING:
+    from elr.data.pictures.image_index import ImageIndex
+    from elr.data.pictures.image_store import ImageStore
 
 SMALLEST, LARGEST = 16, 64
 _SMALLEST_FOR_BACKBONE = 128  # smaller images are enlarged to it: pretrained networks expect details to be large

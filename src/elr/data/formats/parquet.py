@@ -81,6 +81,12 @@ class Parquet(TableFile, TypedColumns):
     def arrow_table(self, path: Path) -> pa.Table:
         return pq.ParquetFile(path).read()
 
+    def column_names(self, path: Path) -> list[str]:
+        return parquet_columns(path)
+
+    def read_images(self, paths: Sequence[Path], column: str, options: ReadOptions, **how: Any) -> Records:
+        return read_parquet_images(paths, column, options, **how)
+
     def arrow_column(self, path: Path, name: str) -> pa.ChunkedArray:
         return pq.ParquetFile(path).read(columns=[name]).column(name)
 

@@ -14,7 +14,6 @@ import pandas as pd
 import pyarrow as pa
 
 from elr.data.formats.format import Changes, SpelledLabels, TypedColumns
-from elr.data.formats.parquet import parquet_columns, read_parquet_images
 from elr.data.formats.table import ParsedTable, TableFile
 from elr.data.labels.columns import some
 from elr.data.pictures.decoding import IMAGE_SUFFIXES
@@ -109,9 +108,9 @@ class PartsFolder(TableFile):
             raise DataError(
                 f"{printable(data)} has {len(pictures)} columns of images ({some(pictures)}): --ignore all but one"
             )
-        if pictures:
-            _check_alike(Path(data), paths)
-            return read_parquet_images(
+        if pictures and isinstance(form, TypedColumns):
+            _check_alike(Path(data), paths, form)
+            return form.read_images(
                 paths, pictures[0], options, place=printable(data), training=training, annotations=annotations
             )
         return super().read(data, options, training=training, annotations=annotations)
@@ -253,10 +252,10 @@ def _check_columns(root: Path, first: Path, path: Path, expected: Sequence[str],
         )
 
 
-def _check_alike(root: Path, paths: Sequence[Path]) -> None:
+def _check_alike(root: Path, paths: Sequence[Path], form: TypedColumns) -> None:
     """Refuse files of images that differ in their columns, or that lie in partitions."""
     for path in paths:
-        _check_columns(root, paths[0], path, parquet_columns(paths[0]), parquet_columns(path))
+        _check_columns(root, paths[0], path, form.column_names(paths[0]), form.column_names(path))
         if _keys(path, root):
             raise DataError(
                 f"{printable(root)} holds images in partitions, such as {_name(path, root)}: expected all of them in "

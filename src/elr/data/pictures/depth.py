@@ -10,12 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from numpy.typing import NDArray
 from PIL import Image
 
 from elr.data.pictures.decoding import Encoded, deep_pixels
 from elr.errors import DataError
+
+if TYPE_CHECKING:
+    from elr.data.pictures.image_store import ImageStore
 
 _HEAD, _AT_ONCE = 32, 1000
 _MAY_BE_DEEP = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"P2", b"P5", b"Pf", b"PF")
@@ -148,6 +152,33 @@ def may_be_deep(encoded: Encoded) -> bool:
     if head.startswith(b"\x89PNG"):
         return head[24:25] == b"\x10"
     return head.startswith(_MAY_BE_DEEP)
+
+
+def maybe_deep(store: ImageStore) -> Iterator[tuple[bytes, str]]:
+    """Images as `find_extent` takes them: in full only those that may have more than 8 bits.
+
+    Example:
+        >>> import torch
+        >>> from elr.data.pictures.decoding import thumbnail
+        >>> from elr.data.pictures.image_store import ImageStore
+        >>> class One(ImageStore):
+        ...     def _count(self):
+        ...         return 1
+        ...     def _name(self, row):
+        ...         return "one"
+        ...     def _encoded(self, row):
+        ...         return thumbnail(torch.zeros(3, 40, 40, dtype=torch.uint8))
+        >>> [(len(content), name) for content, name in maybe_deep(One())]
+        [(32, 'one')]
+    """
+    for position, head in enumerate(store.heads()):
+        content = head
+        if may_be_deep(head):
+            try:
+                content = store.encoded(position)
+            except (OSError, DataError):  # whoever decodes it says why
+                content = b""
+        yield content, store.name(position)
 
 
 def _whole(pixels: NDArray) -> bool:

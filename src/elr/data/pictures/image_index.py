@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from elr.data.pictures.image_store import FileImages, ImageStore
-from elr.data.pictures.shards import ParquetImages, ShardedImages, TarImages
 from elr.errors import ArtifactError, CheckpointError
 from elr.files import printable, write_file
 
+if TYPE_CHECKING:
+    from elr.data.pictures.image_store import FileImages, ImageStore
+
 _ABOUT = b"elr"
-_AT_ONCE = 1 << 16
 _ADVICE = (
     "a run goes on with the very files that it began with; put them back as they were (cp -p and rsync -a keep the "
     "times of files), or begin anew with another --out"
@@ -40,6 +40,7 @@ class ImageIndex:
 
     Example:
         >>> import tempfile
+        >>> from elr.data.pictures.image_store import FileImages
         >>> with tempfile.TemporaryDirectory() as root:
         ...     Path(root, "1.png").write_bytes(b"pixels")
         ...     index = ImageIndex.of(FileImages(Path(root), ["1.png"]), ["cat"])
@@ -68,22 +69,9 @@ class ImageIndex:
         if store.rows is not None:
             used[:] = False
             used[store.rows] = True
-        columns: dict[str, Any] = {"used": pa.array(used), "label": _labels(labels, used)}
-        shards: list[dict[str, Any]] = []
-        settings: dict[str, Any] = {"kind": type(whole).__name__}
-        if isinstance(whole, ShardedImages):
-            shards = [{"name": shard.name} | _state(os.fsencode(shard)) for shard in whole.shards]
-            counts = np.diff(whole.starts)
-            columns["shard"] = pa.array(np.repeat(np.arange(len(shards), dtype=np.int32), counts))
-            settings |= {"counts": counts.tolist()}
-        if isinstance(whole, TarImages):
-            columns |= {"name": whole.keys, "offset": pa.array(whole.offsets), "size": pa.array(whole.sizes)}
-        elif isinstance(whole, ParquetImages):
-            settings |= {"kept_bytes": whole.kept_bytes}
-        elif isinstance(whole, FileImages):
-            sizes, times = _states(whole)
-            columns |= {"name": whole.names, "size": pa.array(sizes), "mtime": pa.array(times)}
-        return cls(table=pa.table(columns), shards=shards, settings=settings)
+        columns, shards, settings = whole.places()
+        columns = {"used": pa.array(used), "label": _labels(labels, used)} | columns
+        return cls(table=pa.table(columns), shards=shards, settings={"kind": type(whole).__name__} | settings)
 
     def write(self, path: Path) -> None:
         """Write it whole or not at all.
@@ -137,13 +125,13 @@ class ImageIndex:
         Raises:
             CheckpointError: one is missing, new or changed; it is named.
         """
-        self._check_kind(store)
+        self.check_kind(store)
         known, found = self.column("name"), store.names
         if not known.equals(found):
             gone, new = _apart(known, found)
             what = f"{_some(gone)} of the run are missing" if len(gone) else f"{_some(new)} are new"
             raise CheckpointError(f"the images in {printable(store.root)} have changed: {what}; {_ADVICE}")
-        sizes, times = _states(store)
+        sizes, times = store.states()
         changed = (sizes != self.table.column("size").to_numpy()) | (times != self.table.column("mtime").to_numpy())
         if changed.any():
             first = int(changed.argmax())
@@ -168,7 +156,7 @@ class ImageIndex:
             what = f"shard {printable(gone[0])} of the run is missing" if gone else f"shard {printable(new[0])} is new"
             raise CheckpointError(f"the shards in {folder} have changed: {what}; {_ADVICE}")
         for name, shard in found.items():
-            was, now = known[name], _state(os.fsencode(shard))
+            was, now = known[name], file_state(os.fsencode(shard))
             if now["size"] != was["size"]:
                 raise CheckpointError(
                     f"shard {printable(shard)} has {now['size']:,} bytes, {was['size']:,} when the run began: it was "
@@ -177,20 +165,12 @@ class ImageIndex:
             if now["mtime"] != was["mtime"]:
                 raise CheckpointError(f"shard {printable(shard)} was written since the run began: {_ADVICE}")
 
-    def tars(self, shards: Sequence[Path]) -> TarImages:
-        """The images of the tars, which are checked and need not be looked through again."""
-        self.check_shards(shards)
-        images = TarImages(
-            shards,
-            self.settings["counts"],
-            keys=self.column("name"),
-            offsets=self.table.column("offset").to_numpy(),
-            sizes=self.table.column("size").to_numpy(),
-        )
-        self._check_kind(images)
-        return images
+    def check_kind(self, store: ImageStore) -> None:
+        """Refuse images that lie in another way than when the run began.
 
-    def _check_kind(self, store: ImageStore) -> None:
+        Raises:
+            CheckpointError: they do.
+        """
         if self.settings.get("kind") != type(store).__name__:
             raise CheckpointError(f"the run began with images in other files than these: {_ADVICE}")
 
@@ -220,25 +200,16 @@ def _labels(labels: Sequence[Any] | None, used: NDArray[np.bool_]) -> Any:
     return pa.array([value if whole or value is None else str(value) for value in values], kind)
 
 
-def _states(store: FileImages) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Size and time of each file; -1 of dead links."""
-    sizes, times = (np.full(len(store), -1, dtype=np.int64) for _ in range(2))
-    for row, path in enumerate(_paths(store)):
-        try:
-            found = os.stat(path)  # noqa: PTH116 - bytes, for names that are no UTF-8
-        except OSError:
-            continue
-        sizes[row], times[row] = found.st_size, found.st_mtime_ns
-    return sizes, times
+def file_state(path: bytes) -> dict[str, int]:
+    """Size in bytes and time of change in nanoseconds of a shard.
 
+    Raises:
+        CheckpointError: it is gone.
 
-def _paths(store: FileImages) -> Iterator[bytes]:
-    for start in range(0, len(store), _AT_ONCE):
-        for name in store.names.slice(start, _AT_ONCE).to_pylist():
-            yield os.path.join(os.fsencode(store.root), name)  # noqa: PTH118
-
-
-def _state(path: bytes) -> dict[str, int]:
+    Example:
+        >>> file_state(os.fsencode(__file__))["size"] > 0
+        True
+    """
     try:
         found = os.stat(path)  # noqa: PTH116
     except OSError as error:

@@ -135,6 +135,10 @@ class ImageStore(StoredInputs):
         whole._rows = None
         return whole
 
+    def places(self) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
+        """Where all images lie, for `elr.data.pictures.image_index.ImageIndex`: columns, shards and settings."""
+        return {"name": pa.array([self._name(row) for row in range(self._count())])}, [], {}
+
     def take(self, positions: NDArray[np.int64]) -> ImageStore:
         """A store of some of the images, in that order, over the same files."""
         taken = copy.copy(self)
@@ -322,6 +326,19 @@ class FileImages(ImageStore):
         if self._plain_folders[folder] and not os.path.islink(path):  # noqa: PTH114
             return False
         return not os.path.realpath(path).startswith(self._inside)
+
+    def places(self) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
+        sizes, times = self.states()
+        return {"name": self.names, "size": pa.array(sizes), "mtime": pa.array(times)}, [], {}
+
+    def states(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Size in bytes and time of change in nanoseconds of each file; -1 of what is not there."""
+        states = np.full((2, len(self.names)), -1, dtype=np.int64)
+        for row in range(len(self.names)):
+            with suppress(OSError):
+                found = os.stat(self._path(row))  # noqa: PTH116 - bytes, for names that are no UTF-8
+                states[:, row] = found.st_size, found.st_mtime_ns
+        return states[0], states[1]
 
     def absent(self) -> list[str]:
         """The printable names of all images that have no file, found by listing folders: a second for 100,000."""

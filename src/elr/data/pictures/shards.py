@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from elr.data.pictures.decoding import IMAGE_SUFFIXES, Geometry, Square
+from elr.data.pictures.image_index import ImageIndex, file_state
 from elr.data.pictures.image_store import HEAD, ImageStore
 from elr.data.pictures.tar_members import damaged, members, shown
 from elr.errors import DataError
@@ -62,6 +64,12 @@ class ShardedImages(ImageStore):
         """Number of the shard of a row, and its place there."""
         shard = int(np.searchsorted(self.starts, row, side="right")) - 1
         return shard, row - int(self.starts[shard])
+
+    def places(self) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
+        counts = np.diff(self.starts)
+        shards = [{"name": shard.name} | file_state(os.fsencode(shard)) for shard in self.shards]
+        column = pa.array(np.repeat(np.arange(len(shards), dtype=np.int32), counts))
+        return {"shard": column}, shards, {"counts": counts.tolist()}
 
     @abstractmethod
     def _key(self, shard: int, place: int) -> str:
@@ -114,6 +122,28 @@ class TarImages(ShardedImages):
     ) -> None:
         super().__init__(shards, counts, geometry)
         self.keys, self.offsets, self.sizes = keys, offsets, sizes
+
+    @classmethod
+    def indexed(cls, shards: Sequence[Path], index: ImageIndex) -> TarImages:
+        """The images of a run that goes on, whose tars are checked and need not be looked through again.
+
+        Args:
+            shards: that are there now.
+            index: of the run.
+
+        Raises:
+            CheckpointError: they are not those with which the run began.
+        """
+        index.check_shards(shards)
+        offsets, sizes = (index.table.column(name).to_numpy() for name in ("offset", "size"))
+        images = cls(shards, index.settings["counts"], keys=index.column("name"), offsets=offsets, sizes=sizes)
+        index.check_kind(images)
+        return images
+
+    def places(self) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
+        columns, shards, settings = super().places()
+        columns |= {"name": self.keys, "offset": pa.array(self.offsets), "size": pa.array(self.sizes)}
+        return columns, shards, settings
 
     def _key(self, shard: int, place: int) -> str:
         return printable(self.keys[int(self.starts[shard]) + place].as_py().decode("utf-8", "surrogateescape"))
@@ -188,6 +218,10 @@ class ParquetImages(ShardedImages):
     def _key(self, shard: int, place: int) -> str:
         del shard
         return f"row {place}"
+
+    def places(self) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
+        columns, shards, settings = super().places()
+        return columns, shards, settings | {"kept_bytes": self.kept_bytes}
 
     def _order(self, rows: NDArray[np.int64], generator: torch.Generator) -> Tensor:
         """Groups at random, and within some of them rows at random."""
@@ -273,8 +307,8 @@ def open_tars(
         keys.append(pa.array([each[0] for each in found], pa.large_binary()))
         offsets.append(np.array([each[1] for each in found], dtype=np.int64))
         sizes.append(np.array([each[2] for each in found], dtype=np.int64))
-        told = [each[3] for each in found]
-        if None in told:
+        told = [each[3] for each in found if each[3] is not None]
+        if len(told) < len(found):
             labels = None
         elif labels is not None:
             labels += [known.setdefault(each, each) if isinstance(each, str) else each for each in told]

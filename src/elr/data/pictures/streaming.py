@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
-from elr.data.pictures.depth import may_be_deep
-from elr.data.pictures.image_store import ImageStore
 from elr.devices import memory_to_use
-from elr.errors import DataError
 from elr.files import writing
+
+if TYPE_CHECKING:
+    from elr.data.pictures.image_store import ImageStore
 
 SHARE_OF_MEMORY = 1 / 3
 """Of the memory that may be taken: what is larger lies on disk."""
@@ -82,6 +82,7 @@ def embedded(
 
     Example:
         >>> from elr.data.pictures.decoding import Square, thumbnail
+        >>> from elr.data.pictures.image_store import ImageStore
         >>> class Grays(ImageStore):
         ...     def _count(self):
         ...         return 2
@@ -105,31 +106,6 @@ def embedded(
         features[int(rows[0]) : int(rows[0]) + len(rows)] = found
     assert features is not None, "a store has images"
     return features
-
-
-def maybe_deep(store: ImageStore) -> Iterator[tuple[bytes, str]]:
-    """Images as `elr.data.pictures.depth.find_extent` takes them: in full only those that may have more than 8 bits.
-
-    Example:
-        >>> from elr.data.pictures.decoding import thumbnail
-        >>> class One(ImageStore):
-        ...     def _count(self):
-        ...         return 1
-        ...     def _name(self, row):
-        ...         return "one"
-        ...     def _encoded(self, row):
-        ...         return thumbnail(torch.zeros(3, 40, 40, dtype=torch.uint8))
-        >>> [(len(content), name) for content, name in maybe_deep(One())]
-        [(32, 'one')]
-    """
-    for position, head in enumerate(store.heads()):
-        content = head
-        if may_be_deep(head):
-            try:
-                content = store.encoded(position)
-            except (OSError, DataError):  # whoever decodes it says why
-                content = b""
-        yield content, store.name(position)
 
 
 def counted_statistics(images: Tensor | ImageStore) -> tuple[list[float], list[float]]:

@@ -88,7 +88,7 @@ class TarShards(FileFormat):
         if index is None:
             store, labels, remarks = open_tars(shards, options.label or _LABEL, labeled=training)
         else:
-            store, labels, remarks = index.tars(shards), index.labels, []
+            store, labels, remarks = TarImages.indexed(shards, index), index.labels, []
         records, decoded = read_images(lambda: _sources(store), len(store), options, store=store, index=index)
         kept = None if labels is None else [labels[row] for row in decoded.rows]
         if kept is not None and not all(type(label) is int for label in kept):
