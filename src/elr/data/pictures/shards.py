@@ -125,15 +125,7 @@ class TarImages(ShardedImages):
 
     @classmethod
     def indexed(cls, shards: Sequence[Path], index: ImageIndex) -> TarImages:
-        """The images of a run that goes on, whose tars are checked and need not be looked through again.
-
-        Args:
-            shards: that are there now.
-            index: of the run.
-
-        Raises:
-            CheckpointError: they are not those with which the run began.
-        """
+        """The images of a run that goes on; a CheckpointError where the tars are not those of its index."""
         index.check_shards(shards)
         offsets, sizes = (index.table.column(name).to_numpy() for name in ("offset", "size"))
         images = cls(shards, index.settings["counts"], keys=index.column("name"), offsets=offsets, sizes=sizes)
