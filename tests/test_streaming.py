@@ -4,6 +4,8 @@ import io
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -261,3 +263,56 @@ def test_unreadable_images_are_left_out_as_in_memory_or_end_the_run(kind, tmp_pa
     monkeypatch.setattr("elr.data.pictures.image_store.ImageStore.unreadable", None)  # it is known which they are
     again = resumed(data, out, ReadOptions(**options.to_json() | skip))
     assert again.fitted.results["num_examples"] == COUNT - 1
+
+
+# Memory and ranks
+
+GROWTH = """
+import resource, sys
+from pathlib import Path
+from elr.data.records import ReadOptions
+from elr.runs.fit import fit
+from elr.runs.fit_config import FitConfig
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+config = FitConfig(network="linear", epochs=1, members=1, device="cpu", max_memory=20_000_000)
+for name in ("small", "large"):
+    outcome = fit(Path(sys.argv[1], name), out=Path(sys.argv[1], f"{name}-run"), options=ReadOptions(stream=None if
+        name == "large" else True), config=config)
+    assert outcome.fitted.run["data"]["streamed"]
+    print(peak())
+"""
+
+
+def test_memory_does_not_grow_with_the_images(tmp_path):
+    """3,600 images of 64 pixels are 44 MB decoded; 20 MB may be taken; what 1,200 of them take is the baseline."""
+    for name, count in (("small", 1_200), ("large", 3_600)):
+        for number in range(count):
+            path = tmp_path / name / CLASSES[number % 3] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (64, 64), (number % 251, 100 * (number % 3), 50)).save(path)
+    found = subprocess.run(
+        [sys.executable, "-c", GROWTH, str(tmp_path)], capture_output=True, text=True, check=True, timeout=200
+    )
+    small, large = map(int, found.stdout.split())
+    assert large - small < 20_000_000  # the images between them are 29 MB
+
+
+def test_two_ranks_give_what_one_process_gives(tmp_path):
+    data, _ = made("tars", tmp_path / "data")
+    asked = ["fit", str(data), "--stream", "--epochs", "3", "--network", "linear", "--members", "1", "--batch-size"]
+    asked += ["16", "--device", "cpu", "--precision", "float32", "--out"]
+    launch = {
+        "one": [sys.executable, "-m", "elr"],
+        "two": [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "elr"],
+    }
+    for name, command in launch.items():
+        subprocess.run([*command, *asked, str(tmp_path / name)], capture_output=True, check=True, timeout=200)
+    one, two = (pq.read_table(tmp_path / name / "evidence.parquet").to_pandas() for name in launch)
+    assert one.columns.equals(two.columns)
+    for name in one.select_dtypes("number"):
+        np.testing.assert_allclose(one[name], two[name], atol=1e-5)
+    assert json.loads((tmp_path / "two" / "run.json").read_text())["num_processes"] == 2
+    assert [path.name for path in (tmp_path / "two").iterdir() if "partial" in path.name] == []
