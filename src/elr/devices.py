@@ -13,7 +13,14 @@ import psutil
 import torch
 from torch import Tensor, nn
 
+from elr.errors import ArgumentError
+
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
+_LEAST_MEMORY = 10**6
+_CGROUPS = (
+    (Path("/sys/fs/cgroup"), ("memory.max", "memory.current")),
+    (Path("/sys/fs/cgroup/memory"), ("memory.limit_in_bytes", "memory.usage_in_bytes")),
+)
 
 
 def keep_freed_memory() -> None:
@@ -43,14 +50,36 @@ def free_memory() -> int:
         >>> 0 < free_memory() <= psutil.virtual_memory().total
         True
 
-    Source: cgroup v2, memory.max and memory.current.
+    Source: memory.max and memory.current of cgroup v2; memory.limit_in_bytes and memory.usage_in_bytes of v1.
     """
     free = psutil.virtual_memory().available
-    with suppress(OSError, ValueError):  # "max", or no such thing
-        group = Path("/sys/fs/cgroup")
-        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-        free = min(free, max(0, limit - used))
+    for limits, names in _CGROUPS:
+        with suppress(OSError, ValueError):  # "max", or no such thing
+            limit, used = (int((limits / name).read_text()) for name in names)
+            free = min(free, max(0, limit - used))
     return free
+
+
+def memory_to_use(max_memory: int | None = None) -> int:
+    """Bytes that may be taken: what is free, or the limit where that is less.
+
+    Args:
+        max_memory: the limit in bytes, as `--max-memory` names it. Default: none.
+
+    Raises:
+        ArgumentError: a limit below a megabyte.
+
+    Example:
+        >>> memory_to_use(2**20), memory_to_use() <= free_memory() * 2
+        (1048576, True)
+    """
+    if max_memory is None:
+        return free_memory()
+    if type(max_memory) is not int or max_memory < _LEAST_MEMORY:
+        raise ArgumentError(
+            f"max_memory is {max_memory!r}: expected bytes, at least {_LEAST_MEMORY:,}; 4 GB are 4_000_000_000"
+        )
+    return min(max_memory, free_memory())
 
 
 def default_device() -> torch.device:

@@ -31,6 +31,7 @@ ANNOTATORS_FILE = "annotators.csv"
 ISSUES_FILE = "issues.csv"
 REPORT_FILE = "report.html"
 TUNING_FILE = "tuning.sqlite"
+INDEX_FILE = "index.parquet"  # of images that are streamed from disk
 REPORT_DATA_FILE = "report.json"  # all that the page shows
 
 _ALIKE = 0.75  # of two names: as difflib has it

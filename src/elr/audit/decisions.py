@@ -139,7 +139,8 @@ def _source(run: Mapping[str, Any], data: str | Path | None) -> tuple[Path, File
         place = f"{printable(path)} (looked for from {Path.cwd()}){similar_name(path)}"
         raise DataError(f"no such file: {place}: name the data with --data")
     form = file_format(path)
-    if path.is_dir() == bool(label) and not (path.is_dir() and form is not None and form.has_columns):
+    either = form is not None and (form.file_or_folder or (path.is_dir() and form.has_columns))
+    if path.is_dir() == bool(label) and not either:
         found, wanted = ("a folder", "a file") if label else ("a file", "a folder of images")
         raise DataError(f"{printable(path)} is {found}, the run was trained on {wanted}: name that with --data")
     if form is None:

@@ -36,6 +36,25 @@ Run = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run of `el
 MovedData = Annotated[Path | None, typer.Option(help="Where the data of the run lie now, if they have moved.")]
 
 
+def num_bytes(size: str) -> int:
+    """A size in memory as people write it.
+
+    Args:
+        size: a number and a unit: 500MB, 4 GB and 1.5T of powers of 1000, 4GiB of powers of 1024.
+
+    Raises:
+        ArgumentError: no such size.
+
+    Example:
+        >>> num_bytes("4GB"), num_bytes("1.5 GiB")
+        (4000000000, 1610612736)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", size.strip(), re.IGNORECASE)
+    if found is None or (found[3] and not found[2]):
+        raise ArgumentError(f"the size is {size!r}: expected a number and a unit, such as 4GB, 500MB or 2GiB")
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** " KMGT".index(found[2].upper() or " "))
+
+
 def completing(module: str, name: str) -> Callable[[str], list[str]]:
     """What a shell completes a word to: the keys of a dict, which is loaded when it is asked for.
 

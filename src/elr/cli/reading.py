@@ -79,6 +79,13 @@ def _flags(
         ),
     ] = None,
     skip_unreadable: Annotated[bool, _flag("--skip-unreadable", help="Leave unreadable images out.")] = False,
+    stream: Annotated[
+        bool | None,
+        _flag(
+            "--stream/--no-stream",
+            help="Leave images on disk and decode them batch by batch, or decode them once. Default: by their size.",
+        ),
+    ] = None,
     nested: Annotated[
         bool, _flag("--nested", help="The first subfolder is the class, whatever lies below it.")
     ] = False,

@@ -25,6 +25,7 @@ from elr.cli.options import (
     destination,
     named_after,
     new_folder,
+    num_bytes,
 )
 from elr.cli.progress import progress_bar
 from elr.cli.reading import MakeOptions, reads_data
@@ -37,7 +38,8 @@ def fit(
     data: Annotated[
         str | None,
         typer.Argument(
-            help="Table (.csv, .tsv, .parquet), folder of images by class, Parquet file of images, or .npz of arrays. "
+            help="Table (.csv, .tsv, .parquet), folder of images by class, Parquet file or tars of images, or .npz of "
+            "arrays. "
             "Without it: scikit-learn's digits with 40 % wrong labels, ELR beside cross entropy.",
             show_default=False,
         ),
@@ -130,6 +132,15 @@ def fit(
     ] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.", rich_help_panel=DEVICES)] = "auto",
     device: Annotated[str, typer.Option(help="auto or cpu.", rich_help_panel=DEVICES)] = "auto",
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Memory for the data, such as 4GB: images beyond a third of it are streamed. Default: what is free.",
+            show_default=False,
+            rich_help_panel=DEVICES,
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(help="Of weights, order of the rows and augmentation.", rich_help_panel=TRAINING)
     ] = 0,
@@ -194,6 +205,7 @@ def fit(
             precision=precision,
             device=device,
             seed=seed,
+            max_memory=None if max_memory is None else num_bytes(max_memory),
         )
         with progress_bar() as show:
             outcome = fit_data(

@@ -15,13 +15,16 @@ from scipy import sparse
 from elr.checking import checked
 from elr.data.examples import Examples, StoredInputs
 from elr.data.formats.arrays import as_trained
-from elr.data.formats.images import IMAGE_COLUMN
+from elr.data.formats.image_files.named import IMAGE_COLUMN
 from elr.data.inspection import Inspection, columns_shown, facts_shown
 from elr.data.kinds.catalog import KINDS, fit_preprocessing
 from elr.data.label_coding import LabelCoding
 from elr.data.labels.columns import NO_VOTE
 from elr.data.labels.spelling import class_key
 from elr.data.overlap import overlap, text_overlap
+from elr.data.pictures.decoding import Square
+from elr.data.pictures.image_index import ImageIndex
+from elr.data.pictures.image_store import ImageStore
 from elr.data.preprocessing import Preprocessing
 from elr.data.reading import Data, data_name, format_of, read_data
 from elr.data.records import NO_BACKBONE, TEXT, Finding, ReadOptions, Records
@@ -70,6 +73,17 @@ class PreparedData:
     test_source: str | None
     sha256: str
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def streamed(self) -> ImageStore | None:
+        """The images of a user that stay on disk, whether a network sees them or features of them."""
+        images = self.records.images
+        return images if isinstance(images, ImageStore) and isinstance(images.geometry, Square) else None
+
+    def image_index(self) -> ImageIndex | None:
+        """The index of streamed images, for the folder of the run; see `elr.data.records.ReadOptions.index`."""
+        read = self.records.labels if self.noise is None else self.records.clean_labels
+        return None if self.streamed is None else ImageIndex.of(self.streamed, read)
 
     @property
     def probe(self) -> Examples | None:
@@ -122,7 +136,7 @@ def prepare_data(
     records = read_data(data, options)
     if records.pretrained is not None:
         options = records.resolved(options)
-    options = replace(options, image=records.facts.get(IMAGE_COLUMN, options.image))
+    options = replace(options, image=records.facts.get(IMAGE_COLUMN, options.image), index=None)
     test_source = None if test is None else data_name(test)
     test_options = options if test_label is None else options.with_label(test_label)
     test = as_trained(test, records.kind)

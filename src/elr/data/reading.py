@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike
 
 from elr.data.formats.catalog import FORMATS
 from elr.data.formats.format import FileFormat, Format
-from elr.data.formats.images import named_images
+from elr.data.formats.image_files.named import named_images
 from elr.data.formats.table import TableFile
+from elr.data.pictures.image_store import ImageStore
 from elr.data.records import ReadOptions, Records
 from elr.errors import ArgumentError, DataError, RowError
 from elr.files import printable, similar_name
@@ -22,7 +23,7 @@ from elr.files import printable, similar_name
 _EXCEL = "; save the sheet as CSV, or read it with pandas.read_excel and pass the data frame"
 _OTHERS = {
     **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), _EXCEL),
-    **dict.fromkeys((".zip", ".tar", ".7z", ".rar", ".bz2", ".xz", ".zst"), "; unpack it first"),
+    **dict.fromkeys((".zip", ".7z", ".rar", ".bz2", ".xz", ".zst"), "; unpack it first"),
     **dict.fromkeys((".sav", ".dta", ".sas7bdat", ".rds"), "; save it as CSV or Parquet"),
 }
 
@@ -34,10 +35,10 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Rec
 
     Args:
         data: path of a table (.csv, .tsv, .txt, .parquet, .feather, .jsonl, .json), of a folder of parts of one, of a
-            folder of images in subfolders by class, of a Parquet file of images in the layout of the Hugging Face hub,
-            of an .npz of arrays, or of an .npy; a data frame of pandas or polars, a table of Arrow, or a
-            `datasets.Dataset`; or a pair of arrays (inputs, labels), where inputs are (M, D) features or (M, channels,
-            H, W) uint8 images.
+            folder of images in subfolders by class, of a Parquet file of images in the layout of the Hugging Face hub
+            (or a folder of such), of a tar of images as WebDataset has it (or a folder of such shards), of an .npz of
+            arrays, or of an .npy; a data frame of pandas or polars, a table of Arrow, or a `datasets.Dataset`; or a
+            pair of arrays (inputs, labels), where inputs are (M, D) features or (M, channels, H, W) uint8 images.
         options: see there.
         training: labels are required; else they are read where there are any.
 
@@ -57,6 +58,11 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Rec
         records = _read(form, data, options, training=training)
     except RowError as error:
         raise (error if line_of is None else error.located(line_of)) from error
+    if training and options.stream and not isinstance(records.images, ImageStore):
+        raise ArgumentError(
+            f"stream is asked for, and {data_name(data)} has no image files or shards that could be streamed: leave it "
+            "out (--stream)"
+        )
     return replace(records, line_of=line_of)
 
 

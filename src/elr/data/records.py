@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # records hold these, and make none
     from elr.data.pictures.image_store import ImageStore
     from elr.networks.backbones import Backbone
 
+HELD = ("stream", "max_memory", "index")
+"""Options that say how data are held: the same data, whatever they are."""
 LEARNED = "learned from"
 """The use of a column that is learned from; of others it is the reason why not."""
 NO_BACKBONE = "none"
@@ -68,6 +70,10 @@ class ReadOptions:
         nested: the first subfolder of a folder of images is the class, whatever lies below it.
         image_range: values of the darkest and the brightest pixel, of images of more than 8 bits; default: see
             `elr.data.pictures.depth.Extent`.
+        stream: whether images stay on disk and are decoded batch by batch, or are decoded once and held. Default: where
+            memory does not hold them. The pixels are the same.
+        max_memory: bytes that data may take in memory. Default: what is free.
+        index: file of the run that goes on, which says which streamed images it began with; nothing else is read then.
 
     Raises:
         ArgumentError: a name that is no text, one column in two roles, or an image size below 1.
@@ -102,6 +108,9 @@ class ReadOptions:
     skip_unreadable: bool = False
     nested: bool = False
     image_range: tuple[float, float] | None = None
+    stream: bool | None = None
+    max_memory: int | None = None
+    index: str | None = None
 
     def __post_init__(self) -> None:
         self._make_plain()
@@ -181,6 +190,10 @@ class ReadOptions:
             raise ArgumentError(f"image_range is {value!r}: expected (low, high), the values of black and white")
         object.__setattr__(self, "image_range", tuple(numbers))
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as run.json holds them: what decides on the data, and not how they are held."""
+        return {name: value for name, value in asdict(self).items() if name not in HELD}
+
     @property
     def label_name(self) -> str:
         """How messages name the label."""
@@ -259,6 +272,7 @@ class Records:
         features: for "features", (M, D) float32; for "text" and "images" what a pretrained network makes of them.
         image_size: side to which images were brought, before they became features.
         image_range: values that became black and white, where images have more than 8 bits.
+        counted: whether mean and deviation of their pixels are found by counting, as of images that may be on disk.
         pretrained: the backbone, if images have one.
         labels: M given labels, None if the source has none; of several annotators, the majority. A single None stands
             where a row has none: in new data, and in training until `read_data` leaves such rows out.
@@ -282,6 +296,7 @@ class Records:
     features: NDArray[np.float32] | None = None
     image_size: int | None = None
     image_range: tuple[float, float] | None = None
+    counted: bool = False
     pretrained: Backbone | None = None
     labels: Sequence[Label | None] | None = None
     annotations: Annotations | None = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,14 @@ from elr.data.reading import Data
 from elr.data.records import NO_BACKBONE, ReadOptions
 from elr.datasets.as_data import load_digits
 from elr.errors import ArgumentError
-from elr.files import REPORT_FILE
+from elr.files import INDEX_FILE, REPORT_FILE, RUN_FILE, read_json, writing
 from elr.runs.fit_config import FitConfig
 from elr.runs.model_card.card import write_card
 from elr.runs.reporting import write_report
 from elr.runs.run import Fitted, run_plan
 from elr.runs.tuning import check_tuning
 from elr.runs.tuning import tune as search
-from elr.training.engine import is_main_process
+from elr.training.engine import from_main_process, is_main_process
 from elr.training.progress import Progress
 
 BASELINE = "cross_entropy"
@@ -133,7 +135,9 @@ def fit(
     if data is None:
         prepared = _digits(options, config, test, test_label, noise)
     else:
-        prepared = prepare_data(data, options, test=test, test_label=test_label, noise=noise, seed=config.seed)
+        options = replace(options, max_memory=config.max_memory or options.max_memory)
+        read = partial(prepare_data, data, test=test, test_label=test_label, noise=noise, seed=config.seed)
+        prepared = _read(read, data, options, config.device, out=out, resume=resume)
     if on_read is not None:
         on_read(inspection_of(prepared))
     compare = data is None if compare is None else compare
@@ -174,6 +178,50 @@ def fit(
             write_report(prepared, baseline)
             write_card(baseline_folder)
     return Outcome(fitted=fitted, report=out / REPORT_FILE, baseline=baseline)
+
+
+def _read(
+    read: Callable[[ReadOptions], PreparedData],
+    data: Data,
+    options: ReadOptions,
+    device: str,
+    *,
+    out: Path,
+    resume: bool,
+) -> PreparedData:
+    """The data; streamed as they were where a run goes on, and under several ranks as the first one found them.
+
+    That one alone lists the files and looks through the shards: the others have its index.
+    """
+    index = out / INDEX_FILE
+    if resume and (out / RUN_FILE).exists():
+        streamed = bool(read_json(out / RUN_FILE).get("data", {}).get("streamed"))
+        options = replace(options, stream=streamed, index=str(index) if streamed else None)
+    if not isinstance(data, str | Path) or options.stream is False:
+        return read(options)
+    found: list[PreparedData] = []
+    handed = index if options.index else index.with_name(f".{index.name}.partial")
+
+    def first() -> int:
+        found.append(read(options))
+        if found[0].streamed is None:
+            return 0
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not (options.index and index.exists()):
+            _hand_over(found[0], handed)
+        return 1
+
+    streamed = from_main_process(device, first)
+    if found:
+        return found[0]
+    return read(replace(options, stream=bool(streamed), index=str(handed) if streamed else None))
+
+
+def _hand_over(prepared: PreparedData, handed: Path) -> None:
+    index = prepared.image_index()
+    assert index is not None, "streamed images have an index"
+    with writing(handed):
+        handed.parent.mkdir(parents=True, exist_ok=True)
+    index.write(handed)
 
 
 def _digits(

@@ -12,6 +12,7 @@ import numpy as np
 from elr.checking import check_types
 from elr.data.examples import Examples
 from elr.data.preprocessing import Augmentation
+from elr.devices import memory_to_use
 from elr.errors import ArgumentError
 from elr.methods.catalog import check_settings, method_for_run, method_named
 from elr.methods.config import MethodConfig
@@ -103,6 +104,8 @@ class FitConfig:
         precision: see `TrainingConfig`.
         device: see `TrainingConfig`.
         seed: of weights, order, augmentation.
+        max_memory: bytes that the data may take in memory: images beyond a third of it are streamed from disk. Default:
+            what is free. The same run, whatever it is.
 
     Raises:
         ArgumentError: an unknown method, augmentation or setting, or one that is given twice; other values are checked
@@ -135,12 +138,14 @@ class FitConfig:
     precision: str = "auto"
     device: str = "auto"
     seed: int = 0
+    max_memory: int | None = None
 
     def __post_init__(self) -> None:
         check_types(self, *(each for each in vars(self) if each != "members"))  # whose number depends on the rows
         method_named(self.method)
         check_settings(self.method, self.settings)
         self._take_out()
+        memory_to_use(self.max_memory)  # refuses what is no size
         if self.augment not in AUGMENTATIONS:
             raise ArgumentError(f"augment is {self.augment!r}: expected one of {', '.join(AUGMENTATIONS)}")
 

@@ -102,7 +102,7 @@ class Plan:
         transform = self.augmentation.transform(
             prepared.preprocessing,
             flatten=not self.network.takes_images,
-            on_disk=isinstance(prepared.examples.inputs, ImageStore),
+            on_disk=isinstance(inputs := prepared.examples.inputs, ImageStore) and inputs.geometry.windows,
         )
         networks = self.networks()
         if prepared.records.pretrained is not None and self.network.backbone is not None:

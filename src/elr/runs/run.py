@@ -6,7 +6,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -119,13 +119,18 @@ def run_plan(
     started = time.perf_counter()
     run = found or {"status": "running", "command": command, "created": _now(), **description}
     _begin(out, run, training, first=found is None)
+    if training.accelerator.is_main_process and not (out / files.INDEX_FILE).exists():
+        index = prepared.image_index()
+        if index is not None:
+            index.write(out / files.INDEX_FILE)
+            (out / f".{files.INDEX_FILE}.partial").unlink(missing_ok=True)  # what other ranks read
     training.run(resume=resume, on_progress=on_progress)
     main, evidence = training.accelerator.is_main_process, _evidence(prepared, training)
     audit = write_evidence(out / files.EVIDENCE_FILE, evidence) if main else evidence.audit()
     seconds = time.perf_counter() - started + training.earlier_seconds
     history = _with_accuracies(training, prepared)
     results = {"out": str(out)} | _results(prepared, training, audit, history=history, seconds=seconds)
-    results["remarks"] = [*results["remarks"], *plan.remarks]
+    results["remarks"] = [*run["data"]["remarks"], *plan.remarks]
     results |= {} if tuning is None else {"tuning": tuning}
     choice = training.method.choice()
     results |= {"choice": {name: choice[name] for name in ("text", "chosen")}} if choice else {}
@@ -149,11 +154,12 @@ def _describe(prepared: PreparedData, plan: Plan, config: dict[str, Any]) -> dic
         "preprocessing": prepared.preprocessing.to_json(),
         "data": {
             "source": prepared.source,
-            "options": asdict(prepared.options),
+            "options": prepared.options.to_json(),
             "noise": prepared.noise,
             "test": prepared.test_source,
             "sha256": prepared.sha256,
             "num_examples": len(prepared.examples),
+            "streamed": prepared.streamed is not None,
             "remarks": _remarks(prepared),
             "reading": inspection_of(prepared).to_json(),
         },
@@ -195,8 +201,9 @@ def _differences(found: dict[str, Any], description: dict[str, Any]) -> list[str
     changed = []
     for part in ("config", "method", "training", "network", "augmentation", "targets", "data", "tuning"):
         present, stored = description.get(part, {}), found.get(part, {})
-        names = present.keys() - {"cuda_graphs"}  # how the same is computed
-        names -= {"reading", *({"source", "test"} if same_data else ())} if part == "data" else set()
+        names = present.keys() - {"cuda_graphs", "max_memory"}  # how the same is computed
+        if part == "data":  # what is said of reading hangs on how images are held, and on what the index knows
+            names -= {"reading", *({"source", "test", "remarks", "streamed"} if same_data else ())}
         changed += files.differences(_only(stored, names), _only(present, names), of=part)
     changed += files.differences(_only(found, _ALONE), _only(description, _ALONE))
     if "tuning" in found and "tuning" not in description:

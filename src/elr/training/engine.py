@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import distributed as dist
 from torch import nn
 
 from elr.devices import is_convolutional
-from elr.errors import ArgumentError
+from elr.errors import ArgumentError, TrainingError
 
 SMALL_NETWORK = 1_000_000
 """Parameters below which a network without convolutions is trained in one thread."""
@@ -55,6 +55,37 @@ def is_main_process() -> bool:
         True
     """
     return PartialState().is_main_process
+
+
+def from_main_process(device: str, compute: Callable[[], int]) -> int:
+    """A number that the main process finds, on all processes of its group: the others wait for it.
+
+    Args:
+        device: see `make_accelerator`.
+        compute: called on the main process only; gives a number of at least 0.
+
+    Raises:
+        Exception: what `compute` raised, on the main process; on the others a TrainingError that points there.
+
+    Example:
+        >>> from_main_process("cpu", lambda: 7)
+        7
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return compute()
+    accelerator = make_accelerator(device)
+    number, failed = torch.full((1,), -1, device=accelerator.device), None
+    if accelerator.is_main_process:
+        try:
+            number[0] = compute()
+        except Exception as error:
+            failed = error
+    dist.broadcast(number, 0)
+    if failed is not None:
+        raise failed
+    if number.item() < 0:
+        raise TrainingError("the first process of the group could not read the data: see what it says")
+    return int(number.item())
 
 
 def leave_process_group() -> None:

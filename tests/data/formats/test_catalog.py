@@ -39,5 +39,5 @@ def test_what_lies_in_memory_is_recognized(data, name):
 
 
 def test_every_way_in_which_files_lie_is_listed():
-    assert set(FILES) == {"parts", "folder", "csv", "tsv", "parquet", "feather", "json_lines", "npz", "npy"}
+    assert set(FILES) == {"parts", "folder", "csv", "tsv", "parquet", "feather", "json_lines", "npz", "npy", "tars"}
     assert Path("a.jsonl").suffix in FORMATS["json_lines"].suffixes

@@ -175,7 +175,7 @@ def test_a_hundred_megapixels_are_refused_and_one_pixel_is_an_image():
 def test_images_that_memory_does_not_hold_lie_in_a_file(monkeypatch):
     sources = [encoded(Image.effect_noise((20, 20), 90)) for _ in range(5)]
     expected = decode(*sources).images
-    monkeypatch.setattr("elr.data.formats.images.free_memory", lambda: 3 * 5 * 3 * 20 * 20)
+    monkeypatch.setattr("elr.data.pictures.streaming.memory_to_use", lambda limit: 3 * 5 * 3 * 20 * 20)
     mapped, memmap = [], np.memmap
     monkeypatch.setattr(
         "elr.data.formats.images.np.memmap", lambda *a, **k: mapped.append(memmap(*a, **k)) or mapped[0]

@@ -13,6 +13,7 @@ from elr.data.formats.parts import PartsFolder
 from elr.data.reading import format_of, read_data
 from elr.data.records import ReadOptions
 from elr.errors import DataError
+from pictures import color, encoded
 
 FRAME = pd.DataFrame(
     {"x": [1, 2, 3, 4, 5], "code": ["007", "8", "9", "10", "11"], "y": ["cat", "cat", "dog", "dog", "cat"]}
@@ -114,9 +115,18 @@ def test_parts_of_two_types(tmp_path):
         read_data(tmp_path, ReadOptions(label="y"))
 
 
-def test_parts_with_images_are_refused(tmp_path):
-    pq.write_table(pa.table({"img": [{"bytes": b"", "path": "1.png"}], "y": ["a"]}), tmp_path / "p-0.parquet")
-    with pytest.raises(DataError, match="parts with images"):
+def test_parts_with_images_are_one_data_set(tmp_path):
+    for part in range(2):
+        images = [{"bytes": encoded(color()), "path": None}] * 2
+        pq.write_table(pa.table({"img": images, "y": ["a", "b"]}), tmp_path / f"p-{part}.parquet")
+    records = read_data(tmp_path, ReadOptions(label="y"))
+    assert records.images.shape == (4, 3, 16, 16)
+    assert records.ids[2] == "p-1.parquet, row 0"
+    FORMATS["parts"].write_corrected(tmp_path, tmp_path.with_name("new"), ReadOptions(label="y"), {0: 3})
+    assert FORMATS["parts"].labels(tmp_path.with_name("new"), ReadOptions(label="y")) == ["b", "b", "a", "b"]
+    (tmp_path / "p-1.parquet").unlink()
+    pq.write_table(pa.table({"img": images, "z": ["a", "b"]}), tmp_path / "p-2.parquet")
+    with pytest.raises(DataError, match=r"has a column 'y', p-2.parquet has none"):
         read_data(tmp_path, ReadOptions(label="y"))
 
 

@@ -83,11 +83,11 @@ def test_the_fast_reader_of_plain_tars_agrees_with_the_library(tars, monkeypatch
     fast = open_shards(tars, geometry=GEOMETRY).part.images
 
     def odd(content):
-        from elr.datasets.readers.tar_members import _OddHeaderError
+        from elr.data.pictures.tar_members import _OddHeaderError
 
         raise _OddHeaderError
 
-    monkeypatch.setattr("elr.datasets.readers.tar_members._plain_members", odd)
+    monkeypatch.setattr("elr.data.pictures.tar_members._plain_members", odd)
     slow = open_shards(tars, geometry=GEOMETRY).part.images
     assert fast.offsets.tolist() == slow.offsets.tolist()
     assert fast.sizes.tolist() == slow.sizes.tolist()

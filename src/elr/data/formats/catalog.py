@@ -8,6 +8,7 @@ from elr.data.formats.feather import Feather
 from elr.data.formats.folder import ImageFolder
 from elr.data.formats.format import Format
 from elr.data.formats.hub.dataset import HubDataset
+from elr.data.formats.image_files.tars import TarShards
 from elr.data.formats.json_lines import JsonLines
 from elr.data.formats.parquet import Parquet
 from elr.data.formats.parts import PartsFolder
@@ -22,6 +23,7 @@ _PARTS = (
 )
 FORMATS: dict[str, Format] = {
     "parts": PartsFolder(_PARTS),  # before folders of images, which it looks into
+    "tars": TarShards(),
     "folder": ImageFolder(),  # before all files: a folder may be called like one
     "csv": Delimited((".csv",), ","),
     "tsv": Delimited((".tsv", ".tab", ".txt"), "\t"),

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+import pyarrow as pa
 
 from elr.data.formats.format import Changes, FileFormat, refuse_columns
 from elr.data.formats.images import Sources, read_images
 from elr.data.pictures.class_folders import merged_subfolders, not_classes
-from elr.data.pictures.decoding import IMAGE_SUFFIXES
+from elr.data.pictures.image_index import index_at
+from elr.data.pictures.image_store import FileImages
+from elr.data.pictures.listing import image_names
 from elr.data.records import ReadOptions, Records
 from elr.errors import DataError
 from elr.files import printable
@@ -21,6 +25,7 @@ from elr.files import printable
 if TYPE_CHECKING:
     import pandas as pd
 
+_AT_ONCE = 1 << 16
 _INSIST = "or pass --nested (nested=True) if the first folder is the class, whatever lies below it"
 
 
@@ -49,38 +54,42 @@ class ImageFolder(FileFormat):
         del annotations
         root = Path(data)
         refuse_columns(options, printable(root))
-        paths, remarks = list_images(root)
-        loose = [path for path in paths if len(path.parts) == 1]
-        reason = None if loose or options.nested else not_classes(root, paths)
+        names, remarks = image_names(root)
+        loose = [Path(name) for name in _texts(names) if "/" not in name]
+        reason = None if loose or options.nested else not_classes(root, map(PurePath, _texts(names)))
         if reason and not training:
             remarks.append(f"labels were not taken from the names of folders: {reason}; {_INSIST}")
         elif not loose:
-            remarks += merged_subfolders(paths)
+            remarks += merged_subfolders(map(PurePath, _texts(names)))
         if training:
             _check_folder(root, loose, options)
             if reason:
                 raise DataError(f"{reason}; {_INSIST}")
-            used = {path.parts[0] for path in paths}
+            used = {name.partition("/")[0] for name in _texts(names)}
             empty = sorted(
                 each.name for each in root.iterdir() if each.is_dir() and each.name[0] != "." and each.name not in used
             )
             remarks += [f"folder {printable(name)!r} left out: it has no images" for name in empty]
-        records, decoded = read_images(file_sources(root, paths), len(paths), options)
-        kept = [paths[row] for row in decoded.rows]
+        store, index = FileImages(root, names, anywhere=True), index_at(options.index)
+        if index is not None:
+            index.check_files(store)
+        sources = file_sources(root, names)
+        records, decoded = read_images(sources, len(names), options, store=store, index=index)
+        kept = names if len(decoded.rows) == len(names) else names.take(pa.array(decoded.rows))
         return replace(
             records,
-            labels=None if loose or reason else [printable(path.parts[0]) for path in kept],
-            ids=[printable(path) for path in kept],
+            labels=None if loose or reason else _classes(kept),
+            ids=[printable(name) for name in _texts(kept)],
             remarks=remarks + records.remarks,
         )
 
     def labels(self, source: Path, options: ReadOptions, *, named: bool = False) -> list[str]:
         """The name of the subfolder that each image lies in."""
         del options, named
-        return [printable(path.parts[0]) for path in list_images(source)[0]]
+        return _classes(image_names(source)[0])
 
     def ids(self, source: Path) -> list[str]:
-        return [printable(path) for path in list_images(source)[0]]
+        return [printable(name) for name in _texts(image_names(source)[0])]
 
     def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """The images go to the subfolders of their classes; all other files stay where they are."""
@@ -127,48 +136,37 @@ def list_images(root: Path) -> tuple[list[Path], list[str]]:
         >>> [str(path) for path in paths], len(remarks)
         (['1.JPG', '2.png'], 1)
     """
-    found: list[Path] = []
-    others: list[Path] = []
-    visited = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_unreadable_folder):
-        real = os.path.realpath(folder)
-        visible = [name for name in subfolders if not name.startswith(".") and name != "__MACOSX"]
-        subfolders[:] = [] if real in visited else visible  # a link can lead back up
-        if real in visited:
-            continue
-        visited.add(real)
-        for path in (Path(folder, name) for name in names if not name.startswith(".")):
-            if path.suffix.lower() not in IMAGE_SUFFIXES:
-                others.append(path.relative_to(root))
-            elif path.is_file() or path.is_symlink():  # no pipes; a dead link is an unreadable image
-                found.append(path.relative_to(root))
-    if not found:
-        raise DataError(f"no images in {printable(root)}: expected files ending in {', '.join(IMAGE_SUFFIXES)}")
-    remarks = []
-    if others:
-        remarks.append(
-            f"{len(others)} files left out whose names do not end in {', '.join(IMAGE_SUFFIXES)}, such as "
-            f"{printable(min(others))}"
-        )
-    return sorted(found), remarks
+    names, remarks = image_names(root)
+    return list(map(Path, _texts(names))), remarks
 
 
-def _unreadable_folder(error: OSError) -> None:
-    raise DataError(f"folder {printable(error.filename)} cannot be read: {error.strerror}") from error
+def _texts(names: Any) -> Iterator[str]:
+    """Names from an Arrow array of bytes, some of them at a time."""
+    for start in range(0, len(names), _AT_ONCE):
+        yield from map(os.fsdecode, names.slice(start, _AT_ONCE).to_pylist())
 
 
-def file_sources(root: Path, paths: Sequence[Path]) -> Sources:
+def _classes(names: Any) -> list[str]:
+    """The first folder of each name; one text for each class, however many images it has."""
+    known: dict[str, str] = {}
+    folders = (name.partition("/")[0] for name in _texts(names))
+    return [known.setdefault(folder, printable(folder)) for folder in folders]
+
+
+def file_sources(root: Path, names: Any) -> Sources:
     """The sources of files below a folder, for `elr.data.formats.images.decode_images`.
 
     Args:
         root: the folder.
-        paths: relative to it.
+        names: relative to it: paths, or an Arrow array of bytes.
 
     Example:
         >>> list(file_sources(Path("pets"), [Path("cat/1.png")])())
         [(PosixPath('pets/cat/1.png'), 'pets/cat/1.png')]
     """
-    return lambda: ((root / path, printable(root / path)) for path in paths)
+    return lambda: (
+        (root / name, printable(root / name)) for name in (_texts(names) if isinstance(names, pa.Array) else names)
+    )
 
 
 def _copy(source: Path, target: Path, moves: Mapping[Path, str]) -> None:

@@ -85,6 +85,9 @@ class FileFormat(Format):
     shows_rows: ClassVar[bool] = True
     """Whether people can be shown its rows, as `cells` or `pictures`."""
 
+    file_or_folder: ClassVar[bool] = False
+    """Whether it may be either, with a label that is named or not."""
+
     def recognizes(self, data: object) -> bool:
         return isinstance(data, str | Path) and Path(data).suffix.lower() in self.suffixes
 
@@ -210,6 +213,10 @@ class TypedColumns(ABC):
     def arrow_table(self, path: Path) -> pa.Table:
         """The table in a file."""
 
+    def arrow_column(self, path: Path, name: str) -> pa.ChunkedArray:
+        """A column of the table in a file."""
+        return self.arrow_table(path).column(name)
+
     @abstractmethod
     def write_column(self, source: Path, target: Path, label: str, values: pa.Array) -> None:
         """Write a copy in which one column has other values, of its type."""
@@ -218,6 +225,14 @@ class TypedColumns(ABC):
         """Columns that hold images to learn from."""
         del path, options
         return []
+
+    def column_names(self, path: Path) -> list[str]:
+        """The names of all columns."""
+        return self.arrow_table(path).column_names
+
+    def read_images(self, paths: Sequence[Path], column: str, options: ReadOptions, **how: Any) -> Records:
+        """The images in a column of several files, as `FileFormat.read` gives those of one."""
+        raise NotImplementedError(f"{type(self).__name__} has no columns of images")
 
     @staticmethod
     def typed_frame(table: pa.Table, place: str) -> pd.DataFrame:

@@ -3,42 +3,38 @@
 from __future__ import annotations
 
 import io
-import math
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
-from elr.data.pictures.decoding import Encoded, Geometry, Span, decode_crop, decode_square
-from elr.data.pictures.depth import find_extent
-from elr.data.pictures.named import image_column, image_folder
-from elr.data.records import IMAGES, NO_BACKBONE, TABLE, ReadOptions, Records
-from elr.devices import free_memory
-from elr.errors import ArgumentError, DataError, RowError
-from elr.files import printable, writing
-from elr.networks.backbones import DEFAULT_BACKBONE, load_backbone, weights_at_hand
+from elr.data.pictures.decoding import Encoded, Square, decode_square
+from elr.data.pictures.depth import find_extent, maybe_deep
+from elr.data.pictures.streaming import EMBEDDED_AT_ONCE, embedded, fits, room_for
+from elr.data.records import IMAGES, NO_BACKBONE, ReadOptions, Records
+from elr.errors import ArgumentError, DataError
+from elr.files import printable
+from elr.networks.backbones import DEFAULT_BACKBONE, Backbone, load_backbone, weights_at_hand
+
+if TYPE_CHECKING:
+    from elr.data.pictures.image_index import ImageIndex
+    from elr.data.pictures.image_store import ImageStore
 
 SMALLEST, LARGEST = 16, 64
 _SMALLEST_FOR_BACKBONE = 128  # smaller images are enlarged to it: pretrained networks expect details to be large
-_CHUNK, _EMBEDDED_AT_ONCE = 1000, 256
+_CHUNK = 1000
 Sources = Callable[[], Iterator[tuple[Encoded | None, str]]]
 """Gives (encoded image, name) pairs, from the first on at each call."""
-IMAGE_COLUMN = "image_column"
-"""Under which name `Records.facts` has the column that names the images."""
-_SHARE_OF_MEMORY = 1 / 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,9 +42,9 @@ class DecodedImages:
     """Images of one size.
 
     Args:
-        images: (M, 3, S, S) uint8.
+        images: (M, 3, S, S) uint8, or a store of them on disk.
         rows: (M,) int64, which of the sources they are.
-        names: their M names.
+        names: their M names; none of images that stay on disk.
         unreadable: names of the sources left out.
         features: (M, D) float32, where they were asked for.
 
@@ -61,7 +57,7 @@ class DecodedImages:
         (['black.png'], ['gone.png'])
     """
 
-    images: Tensor
+    images: Tensor | ImageStore
     rows: NDArray[np.int64]
     names: list[str]
     unreadable: list[str]
@@ -77,6 +73,7 @@ def decode_images(
     skip_unreadable: bool = False,
     embed: Callable[[Tensor], NDArray[np.float32]] | None = None,
     decoder: Callable[[Encoded, int], NDArray[np.uint8]] | None = None,
+    max_memory: int | None = None,
 ) -> DecodedImages:
     """Decode images on all cores, to RGB, cut to a centered square and resized.
 
@@ -92,6 +89,7 @@ def decode_images(
         embed: from images (m, 3, S, S) uint8 to features (m, D), called on some hundred at a time; the images are then
             kept for people to look at only, at most `LARGEST` pixels a side.
         decoder: from an encoded image and S to (3, S, S) uint8; default: the middle square, resized.
+        max_memory: see `elr.devices.memory_to_use`.
 
     Raises:
         DataError: an image is unreadable (named), or none is readable.
@@ -104,7 +102,7 @@ def decode_images(
     """
     size = size or common_size(sources, bounds=bounds)
     side = min(size, LARGEST) if embed else size
-    images = _room_for(count, side)
+    images = room_for((count, 3, side, side), np.uint8, max_memory=max_memory)
     features, rows, names, unreadable = [], [], [], []
 
     def decode(source: tuple[Encoded | None, str]) -> NDArray[np.uint8] | Exception:
@@ -119,7 +117,7 @@ def decode_images(
 
     with ThreadPoolExecutor(os.cpu_count()) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused by decode_square, with a name
-        for start, chunk in _chunks(sources(), length=_CHUNK if embed is None else _EMBEDDED_AT_ONCE):
+        for start, chunk in _chunks(sources(), length=_CHUNK if embed is None else EMBEDDED_AT_ONCE):
             decoded = []
             for row, ((_, name), image) in enumerate(zip(chunk, pool.map(decode, chunk), strict=True), start):
                 if isinstance(image, Exception):
@@ -146,16 +144,6 @@ def decode_images(
         unreadable=unreadable,
         features=np.concatenate(features) if features else None,
     )
-
-
-def _room_for(count: int, side: int) -> NDArray[np.uint8]:
-    """(count, 3, side, side) uint8, in memory or, where there is too little of it, in a file."""
-    shape = (count, 3, side, side)
-    if math.prod(shape) < free_memory() * _SHARE_OF_MEMORY:
-        return np.empty(shape, dtype=np.uint8)
-    with writing(Path(tempfile.gettempdir())), tempfile.TemporaryFile(prefix="elr-images-") as file:
-        os.posix_fallocate(file.fileno(), 0, math.prod(shape))  # a full disk is found now, not by a signal later
-        return np.memmap(file, dtype=np.uint8, mode="r+", shape=shape)
 
 
 def _shrunk(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -207,16 +195,28 @@ def _chunks(sources: Iterator[tuple[Encoded | None, str]], *, length: int) -> It
         yield start, chunk
 
 
-def read_images(sources: Sources, count: int, options: ReadOptions) -> tuple[Records, DecodedImages]:
+def read_images(
+    sources: Sources,
+    count: int,
+    options: ReadOptions,
+    *,
+    store: ImageStore | None = None,
+    index: ImageIndex | None = None,
+) -> tuple[Records, DecodedImages]:
     """Images, or what a backbone makes of them, as records without labels.
+
+    Where memory does not hold them they stay on disk, and are decoded when a batch asks for them: the same pixels.
 
     Args:
         sources: see `decode_images`.
         count: how many there are.
-        options: sizes and backbone.
+        options: sizes, backbone, memory, and whether to stream.
+        store: the same images on disk, if they can be streamed from there.
+        index: of the run that goes on, if it streams.
 
     Returns:
-        records of the images that could be read, and what says which those are.
+        records of the images that could be read, and what says which those are (without names, where they stay on
+        disk).
 
     Raises:
         DataError: an image is unreadable, or none is readable.
@@ -229,8 +229,51 @@ def read_images(sources: Sources, count: int, options: ReadOptions) -> tuple[Rec
         (torch.Size([1, 3, 8, 8]), ['black'])
     """
     side = common_size(sources, bounds=(1, 2**15))
-    extent = find_extent(sources)
+    backbone, fine_tune, remarks = _backbone(side, options)
+    size = options.image_size or int(np.clip(side, SMALLEST, LARGEST))
+    if backbone is not None:
+        size = options.image_size or int(np.clip(side, min(_SMALLEST_FOR_BACKBONE, backbone.size), backbone.size))
+        how = "fine-tuned" if fine_tune else "used for features, and a perceptron trained on them"
+        remarks = [f"{backbone.name} ({backbone.origin}) was {how}, on images of {size} pixels"]
+    embed = None if backbone is None or fine_tune else backbone.embed
+    kept = min(size, LARGEST) if embed else size
+    streams = store if index is not None or _streams(3 * count * kept * kept, options) else None
+    extent = find_extent(sources if streams is None else lambda: maybe_deep(streams))
     span = options.image_range or (None if extent is None else extent.range)
+    square = Square(crop=size, resize=options.image_resize, span=span)
+    if streams is not None:
+        rows = None if index is None else index.rows
+        decoded = _streamed(streams, square, options, rows=rows, known=index is not None, embed=embed)
+        remarks.append(_how_streamed(decoded, options))
+    else:
+        decoded = decode_images(
+            sources,
+            count=count,
+            size=size,
+            skip_unreadable=options.skip_unreadable,
+            embed=embed,
+            decoder=lambda source, crop: replace(square, crop=crop).decode(source).numpy(),
+            max_memory=options.max_memory,
+        )
+    depth = []
+    if extent is not None and span is not None:
+        depth = [extent.remark(span, given=options.image_range is not None)]
+    records = Records(
+        kind=IMAGES,
+        rows=decoded.rows,
+        images=decoded.images,
+        features=decoded.features,
+        image_size=size if options.image_size or backbone is not None else None,
+        pretrained=backbone,
+        image_range=span,
+        counted=True,
+        remarks=[*_left_out(decoded), *depth, *remarks],
+    )
+    return records, decoded
+
+
+def _backbone(side: int, options: ReadOptions) -> tuple[Backbone | None, bool, list[str]]:
+    """The pretrained network for images of a side, whether it is fine-tuned, and what to say where there is none."""
     name, remarks = options.backbone, []
     if name is None and options.image_size is None and side > LARGEST:
         if weights_at_hand():
@@ -241,101 +284,57 @@ def read_images(sources: Sources, count: int, options: ReadOptions) -> tuple[Rec
                 f"--backbone sees more of them (pip install 'elr[images]')"
             ]
     backbone = None if name in (None, NO_BACKBONE) else load_backbone(name, weights=options.weights)
-    fine_tune = torch.accelerator.is_available() if options.fine_tune is None else options.fine_tune
-    size = options.image_size
-    if backbone is not None:
-        size = size or int(np.clip(side, min(_SMALLEST_FOR_BACKBONE, backbone.size), backbone.size))
-        how = "fine-tuned" if fine_tune else "used for features, and a perceptron trained on them"
-        remarks = [f"{backbone.name} ({backbone.origin}) was {how}, on images of {size} pixels"]
-    decoded = decode_images(
-        sources,
-        count=count,
-        size=size,
-        skip_unreadable=options.skip_unreadable,
-        embed=None if backbone is None or fine_tune else backbone.embed,
-        decoder=(
-            partial(decode_square, span=span)
-            if options.image_resize is None
-            else partial(_middle, resize=options.image_resize, span=span)
-        ),
-    )
-    depth = []
-    if extent is not None and span is not None:
-        depth = [extent.remark(span, given=options.image_range is not None)]
-    records = Records(
-        kind=IMAGES,
-        rows=decoded.rows,
-        images=decoded.images,
-        features=decoded.features,
-        image_size=size,
-        pretrained=backbone,
-        image_range=span,
-        remarks=[*_left_out(decoded), *depth, *remarks],
-    )
-    return records, decoded
+    return backbone, torch.accelerator.is_available() if options.fine_tune is None else options.fine_tune, remarks
 
 
-def _middle(source: Encoded, size: int, *, resize: int, span: Span) -> NDArray[np.uint8]:
-    """As images on disk are seen in training, but for the random place: see `decode_crop`."""
-    encoded = source if isinstance(source, bytes) else source.read_bytes()
-    return decode_crop(encoded, Geometry(resize=resize, crop=size), span=span).numpy()
+def _streams(num_bytes: int, options: ReadOptions) -> bool:
+    return not fits(num_bytes, options.max_memory) if options.stream is None else options.stream
+
+
+def _streamed(
+    store: ImageStore,
+    square: Square,
+    options: ReadOptions,
+    *,
+    rows: NDArray[np.int64] | None,
+    known: bool,
+    embed: Callable[[Tensor], NDArray[np.float32]] | None,
+) -> DecodedImages:
+    """Images that stay on disk; unreadable ones are found by decoding all of them once, where they are to be left out.
+
+    `rows` are those that are learned from, where that is `known` from the index of the run.
+    """
+    images, unreadable = store.brought_to(square), []
+    if rows is None:
+        rows = np.arange(len(images))
+        if options.skip_unreadable and not known:
+            gone = images.unreadable()
+            unreadable = [images.name(position) for position in gone]
+            rows = np.delete(rows, gone)
+    if not len(rows):
+        if not unreadable:
+            raise DataError("there are no images: the data have no rows")
+        raise DataError(f"none of the {len(unreadable)} images can be read, such as {unreadable[0]}: mend the data")
+    images = images.take(rows) if len(rows) < len(images) else images
+    features = None
+    if embed is not None:
+        features = embedded(images, embed, max_memory=options.max_memory)
+        images = images.brought_to(replace(square, crop=min(square.crop, LARGEST)))
+    return DecodedImages(images=images, rows=rows, names=[], unreadable=unreadable, features=features)
+
+
+def _how_streamed(decoded: DecodedImages, options: ReadOptions) -> str:
+    asked = "as was asked for" if options.stream else "since memory does not hold them"
+    if options.skip_unreadable:
+        checked = "all were decoded once to find those that cannot be read"
+    else:
+        checked = "one that cannot be read ends the run when it is come to (--skip-unreadable looks for them first)"
+    if decoded.features is not None:
+        return f"the images stay on disk and were read once for their features, {asked}"
+    return f"the images stay on disk and are decoded batch by batch, {asked}; {checked}"
 
 
 def _left_out(decoded: DecodedImages) -> list[str]:
     shown, more = decoded.unreadable[:20], len(decoded.unreadable) - 20
     remarks = [f"unreadable image left out: {name}" for name in shown]
     return [*remarks, f"{more} more unreadable images left out"] if more > 0 else remarks
-
-
-def named_images(records: Records, options: ReadOptions, folder: Path, *, place: str) -> Records:
-    """Records of the images that a column of a table names, if it does; else the records as they are.
-
-    Args:
-        records: of the table, with their labels.
-        options: how it was read; `options.image` names the column.
-        folder: where the table lies.
-        place: how messages name it.
-
-    Raises:
-        DataError: names of files that are not there, unless `options.skip_unreadable`.
-
-    Example:
-        >>> import pandas as pd
-        >>> records = Records(kind="table", rows=np.arange(1), table=pd.DataFrame({"x": [1.5]}))
-        >>> named_images(records, ReadOptions(), Path(), place="it") is records
-        True
-    """
-    if records.table is None or records.kind != TABLE:
-        return records
-    column = options.image or image_column(records.table, folder)
-    if column is None:
-        return records
-    others = [str(name) for name in records.table.columns if name != column]
-    if options.image is None and others:
-        remark = f"column {column!r} of {place} names images: --image {column} learns from them, and from nothing else"
-        return replace(records, remarks=[*records.remarks, remark])
-    names = records.table[column]
-    base = image_folder(folder, names)
-    files = [None if pd.isna(name) else base / str(name) for name in names.tolist()]
-    missing = [row for row, file in enumerate(files) if file is None or not file.is_file()]
-    if missing and not options.skip_unreadable:
-        raise RowError(
-            f"column {column!r} of {place} names {len(missing)} of {len(files)} images that are not there, first in ",
-            records.rows[missing].tolist(),
-            f": {names.iloc[missing[0]]!r} (looked for in {printable(base)}); mend the names, or pass "
-            "--skip-unreadable (skip_unreadable=True) to leave such rows out",
-        )
-    texts = ["" if pd.isna(name) else str(name) for name in names.tolist()]
-    found, decoded = read_images(lambda: iter(list(zip(files, texts, strict=True))), len(files), options)
-    kept = records.take(decoded.rows)
-    remark = f"the images that column {column!r} of {place} names, in {printable(base)}, were read"
-    return replace(
-        found,
-        rows=kept.rows,
-        labels=kept.labels,
-        annotations=kept.annotations,
-        clean_labels=kept.clean_labels,
-        ids=kept.ids or [texts[row] for row in decoded.rows],
-        remarks=[*kept.remarks, remark, *found.remarks],
-        facts={**kept.facts, **found.facts, IMAGE_COLUMN: column},
-    )

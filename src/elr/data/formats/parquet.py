@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from PIL import Image
 
 from elr.data.formats.format import Changes, TypedColumns
@@ -24,11 +25,15 @@ from elr.data.formats.labels import check_ids, label_columns, labeled
 from elr.data.formats.table import ParsedTable, TableFile, annotated, check_columns
 from elr.data.labels.columns import NO_VOTE, LabelColumn, some
 from elr.data.pictures.decoding import Encoded
+from elr.data.pictures.image_index import index_at
+from elr.data.pictures.shards import KEPT_BYTES, ParquetImages
 from elr.data.records import IMAGES, ReadOptions, Records
+from elr.devices import memory_to_use
 from elr.errors import DataError
 from elr.files import printable
 
 _MEDIA = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp", b"BM": "bmp"}
+_SHARE_KEPT = 4  # of the memory that may be taken, for groups of rows
 
 
 class Parquet(TableFile, TypedColumns):
@@ -60,7 +65,7 @@ class Parquet(TableFile, TypedColumns):
             raise DataError(
                 f"{printable(path)} has {len(columns)} columns of images ({some(columns)}): --ignore all but one"
             )
-        return _read_images(path, columns[0], options, training=training, annotations=annotations)
+        return read_parquet_images([path], columns[0], options, training=training, annotations=annotations)
 
     def label_column(self, source: Path, options: ReadOptions) -> pd.DataFrame:
         return read_parquet_columns(source, [options.label or ""])
@@ -71,11 +76,19 @@ class Parquet(TableFile, TypedColumns):
     def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """The corrected labels are those of other rows, so that types and metadata stay."""
         label = options.label or ""
-        old = pq.ParquetFile(source).read(columns=[label]).column(label)
-        self.write_column(source, target, label, self.corrected(old, changes))
+        self.write_column(source, target, label, self.corrected(self.arrow_column(source, label), changes))
 
     def arrow_table(self, path: Path) -> pa.Table:
         return pq.ParquetFile(path).read()
+
+    def column_names(self, path: Path) -> list[str]:
+        return parquet_columns(path)
+
+    def read_images(self, paths: Sequence[Path], column: str, options: ReadOptions, **how: Any) -> Records:
+        return read_parquet_images(paths, column, options, **how)
+
+    def arrow_column(self, path: Path, name: str) -> pa.ChunkedArray:
+        return pq.ParquetFile(path).read(columns=[name]).column(name)
 
     def image_columns(self, path: Path, options: ReadOptions) -> list[str]:
         return [] if options.embedding or options.text else _image_columns(path, options)
@@ -120,36 +133,101 @@ def _data_uris(source: Path, column: str, wanted: set[int]) -> Iterator[tuple[in
             yield row, f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def _read_images(
-    path: Path, column: str, options: ReadOptions, *, training: bool, annotations: pd.DataFrame | None
+def read_parquet_images(
+    paths: Sequence[Path],
+    column: str,
+    options: ReadOptions,
+    *,
+    place: str | None = None,
+    training: bool,
+    annotations: pd.DataFrame | None,
 ) -> Records:
-    place, columns = printable(path), parquet_columns(path)
+    """The images of Parquet files, one after the other, with their labels.
+
+    Args:
+        paths: of files with the same columns.
+        column: of the images.
+        options: how to read them.
+        place: how messages name them all. Default: the first.
+        training: labels are required; else they are read where there are any.
+        annotations: labels of annotators, in place of given ones.
+
+    Raises:
+        DataError: whatever makes the data unusable.
+        CheckpointError: they are not those of the run that goes on.
+
+    Example:
+        >>> import tempfile
+        >>> picture = io.BytesIO()
+        >>> Image.new("RGB", (8, 8), "white").save(picture, "PNG")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "t.parquet")
+        ...     pq.write_table(pa.table({"image": [picture.getvalue()], "label": ["cat"]}), path)
+        ...     options = ReadOptions(label="label")
+        ...     read_parquet_images([path], "image", options, training=True, annotations=None).labels
+        ['cat']
+    """
+    path, place = paths[0], place or printable(paths[0])
+    index = index_at(options.index)
+    if index is not None:
+        index.check_shards(paths)
+    columns = parquet_columns(path)
     check_columns(columns, options, name=place, training=training)
     used = [name for name in (options.label, *options.annotators, options.clean_label, options.id) if name in columns]
-    frame = read_parquet_columns(path, used)
+    frame = pd.concat([read_parquet_columns(each, used) for each in paths], ignore_index=True)
     given, clean, ids = label_columns(frame, options, name=place)
     if training and ids is not None:
         check_ids(ids, name=f"id column {options.id!r} of {place}")
     names = parquet_class_names(path, options.label or "")
     clean_names = parquet_class_names(path, options.clean_label or "") or names
     given, clean = _named(given, names, training=training), _named(clean, clean_names, training=training)
-    everything = Records(kind=IMAGES, rows=np.arange(parquet_length(path)), ids=ids)
+    everything = Records(kind=IMAGES, rows=np.arange(sum(map(parquet_length, paths))), ids=ids)
     everything = labeled(everything, given, clean, training=training)
     if not len(everything) and not training:
         return everything
     if training:
         everything = annotated(everything, frame, options, name=place, annotations=annotations)
-    records, decoded = read_images(lambda: parquet_images(path, column), len(everything), options)
+    kept_bytes = KEPT_BYTES
+    if options.max_memory is not None:
+        kept_bytes = min(KEPT_BYTES, memory_to_use(options.max_memory) // _SHARE_KEPT)
+    if index is not None:
+        kept_bytes = index.settings["kept_bytes"]  # the order of the rows hangs on it
+    store = ParquetImages(paths, column, kept_bytes=kept_bytes)
+    records, decoded = read_images(
+        lambda: _several_images(paths, column), len(everything), options, store=store, index=index
+    )
     kept = everything.take(decoded.rows)
+    streamed = not decoded.names
     return replace(
         records,
         labels=kept.labels,
         annotations=kept.annotations,
         facts={**everything.facts, **records.facts},
         clean_labels=kept.clean_labels,
-        ids=kept.ids or decoded.names,
+        ids=kept.ids or (_image_names(paths, column, decoded.rows) if streamed else decoded.names),
         remarks=everything.remarks + records.remarks,
     )
+
+
+def _several_images(paths: Sequence[Path], column: str) -> Iterator[tuple[Encoded | None, str]]:
+    """The images of several files, those without a name named by file and row."""
+    for path in paths:
+        for row, (encoded, name) in enumerate(parquet_images(path, column)):
+            yield encoded, name if len(paths) == 1 or name != f"row {row}" else f"{printable(path.name)}, row {row}"
+
+
+def _image_names(paths: Sequence[Path], column: str, rows: NDArray[np.int64]) -> list[str]:
+    """The names of images, without reading these: as `_several_images` has them."""
+    names: list[str] = []
+    for path in paths:
+        file = _open_parquet(path)
+        kind = file.schema_arrow.field(column).type
+        known: list[str | None] = [None] * file.metadata.num_rows
+        if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0:
+            known = [each and each["path"] for each in file.read(columns=[f"{column}.path"]).column(0).to_pylist()]
+        place = "" if len(paths) == 1 else f"{printable(path.name)}, "
+        names += [name or f"{place}row {row}" for row, name in enumerate(known)]
+    return [names[row] for row in rows]
 
 
 def _named(found: LabelColumn | None, names: list[str] | None, *, training: bool) -> LabelColumn | None:

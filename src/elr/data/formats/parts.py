@@ -104,10 +104,14 @@ class PartsFolder(TableFile):
     ) -> Records:
         paths, form = self.parts(Path(data))
         pictures = form.image_columns(paths[0], options) if isinstance(form, TypedColumns) else []
-        if pictures:
+        if len(pictures) > 1:
             raise DataError(
-                f"{printable(data)} holds parts with images (column {pictures[0]!r}): expected one Parquet file; "
-                "write them into one, such as with pyarrow.dataset.dataset(...).to_table()"
+                f"{printable(data)} has {len(pictures)} columns of images ({some(pictures)}): --ignore all but one"
+            )
+        if pictures and isinstance(form, TypedColumns):
+            _check_alike(Path(data), paths, form)
+            return form.read_images(
+                paths, pictures[0], options, place=printable(data), training=training, annotations=annotations
             )
         return super().read(data, options, training=training, annotations=annotations)
 
@@ -141,6 +145,12 @@ class PartsFolder(TableFile):
 
     def _suffixes(self) -> list[str]:
         return [suffix for form in self.forms for suffix in form.suffixes]
+
+    def label_column(self, source: Path, options: ReadOptions) -> pd.DataFrame:
+        paths, form = self.parts(source)
+        if isinstance(form, TypedColumns) and form.image_columns(paths[0], options):  # which need not be read
+            return pd.concat([form.label_column(each, options) for each in paths], ignore_index=True)
+        return super().label_column(source, options)
 
     def class_names(self, source: Path, label: str) -> list[str] | None:
         paths, form = self.parts(source)
@@ -242,6 +252,17 @@ def _check_columns(root: Path, first: Path, path: Path, expected: Sequence[str],
         )
 
 
+def _check_alike(root: Path, paths: Sequence[Path], form: TypedColumns) -> None:
+    """Refuse files of images that differ in their columns, or that lie in partitions."""
+    for path in paths:
+        _check_columns(root, paths[0], path, form.column_names(paths[0]), form.column_names(path))
+        if _keys(path, root):
+            raise DataError(
+                f"{printable(root)} holds images in partitions, such as {_name(path, root)}: expected all of them in "
+                "one folder; give one of its folders, or put the files together by links"
+            )
+
+
 def _keys(path: Path, root: Path) -> dict[str, str | None]:
     """What the names of folders say about the rows of a file."""
     pairs = (part.partition("=") for part in path.relative_to(root).parts[:-1])
@@ -261,7 +282,7 @@ def _with_keys(frame: pd.DataFrame, root: Path, paths: list[Path], counts: list[
 
 
 def _write_typed(form: TypedColumns, copies: dict[Path, Path], label: str, changes: Changes) -> None:
-    columns = [_read_typed(path, form).column(label) for path in copies]
+    columns = [form.arrow_column(path, label) for path in copies]
     whole = pa.chunked_array([chunk for column in columns for chunk in column.chunks])
     corrected, start = form.corrected(whole, changes), 0
     for (source, target), column in zip(copies.items(), columns, strict=True):

@@ -16,6 +16,7 @@ from elr.data.formats.format import FileFormat
 from elr.data.kinds.kind import Contents, Kind
 from elr.data.label_coding import LabelCoding
 from elr.data.pictures.image_store import ImageStore
+from elr.data.pictures.streaming import counted_statistics
 from elr.data.preprocessing import Preprocessing
 from elr.data.records import IMAGES, NO_BACKBONE, ReadOptions, Records
 from elr.data.text import one_scale
@@ -83,7 +84,7 @@ class PixelsPreprocessing(Preprocessing):
         del options
         images, pretrained = records.images, records.pretrained
         assert images is not None, "images without features have pixels"
-        statistics = image_statistics(images)
+        statistics = counted_statistics(images) if records.counted else image_statistics(images)
         mean, std = (list(pretrained.mean), list(pretrained.std)) if pretrained else statistics
         _, channels, height, width = images.shape
         resize = images.geometry.resize if isinstance(images, ImageStore) else None
@@ -102,8 +103,13 @@ class PixelsPreprocessing(Preprocessing):
         if images is None or images.shape[2:] != size:
             found = None if images is None else tuple(images.shape[2:])
             raise DataError(f"{name} has images of {found} pixels, training had {size}: resize them")
-        if images.shape[1] == expected.channels or isinstance(images, ImageStore):
+        if images.shape[1] == expected.channels:
             return images
+        if isinstance(images, ImageStore):
+            raise DataError(
+                f"{name} stays on disk, in color, and training had {expected.channels} channel: give fewer images at a "
+                "time, which memory holds"
+            )
         if expected.channels == 1:
             return images.float().mean(dim=1, keepdim=True).round().to(torch.uint8)
         return images.expand(-1, expected.channels, -1, -1)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import util
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -52,10 +53,46 @@ class Geometry:
 
     resize: int = 256
     crop: int = 224
+    windows: ClassVar[bool] = True
+    """Whether crops lie at other places than in the middle."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.crop <= self.resize:
             raise ArgumentError(f"crop is {self.crop}, resize {self.resize}: expected 1 <= crop <= resize pixels")
+
+    def decode(self, encoded: bytes, place: tuple[float, float] = (CENTER, CENTER)) -> Tensor:
+        """One encoded image as (3, crop, crop) uint8: see `decode_crop`."""
+        return decode_crop(encoded, self, place)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Square:
+    """What an image is brought to that people bring: its middle square, at one size, whether in memory or on disk.
+
+    Args:
+        crop: side of the square in pixels.
+        resize: pixels of the shorter side before the middle square is cut out, see `decode_crop`; None: the largest
+            square is cut out first, see `decode_square`.
+        span: see `as_rgb`.
+
+    Example:
+        >>> image = thumbnail(torch.full((3, 50, 90), 200, dtype=torch.uint8), side=90)
+        >>> Square(crop=2).decode(image)[0].tolist()
+        [[200, 200], [200, 200]]
+    """
+
+    crop: int
+    resize: int | None = None
+    span: Span = None
+    windows: ClassVar[bool] = False
+
+    def decode(self, encoded: Encoded, place: tuple[float, float] = (CENTER, CENTER)) -> Tensor:
+        """One encoded image as (3, crop, crop) uint8; its middle, whatever the place."""
+        del place
+        if self.resize is None:
+            return torch.from_numpy(decode_square(encoded, self.crop, span=self.span).copy())
+        content = encoded if isinstance(encoded, bytes) else encoded.read_bytes()
+        return decode_crop(content, Geometry(resize=self.resize, crop=self.crop), span=self.span)
 
 
 def decode_square(source: Encoded, size: int, *, span: Span = None) -> NDArray[np.uint8]:

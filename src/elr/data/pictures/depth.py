@@ -10,12 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from numpy.typing import NDArray
 from PIL import Image
 
 from elr.data.pictures.decoding import Encoded, deep_pixels
 from elr.errors import DataError
+
+if TYPE_CHECKING:
+    from elr.data.pictures.image_store import ImageStore
 
 _HEAD, _AT_ONCE = 32, 1000
 _MAY_BE_DEEP = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"P2", b"P5", b"Pf", b"PF")
@@ -120,7 +124,7 @@ def find_extent(sources: Callable[[], Iterator[tuple[Encoded | None, str]]]) -> 
 def _values(encoded: Encoded | None) -> tuple[float, float, bool] | None:
     """The least and greatest value, and whether they are whole; None for 8 bits and for what cannot be read."""
     try:
-        if encoded is None or not _may_be_deep(encoded):
+        if encoded is None or not may_be_deep(encoded):
             return None
         with Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded) as image:
             pixels = deep_pixels(image, encoded)
@@ -133,7 +137,13 @@ def _values(encoded: Encoded | None) -> tuple[float, float, bool] | None:
     return (low, high, _whole(pixels)) if math.isfinite(low) and math.isfinite(high) else None
 
 
-def _may_be_deep(encoded: Encoded) -> bool:
+def may_be_deep(encoded: Encoded) -> bool:
+    """Whether an image may have more than 8 bits, by its first bytes.
+
+    Example:
+        >>> may_be_deep(b"P5 20 20 4095"), may_be_deep(b"GIF89a")
+        (True, False)
+    """
     if isinstance(encoded, Path):
         with encoded.open("rb") as file:
             head = file.read(_HEAD)
@@ -142,6 +152,33 @@ def _may_be_deep(encoded: Encoded) -> bool:
     if head.startswith(b"\x89PNG"):
         return head[24:25] == b"\x10"
     return head.startswith(_MAY_BE_DEEP)
+
+
+def maybe_deep(store: ImageStore) -> Iterator[tuple[bytes, str]]:
+    """Images as `find_extent` takes them: in full only those that may have more than 8 bits.
+
+    Example:
+        >>> import torch
+        >>> from elr.data.pictures.decoding import thumbnail
+        >>> from elr.data.pictures.image_store import ImageStore
+        >>> class One(ImageStore):
+        ...     def _count(self):
+        ...         return 1
+        ...     def _name(self, row):
+        ...         return "one"
+        ...     def _encoded(self, row):
+        ...         return thumbnail(torch.zeros(3, 40, 40, dtype=torch.uint8))
+        >>> [(len(content), name) for content, name in maybe_deep(One())]
+        [(32, 'one')]
+    """
+    for position, head in enumerate(store.heads()):
+        content = head
+        if may_be_deep(head):
+            try:
+                content = store.encoded(position)
+            except (OSError, DataError):  # whoever decodes it says why
+                content = b""
+        yield content, store.name(position)
 
 
 def _whole(pixels: NDArray) -> bool:

@@ -6,11 +6,12 @@ import copy
 import hashlib
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -21,12 +22,14 @@ from PIL import UnidentifiedImageError
 from torch import Tensor
 
 from elr.data.examples import StoredInputs
-from elr.data.pictures.decoding import CENTER, Geometry, decode_crop
+from elr.data.pictures.decoding import CENTER, Geometry, Square
 from elr.errors import ArgumentError, DataError
 from elr.files import printable
 
 _PIECES_PER_CORE = 4  # into which a batch is cut
 _HASHED_AT_ONCE = 10_000
+HEAD = 32
+"""Bytes from which one sees what kind of image a file holds."""
 _NAMES = pa.large_binary()
 _LEADS_OUT = r"(^|/)\.\.(/|$)|^/|\x00"
 
@@ -53,8 +56,8 @@ class ImageStore(StoredInputs):
         [2, 2, 2]
     """
 
-    def __init__(self, geometry: Geometry | None = None) -> None:
-        self.geometry = geometry or Geometry()
+    def __init__(self, geometry: Geometry | Square | None = None) -> None:
+        self.geometry: Geometry | Square = geometry or Geometry()
         self._rows: NDArray[np.int64] | None = None
 
     @abstractmethod
@@ -102,10 +105,39 @@ class ImageStore(StoredInputs):
         """An image as it is stored."""
         return self._encoded(self._row(position))
 
+    def head(self, position: int) -> bytes:
+        """The first bytes of an image as it is stored; none where it cannot be read."""
+        with suppress(OSError, DataError):
+            return self._head(self._row(position))
+        return b""
+
+    def _head(self, row: int) -> bytes:
+        return self._encoded(row)[:HEAD]
+
+    def heads(self) -> Iterator[bytes]:
+        """The first bytes of all images, some of them read at a time."""
+        for start in range(0, len(self), _HASHED_AT_ONCE):
+            yield from _pool().map(self.head, range(start, min(start + _HASHED_AT_ONCE, len(self))))
+
     def order(self, generator: torch.Generator) -> Tensor:
         """(N,) int64: a random order of all positions, by `generator` alone, in which reading them is fast."""
         rows = np.arange(self._count()) if self._rows is None else self._rows
         return self._order(rows, generator)
+
+    @property
+    def rows(self) -> NDArray[np.int64] | None:
+        """Which of all images were taken; None for all of them."""
+        return self._rows
+
+    def whole(self) -> ImageStore:
+        """All images, of which some were taken."""
+        whole = copy.copy(self)
+        whole._rows = None
+        return whole
+
+    def places(self) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
+        """Where all images lie, for `elr.data.pictures.image_index.ImageIndex`: columns, shards and settings."""
+        return {"name": pa.array([self._name(row) for row in range(self._count())])}, [], {}
 
     def take(self, positions: NDArray[np.int64]) -> ImageStore:
         """A store of some of the images, in that order, over the same files."""
@@ -114,7 +146,7 @@ class ImageStore(StoredInputs):
         taken._rows = rows if self._rows is None else self._rows[rows]
         return taken
 
-    def brought_to(self, geometry: Geometry) -> ImageStore:
+    def brought_to(self, geometry: Geometry | Square) -> ImageStore:
         """The same images in another geometry."""
         changed = copy.copy(self)
         changed.geometry = geometry
@@ -156,6 +188,23 @@ class ImageStore(StoredInputs):
         """
         return self.start(index, places)()
 
+    def unreadable(self) -> list[int]:
+        """The positions of all images that cannot be decoded: all are, once, and nothing of them is kept."""
+
+        def fails(position: int) -> bool:
+            try:
+                self._decoded(position, (CENTER, CENTER))
+            except DataError:
+                return True
+            return False
+
+        found: list[int] = []
+        for start in range(0, len(self), _HASHED_AT_ONCE):
+            positions = range(start, min(start + _HASHED_AT_ONCE, len(self)))
+            failing = _pool().map(fails, positions)
+            found += [position for position, failed in zip(positions, failing, strict=True) if failed]
+        return found
+
     def __getitem__(self, rows: int | slice | Tensor) -> Tensor:
         if isinstance(rows, int | np.integer):
             return self.fetch(torch.tensor([int(rows)]))[0]
@@ -167,11 +216,14 @@ class ImageStore(StoredInputs):
     def _decoded(self, position: int, place: tuple[float, float]) -> Tensor:
         row = self._row(position)
         try:
-            return decode_crop(self._encoded(row), self.geometry, place)
+            return self.geometry.decode(self._encoded(row), place)
         except (ArgumentError, DataError):
             raise
         except Exception as error:  # decoders fail in many ways on damaged files
-            raise DataError(f"image {self._name(row)} cannot be read ({_reason(error)}): get it again") from error
+            own = isinstance(self.geometry, Square)
+            advice = "mend or remove it and begin anew, or pass --skip-unreadable, which looks at all of them first"
+            advice = advice if own else "get it again"
+            raise DataError(f"image {self._name(row)} cannot be read ({_reason(error)}): {advice}") from error
 
 
 def _reason(error: Exception) -> str:
@@ -198,6 +250,7 @@ class FileImages(ImageStore):
         names: N paths relative to it, "/" between their parts: as text, or as an Arrow array of bytes, which need not
             be UTF-8.
         geometry: what images are brought to.
+        anywhere: whether names and links may lead out of the folder, where the list is the user's own.
 
     Raises:
         DataError: a name that leads out of the folder by itself.
@@ -211,16 +264,24 @@ class FileImages(ImageStore):
         torch.Size([3, 32, 32])
     """
 
-    def __init__(self, root: Path, names: Sequence[str] | pa.Array, geometry: Geometry | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        names: Sequence[str] | pa.Array,
+        geometry: Geometry | Square | None = None,
+        *,
+        anywhere: bool = False,
+    ) -> None:
         super().__init__(geometry)
-        self.root = Path(os.path.realpath(root))
+        self.anywhere = anywhere
+        self.root = root if anywhere else Path(os.path.realpath(root))
         self.names: Any = (
             names if isinstance(names, pa.Array) else pa.array([os.fsencode(name) for name in names], _NAMES)
         )
         self._inside = os.fsencode(self.root) + b"/"
         self._plain_folders: dict[bytes, bool] = {}
-        astray = pc.match_substring_regex(self.names, _LEADS_OUT)
-        if pc.any(astray).as_py():
+        astray = None if anywhere else pc.match_substring_regex(self.names, _LEADS_OUT)
+        if astray is not None and pc.any(astray).as_py():
             first = pc.filter(self.names, astray)[0].as_py()
             raise DataError(
                 f"{printable(os.fsdecode(first))!r} leads out of {printable(self.root)}: expected names of files below "
@@ -231,7 +292,7 @@ class FileImages(ImageStore):
         return len(self.names)
 
     def _path(self, row: int) -> bytes:
-        return self._inside + self.names[row].as_py()
+        return os.path.join(self._inside, self.names[row].as_py())  # noqa: PTH118
 
     def _name(self, row: int) -> str:
         return printable(os.fsdecode(self._path(row)))
@@ -241,14 +302,21 @@ class FileImages(ImageStore):
             digest.update(b"\0".join(self.names.slice(start, _HASHED_AT_ONCE).to_pylist()) + b"\0")
 
     def _encoded(self, row: int) -> bytes:
+        with self._opened(row) as file:
+            return file.read()
+
+    def _head(self, row: int) -> bytes:
+        with self._opened(row) as file:
+            return file.read(HEAD)
+
+    def _opened(self, row: int) -> BinaryIO:
         path = self._path(row)
-        if self._astray(path):
+        if not self.anywhere and self._astray(path):
             raise DataError(
                 f"image {self._name(row)} leads out of {printable(self.root)}: expected files below that folder; put a "
                 "copy there, or make the folder itself the link"
             )
-        with open(path, "rb") as file:  # noqa: PTH123 - bytes, for names that are no UTF-8
-            return file.read()
+        return open(path, "rb")  # noqa: PTH123 - bytes, for names that are no UTF-8
 
     def _astray(self, path: bytes) -> bool:
         """Whether a link leads out of the folder; what is known of a folder inside it is kept."""
@@ -258,6 +326,19 @@ class FileImages(ImageStore):
         if self._plain_folders[folder] and not os.path.islink(path):  # noqa: PTH114
             return False
         return not os.path.realpath(path).startswith(self._inside)
+
+    def places(self) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
+        sizes, times = self.states()
+        return {"name": self.names, "size": pa.array(sizes), "mtime": pa.array(times)}, [], {}
+
+    def states(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Size in bytes and time of change in nanoseconds of each file; -1 of what is not there."""
+        states = np.full((2, len(self.names)), -1, dtype=np.int64)
+        for row in range(len(self.names)):
+            with suppress(OSError):
+                found = os.stat(self._path(row))  # noqa: PTH116 - bytes, for names that are no UTF-8
+                states[:, row] = found.st_size, found.st_mtime_ns
+        return states[0], states[1]
 
     def absent(self) -> list[str]:
         """The printable names of all images that have no file, found by listing folders: a second for 100,000."""

@@ -226,7 +226,9 @@ class CIFAR(Loader):
 
 
 def _decoded(sources: Callable[[], Iterator[tuple[Encoded | None, str]]], count: int) -> Tensor:
-    return decode_images(sources, count=count).images
+    images = decode_images(sources, count=count).images
+    assert isinstance(images, Tensor), "decoded images are in memory"
+    return images
 
 
 def _about(num_classes: int, human: str | None) -> About:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ class HubDataset(Format):
             path = Path(folder).resolve() / "data.parquet"
             _write_parquet(data, path)
             try:
-                return self.parquet.read(path, options, training=training, annotations=annotations)
+                held = replace(options, stream=False, index=None)  # the file is gone afterwards
+                return self.parquet.read(path, held, training=training, annotations=annotations)
             except DataError as error:  # which names the file
                 raise DataError(str(error).replace(printable(path), _NAME)) from error
 

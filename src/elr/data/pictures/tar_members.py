@@ -56,10 +56,22 @@ def members(shard: Path, content: mmap.mmap) -> tuple[list[Member], int]:
 
 
 def _parsed(name: bytes, offset: int, size: int) -> Member | None:
-    """WebDataset's rule: the key is the path up to the first dot of its last part; hidden files count for nothing."""
+    found = example_of(name)
+    return None if found is None else (*found, offset, size)
+
+
+def example_of(name: bytes) -> tuple[bytes, str] | None:
+    """The example that a member belongs to, and its suffix in small letters; None where it belongs to none.
+
+    WebDataset's rule: the key is the path up to the first dot of its last part; hidden files count for nothing.
+
+    Example:
+        >>> example_of(b"cats/7.seg.PNG"), example_of(b"cats/.hidden")
+        ((b'cats/7', 'seg.png'), None)
+    """
     folder, slash, base = name.rpartition(b"/")
     stem, dot, suffix = base.partition(b".")
-    return (folder + slash + stem, suffix.decode("latin-1").lower(), offset, size) if stem and dot else None
+    return (folder + slash + stem, suffix.decode("latin-1").lower()) if stem and dot else None
 
 
 class _DamagedHeaderError(Exception):

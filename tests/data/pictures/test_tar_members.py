@@ -5,7 +5,7 @@ import tarfile
 
 import pytest
 
-from elr.datasets.readers.tar_members import members, shown
+from elr.data.pictures.tar_members import members, shown
 from elr.errors import DataError
 from tiny_tars import write_tar
 
