@@ -55,7 +55,7 @@ class Plan:
         >>> training = TrainingConfig(epochs=10)
         >>> plan = Plan(method=ELRConfig(), network=network, training=training, augmentation=Augmentation())
         >>> plan.to_json()["targets"], Plan.from_json(plan.to_json()) == plan
-        ({'placement': 'dense', 'dtype': 'float32'}, True)
+        ({'placement': 'dense', 'dtype': 'float32', 'top_k': 16}, True)
     """
 
     method: MethodConfig
