@@ -16,7 +16,15 @@ from elr.targets.store import Targets
 
 DENSE_PLACEMENT, MAPPED, SHARDED, SPARSE, STATELESS = "dense", "mapped", "sharded", "sparse", "stateless"
 
-PLACEMENTS: dict[str, Callable[..., Targets]] = {DENSE_PLACEMENT: DenseTargets}
+
+
+def _mapped(num_examples: int, num_classes: int, **settings: Any) -> Targets:
+    from elr.targets.mapped import MappedTargets  # a dense store with a file, and most runs need none
+
+    return MappedTargets(num_examples, num_classes, **settings)
+
+
+PLACEMENTS: dict[str, Callable[..., Targets]] = {DENSE_PLACEMENT: DenseTargets, MAPPED: _mapped}
 """Where the rows are kept, by name; each is made from N, C and a dtype."""
 
 NAMES = (*PLACEMENTS, STATELESS)
