@@ -17,7 +17,6 @@ from elr.targets.store import Targets
 DENSE_PLACEMENT, MAPPED, SHARDED, SPARSE, STATELESS = "dense", "mapped", "sharded", "sparse", "stateless"
 
 
-
 def _mapped(num_examples: int, num_classes: int, **settings: Any) -> Targets:
     from elr.targets.mapped import MappedTargets  # a dense store with a file, and most runs need none
 

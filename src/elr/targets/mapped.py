@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-import json
 import mmap
 import os
-import shutil
 import tempfile
 import uuid
 import weakref
@@ -21,19 +18,15 @@ from torch import Tensor
 from torch import distributed as dist
 
 from elr.checking import checked
-from elr.errors import ArgumentError, CheckpointError, OutputError
+from elr.errors import ArgumentError
 from elr.targets.dense import STORAGE_DTYPES, DenseTargets
 from elr.targets.store import CHUNK, Targets
+from elr.targets.table_file import HEADER, TableHeader, check_copy, open_table, read_copy, write_copy
 
-MAGIC = b"elr targets 1\n"
-HEADER = 4096
-"""Bytes before the rows: what file it is, in JSON, filled up with spaces; rows begin on a page."""
 ROWS_FILE = "rows.targets"
 """The copy of the table in a checkpoint."""
 RESIDENT = 2**28
 """Bytes of the file that this process has in view before it lets go of them; the system keeps what it has room for."""
-COPIED = 2**26
-"""Bytes that are copied at a time."""
 _AROUND = 2**16  # bytes that the system brings into view around one that is touched
 
 
@@ -90,22 +83,31 @@ class MappedTargets(DenseTargets):
         self.path = path
         self.folder = folder
         self.nonce = uuid.uuid4().int >> 66  # of the run's table, to tell its copies from those of another run
-        self.mapped: mmap.mmap | None = None
         self.seen = 0  # bytes in view, at most
 
     @cached_property
     def table(self) -> Tensor:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]
         """(N, C) the rows in the file, which is made here: not before the folder of the run is."""
-        file, self.path = _opened(self.path, self.folder or Path(tempfile.gettempdir()), self._about())
-        with file:
-            self.mapped = mmap.mmap(file.fileno(), self._size())  # has a handle of its own, and so the lock
-            lock = os.dup(file.fileno())
-        weakref.finalize(self, _removed, self.path, lock, os.getpid())
+        return self._made()
+
+    @torch.compiler.disable
+    def _made(self) -> Tensor:
+        self.path, header = self._opened[1], self._header
         with suppress(AttributeError, OSError):  # rows come in no order: reading ahead would be for nothing
-            self.mapped.madvise(mmap.MADV_RANDOM)
-        count = self.num_examples * self.num_classes
-        flat = torch.frombuffer(self.mapped, dtype=self.dtype, count=count, offset=HEADER)
-        return flat.view(self.num_examples, self.num_classes)
+            self._map.madvise(mmap.MADV_RANDOM)
+        count = header.num_examples * header.num_classes
+        flat = torch.frombuffer(self._map, dtype=self.dtype, count=count, offset=HEADER)
+        return flat.view(header.num_examples, header.num_classes)
+
+    @cached_property
+    def _opened(self) -> tuple[BinaryIO, Path]:
+        file, path = open_table(self.path, self.folder or Path(tempfile.gettempdir()), self._header)
+        weakref.finalize(self, _removed, path, file, os.getpid())
+        return file, path
+
+    @cached_property
+    def _map(self) -> mmap.mmap:
+        return mmap.mmap(self._opened[0].fileno(), self._header.size)
 
     def read(self, index: Tensor) -> Tensor:
         self._ahead(index)
@@ -116,7 +118,12 @@ class MappedTargets(DenseTargets):
         return given.to(probs.device)
 
     def mean(self) -> Tensor:
-        return Targets.mean(self)  # by `read`, which lets go of what was seen
+        sums = []
+        for rows in torch.arange(self.num_examples).split(max(1, CHUNK // self.num_classes)):
+            self._ahead(rows)
+            self._look(len(rows))
+            sums.append(self.table[int(rows[0]) : int(rows[-1]) + 1].sum(dim=0, dtype=torch.float64))
+        return torch.stack(sums).sum(dim=0) / self.num_examples
 
     def check(self, index: Tensor, probs: Tensor | None = None, *, beta: float = 0.0) -> None:
         super().check(index, probs, beta=beta)
@@ -129,43 +136,16 @@ class MappedTargets(DenseTargets):
     def release(self) -> None:
         """Let go of what is in view; nothing is lost, and the system writes it down when it sees fit."""
         self.seen = 0
-        if self.mapped is not None:
-            with suppress(AttributeError, OSError):
-                self.mapped.madvise(mmap.MADV_DONTNEED)
+        with suppress(AttributeError, OSError):
+            self._map.madvise(mmap.MADV_DONTNEED)
 
     def save_rows(self, folder: Path) -> None:
-        if self.process_group is not None and dist.get_rank(self.process_group):
-            return  # every rank has the same
-        self.table  # noqa: B018 - makes the file
-        path = folder / ROWS_FILE
-        try:
-            with Path(self._there).open("rb") as source, path.open("wb") as target:
-                _reserve(target, self._size(), path)
-                target.write(_header(self._about()))
-                target.flush()
-                _copy(source, target, start=HEADER, end=self._size())
-        except OSError as error:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-            raise _unwritten(path, self._size(), error) from error
+        if self.process_group is None or dist.get_rank(self.process_group) == 0:  # every rank has the same
+            write_copy(self._opened[0], folder / ROWS_FILE, self._header)
 
     def load_rows(self, folder: Path) -> None:
-        path = folder / ROWS_FILE
-        expected = self._about()
-        try:
-            with path.open("rb") as source:
-                found, size = _read_header(source, path), os.fstat(source.fileno()).st_size
-                if found != expected:
-                    raise CheckpointError(f"{path} has {_differs(found, expected)}: it is of another run; {_ANEW}")
-                if size != self._size():
-                    raise CheckpointError(f"{path} has {size:,} bytes of {self._size():,}: it is truncated; {_ANEW}")
-                self.table  # noqa: B018 - makes the file
-                with Path(self._there).open("r+b") as target:
-                    _copy(source, target, start=HEADER, end=self._size())
-        except FileNotFoundError as error:
-            raise CheckpointError(f"{path} is missing, the rows of the targets: {_ANEW}") from error
-        except OSError as error:
-            raise CheckpointError(f"{path} cannot be read ({error}): {_ANEW}") from error
+        check_copy(folder / ROWS_FILE, self._header)
+        read_copy(folder / ROWS_FILE, self._opened[0], self._header)
         self.release()
 
     def get_extra_state(self) -> Tensor:
@@ -209,209 +189,37 @@ class MappedTargets(DenseTargets):
         """The rows stay as they are stored."""
 
     @property
-    def _there(self) -> Path:
-        assert self.path is not None, "the file was made"
-        return self.path
-
-    def _size(self) -> int:
-        return HEADER + self.num_examples * self.num_classes * self.dtype.itemsize
-
-    def _about(self) -> dict[str, Any]:
-        """What the header says."""
-        return {
-            "num_examples": self.num_examples,
-            "num_classes": self.num_classes,
-            "dtype": str(self.dtype).removeprefix("torch."),
-            "nonce": self.nonce,
-        }
+    def _header(self) -> TableHeader:
+        dtype = str(self.dtype).removeprefix("torch.")
+        return TableHeader(num_examples=self.num_examples, num_classes=self.num_classes, dtype=dtype, nonce=self.nonce)
 
     def _look(self, rows: int) -> None:
         """Take note that so many rows come into view, and let go of what was there if that is too much."""
+        if torch.compiler.is_compiling():
+            return
         self.seen += rows * (_AROUND + self.num_classes * self.dtype.itemsize)
         if self.seen > RESIDENT:
             self.release()
 
     def _ahead(self, index: Tensor) -> None:
         """Have rows that follow one another read at once: page by page it takes many times as long from a disk."""
-        rows = len(index)
-        if rows < 2 or index.device.type != "cpu" or index.dtype != torch.int64 or index.ndim != 1:
+        if not isinstance(index, Tensor) or index.dtype != torch.int64 or index.ndim != 1:
+            return  # to be refused
+        if index.device.type != "cpu" or len(index) < 2 or torch.compiler.is_compiling():
             return
         first, last = int(index[0]), int(index[-1])
-        if last - first + 1 == rows and first >= 0 and last < self.num_examples and self.mapped is not None:
+        if last - first + 1 == len(index) and first >= 0 and last < self.num_examples:
             width = self.num_classes * self.dtype.itemsize
             start = (HEADER + first * width) // mmap.PAGESIZE * mmap.PAGESIZE
             with suppress(AttributeError, OSError):
-                self.mapped.madvise(mmap.MADV_WILLNEED, start, HEADER + (last + 1) * width - start)
+                self._map.madvise(mmap.MADV_WILLNEED, start, HEADER + (last + 1) * width - start)
 
 
-_ANEW = "delete the checkpoint and start anew"
-
-
-def remove_tables(folder: Path) -> None:
-    """Remove what stores have in the folder of a run that is complete.
-
-    Example:
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     targets = MappedTargets(4, 2, folder=Path(folder))
-        ...     _ = targets.read(torch.tensor([3]))
-        ...     print([path.name for path in Path(folder).iterdir()])
-        ...     remove_tables(Path(folder))
-        ...     print([path.name for path in Path(folder).iterdir()])
-        ['.targets-4x2-float32-0.partial']
-        []
-    """
-    for path in folder.glob(".targets-*.partial"):
+def _removed(path: Path, file: BinaryIO, process: int) -> None:
+    """Remove the file, if the name is still its own and this is not a child of the process that made it."""
+    if os.getpid() == process:
         with suppress(OSError):
-            path.unlink()
-
-
-def _opened(path: Path | None, folder: Path, about: dict[str, Any]) -> tuple[BinaryIO, Path]:
-    """A file of zeros of the right size that no other store uses, and where it is."""
-    if path is not None:
-        file = _taken(path, about)
-        if file is None:
-            raise OutputError(f"{path} is in use by the targets of another run: wait for it, or choose another place")
-        return file, path
-    shape = f"{about['num_examples']}x{about['num_classes']}-{about['dtype']}"
-    number = 0
-    while True:
-        path = folder / f".targets-{shape}-{number}.partial"
-        file = _taken(path, about)
-        if file is not None:
-            return file, path
-        number += 1
-
-
-def _taken(path: Path, about: dict[str, Any]) -> BinaryIO | None:
-    """The file made, or taken over where it is there and nobody's; None where it is somebody's."""
-    size = HEADER + about["num_examples"] * about["num_classes"] * getattr(torch, about["dtype"]).itemsize
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("r+b" if path.exists() else "x+b")
-    except FileExistsError:
-        return _taken(path, about)  # another process was quicker
-    except OSError as error:
-        raise _unwritten(path, size, error) from error
-    if not _locked(file):
-        file.close()
-        return None
-    try:
-        if os.fstat(file.fileno()).st_size:
-            _check_ours(file, path, about)
-        file.truncate(0)
-        _reserve(file, size, path)
-        file.write(_header(about))
-        file.flush()
-    except OSError as error:
-        file.close()
-        with suppress(OSError):
-            path.unlink()
-        raise _unwritten(path, size, error) from error
-    except OutputError:
-        file.close()
-        raise
-    return file
-
-
-def _check_ours(file: BinaryIO, path: Path, about: dict[str, Any]) -> None:
-    """Refuse to overwrite what is no table of this shape."""
-    leave = "choose another path, or remove the file if it is of no use"
-    try:
-        found = _read_header(file, path)
-    except CheckpointError as error:
-        raise OutputError(f"{error}; {leave}") from error
-    file.seek(0)
-    differs = _differs(found, about | {"nonce": found.get("nonce")})
-    if differs:
-        raise OutputError(f"{path} has {differs}: it is of another run; {leave}")
-
-
-def _locked(file: BinaryIO) -> bool:
-    """Whether nobody else has the file; always where the system has no locks."""
-    try:
-        import fcntl
-    except ImportError:
-        return True
-    try:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
-
-
-def _removed(path: Path, lock: int, process: int) -> None:
-    if os.getpid() == process:  # and not a child of it
-        with suppress(OSError):
-            path.unlink()
-        with suppress(OSError):
-            os.close(lock)
-
-
-def _reserve(file: BinaryIO, size: int, path: Path) -> None:
-    """Make the file so large, with room on the disk: a mapped page that finds none would end the process."""
-    free = shutil.disk_usage(path.parent).free
-    if free < size:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    file.truncate(size)
-    allocate = getattr(os, "posix_fallocate", None)
-    if allocate is not None:
-        try:
-            allocate(file.fileno(), 0, size)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-                raise
-
-
-def _unwritten(path: Path, size: int, error: OSError) -> OutputError:
+            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                path.unlink()
     with suppress(OSError):
-        free = shutil.disk_usage(path.parent).free
-        return OutputError(
-            f"cannot write {path}: {error.strerror}; the targets need {size:,} bytes and {free:,} are free there: make "
-            "room, choose another place, or keep them as bfloat16, sparse (targets of a few classes a row) or stateless"
-        )
-    return OutputError(f"cannot write {path}: {error.strerror}")
-
-
-def _header(about: dict[str, Any]) -> bytes:
-    return (MAGIC + json.dumps(about).encode()).ljust(HEADER)
-
-
-def _read_header(file: BinaryIO, path: Path) -> dict[str, Any]:
-    head = file.read(HEADER)
-    if not head.startswith(MAGIC):
-        raise CheckpointError(f"{path} is no file of targets: expected one that elr has written")
-    try:
-        return json.loads(head[len(MAGIC) :])
-    except ValueError as error:
-        raise CheckpointError(f"{path} is truncated: its header has {len(head)} bytes of {HEADER}") from error
-
-
-def _differs(found: dict[str, Any], expected: dict[str, Any]) -> str:
-    names = [name for name, value in expected.items() if found.get(name) != value]
-    return ", ".join(f"{name} {found.get(name)} in place of {expected[name]}" for name in names)
-
-
-def _copy(source: BinaryIO, target: BinaryIO, *, start: int, end: int) -> None:
-    """Copy bytes [start, end) in chunks; file systems that can share blocks between files do."""
-    done = start
-    copy: Callable[..., int] | None = getattr(os, "copy_file_range", None)
-    while done < end:
-        count = min(COPIED, end - done)
-        if copy is not None:
-            try:
-                moved = copy(source.fileno(), target.fileno(), count, done, done)
-            except OSError as error:
-                if error.errno not in (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP):
-                    raise
-                copy = None  # not between these two
-                continue
-        else:
-            source.seek(done)
-            target.seek(done)
-            moved = target.write(source.read(count))
-        if not moved:
-            raise OSError(errno.EIO, f"the file ends at byte {done:,} of {end:,}")
-        done += moved
-    target.flush()
+        file.close()
