@@ -53,6 +53,36 @@ def free_memory() -> int:
     return free
 
 
+def memory_to_use(max_memory: int | None = None) -> int:
+    """Bytes that may be taken: what is free, or the limit where that is less.
+
+    Args:
+        max_memory: the limit in bytes. Default: none.
+
+    Example:
+        >>> memory_to_use(2**20)
+        1048576
+    """
+    return free_memory() if max_memory is None else min(max_memory, free_memory())
+
+
+def memory_for_tables(device: str, max_memory: int | None = None) -> int:
+    """Bytes that may be taken where a model and its tables lie: of the processor, or of the accelerator if less.
+
+    Args:
+        device: "cpu", or another word: the accelerator, where there is one.
+        max_memory: as of `memory_to_use`.
+
+    Example:
+        >>> memory_for_tables("cpu", 2**20)
+        1048576
+    """
+    memory = memory_to_use(max_memory)
+    if device != "cpu" and torch.cuda.is_available():
+        memory = min(memory, torch.cuda.mem_get_info()[0])
+    return memory
+
+
 def default_device() -> torch.device:
     """The accelerator, where there is one, or the processor.
 

@@ -81,6 +81,11 @@ class TargetsConfig:
         Raises:
             ArgumentError: N or C out of range.
         """
+        if self.placement == STATELESS:
+            raise ArgumentError(
+                f"targets are {STATELESS}, and this method keeps some: take another store, such as {DENSE_PLACEMENT} or "
+                f"{MAPPED}, or the method 'elr' with a single network (members=1), whose averaged weights can stand in"
+            )
         dtype = DTYPES[self.dtype]
         where: dict[str, Any] = {"folder": folder or self.folder} if self.placement == MAPPED else {}
         some: dict[str, Any] = {"top_k": self.top_k} if self.placement == SPARSE else {}
