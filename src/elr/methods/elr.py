@@ -70,7 +70,7 @@ class ELRConfig(ELRSettings):
         """The same without a store: averaged weights say what the targets would.
 
         gamma becomes the paper's 0.997 where it is 0, and lam rises over 1000 steps at least: from the first step on, a
-        network would only confirm what it says at random.
+        network would only confirm what it says at random. There is no mean of targets to align.
 
         Example:
             >>> ELRConfig(lam=7.0).stateless().described()
@@ -79,6 +79,8 @@ class ELRConfig(ELRSettings):
         return replace(
             self,
             ensembling=False,
+            align=False,
+            align_power=1.0,
             gamma=self.gamma or STATELESS_GAMMA,
             lam_ramp=max(self.lam_ramp, STATELESS_RAMP),
         )

@@ -88,7 +88,7 @@ class MappedTargets(DenseTargets):
     @cached_property
     def table(self) -> Tensor:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]
         """(N, C) the rows in the file, which is made here: not before the folder of the run is."""
-        return self._made()
+        return self._made()  # pyright: ignore
 
     @torch.compiler.disable
     def _made(self) -> Tensor:
