@@ -84,7 +84,7 @@ class TargetsConfig:
         if self.placement == STATELESS:
             raise ArgumentError(
                 f"targets are {STATELESS}, and this method keeps some: take another store, such as {DENSE_PLACEMENT} "
-                f"or {MAPPED}, or the method 'elr' with a single network (members=1), whose averaged weights can stand in"
+                f"or {MAPPED}, or the method 'elr' with a single network (members=1), whose averaged weights stand in"
             )
         dtype = DTYPES[self.dtype]
         where: dict[str, Any] = {"folder": folder or self.folder} if self.placement == MAPPED else {}
