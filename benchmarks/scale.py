@@ -4,8 +4,6 @@ python benchmarks/scale.py --table prints the table of docs/scale.md. python ben
 --placement mapped trains an epoch on made features, which are computed by row number and never stored.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import resource
