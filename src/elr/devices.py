@@ -82,6 +82,23 @@ def memory_to_use(max_memory: int | None = None) -> int:
     return min(max_memory, free_memory())
 
 
+def memory_for_tables(device: str, max_memory: int | None = None) -> int:
+    """Bytes that may be taken where a model and its tables lie: of the processor, or of the accelerator if less.
+
+    Args:
+        device: "cpu", or another word: the accelerator, where there is one.
+        max_memory: as of `memory_to_use`.
+
+    Example:
+        >>> memory_for_tables("cpu", 2**20)
+        1048576
+    """
+    memory = memory_to_use(max_memory)
+    if device != "cpu" and torch.cuda.is_available():
+        memory = min(memory, torch.cuda.mem_get_info()[0])
+    return memory
+
+
 def default_device() -> torch.device:
     """The accelerator, where there is one, or the processor.
 

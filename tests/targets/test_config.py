@@ -1,4 +1,3 @@
-import dataclasses
 import json
 
 import pytest
@@ -22,7 +21,7 @@ def test_a_store_is_built_as_the_config_says(dtype):
 
 def test_the_default_is_dense_and_in_float32():
     assert TargetsConfig() == DENSE
-    assert dataclasses.asdict(DENSE) == {"placement": "dense", "dtype": "float32"}
+    assert DENSE.to_json() == {"placement": "dense", "dtype": "float32", "top_k": 16}
 
 
 @pytest.mark.parametrize(("name", "value"), [("placement", "cloud"), ("dtype", "int8")])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,6 +30,9 @@ from elr.cli.options import (
 from elr.cli.progress import progress_bar
 from elr.cli.reading import MakeOptions, reads_data
 from elr.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from elr.runs.plan import Plan
 
 
 @reads_data
@@ -136,7 +139,22 @@ def fit(
         str | None,
         typer.Option(
             metavar="SIZE",
-            help="Memory for the data, such as 4GB: images beyond a third of it are streamed. Default: what is free.",
+            help="Memory for the data, such as 4GB: images and targets beyond it stay on disk. Default: what is free.",
+            show_default=False,
+            rich_help_panel=DEVICES,
+        ),
+    ] = None,
+    targets: Annotated[
+        str,
+        typer.Option(
+            help="Where the targets are kept: auto (by their size), dense, mapped, sharded, sparse or stateless.",
+            rich_help_panel=DEVICES,
+        ),
+    ] = "auto",
+    targets_dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the targets: float32, bfloat16, float16 or float64. Default: by --targets.",
             show_default=False,
             rich_help_panel=DEVICES,
         ),
@@ -204,6 +222,8 @@ def fit(
             augment=augment,
             precision=precision,
             device=device,
+            targets=targets,
+            targets_dtype=targets_dtype,
             seed=seed,
             max_memory=None if max_memory is None else num_bytes(max_memory),
         )
@@ -221,6 +241,7 @@ def fit(
                 resume=resume,
                 command=command,
                 on_read=show_reading,
+                on_plan=_say_targets,
                 on_progress=show,
             )
         leave_process_group()
@@ -358,6 +379,13 @@ def _settings(texts: list[str] | None) -> dict[str, Any]:
         except ValueError:
             found[name] = value
     return found
+
+
+def _say_targets(plan: Plan) -> None:
+    """Where the targets are kept, if there is something to say about it: before anything is trained."""
+    for remark in plan.remarks:
+        if remark.startswith("the targets are "):
+            say(f"{remark[0].upper()}{remark[1:]}")
 
 
 def _noise(text: str | None) -> tuple[str, float] | None:

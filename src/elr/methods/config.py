@@ -109,6 +109,10 @@ class MethodConfig(ABC):
         """How many networks it trains."""
         return 1
 
+    def num_targets(self, num_classes: int) -> int:  # noqa: ARG002
+        """How many targets it keeps of each row: C for each of its stores, where it has some."""
+        return 0
+
     @property
     def num_predictors(self) -> int:
         """How many networks predict when training has ended."""

@@ -21,11 +21,14 @@ from elr.methods.loss.elr_loss import ELRLoss
 from elr.methods.loss.formulas import confined, full_precision
 from elr.methods.loss.fused import elr_loss
 from elr.methods.method import Batch, Method, ParameterGroup, Step, View, check_begun, check_pass, gradient_of
-from elr.targets.config import DENSE, TargetsConfig
+from elr.targets.config import DENSE, STATELESS, TargetsConfig
 from elr.targets.store import Targets, whole_probs
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+STATELESS_GAMMA, STATELESS_RAMP = 0.997, 1000
+"""Where targets are stateless: the paper's decay of averaged weights, and the steps over which lam rises."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +59,31 @@ class ELRConfig(ELRSettings):
     ) -> ELR:
         """See `MethodConfig.build`; a second network is a peer also where `networks` is 1."""
         config = replace(self, networks=2) if len(networks) == 2 else self
+        config = config.stateless() if targets is not None and targets.placement == STATELESS else config
         count = config.networks if config.ensembling else 0
         return ELR(networks, config, stores=[(targets or DENSE).build(num_examples, num_classes) for _ in range(count)])
+
+    def num_targets(self, num_classes: int) -> int:
+        return self.networks * num_classes if self.ensembling else 0
+
+    def stateless(self) -> ELRConfig:
+        """The same without a store: averaged weights say what the targets would.
+
+        gamma becomes the paper's 0.997 where it is 0, and lam rises over 1000 steps at least: from the first step on, a
+        network would only confirm what it says at random. There is no mean of targets to align.
+
+        Example:
+            >>> ELRConfig(lam=7.0).stateless().described()
+            {'name': 'elr', 'lam': 7.0, 'beta': 0.7, 'ensembling': False, 'gamma': 0.997, 'lam_ramp': 1000}
+        """
+        return replace(
+            self,
+            ensembling=False,
+            align=False,
+            align_power=1.0,
+            gamma=self.gamma or STATELESS_GAMMA,
+            lam_ramp=max(self.lam_ramp, STATELESS_RAMP),
+        )
 
     @classmethod
     def for_run(cls, asked: Mapping[str, Any], *, steps: int, epochs: int, fast: bool) -> Self:

@@ -42,6 +42,9 @@ class KLPenaltyConfig(MethodConfig):
         check_types(self)
         check_weights(self.lam, self.beta)
 
+    def num_targets(self, num_classes: int) -> int:
+        return num_classes
+
     @checked
     def build(
         self,

@@ -19,6 +19,7 @@ from elr.errors import ArgumentError
 from elr.files import INDEX_FILE, REPORT_FILE, RUN_FILE, read_json, writing
 from elr.runs.fit_config import FitConfig
 from elr.runs.model_card.card import write_card
+from elr.runs.plan import Plan
 from elr.runs.reporting import write_report
 from elr.runs.run import Fitted, run_plan
 from elr.runs.tuning import check_tuning
@@ -80,6 +81,7 @@ def fit(
     resume: bool = False,
     command: str = "",
     on_read: Callable[[Inspection], None] | None = None,
+    on_plan: Callable[[Plan], None] | None = None,
     on_progress: Callable[[str, Progress], None] | None = None,
 ) -> Outcome:
     """Train robustly, audit the labels and write the folder of the run, its report and its model card included.
@@ -104,6 +106,7 @@ def fit(
         resume: go on from the last checkpoint, and with the trials that are finished.
         command: the command that repeats the run, for the report.
         on_read: called with what was read, before anything is trained.
+        on_plan: called with how it is going to be trained, before it is.
         on_progress: called with the name of the method (or "trial K/N") and where it stands, after every batch.
 
     Raises:
@@ -153,9 +156,12 @@ def fit(
             if on_progress:
                 on_progress(each.method, progress)
 
+        plan = each.plan(prepared)
+        if on_plan is not None:
+            on_plan(plan)
         return run_plan(
             prepared,
-            each.plan(prepared),
+            plan,
             config=each.to_json(),
             out=folder,
             command=command,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from elr.checking import check_types
 from elr.data.examples import Examples
 from elr.data.preprocessing import Augmentation
-from elr.devices import memory_to_use
+from elr.devices import memory_for_tables, memory_to_use
 from elr.errors import ArgumentError
 from elr.methods.catalog import check_settings, method_for_run, method_named
 from elr.methods.config import MethodConfig
@@ -22,17 +23,17 @@ from elr.methods.ensemble.grid import (
     HIDDEN,
     LEAST_ROWS,
     MEMBERS,
-    MOST_BYTES,
     Choosable,
     affordable,
     default_grid,
     kept_epochs,
     linear_rate,
     loop_settings,
+    room_remarks,
 )
-from elr.methods.ensemble.settings import Setting
 from elr.networks.spec import NetworkSpec
 from elr.runs.plan import Plan, network_for
+from elr.targets.choice import AUTO, check_choice, chosen_targets
 from elr.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -103,9 +104,13 @@ class FitConfig:
             another class: letters, digits, road signs) or "none".
         precision: see `TrainingConfig`.
         device: see `TrainingConfig`.
+        targets: where the targets are kept: a placement of `elr.targets.config.TargetsConfig`, or "auto": in memory
+            where they take at most half of it, else spread over the processes, or in a file of the run
+            (`elr.targets.choice.chosen_targets`).
+        targets_dtype: of what is kept: "float32", "bfloat16", "float16" or "float64". Default: by the placement.
         seed: of weights, order, augmentation.
-        max_memory: bytes that the data may take in memory: images beyond a third of it are streamed from disk. Default:
-            what is free. The same run, whatever it is.
+        max_memory: bytes of memory that may be used: images beyond a third of it are streamed from disk, targets
+            beyond a half are kept elsewhere. Default: what is free.
 
     Raises:
         ArgumentError: an unknown method, augmentation or setting, or one that is given twice; other values are checked
@@ -137,6 +142,8 @@ class FitConfig:
     augment: str = "auto"
     precision: str = "auto"
     device: str = "auto"
+    targets: str = AUTO
+    targets_dtype: str | None = None
     seed: int = 0
     max_memory: int | None = None
 
@@ -146,6 +153,7 @@ class FitConfig:
         check_settings(self.method, self.settings)
         self._take_out()
         memory_to_use(self.max_memory)  # refuses what is no size
+        check_choice(self.targets, self.targets_dtype)
         if self.augment not in AUGMENTATIONS:
             raise ArgumentError(f"augment is {self.augment!r}: expected one of {', '.join(AUGMENTATIONS)}")
 
@@ -181,6 +189,18 @@ class FitConfig:
         Raises:
             ArgumentError: values out of range, or a network that does not take such data.
         """
+        plan = self._plan(prepared)
+        targets, sentence = chosen_targets(
+            len(prepared.examples),
+            plan.method.num_targets(prepared.preprocessing.num_classes),
+            memory=memory_for_tables(self.device, self.max_memory),
+            targets=self.targets,
+            dtype=self.targets_dtype,
+            ranks=int(os.environ.get("WORLD_SIZE", "1")),
+        )
+        return replace(plan, targets=targets, remarks=[*plan.remarks, *([sentence] if sentence else [])])
+
+    def _plan(self, prepared: PreparedData) -> Plan:
         network = network_for(prepared, self.network)
         if self.dropout is not None:
             network = replace(network, dropout=self.dropout)
@@ -262,9 +282,9 @@ class FitConfig:
             grid = grid[:1]
         many = {"num_examples": len(examples), "num_classes": preprocessing.num_classes}
         count, fewer = affordable(grid, members=members, **many)
-        remarks = _room_remarks(members, grid, count=count, fewer=fewer, **many)
+        remarks = room_remarks(members, grid, count=count, fewer=fewer, **many)
         if fewer < 2:
-            return replace(replace(self, members=1).plan(prepared), remarks=remarks)
+            return replace(replace(self, members=1)._plan(prepared), remarks=remarks)
         if network.takes_images:
             training = self.loop(examples, kind=loop_kind(network, examples))
         else:
@@ -317,25 +337,6 @@ def _networks(network: NetworkSpec, prepared: PreparedData, *, alike: bool) -> l
         rate = linear_rate(alike=alike, sparse=True)
         found.append(Choosable(network=network_for(prepared, "linear"), learning_rate=rate, reads="terms"))
     return found
-
-
-def _room_remarks(
-    members: int, grid: Sequence[Setting], *, count: int, fewer: int, num_examples: int, num_classes: int
-) -> list[str]:
-    """What was left out for want of memory, in a sentence."""
-    if (count, fewer) == (len(grid), members):
-        return []
-    need = 4 * num_examples * num_classes * members * len(grid)
-    networks = "a single network is trained (--members 1)" if fewer < 2 else f"{fewer} are, of {_counted(count)}"
-    return [
-        f"{members} networks side by side of each of {_counted(len(grid))} are not trained: their targets of "
-        f"{num_examples:,} rows and {num_classes:,} classes would take {need / 2**30:.1f} GiB, more than "
-        f"{MOST_BYTES / 2**30:g} GiB; {networks}"
-    ]
-
-
-def _counted(settings: int) -> str:
-    return f"{settings} setting{'s' * (settings != 1)}"
 
 
 def loop_kind(network: NetworkSpec, examples: Examples) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from elr.methods.config import MethodConfig
 from elr.networks.architectures import FastConvNet
 from elr.networks.backbones import load_body
 from elr.networks.spec import NetworkSpec
+from elr.targets.choice import AUTO, TARGETS_ARE
 from elr.targets.config import DENSE, TargetsConfig
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
@@ -55,7 +56,7 @@ class Plan:
         >>> training = TrainingConfig(epochs=10)
         >>> plan = Plan(method=ELRConfig(), network=network, training=training, augmentation=Augmentation())
         >>> plan.to_json()["targets"], Plan.from_json(plan.to_json()) == plan
-        ({'placement': 'dense', 'dtype': 'float32'}, True)
+        ({'placement': 'dense', 'dtype': 'float32', 'top_k': 16}, True)
     """
 
     method: MethodConfig
@@ -76,6 +77,7 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """Plain values, as run.json holds them."""
         return asdict(self) | {
+            "targets": self.targets.to_json(),
             "method": self.method.to_json(),
             "network": self.network.to_json(),
             "remarks": [*self.remarks],
@@ -94,6 +96,14 @@ class Plan:
             probe_period=run["probe_period"],
             remarks=run["remarks"],
         )
+
+    def going_on(self, run: Mapping[str, Any]) -> Plan:
+        """The same with the store of targets of an unfinished run, where the free memory of the day has chosen it."""
+        if run.get("config", {}).get("targets") != AUTO or "targets" not in run:
+            return self
+        others = [remark for remark in self.remarks if not remark.startswith(TARGETS_ARE)]
+        said = [remark for remark in run["remarks"] if remark.startswith(TARGETS_ARE)]
+        return replace(self, targets=TargetsConfig(**run["targets"]), remarks=[*others, *said])
 
     def build(self, prepared: PreparedData, *, probe: Examples | None, folder: Path | None) -> Training:
         """The training that the plan stands for."""
@@ -117,7 +127,7 @@ class Plan:
             networks,
             num_examples=len(prepared.examples),
             num_classes=prepared.preprocessing.num_classes,
-            targets=self.targets,
+            targets=replace(self.targets, folder=folder),
         )
         return Training(
             method,

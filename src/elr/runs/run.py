@@ -26,6 +26,7 @@ from elr.data.prepared_data import PreparedData, inspection_of
 from elr.errors import CheckpointError, OutputError
 from elr.runs.plan import Plan
 from elr.runs.run_folder import another, contents, is_tuning, something_else
+from elr.targets.table_file import remove_tables
 from elr.training.checkpoints import remove_checkpoints
 from elr.training.loop import Training
 from elr.training.monitor import fractions
@@ -110,6 +111,8 @@ def run_plan(
         ...     sorted(path.name for path in fitted.out.iterdir())[:4]
         ['evidence.parquet', 'explanations.parquet', 'issues.csv', 'metrics.jsonl']
     """
+    if resume and (out / files.RUN_FILE).is_file():
+        plan = plan.going_on(files.read_json(out / files.RUN_FILE))
     description = _describe(prepared, plan, config) | ({} if tuning is None else {"tuning": tuning})
     found = _open_folder(out, description, resume=resume)
     if found is not None and found["status"] == "complete":
@@ -140,7 +143,7 @@ def run_plan(
     if main:
         _write(out, prepared, training, evidence, audit, history, votes)
         files.write_json(out / files.RUN_FILE, run)
-        remove_checkpoints(out)
+        _remove_what_is_for_resuming(out)
     training.accelerator.wait_for_everyone()
     return Fitted(out=out, results=results, audit=audit, history=history, run=run)
 
@@ -375,9 +378,14 @@ def _write_explanations(
 
 def _finished(out: Path, run: dict[str, Any]) -> Fitted:
     """A run that is complete, as its folder has it."""
-    remove_checkpoints(out)  # it may have been killed before it came to that
+    _remove_what_is_for_resuming(out)  # it may have been killed before it came to that
     history = read_lines(out / files.METRICS_FILE)
     return Fitted(out=out, results=run["results"], audit=read_evidence(out).audit(), history=history, run=run)
+
+
+def _remove_what_is_for_resuming(out: Path) -> None:
+    remove_checkpoints(out)
+    remove_tables(out)
 
 
 def _now() -> str:

@@ -40,6 +40,9 @@ class EnsembleConfig(EnsembleSettings):
         2
     """
 
+    def num_targets(self, num_classes: int) -> int:
+        return (self.num_networks + 1) * num_classes
+
     @checked
     def build(
         self,

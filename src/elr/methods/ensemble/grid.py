@@ -151,3 +151,27 @@ def kept_epochs(epochs: int) -> tuple[int, ...]:
         ((10, 20, 30), (1, 2))
     """
     return tuple(sorted({max(1, epochs // 3), max(1, 2 * epochs // 3), epochs}))
+
+
+def room_remarks(
+    members: int, grid: Sequence[Setting], *, count: int, fewer: int, num_examples: int, num_classes: int
+) -> list[str]:
+    """What was left out for want of memory, in a sentence.
+
+    Example:
+        >>> room_remarks(5, [], count=0, fewer=5, num_examples=50, num_classes=3)
+        []
+    """
+    if (count, fewer) == (len(grid), members):
+        return []
+    need = 4 * num_examples * num_classes * members * len(grid)
+    networks = "a single network is trained (--members 1)" if fewer < 2 else f"{fewer} are, of {_counted(count)}"
+    return [
+        f"{members} networks side by side of each of {_counted(len(grid))} are not trained: their targets of "
+        f"{num_examples:,} rows and {num_classes:,} classes would take {need / 2**30:.1f} GiB, more than "
+        f"{MOST_BYTES / 2**30:g} GiB; {networks}"
+    ]
+
+
+def _counted(settings: int) -> str:
+    return f"{settings} setting{'s' * (settings != 1)}"

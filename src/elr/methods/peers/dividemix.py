@@ -39,6 +39,9 @@ class DivideMixConfig(DivideMixSettings):
 
     name: ClassVar[str] = "dividemix"
 
+    def num_targets(self, num_classes: int) -> int:
+        return self.num_networks * num_classes
+
     @checked
     def build(
         self,

@@ -118,6 +118,9 @@ class JointOptimizationConfig(MethodConfig):
     def generations(self) -> int:
         return 2 if self.retrain else 1
 
+    def num_targets(self, num_classes: int) -> int:
+        return self.window * num_classes
+
     @checked
     def build(
         self,

@@ -1,0 +1,310 @@
+"""Files that hold a table: made of zeros with room on the disk, locked, identified, copied in chunks."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+
+from elr.errors import CheckpointError, OutputError
+
+MAGIC = b"elr targets 1\n"
+HEADER = 4096
+"""Bytes before the rows: what file it is, in JSON, filled up with spaces; rows begin on a page."""
+COPIED = 2**26
+"""Bytes that are copied at a time."""
+_ANEW = "delete the checkpoint and start anew"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableHeader:
+    """What a file of targets says of itself.
+
+    Args:
+        num_examples: rows.
+        num_classes: numbers of each.
+        dtype: of the numbers, such as "bfloat16".
+        nonce: of the run, which its copies in checkpoints have as well.
+
+    Example:
+        >>> header = TableHeader(num_examples=1_281_167, num_classes=1_000, dtype="bfloat16", nonce=7)
+        >>> header.size
+        2562338096
+        >>> len(header.written)
+        4096
+    """
+
+    num_examples: int
+    num_classes: int
+    dtype: str
+    nonce: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file."""
+        return HEADER + self.num_examples * self.num_classes * getattr(torch, self.dtype).itemsize
+
+    @property
+    def written(self) -> bytes:
+        """The first bytes of the file."""
+        return (MAGIC + json.dumps(asdict(self)).encode()).ljust(HEADER)
+
+    def differences(self, other: TableHeader) -> str:
+        """What `other` has in place of what this has, in words; empty if nothing."""
+        mine, its = asdict(self), asdict(other)
+        return ", ".join(
+            f"{name} {its[name]} in place of {value}" for name, value in mine.items() if its[name] != value
+        )
+
+
+def open_table(path: Path | None, folder: Path, header: TableHeader) -> tuple[BinaryIO, Path]:
+    """A file of zeros of the right size that no other store uses, and where it is.
+
+    Args:
+        path: of the file; None: a name of its own in `folder`.
+        folder: made if it is not there.
+        header: what it is to hold.
+
+    Raises:
+        OutputError: the disk has no room for it; or what is there is something else, of another shape, or in use.
+
+    Example:
+        >>> import tempfile
+        >>> header = TableHeader(num_examples=9, num_classes=4, dtype="float32", nonce=7)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files = [open_table(None, Path(folder), header) for _ in range(2)]
+        ...     for file, path in files:
+        ...         print(path.name, path.stat().st_size)
+        ...         file.close()
+        .targets-9x4-float32-0.partial 4240
+        .targets-9x4-float32-1.partial 4240
+    """
+    if path is not None:
+        file = _taken(path, header)
+        if file is None:
+            raise OutputError(f"{path} is in use by the targets of another run: wait for it, or choose another place")
+        return file, path
+    number = 0
+    while True:
+        name = f".targets-{header.num_examples}x{header.num_classes}-{header.dtype}-{number}.partial"
+        file = _taken(folder / name, header)
+        if file is not None:
+            return file, folder / name
+        number += 1
+
+
+def remove_tables(folder: Path) -> None:
+    """Remove what stores have in the folder of a run that is complete.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     (Path(folder) / ".targets-9x4-float32-0.partial").touch()
+        ...     remove_tables(Path(folder))
+        ...     list(Path(folder).iterdir())
+        []
+    """
+    for path in folder.glob(".targets-*.partial"):
+        with suppress(OSError):
+            path.unlink()
+
+
+def write_copy(source: BinaryIO, path: Path, header: TableHeader) -> None:
+    """Copy an open table into a new file.
+
+    Raises:
+        OutputError: there is no room, or the like; nothing is left of it then.
+
+    Example:
+        >>> import tempfile
+        >>> header = TableHeader(num_examples=9, num_classes=4, dtype="float32", nonce=7)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     table, path = open_table(None, Path(folder), header)
+        ...     with table:
+        ...         write_copy(table, Path(folder) / "copy", header)
+        ...     (Path(folder) / "copy").read_bytes() == path.read_bytes()
+        True
+    """
+    try:
+        with path.open("wb") as target:
+            _reserve(target, header.size, path)
+            target.write(header.written)
+            target.flush()
+            _copy(source, target, header.size)
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        raise _unwritten(path, header.size, error) from error
+
+
+def check_copy(path: Path, header: TableHeader) -> None:
+    """Refuse a copy that is not whole or of another table.
+
+    Raises:
+        CheckpointError: it is missing, truncated or of another run.
+
+    Example:
+        >>> header = TableHeader(num_examples=9, num_classes=4, dtype="float32", nonce=7)
+        >>> check_copy(Path("no-copy"), header)
+        Traceback (most recent call last):
+        elr.errors.CheckpointError: no-copy is missing, the rows of the targets: delete the checkpoint and start anew
+    """
+    try:
+        with path.open("rb") as source:
+            found, size = _header_in(source, path), os.fstat(source.fileno()).st_size
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing, the rows of the targets: {_ANEW}") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error}): {_ANEW}") from error
+    if found != header:
+        raise CheckpointError(f"{path} has {header.differences(found)}: it is of another run; {_ANEW}")
+    if size != header.size:
+        raise CheckpointError(f"{path} has {size:,} bytes of {header.size:,}: it is truncated; {_ANEW}")
+
+
+def read_copy(path: Path, target: BinaryIO, header: TableHeader) -> None:
+    """Copy the rows of a copy back into an open table; see `write_copy`.
+
+    Raises:
+        CheckpointError: as `check_copy`.
+
+    Example:
+        >>> header = TableHeader(num_examples=9, num_classes=4, dtype="float32", nonce=7)
+        >>> import io
+        >>> read_copy(Path("no-such-copy"), io.BytesIO(), header)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        elr.errors.CheckpointError: no-such-copy is missing...
+    """
+    check_copy(path, header)
+    try:
+        with path.open("rb") as source:
+            _copy(source, target, header.size)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error}): {_ANEW}") from error
+
+
+def _taken(path: Path, header: TableHeader) -> BinaryIO | None:
+    """The file made, or taken over where it is there and nobody's; None where it is somebody's."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("r+b" if path.exists() else "x+b")
+    except FileExistsError:
+        return _taken(path, header)  # another process was quicker
+    except OSError as error:
+        raise _unwritten(path, header.size, error) from error
+    if not _locked(file):
+        file.close()
+        return None
+    try:
+        if os.fstat(file.fileno()).st_size:
+            _check_ours(file, path, header)
+        file.seek(0)
+        file.truncate(0)
+        _reserve(file, header.size, path)
+        file.write(header.written)
+        file.flush()
+    except OSError as error:
+        file.close()
+        with suppress(OSError):
+            path.unlink()
+        raise _unwritten(path, header.size, error) from error
+    except OutputError:
+        file.close()
+        raise
+    return file
+
+
+def _check_ours(file: BinaryIO, path: Path, header: TableHeader) -> None:
+    """Refuse to overwrite what is no table of this shape."""
+    leave = "choose another path, or remove the file if it is of no use"
+    try:
+        found = _header_in(file, path)
+    except CheckpointError as error:
+        raise OutputError(f"{error}; {leave}") from error
+    differs = header.differences(replace(found, nonce=header.nonce))
+    if differs:
+        raise OutputError(f"{path} has {differs}: it is of another run; {leave}")
+    size = os.fstat(file.fileno()).st_size
+    if size != header.size:
+        raise OutputError(f"{path} has {size:,} bytes of {header.size:,}: it is truncated; {leave}")
+
+
+def _locked(file: BinaryIO) -> bool:
+    """Whether nobody else has the file; always where the system has no locks."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def _reserve(file: BinaryIO, size: int, path: Path) -> None:
+    """Make the file so large, with room on the disk: a mapped page that finds none would end the process."""
+    if shutil.disk_usage(path.parent).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    file.truncate(size)
+    allocate = getattr(os, "posix_fallocate", None)
+    if allocate is not None:
+        try:
+            allocate(file.fileno(), 0, size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+
+
+def _unwritten(path: Path, size: int, error: OSError) -> OutputError:
+    free = ""
+    with suppress(OSError):
+        free = f" and {shutil.disk_usage(path.parent).free:,} are free there"
+    return OutputError(
+        f"cannot write {path}: {error.strerror}; the targets need {size:,} bytes{free}: make room, choose another "
+        "place, or keep them in bfloat16, as sparse ones or not at all (stateless)"
+    )
+
+
+def _header_in(file: BinaryIO, path: Path) -> TableHeader:
+    head = file.read(HEADER)
+    if not head.startswith(MAGIC):
+        raise CheckpointError(f"{path} is no file of targets, or one that was not finished: expected one of elr's")
+    try:
+        return TableHeader(**json.loads(head[len(MAGIC) :]))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} is truncated or damaged: its header cannot be read") from error
+
+
+def _copy(source: BinaryIO, target: BinaryIO, end: int) -> None:
+    """Copy the rows in chunks; file systems that can share blocks between files do."""
+    done = HEADER
+    copy: Callable[..., int] | None = getattr(os, "copy_file_range", None)
+    while done < end:
+        count = min(COPIED, end - done)
+        if copy is not None:
+            try:
+                moved = copy(source.fileno(), target.fileno(), count, done, done)
+            except OSError as error:
+                if error.errno not in (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP):
+                    raise
+                copy = None  # not between these two
+                continue
+        else:
+            source.seek(done)
+            target.seek(done)
+            moved = target.write(source.read(count))
+        if not moved:
+            raise OSError(errno.EIO, f"the file ends at byte {done:,} of {end:,}")
+        done += moved
+    target.flush()

@@ -1,0 +1,51 @@
+"""`elr fit` with other stores than the plain one: the folder, the words, and the same results."""
+
+import json
+
+import numpy as np
+import pytest
+
+from elr.devices import memory_for_tables
+from elr.errors import ArgumentError
+from elr.runs import fit_config
+from elr.runs.fit import fit
+from elr.runs.fit_config import FitConfig
+
+LABELS = np.tile([0, 1, 2], 20)
+DATA = (np.random.default_rng(0).normal(size=(60, 4)) + 3 * np.eye(4)[LABELS], LABELS)
+
+
+def fitted(folder, **settings):
+    return fit(DATA, out=folder, config=FitConfig(epochs=2, device="cpu", **settings)).fitted
+
+
+def test_a_mapped_run_is_the_dense_run_and_leaves_no_table(tmp_path):
+    dense = fitted(tmp_path / "dense", members=1)
+    mapped = fitted(tmp_path / "mapped", members=1, targets="mapped", targets_dtype="float32")
+    assert np.array_equal(dense.audit.label_quality, mapped.audit.label_quality)
+    names = [{path.name for path in each.out.iterdir()} for each in (dense, mapped)]
+    assert names[0] == names[1]
+    assert mapped.run["targets"] == {"placement": "mapped", "dtype": "float32", "top_k": 16}
+    assert "the targets are kept as mapped ones in float32, 720 bytes of disk" in mapped.results["remarks"]
+    assert not any("targets are" in remark for remark in dense.results["remarks"])
+
+
+def test_memory_that_is_short_chooses_and_a_resumed_run_keeps_to_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_config, "memory_for_tables", lambda device, limit: 100)
+    first = fitted(tmp_path / "run", members=1)
+    assert first.run["targets"]["placement"] == "mapped"
+    monkeypatch.setattr(fit_config, "memory_for_tables", memory_for_tables)
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(json.dumps(run | {"status": "running"}))
+    again = fit(DATA, out=tmp_path / "run", config=FitConfig(epochs=2, device="cpu", members=1), resume=True).fitted
+    assert again.run["targets"] == first.run["targets"]
+    assert np.array_equal(first.audit.label_quality, again.audit.label_quality)
+
+
+def test_stateless_elr_averages_weights_and_others_refuse(tmp_path):
+    run = fitted(tmp_path / "run", members=1, targets="stateless").run
+    assert run["targets"]["placement"] == "stateless"
+    for settings in ({"method": "kl_penalty"}, {"members": 2}):
+        with pytest.raises(ArgumentError, match="targets are stateless, and this method keeps some"):
+            fitted(tmp_path / "other", targets="stateless", **settings)
+    assert not (tmp_path / "other").exists()

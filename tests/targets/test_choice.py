@@ -1,0 +1,50 @@
+"""The store by size, and what is said of it."""
+
+import pytest
+
+from elr.errors import ArgumentError
+from elr.targets.choice import AUTO, chosen_targets
+from elr.targets.config import DENSE, TargetsConfig
+
+GB = 10**9
+
+
+def test_what_fits_is_dense_and_nothing_is_said():
+    assert chosen_targets(50_000, 10, memory=GB) == (DENSE, "")
+    assert chosen_targets(10**9, 0, memory=GB) == (DENSE, "")  # a method that keeps none
+
+
+@pytest.mark.parametrize(
+    ("memory", "ranks", "placement", "dtype", "words"),
+    [
+        (8 * GB, 1, "dense", "float32", "4,000,000,000 bytes of memory"),
+        (5 * GB, 1, "dense", "bfloat16", "2,000,000,000 bytes of memory: in memory they would take 4,000,000,000"),
+        (3 * GB, 1, "mapped", "bfloat16", "2,000,000,000 bytes of disk: in memory they would take 4,000,000,000"),
+    ],
+)
+def test_what_does_not_fit_goes_down_the_list(memory, ranks, placement, dtype, words):
+    config, sentence = chosen_targets(1_000_000, 1000, memory=memory, ranks=ranks)
+    assert config == TargetsConfig(placement=placement, dtype=dtype)
+    assert sentence.startswith("the targets are kept as ")
+    assert words in sentence
+
+
+def test_what_is_given_is_taken():
+    assert chosen_targets(10, 3, memory=GB, targets="dense") == (DENSE, "")
+    assert chosen_targets(10**9, 1000, memory=GB, targets="dense", dtype="float16")[0] == TargetsConfig(dtype="float16")
+    config, sentence = chosen_targets(10, 3, memory=GB, targets="mapped")
+    assert config == TargetsConfig(placement="mapped", dtype="bfloat16")
+    assert sentence == "the targets are kept as mapped ones in bfloat16, 60 bytes of disk"
+    config, sentence = chosen_targets(10, 3, memory=GB, targets="stateless")
+    assert config.placement == "stateless"
+    assert "averaged weights" in sentence
+    assert chosen_targets(10, 3, memory=1, dtype="float32")[0] == TargetsConfig(placement="mapped")
+
+
+def test_what_there_is_not_is_refused():
+    with pytest.raises(ArgumentError, match="targets is 'cloud': expected one of auto, dense, mapped"):
+        chosen_targets(10, 3, memory=GB, targets="cloud")
+    with pytest.raises(ArgumentError, match="targets_dtype is 'int8'"):
+        chosen_targets(10, 3, memory=GB, targets=AUTO, dtype="int8")
+    with pytest.raises(ArgumentError, match="which keeps none"):
+        chosen_targets(10, 3, memory=GB, targets="stateless", dtype="float32")

@@ -1,0 +1,262 @@
+"""What is of the file alone; test_contract.py has what every store promises."""
+
+import copy
+import errno
+import gc
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from elr.errors import ArgumentError, CheckpointError, OutputError
+from elr.files import is_partial
+from elr.methods.loss.elr_loss import ELRLoss
+from elr.targets import mapped as mapped_module
+from elr.targets import table_file
+from elr.targets.dense import STORAGE_DTYPES, DenseTargets
+from elr.targets.mapped import ROWS_FILE, MappedTargets
+from elr.targets.store import rows_apart
+from elr_batches import outputs
+
+ALL = torch.arange(9)
+
+
+def steps(store, count=3):
+    for step in range(count):
+        store.update(torch.tensor([7, 2 * step, 2 * step]), outputs(step, 3, 4), beta=0.7)
+    return store
+
+
+@pytest.mark.parametrize("dtype", STORAGE_DTYPES)
+def test_it_is_bit_for_bit_a_dense_store(tmp_path, dtype):
+    store, dense = (
+        steps(each) for each in (MappedTargets(9, 4, dtype=dtype, folder=tmp_path), DenseTargets(9, 4, dtype=dtype))
+    )
+    assert torch.equal(store.table, dense.table)
+    assert torch.equal(store.mean(), dense.mean())
+    assert repr(store) == repr(dense).replace("Dense", "Mapped")
+
+
+def test_the_loss_over_it_is_exactly_the_loss_over_a_dense_one(tmp_path):
+    losses = [
+        ELRLoss(600, 40, targets=each) for each in (MappedTargets(600, 40, folder=tmp_path), DenseTargets(600, 40))
+    ]
+    for _ in range(2):
+        index, logits = torch.randperm(600)[:512], torch.randn(512, 40)
+        found = [loss(logits, index % 40, index) for loss in losses]
+        assert torch.equal(*found)
+    assert torch.equal(losses[0].targets.table, losses[1].targets.table)
+
+
+def test_a_compiled_loss_takes_it(tmp_path):
+    losses = [ELRLoss(9, 4, targets=each) for each in (MappedTargets(9, 4, folder=tmp_path), DenseTargets(9, 4))]
+    compiled = torch.compile(losses[0], backend="aot_eager")
+    for step in range(3):
+        index, logits = torch.tensor([step, 8, step]), torch.randn(3, 4)
+        torch.testing.assert_close(compiled(logits, index % 4, index), losses[1](logits, index % 4, index))
+    torch.testing.assert_close(losses[0].targets.table, losses[1].targets.table)
+
+
+def test_the_file_is_made_when_it_is_needed_and_goes_with_the_store(tmp_path):
+    store = MappedTargets(9, 4, folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    store.read(ALL)
+    (path,) = (tmp_path / "run").iterdir()
+    assert path == store.path
+    assert is_partial(path.name)
+    assert path.stat().st_size == table_file.HEADER + 9 * 4 * 4
+    del store
+    gc.collect()
+    assert not path.exists()
+
+
+def test_its_room_is_reserved_at_once(tmp_path):
+    store = MappedTargets(10_000, 100, folder=tmp_path)
+    store.read(ALL)
+    assert store.path.stat().st_blocks * 512 >= 4_000_000
+
+
+def test_stores_in_one_folder_have_files_of_their_own(tmp_path):
+    first, second = (steps(MappedTargets(9, 4, folder=tmp_path), count) for count in (1, 2))
+    assert first.path != second.path
+    assert not torch.equal(first.table, second.table)
+    with pytest.raises(OutputError, match=r"targets-9x4-float32-0.partial is in use by the targets of another run"):
+        MappedTargets(9, 4, path=first.path).read(ALL)
+
+
+def test_what_a_killed_process_left_is_taken_over_with_zeros(tmp_path):
+    code = (
+        "import os, torch; from pathlib import Path; from elr.targets.mapped import MappedTargets\n"
+        f"store = MappedTargets(9, 4, folder=Path({str(tmp_path)!r})); store.table.fill_(0.25); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    (left,) = tmp_path.iterdir()
+    assert left.read_bytes()[table_file.HEADER :].strip(b"\0")
+    store = MappedTargets(9, 4, folder=tmp_path)
+    assert not store.read(ALL).any()
+    assert store.path == left
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"a diary", "no file of targets"),
+        (table_file.MAGIC + b'{"num_exam', "header cannot be read"),
+        (
+            table_file.TableHeader(num_examples=8, num_classes=4, dtype="float32", nonce=1).written,
+            "num_examples 8 in place of 9",
+        ),
+        (
+            table_file.TableHeader(num_examples=9, num_classes=4, dtype="float32", nonce=1).written,
+            "4,096 bytes of 4,240: it is truncated",
+        ),
+    ],
+)
+def test_a_file_of_something_else_is_named_and_left_alone(tmp_path, content, words):
+    path = tmp_path / "mine"
+    path.write_bytes(content)
+    with pytest.raises(OutputError, match=rf"mine .*{words}.*remove the file if it is of no use"):
+        MappedTargets(9, 4, path=path).read(ALL)
+    assert path.read_bytes() == content
+
+
+# The disk
+
+
+def test_a_disk_without_room_is_an_error_at_once_and_nothing_is_left(tmp_path):
+    store = MappedTargets(10**9, 10_000, folder=tmp_path)
+    with pytest.raises(OutputError, match=r"No space left.* need 40,000,000,004,096 bytes and [\d,]+ are free there"):
+        store.read(ALL)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_room_that_cannot_be_reserved_is_an_error_and_nothing_is_left(tmp_path, monkeypatch, code):
+    def refuse(*arguments):
+        raise OSError(code, os.strerror(code))
+
+    store = steps(MappedTargets(9, 4, folder=tmp_path))
+    (tmp_path / "rows").mkdir()
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with pytest.raises(OutputError, match=f"{os.strerror(code)}; the targets need 4,240 bytes"):
+        MappedTargets(9, 4, folder=tmp_path).read(ALL)
+    with pytest.raises(OutputError, match=rf"{ROWS_FILE}: {os.strerror(code)}"):
+        store.save_rows(tmp_path / "rows")
+    assert [path.name for path in tmp_path.rglob("*.targets")] == []
+    assert len(list(tmp_path.glob(".targets*"))) == 1
+
+
+def test_a_file_that_may_not_be_so_large_is_an_error(tmp_path):
+    code = (
+        "import resource, torch; from pathlib import Path; from elr.targets.mapped import MappedTargets\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))\n"
+        f"MappedTargets(10_000, 100, folder=Path({str(tmp_path)!r})).read(torch.tensor([0]))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert "OutputError: cannot write" in ended.stderr
+    assert "File too large; the targets need 4,004,096 bytes" in ended.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs another file system than that of temporary files")
+def test_rows_are_copied_between_file_systems(tmp_path):
+    store = steps(MappedTargets(9, 4, folder=tmp_path))
+    folder = Path("/dev/shm") / f"elr-{os.getpid()}"
+    folder.mkdir()
+    try:
+        store.save_rows(folder)
+        kept = store.read(ALL)
+        steps(store)
+        store.load_rows(folder)
+    finally:
+        shutil.rmtree(folder)
+    assert torch.equal(store.read(ALL), kept)
+
+
+@pytest.mark.parametrize("refused", [errno.EXDEV, errno.ENOSYS])
+def test_rows_are_copied_in_chunks_where_the_system_cannot(tmp_path, monkeypatch, refused):
+    def refuse(*arguments):
+        raise OSError(refused, os.strerror(refused))
+
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    monkeypatch.setattr(table_file, "COPIED", 100)
+    store = steps(MappedTargets(9, 4, folder=tmp_path))
+    (tmp_path / "rows").mkdir()
+    store.save_rows(tmp_path / "rows")
+    kept = store.read(ALL)
+    steps(store)
+    store.load_rows(tmp_path / "rows")
+    assert torch.equal(store.read(ALL), kept)
+
+
+def test_rows_of_the_checkpoint_of_another_run_are_named(tmp_path):
+    first, second = (steps(MappedTargets(9, 4, folder=tmp_path)) for _ in range(2))
+    (tmp_path / "rows").mkdir()
+    first.save_rows(tmp_path / "rows")
+    with pytest.raises(CheckpointError, match=rf"{ROWS_FILE} has nonce \d+ in place of \d+: it is of another run"):
+        second.load_rows(tmp_path / "rows")
+    with rows_apart([first, second]):  # which the state of the very run tells it
+        second.load_state_dict(first.state_dict())
+    second.load_rows(tmp_path / "rows")
+
+
+def test_state_of_another_shape_or_type_is_refused(tmp_path):
+    store, other = MappedTargets(9, 4, folder=tmp_path), MappedTargets(9, 4, dtype=torch.bfloat16, folder=tmp_path)
+    with pytest.raises(ArgumentError, match="belong to another training set"):
+        store.load_state_dict(DenseTargets(8, 4).state_dict())
+    with (
+        rows_apart([store, other]),
+        pytest.raises(ArgumentError, match=r"torch.bfloat16, these \(9, 4\) and torch.float32"),
+    ):
+        store.load_state_dict(other.state_dict())
+
+
+def test_what_a_dense_store_had_can_be_gone_on_with(tmp_path):
+    dense = steps(DenseTargets(9, 4))
+    store = MappedTargets(9, 4, folder=tmp_path)
+    store.load_state_dict(dense.state_dict())
+    assert torch.equal(store.read(ALL), dense.table)
+
+
+# In memory
+
+
+def test_it_is_not_copied(tmp_path):
+    store = MappedTargets(9, 4, folder=tmp_path)
+    with pytest.raises(ArgumentError, match="are not to be copied or pickled"):
+        copy.deepcopy(torch.nn.Sequential(store))
+
+
+def test_moving_it_leaves_the_rows(tmp_path):
+    store = steps(MappedTargets(9, 4, folder=tmp_path))
+    table = store.table
+    assert store.to(torch.bfloat16).to("meta").table is table
+
+
+def test_what_is_in_view_is_let_go_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(mapped_module, "RESIDENT", 2**24)
+    store, dense = MappedTargets(50_000, 1000, folder=tmp_path), DenseTargets(50_000, 2)
+    dense.read(ALL)
+
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    store.read(ALL)
+    before, most = resident(), 0
+    for rows in torch.arange(50_000).split(1000):  # 200 MB
+        store.update(rows, torch.full((len(rows), 1000), 1e-3), beta=0.5)
+        most = max(most, resident() - before)
+    assert most < 6e7
+    assert store.mean().allclose(torch.full((1000,), 5e-4, dtype=torch.float64))
+
+
+def test_a_path_and_a_folder_are_one_too_many(tmp_path):
+    with pytest.raises(ArgumentError, match="expected one of them"):
+        MappedTargets(9, 4, path=tmp_path / "a", folder=tmp_path)
+    with pytest.raises(ArgumentError, match=r"expected one of torch\.float32"):
+        MappedTargets(9, 4, dtype=torch.int64, folder=tmp_path)
