@@ -10,9 +10,10 @@ import torch
 from elr.checking import check_types, checked
 from elr.errors import ArgumentError
 from elr.targets.dense import DenseTargets
+from elr.targets.sharded import ShardedTargets
 from elr.targets.store import Targets
 
-PLACEMENTS: dict[str, type[DenseTargets]] = {"dense": DenseTargets}
+PLACEMENTS: dict[str, type[DenseTargets | ShardedTargets]] = {"dense": DenseTargets, "sharded": ShardedTargets}
 """Where the rows are kept, by name; each is made from N, C and a dtype."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
@@ -25,7 +26,7 @@ class TargetsConfig:
 
     Args:
         placement: one of `PLACEMENTS`. Default "dense": all rows in memory on the device of the model, a copy on every
-            rank.
+            rank; "sharded": spread over the ranks.
         dtype: one of `DTYPES`. Default "float32"; the half ones take half of the memory, "float64" twice as much.
 
     Raises:
@@ -36,7 +37,7 @@ class TargetsConfig:
         DenseTargets(50000, 10, dtype=torch.bfloat16)
         >>> TargetsConfig(placement="cloud")
         Traceback (most recent call last):
-        elr.errors.ArgumentError: placement of targets is 'cloud': expected one of dense
+        elr.errors.ArgumentError: placement of targets is 'cloud': expected one of dense, sharded
     """
 
     placement: str = "dense"
