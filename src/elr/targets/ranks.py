@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import distributed as dist
 
 from elr.errors import ArgumentError
@@ -18,19 +19,6 @@ def number_of_ranks(group: dist.ProcessGroup | None) -> int:
         1
     """
     return 1 if group is None else dist.get_world_size(group)
-
-
-def ranks_outside_a_group(group: dist.ProcessGroup | None) -> int:
-    """How many processes train together although a store knows of no group; 0 where it does, or where there is one.
-
-    Example:
-        >>> ranks_outside_a_group(None)
-        0
-    """
-    if group is not None or not dist.is_available() or not dist.is_initialized():
-        return 0
-    world = dist.get_world_size()
-    return world if world > 1 else 0
 
 
 def refuse_differences(values: Mapping[str, Any], group: dist.ProcessGroup | None, *, advice: str) -> None:
@@ -54,6 +42,29 @@ def refuse_differences(values: Mapping[str, Any], group: dist.ProcessGroup | Non
     told = told_differences(found)
     if told:
         raise ArgumentError(f"the ranks differ in {'; in '.join(told)}: {advice}")
+
+
+def refuse_unlike_tables(
+    kind: str, shape: tuple[int, int], dtype: torch.dtype, group: dist.ProcessGroup | None
+) -> None:
+    """Raise on every rank of a group where their tables of targets are not alike; all of them call it.
+
+    Args:
+        kind: of store.
+        shape: (N, C).
+        dtype: of storage.
+        group: None: this process alone.
+
+    Raises:
+        ArgumentError: names what differs, and on which ranks.
+
+    Example:
+        >>> refuse_unlike_tables("DenseTargets", (5, 2), torch.float32, None)
+    """
+    described = {"store": kind, "num_examples": shape[0], "num_classes": shape[1], "dtype": dtype}
+    refuse_differences(
+        described, group, advice="row numbers count through the data of all ranks: make the targets alike"
+    )
 
 
 def told_differences(found: list[dict[str, Any]]) -> list[str]:

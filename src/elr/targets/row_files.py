@@ -90,6 +90,14 @@ def load_part(folder: Path, wanted: tuple[int, int], *, shape: tuple[int, int]) 
 
     Raises:
         CheckpointError: a file is missing, truncated, damaged, or of another table; it is named.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     save_part(Path(name), torch.zeros(2, 3), rank=0, world=2, num_examples=4)
+        ...     load_part(Path(name), (0, 2), shape=(4, 3))  # the other rank has not written its part
+        Traceback (most recent call last):
+        elr.errors.CheckpointError: ...rank-1-of-2-rows-2-to-4.safetensors is missing: ...
     """
     first, last = wanted
     found = sorted(folder.glob("rank-*.safetensors"))
@@ -104,13 +112,15 @@ def load_part(folder: Path, wanted: tuple[int, int], *, shape: tuple[int, int]) 
             f"{found[0].name} is of {world} ranks, and {others[0]} beside it of others: expected the files of one "
             f"checkpoint; {_ADVICE}"
         )
+    for path in paths:
+        _header(path, shape)
+    if first == last:
+        return _read(paths[0], 0, 0)
     parts = []
     for rank, path in enumerate(paths):
-        _header(path, shape)
         begin, end = part_of(rank, world, shape[0])
-        if (begin < last and first < end) or (first == last and rank == 0):
-            rows = _read(path, max(first, begin) - begin, max(0, min(last, end) - begin))
-            parts.append(rows)
+        if begin < last and first < end:
+            parts.append(_read(path, max(first, begin) - begin, min(last, end) - begin))
     return torch.cat(parts)
 
 
@@ -140,21 +150,21 @@ def _read(path: Path, first: int, last: int) -> Tensor:
             block, checksums = int(header["block"]), json.loads(header["checksums"])
             stored = file.get_slice("rows")
             count, classes = stored.get_shape()
-            found = torch.empty(0)
+            found: Tensor = stored[0:0]
             for number in range(first // block, -(-last // block)):
                 begin = number * block
                 rows = stored[begin : min(begin + block, count)]
                 if _checksum(rows) != checksums[number]:
                     raise ValueError(f"rows from {begin} on have another checksum than when they were written")
-                if not len(found):
+                if not len(found):  # of the type that is stored
                     found = rows.new_empty(last - first, classes)
                 part = rows[max(0, first - begin) : last - begin]
                 start = max(begin, first) - first
                 found[start : start + len(part)] = part
-            return found if last > first else file.get_slice("rows")[0:0]
+            return found
     except (OSError, SafetensorError, IndexError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path} is truncated or damaged ({error}): {_ADVICE}") from error
 
 
 def _checksum(rows: Tensor) -> int:
-    return zlib.crc32(rows.contiguous().view(torch.uint8).numpy()) if rows.numel() else 0
+    return zlib.crc32(memoryview(rows.contiguous().view(torch.uint8).numpy())) if rows.numel() else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,14 +13,21 @@ from torch import distributed as dist
 
 from elr.checking import checked
 from elr.errors import ArgumentError, CheckpointError, RowIndexError
-from elr.targets.ranks import number_of_ranks, refuse_differences
-from elr.targets.row_files import load_part, save_part
+from elr.files import writing
+from elr.targets.ranks import number_of_ranks, refuse_unlike_tables
+from elr.targets.row_files import load_part, part_name, part_of, save_part
 from elr.targets.store import CHUNK, Targets, update_rows
 from elr.targets.updating import full_type
 
 STORAGE_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 _READ, _UPDATE, _REFUSED = 0, 1, 2
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 _ROW_NUMBER = 8  # bytes
+
+
+def _not_compiled(function: _Function) -> _Function:
+    """What talks to other processes is left as it is by compilers."""
+    return torch.compiler.disable(function)  # pyright: ignore[reportReturnType]
 
 
 @dataclass
@@ -94,7 +101,6 @@ class ShardedTargets(Targets):
         self.sent = 0
         self.part: Tensor | None = None  # made when first needed: until then no rank has to have room for all
         self.device = torch.device("cpu")
-        self.compared = False  # whether the ranks were found to have tables that are alike
         self.route: _Route | None = None
 
     @property
@@ -107,12 +113,12 @@ class ShardedTargets(Targets):
     @property
     def first(self) -> int:
         """The first row of this rank."""
-        return min(self.rank * self._each, self.num_examples)
+        return part_of(self.rank, self.world, self.num_examples)[0]
 
     @property
     def last(self) -> int:
         """The row after the last one of this rank."""
-        return min((self.rank + 1) * self._each, self.num_examples)
+        return part_of(self.rank, self.world, self.num_examples)[1]
 
     @property
     def _each(self) -> int:
@@ -134,10 +140,9 @@ class ShardedTargets(Targets):
                     f"the targets are spread over {self.world} ranks, and are now to be spread over {world}: expected "
                     "the same ranks; save_rows them to a folder, and load_rows from there into a new store"
                 )
-            each = -(-self.num_examples // world)
-            self.part = self.part[rank * each : (rank + 1) * each].clone()
+            self.part = self.part[slice(*part_of(rank, world, self.num_examples))].clone()
         self.world, self.rank = world, rank
-        self.compared, self.route = False, None
+        self.route = None
         super().distribute(process_group if world > 1 else None)
 
     def bytes_per_step(self, batch: int) -> int:
@@ -153,13 +158,12 @@ class ShardedTargets(Targets):
             1793904
         """
         others = self.world - 1
-        row = _ROW_NUMBER + self.num_classes * (
-            torch.promote_types(self.dtype, torch.float32).itemsize + self.dtype.itemsize
-        )
+        computed = torch.promote_types(self.dtype, torch.float32)
+        row = _ROW_NUMBER + self.num_classes * (computed.itemsize + self.dtype.itemsize)
         return 2 * _ROW_NUMBER * others + round(batch * others / self.world * row)
 
     @torch.no_grad()
-    @torch.compiler.disable
+    @_not_compiled
     def read(self, index: Tensor) -> Tensor:
         self._check_on_all(index)
         if self.process_group is None:
@@ -168,7 +172,7 @@ class ShardedTargets(Targets):
         return self._returned(route, self.table[route.arrived()])
 
     @torch.no_grad()  # the paper holds targets constant in the gradient
-    @torch.compiler.disable
+    @_not_compiled
     def update(self, index: Tensor, probs: Tensor, *, beta: float) -> Tensor:
         if probs is None:
             raise ArgumentError("probs is None: expected a tensor (B, C)")
@@ -198,7 +202,7 @@ class ShardedTargets(Targets):
         return found
 
     @torch.no_grad()
-    @torch.compiler.disable
+    @_not_compiled
     def prefetch(self, index: Tensor) -> None:
         """Begin the `update` of these rows, which is to come: their numbers travel while the network works.
 
@@ -213,11 +217,9 @@ class ShardedTargets(Targets):
     def _taken(self, index: Tensor) -> _Route | None:
         """The route that `prefetch` began, once."""
         route, self.route = self.route, None
-        if (
-            route is not None
-            and route.index is not index
-            and not torch.equal(route.index, index.to(route.index.device))
-        ):
+        if route is None or route.index is index:
+            return route
+        if not torch.equal(route.index, index.to(route.index.device)):
             raise ArgumentError(
                 "prefetch was called with other rows than update: expected both with the rows of the same batch"
             )
@@ -226,8 +228,8 @@ class ShardedTargets(Targets):
     def _check_on_all(self, index: Tensor, probs: Tensor | None = None, *, beta: float = 0.0) -> None:
         """As `check`, and where it refuses, the other ranks hear of it rather than wait."""
         if self.process_group is not None and not self.compared:
-            described = {"num_examples": self.num_examples, "num_classes": self.num_classes, "dtype": str(self.dtype)}
-            refuse_differences(described, self.process_group, advice="make the targets alike on all ranks")
+            shape = (self.num_examples, self.num_classes)
+            refuse_unlike_tables(type(self).__name__, shape, self.dtype, self.process_group)
             self.compared = True
         try:
             self.check(index, probs, beta=beta)
@@ -299,7 +301,8 @@ class ShardedTargets(Targets):
             self.part = None if self.part is None else self.part.double()
 
     def save_rows(self, folder: Path) -> None:
-        save_part(folder, self.table, rank=self.rank, world=self.world, num_examples=self.num_examples)
+        with writing(folder / part_name(self.rank, self.world, self.num_examples)):
+            save_part(folder, self.table, rank=self.rank, world=self.world, num_examples=self.num_examples)
 
     def load_rows(self, folder: Path) -> None:
         error: CheckpointError | None = None
