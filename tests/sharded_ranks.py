@@ -12,6 +12,7 @@ import torch
 from torch import distributed as dist
 
 from elr.errors import ELRError
+from elr.methods.loss.elr_loss import ELRLoss
 from elr.targets.config import TargetsConfig
 from elr.targets.dense import DenseTargets
 from elr.targets.sharded import ShardedTargets
@@ -45,6 +46,7 @@ def checks(rank, world, folder):
         )
         sharded.distribute(dist.group.WORLD)
         dense.distribute(dist.group.WORLD)
+        alone.distribute(None)
         equal = []
         for step in range(8):
             parts = list(batches(world, step))
@@ -107,6 +109,12 @@ def refused(rank, world, folder):
     store.update(rows, probs, beta=0.5)
     found["another split"] = said(lambda: store.distribute(None))
     state = store.state_dict()
+    alone = DenseTargets(N, C)
+    found["untold"] = said(lambda: alone.update(rows, probs, beta=0.5))
+    loss = ELRLoss(N, C)
+    found["untold loss"] = said(lambda: loss(probs, torch.tensor([0]), rows))
+    loss.targets.distribute(None)
+    found["each for itself"] = said(lambda: loss(probs, torch.tensor([0]), rows))
     alone = ShardedTargets(N, C)
     found["state elsewhere"] = said(lambda: alone.load_state_dict(state))
     same = ShardedTargets(N, C)

@@ -87,6 +87,13 @@ def test_tables_that_differ_between_ranks_are_refused_on_all(found, kind):
     assert f"num_examples (11 on rank {ranks}, 12 on rank {found['world'] - 1})" in found[f"unlike {kind}"]
 
 
+@pytest.mark.parametrize("name", ["untold", "untold loss"])
+def test_targets_of_one_of_several_processes_are_refused_until_they_are_told(found, name):
+    assert f"ArgumentError: {found['world']} processes train together" in found[name]
+    assert "distribute(None)" in found[name]
+    assert found["each for itself"] == "nothing"
+
+
 def test_another_split_is_refused(found):
     assert "save_rows" in found["another split"]
     assert f"part of rank {found['rank']} of {found['world']}" in found["state elsewhere"]

@@ -167,4 +167,5 @@ def _read(path: Path, first: int, last: int) -> Tensor:
 
 
 def _checksum(rows: Tensor) -> int:
-    return zlib.crc32(memoryview(rows.contiguous().view(torch.uint8).numpy())) if rows.numel() else 0
+    whole: Any = rows.contiguous().view(torch.uint8).numpy()  # a buffer, which Python before 3.12 cannot say
+    return zlib.crc32(whole) if rows.numel() else 0

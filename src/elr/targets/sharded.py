@@ -322,9 +322,10 @@ class ShardedTargets(Targets):
         self.table.copy_(part)
 
     def get_extra_state(self) -> Any:
-        place = torch.tensor([self.num_examples, self.num_classes, self.world, self.rank])
+        shape = [self.num_examples, self.num_classes]
         if self.rows_apart:
-            return place[:2]
+            return torch.tensor(shape)
+        place = torch.tensor([*shape, self.world, self.rank])
         return self.table if self.world == 1 else {"rows": self.table, "place": place}
 
     def set_extra_state(self, state: Any) -> None:

@@ -53,9 +53,9 @@ class Stateful(Protocol):
 class Checkpoints:
     """The newest complete checkpoint of a run, in folder/checkpoint-EPOCH; a half-written one never has that name.
 
-    The folder is one that all ranks see. Each writes its own part: its rows of targets, and its generators; the networks
-    and what is alike on all ranks is written by the first. Any number of ranks may go on from it, whatever number wrote
-    it; one that differs is told of in a warning.
+    The folder is one that all ranks see. Each writes its own part, its rows of targets; networks and what else is alike
+    on all ranks are written by the first. Random numbers follow from seed, epoch and rank, and need no part. Any number
+    of ranks may go on from it, whatever number wrote it; one that differs is told of in a warning.
 
     Example:
         >>> import tempfile
