@@ -1,8 +1,8 @@
-"""`elr fit` on several gloo ranks, killed, resumed, compared; see tests/training/test_under_ranks.py.
+"""`elr fit` on several gloo ranks, killed, resumed, compared; see test_fits_on_ranks.py.
 
 The ranks of a run are forked from one process that has everything imported. `python fits_on_ranks.py FOLDER` makes all
-runs; under torchrun, `fits_on_ranks.py --as-rank fit ...` is `python -m elr fit ...`, with a checkpoint after each epoch
-and the rank KILLED_RANK killed in the middle of that of the epoch KILLED_AT.
+runs; under torchrun, `fits_on_ranks.py --as-rank fit ...` is `python -m elr fit ...`, with a checkpoint after each
+epoch and the rank KILLED_RANK killed in the middle of that of the epoch KILLED_AT.
 """
 
 import json
@@ -61,7 +61,8 @@ def prepare(placement, killed_at):
     def half(self, partial):
         epochs.append(0)
         if len(epochs) - 1 < killed_at[1] or rank != killed_at[0]:
-            return write(self, partial)
+            write(self, partial)
+            return
         mine = partial / ("half" if placement == "dense" else f"targets-0/rank-{rank}-of-2-rows-half.safetensors")
         mine.write_bytes(b"half")
         os.kill(os.getpid(), signal.SIGKILL)

@@ -87,7 +87,10 @@ def refuse_other_data(examples: Examples, config: TrainingConfig) -> None:
     if not dist.is_available() or not dist.is_initialized():
         return
     labels = b"" if examples.labels is None else examples.labels.contiguous().numpy().tobytes()
-    told = {"the number of training rows": len(examples), "the labels (sha256)": hashlib.sha256(labels).hexdigest()[:12]}
+    told = {
+        "the number of training rows": len(examples),
+        "the labels (sha256)": hashlib.sha256(labels).hexdigest()[:12],
+    }
     refuse_other_ranks(told | {"the training's settings": str(config)})
 
 
