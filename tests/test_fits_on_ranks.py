@@ -90,7 +90,8 @@ def test_ranks_that_see_other_data_are_refused_before_anything_is_written(folder
 
 def test_under_torchrun_a_killed_run_resumes_bit_identical(folder, tmp_path):
     """With the command itself and a dense store; the unbroken run is that of the forked ranks."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", SCRIPT]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d"]
+    launch += ["--rdzv-endpoint=localhost:0", SCRIPT]
     arguments = command(folder, "torchrun")
     death = {"KILLED_RANK": "1", "KILLED_AT": "2", "ACCELERATE_USE_CPU": "true"}
 

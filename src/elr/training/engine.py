@@ -19,7 +19,6 @@ from elr.data.examples import Examples
 from elr.devices import is_convolutional
 from elr.errors import ArgumentError
 from elr.targets.ranks import refuse_differences
-from elr.training.config import TrainingConfig
 
 SMALL_NETWORK = 1_000_000
 """Parameters below which a network without convolutions is trained in one thread."""
@@ -78,11 +77,15 @@ def refuse_other_ranks(values: Mapping[str, Any]) -> None:
     refuse_differences(values, group, advice="give all of them the same command, data, versions and folder")
 
 
-def refuse_other_data(examples: Examples, config: TrainingConfig) -> None:
+def refuse_other_data(examples: Examples, settings: object) -> None:
     """The same for what a training set is made of, as far as its labels and the shape of its inputs tell.
 
+    Args:
+        examples: with labels, or without.
+        settings: how they are trained on; its `str` says all of it.
+
     Example:
-        >>> refuse_other_data(Examples(torch.eye(2), [0, 1]), TrainingConfig())
+        >>> refuse_other_data(Examples(torch.eye(2), [0, 1]), {"epochs": 3})
     """
     if not dist.is_available() or not dist.is_initialized():
         return
@@ -91,7 +94,7 @@ def refuse_other_data(examples: Examples, config: TrainingConfig) -> None:
         "the number of training rows": len(examples),
         "the labels (sha256)": hashlib.sha256(labels).hexdigest()[:12],
     }
-    refuse_other_ranks(told | {"the training's settings": str(config)})
+    refuse_other_ranks(told | {"the training's settings": str(settings)})
 
 
 def leave_process_group() -> None:
