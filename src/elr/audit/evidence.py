@@ -141,6 +141,27 @@ def write_evidence(path: Path, evidence: Evidence) -> Audit:
     return audits[0]
 
 
+def written_evidence(path: Path, evidence: Evidence) -> Evidence:
+    """The same, with the probabilities read from the table that `write_evidence` made of it.
+
+    For whoever goes over them again: computing them may take all ranks of a run, reading them takes one.
+
+    Example:
+        >>> import tempfile
+        >>> probs = np.array([[0.9, 0.1], [0.2, 0.8]], dtype=np.float32)
+        >>> once = iter([probs])  # such as all ranks give together
+        >>> evidence = Evidence(
+        ...     rows=np.array([0, 7]), ids=None, class_names=("cat", "dog"), labels=np.array([0, 0]),
+        ...     margins=np.zeros(2, dtype=np.float32), chunks=lambda: once)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "evidence.parquet"
+        ...     _ = write_evidence(path, evidence)
+        ...     written_evidence(path, evidence).pred_probs.shape
+        (2, 2)
+    """
+    return replace(evidence, chunks=lambda: _read_chunks(path, len(evidence.class_names)))
+
+
 def read_evidence(folder: Path, *others: Path) -> Evidence:
     """The evidence of a finished run, or the mean of several on the same labels (other seeds, other settings).
 

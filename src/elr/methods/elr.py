@@ -253,6 +253,8 @@ class ELR(Method):
             self.steps[self.current] += 1
             if self.averaged:
                 self.averaged[self.current].update_parameters(network)  # type: ignore[operator]
+        if update and self.stores:
+            self.stores[self.current].prefetch(batch.index)
         source = network if held else self._source()  # held targets need no source
         if source is network and not self.config.mixup and not (self.config.refine_labels and batch.labels.ndim == 2):
             logits = seen = network(batch.inputs)

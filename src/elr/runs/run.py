@@ -18,7 +18,7 @@ from torch import nn
 
 from elr import files
 from elr.audit.alarms import find_alarms
-from elr.audit.evidence import Evidence, read_evidence, write_evidence
+from elr.audit.evidence import Evidence, read_evidence, write_evidence, written_evidence
 from elr.audit.explanation.gathering import about_rows, write_explanations
 from elr.audit.issues_view import write_issues
 from elr.audit.label_quality import Audit, score_suspects
@@ -28,12 +28,14 @@ from elr.runs.plan import Plan
 from elr.runs.run_folder import another, contents, is_tuning, something_else
 from elr.targets.table_file import remove_tables
 from elr.training.checkpoints import remove_checkpoints
+from elr.training.engine import refuse_other_ranks
 from elr.training.loop import Training
 from elr.training.monitor import fractions
 from elr.training.progress import Progress, read_lines, write_lines
 from elr.training.verdict import early_learning
 
 _ALONE = ("whiten", "probe_period")  # settings that belong to no part of a plan
+_ALIKE = ("elr_version", "config", "method", "training", "network", "augmentation", "targets", "preprocessing")
 _VOTED = 4096  # rows whose blind networks are asked at a time
 MANY_CLASSES = 20
 """From which on a top-5 accuracy is measured."""
@@ -118,6 +120,7 @@ def run_plan(
     if found is not None and found["status"] == "complete":
         return _finished(out, found)
     training = plan.build(prepared, probe=prepared.probe, folder=out)
+    _refuse_other_ranks(description, found)
     training.predict(prepared.examples.first(2))  # a network that they do not fit fails before anything is written
     started = time.perf_counter()
     run = found or {"status": "running", "command": command, "created": _now(), **description}
@@ -141,7 +144,8 @@ def run_plan(
     votes = _votes(training)
     training.accelerator.wait_for_everyone()  # no rank reads the checkpoint any more
     if main:
-        _write(out, prepared, training, evidence, audit, history, votes)
+        written = written_evidence(out / files.EVIDENCE_FILE, evidence)  # no other rank is here
+        _write(out, prepared, training, written, audit, history, votes)
         files.write_json(out / files.RUN_FILE, run)
         _remove_what_is_for_resuming(out)
     training.accelerator.wait_for_everyone()
@@ -170,6 +174,15 @@ def _describe(prepared: PreparedData, plan: Plan, config: dict[str, Any]) -> dic
         | {"python": platform.python_version(), "machine": platform.platform(), "threads": torch.get_num_threads()},
     }
     return json.loads(json.dumps(description))  # as it will be read again
+
+
+def _refuse_other_ranks(description: dict[str, Any], found: dict[str, Any] | None) -> None:
+    """Refuse, on all ranks, data, settings or a folder that are not the same on all of them."""
+    told: dict[str, Any] = {"the data (sha256)": description["data"]["sha256"][:12]}
+    told |= {name: json.dumps(part, sort_keys=True) for name, part in description.items() if name in _ALIKE}
+    told |= {"the state of the folder": "a new one" if found is None else found["status"]}
+    told |= {f"the version of {name}": description["versions"][name] for name in ("torch", "numpy", "accelerate")}
+    refuse_other_ranks(told)
 
 
 def _remarks(prepared: PreparedData) -> list[str]:

@@ -12,6 +12,8 @@ import torch
 from elr.checking import check_types, checked
 from elr.errors import ArgumentError
 from elr.targets.dense import DenseTargets
+from elr.targets.sharded import ShardedTargets
+from elr.targets.sparse import SparseTargets
 from elr.targets.store import Targets
 
 DENSE_PLACEMENT, MAPPED, SHARDED, SPARSE, STATELESS = "dense", "mapped", "sharded", "sparse", "stateless"
@@ -23,7 +25,12 @@ def _mapped(num_examples: int, num_classes: int, **settings: Any) -> Targets:
     return MappedTargets(num_examples, num_classes, **settings)
 
 
-PLACEMENTS: dict[str, Callable[..., Targets]] = {DENSE_PLACEMENT: DenseTargets, MAPPED: _mapped}
+PLACEMENTS: dict[str, Callable[..., Targets]] = {
+    DENSE_PLACEMENT: DenseTargets,
+    MAPPED: _mapped,
+    SHARDED: ShardedTargets,
+    SPARSE: SparseTargets,
+}
 """Where the rows are kept, by name; each is made from N, C and a dtype."""
 
 NAMES = (*PLACEMENTS, STATELESS)

@@ -10,6 +10,7 @@ from torch import Tensor
 from elr.checking import checked
 from elr.devices import sent
 from elr.errors import ArgumentError
+from elr.targets.ranks import refuse_unlike_tables
 from elr.targets.store import CHUNK, Targets, update_rows
 from elr.targets.updating import blend, full_type, gather_rows, has_repeats, mean_over_repeats, note_nonfinite
 
@@ -83,6 +84,10 @@ class DenseTargets(Targets):
                 beta,
                 parts=parts,
             )
+        if not self.compared:
+            shape = (self.num_examples, self.num_classes)
+            refuse_unlike_tables(type(self).__name__, shape, self.table.dtype, self.process_group)
+            self.compared = True
         local = len(index)
         index, probs, start = gather_rows(index.to(self.table.device), probs, self.process_group)
         rows = update_rows(self.table, index, probs, beta, self.nonfinite, self.parts)

@@ -82,6 +82,8 @@ class Targets(nn.Module, ABC):
         self.num_examples = num_examples
         self.num_classes = num_classes
         self.process_group: dist.ProcessGroup | None = None
+        self.placed = False  # whether `distribute` was called, be it with None
+        self.compared = False  # whether the ranks were found to have tables that are alike
         self.nonfinite = torch.zeros(2, dtype=torch.int64)
         self.told = False  # whether the warning was given
 
@@ -191,6 +193,16 @@ class Targets(nn.Module, ABC):
         """
         return None
 
+    def prefetch(self, index: Tensor) -> None:
+        """Begin the `update` of these rows, which is to come, while the network works; by default nothing.
+
+        Args:
+            index: as `update`, and the same.
+
+        Raises:
+            RowIndexError: as `update`.
+        """
+
     def save_rows(self, folder: Path) -> None:
         """Write what `state_dict()` leaves out of a checkpoint into an empty folder, each rank its own part.
 
@@ -211,8 +223,23 @@ class Targets(nn.Module, ABC):
         """
 
     def distribute(self, process_group: dist.ProcessGroup | None) -> None:
-        """Let the store see the rows of every rank of `process_group` (None: this process alone)."""
+        """Let the store see the rows of every rank of `process_group`.
+
+        None: this process alone, also where it is one of several that train on data of their own each.
+        """
         self.process_group = process_group
+        self.compared, self.placed = False, True
+
+    def check_ranks(self) -> None:
+        """Refuse to be updated by one of several processes before `distribute` has said how they belong together."""
+        if self.placed or not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
+            return
+        raise ArgumentError(
+            f"{dist.get_world_size()} processes train together, and these targets would see the rows of one of them "
+            "alone: call targets.distribute(torch.distributed.group.WORLD) on all of them before training (of a loss: "
+            "loss.targets), so that each row has one target; or targets.distribute(None) where each process trains on "
+            "data of its own, with row numbers of their own"
+        )
 
     def check(self, index: Tensor, probs: Tensor | None = None, *, beta: float = 0.0) -> None:
         """Raise what `read` and `update` promise to raise, before anything is changed."""
@@ -228,6 +255,8 @@ class Targets(nn.Module, ABC):
             raise ArgumentError(
                 f"index has shape {tuple(index.shape)} and type {index.dtype}: expected (B,) int64 rows"
             )
+        if probs is not None:
+            self.check_ranks()
         if probs is not None and probs.shape != (len(index), self.num_classes):
             raise ArgumentError(
                 f"probs have shape {tuple(probs.shape)}: expected ({len(index)}, {self.num_classes}), a row per index"

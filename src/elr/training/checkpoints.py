@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,11 +14,12 @@ from typing import Any, Protocol
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+from torch import distributed as dist
 
 from elr.errors import ArtifactError, CheckpointError, OutputError
 from elr.files import differences, read_json, write_json, writing
 from elr.methods.method import Method, ParameterGroup
-from elr.targets.store import Targets, rows_apart
+from elr.targets.store import Targets, rows_apart, stores_in
 from elr.training.config import TrainingConfig
 from elr.training.engine import preserved_random_state
 from elr.training.monitor import Monitor
@@ -50,6 +52,10 @@ class Stateful(Protocol):
 
 class Checkpoints:
     """The newest complete checkpoint of a run, in folder/checkpoint-EPOCH; a half-written one never has that name.
+
+    The folder is one that all ranks see. Each writes its own part, its rows of targets; networks and what else is alike
+    on all ranks are written by the first. Random numbers follow from seed, epoch and rank, and need no part. Any number
+    of ranks may go on from it, whatever number wrote it; one that differs is told of in a warning.
 
     Example:
         >>> import tempfile
@@ -90,39 +96,65 @@ class Checkpoints:
         return bool(self.accelerator.reduce(verdict))  # type: ignore[arg-type]
 
     def save(self, epoch: int) -> None:
+        """Write the checkpoint of an epoch, each rank its part; it gets its name when every rank has confirmed its own.
+
+        Raises:
+            OutputError: some rank cannot write; on all of them, and the checkpoint of before stays.
+        """
         started = time.perf_counter()
         partial = self.folder / PARTIAL
-        if self.accelerator.is_main_process:
-            shutil.rmtree(partial, ignore_errors=True)
-            with writing(partial):
-                for folder in self._rows_in(partial):
-                    folder.mkdir(parents=True)
-        self.accelerator.wait_for_everyone()
+        self._together(lambda: self._make(partial), on=self.accelerator.is_main_process)
         try:
-            with writing(partial), rows_apart(self.stores):
-                self.accelerator.save_state(str(partial))
-            for store, folder in zip(self.stores, self._rows_in(partial), strict=True):
-                store.save_rows(folder)
-            if self.accelerator.is_main_process:
-                with writing(partial):
-                    torch.save({name: part.state_dict() for name, part in self.parts.items()}, partial / PARTS)
-                write_json(partial / IDENTITY, self.identity)
+            self._together(lambda: self._write(partial))
         except OutputError:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        self.accelerator.wait_for_everyone()
-        if self.accelerator.is_main_process:
-            outdated = checkpoint_folders(self.folder)
-            final = self.folder / f"checkpoint-{epoch:06d}"
-            if final in outdated:  # of a run begun anew in the same folder
-                shutil.rmtree(final)
-            partial.rename(final)
-            for old in outdated:
-                if old != final:
-                    shutil.rmtree(old)
-        self.accelerator.wait_for_everyone()
+        self._together(lambda: self._name(partial, epoch), on=self.accelerator.is_main_process)
         self.last = time.perf_counter()
         self.cost = self.last - started
+
+    def _together(self, write: Callable[[], None], *, on: bool = True) -> None:
+        """Wait until every rank has written; where one cannot, all hear of it."""
+        error: OutputError | None = None
+        try:
+            if on:
+                write()
+        except OutputError as found:
+            error = found
+        if self.accelerator.num_processes > 1:
+            told: list[Any] = [None] * self.accelerator.num_processes
+            dist.all_gather_object(told, None if error is None else str(error))
+            others = [f"rank {rank}: {each}" for rank, each in enumerate(told) if each is not None]
+            error = error or (OutputError(others[0]) if others else None)
+        if error is not None:
+            raise error
+
+    def _make(self, partial: Path) -> None:
+        shutil.rmtree(partial, ignore_errors=True)
+        with writing(partial):
+            for folder in self._rows_in(partial):
+                folder.mkdir(parents=True)
+
+    def _write(self, partial: Path) -> None:
+        with writing(partial), rows_apart(self.stores):
+            self.accelerator.save_state(str(partial))
+        for store, folder in zip(self.stores, self._rows_in(partial), strict=True):
+            store.save_rows(folder)
+        if self.accelerator.is_main_process:
+            with writing(partial):
+                torch.save({name: part.state_dict() for name, part in self.parts.items()}, partial / PARTS)
+            write_json(partial / IDENTITY, self.identity)
+
+    def _name(self, partial: Path, epoch: int) -> None:
+        outdated = checkpoint_folders(self.folder)
+        final = self.folder / f"checkpoint-{epoch:06d}"
+        if final in outdated:  # of a run begun anew in the same folder
+            shutil.rmtree(final)
+        with writing(final):
+            partial.rename(final)
+        for old in outdated:
+            if old != final:
+                shutil.rmtree(old)
 
     def _rows_in(self, folder: Path) -> list[Path]:
         """Where each store has the rows that `state_dict()` leaves out."""
@@ -136,11 +168,20 @@ class Checkpoints:
             identity = read_json(found[-1] / IDENTITY)
         except ArtifactError as error:
             raise CheckpointError(f"{found[-1]} is not a whole checkpoint ({error}): {_ADVICE}") from error
-        if identity != self.identity:
+        ranks = identity.get("num_processes", 1), self.identity.get("num_processes", 1)
+        if identity | {"num_processes": ranks[1]} != self.identity | {"num_processes": ranks[1]}:
             changed = differences(_flat(identity), _flat(self.identity))
             raise CheckpointError(
                 f"{found[-1]} is of another configuration: {'; '.join(changed[:5])}; resume with the same settings and "
                 "data, or choose another folder"
+            )
+        if ranks[0] != ranks[1] and self.accelerator.is_main_process:
+            warnings.warn(
+                f"{found[-1]} was written by {ranks[0]} process(es), and {ranks[1]} go on from it: rows, targets and "
+                "weights are taken over as they are; what batch norm, dropout and mixup see of a batch from now on is "
+                "that of the present number",
+                RuntimeWarning,
+                stacklevel=2,
             )
         with preserved_random_state():
             try:
@@ -176,6 +217,8 @@ def identity_of(method: Method, groups: Sequence[Sequence[ParameterGroup]], conf
     names = {weight: name for name, weight in method.named_parameters()}
     settings = asdict(config) | {"milestones": list(config.milestones)}
     del settings["cuda_graphs"]  # how the same is computed
+    with rows_apart(stores_in(method)):  # what does not depend on the number of ranks
+        state = method.state_dict()
     return {
         "config": settings,
         "method": repr(method),
@@ -187,7 +230,7 @@ def identity_of(method: Method, groups: Sequence[Sequence[ParameterGroup]], conf
             for part in groups
         ],
         "views": method.views,
-        "state": {name: list(each.shape) for name, each in method.state_dict().items() if isinstance(each, Tensor)},
+        "state": {name: list(each.shape) for name, each in state.items() if isinstance(each, Tensor)},
     }
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +15,10 @@ from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from torch import distributed as dist
 from torch import nn
 
+from elr.data.examples import Examples
 from elr.devices import is_convolutional
 from elr.errors import ArgumentError, TrainingError
+from elr.targets.ranks import refuse_differences
 
 SMALL_NETWORK = 1_000_000
 """Parameters below which a network without convolutions is trained in one thread."""
@@ -86,6 +90,42 @@ def from_main_process(device: str, compute: Callable[[], int]) -> int:
     if number.item() < 0:
         raise TrainingError("the first process of the group could not read the data: see what it says")
     return int(number.item())
+
+
+def refuse_other_ranks(values: Mapping[str, Any]) -> None:
+    """Raise on every rank of the run where they differ in a value; all of them call it, before anything is written.
+
+    Args:
+        values: by name, what has to be the same on all ranks; plain ones.
+
+    Raises:
+        ArgumentError: names what differs, and on which ranks.
+
+    Example:
+        >>> refuse_other_ranks({"num_examples": 5})  # alone, a process agrees with itself
+    """
+    group = dist.group.WORLD if dist.is_available() and dist.is_initialized() else None
+    refuse_differences(values, group, advice="give all of them the same command, data, versions and folder")
+
+
+def refuse_other_data(examples: Examples, settings: object) -> None:
+    """The same for what a training set is made of, as far as its labels and the shape of its inputs tell.
+
+    Args:
+        examples: with labels, or without.
+        settings: how they are trained on; its `str` says all of it.
+
+    Example:
+        >>> refuse_other_data(Examples(torch.eye(2), [0, 1]), {"epochs": 3})
+    """
+    if not dist.is_available() or not dist.is_initialized():
+        return
+    labels = b"" if examples.labels is None else examples.labels.contiguous().numpy().tobytes()
+    told = {
+        "the number of training rows": len(examples),
+        "the labels (sha256)": hashlib.sha256(labels).hexdigest()[:12],
+    }
+    refuse_other_ranks(told | {"the training's settings": str(settings)})
 
 
 def leave_process_group() -> None:

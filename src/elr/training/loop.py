@@ -34,7 +34,7 @@ from elr.training.batches import BatchReader, agreed_rows
 from elr.training.checkpoints import Checkpoints, RunState, identity_of
 from elr.training.config import ALL, TrainingConfig
 from elr.training.cuda_graphs import replayed
-from elr.training.engine import make_accelerator, threads_for
+from elr.training.engine import make_accelerator, refuse_other_data, threads_for
 from elr.training.inference import PlainInputs, gathered_probs, predicted_probs
 from elr.training.method_view import TrainingView
 from elr.training.monitor import Monitor
@@ -53,7 +53,8 @@ class Training:
     number depend on seed and epoch only. The caller's global generators on the CPU are left as they were.
 
     Under torchrun or `accelerate launch` each rank takes its share of every batch; the targets come out as on one rank,
-    but for what batch norm, dropout and mixup see of a batch: each rank draws a mixing of its own.
+    but for what batch norm, dropout and mixup see of a batch: each rank draws a mixing of its own. Ranks with other
+    labels or settings than the others are refused, on all.
 
     Args:
         method: what a step is.
@@ -124,6 +125,7 @@ class Training:
         """Hand the method to Accelerate and decide on the precision."""
         self.accelerator = make_accelerator(self.config.device, every_weight_every_step=self.method.passes == 1)
         world = self.accelerator.num_processes
+        refuse_other_data(self.examples, self.config)
         if self.rows.per_epoch // self.steps_per_epoch < world:
             raise ArgumentError(f"a batch of {self.config.batch_size} cannot be shared by {world} processes")
         device = self.accelerator.device

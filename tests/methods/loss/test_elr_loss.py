@@ -283,3 +283,13 @@ def test_audit_says_which_rows_it_knows_nothing_of():
 def test_audit_refuses(labels, settings, words):
     with pytest.raises(ArgumentError, match=words):
         trained().audit(labels, **settings)
+
+
+def test_measuring_in_train_mode_is_refused_and_moves_nothing():
+    loss = ELRLoss(4, 3)
+    logits, labels, index = torch.zeros(2, 3), torch.tensor([0, 1]), torch.tensor([3, 1])
+    with torch.no_grad(), pytest.raises(ArgumentError, match=r"train mode while gradients are off.*loss\.eval\(\)"):
+        loss(logits, labels, index)
+    assert not loss.targets.read(torch.arange(4)).any()
+    with torch.no_grad():
+        loss.eval()(logits, labels, index)

@@ -36,6 +36,10 @@ class ELRLoss(nn.Module):
     CPU, where a DataLoader has it: there it is known at once whether a row comes twice, and a row out of range has a
     name. `state_dict()` holds the targets: N * C * 4 bytes in float32.
 
+    Under several processes (DistributedDataParallel) say first how they belong together, or the first step is refused:
+    `loss.targets.distribute(torch.distributed.group.WORLD)` makes the rows of all one batch; `distribute(None)` is for
+    processes that train on data of their own each.
+
     Outputs that are not finite (half precision that overflows) make the loss not finite, so that a GradScaler skips the
     step; the targets of their rows stay what they were. `targets.nonfinite` counts them, and a warning says it once.
 
@@ -60,7 +64,8 @@ class ELRLoss(nn.Module):
         From `forward`: a scalar in nats.
 
     Raises:
-        ArgumentError: a setting out of range, or shapes that do not belong together.
+        ArgumentError: a setting out of range, or shapes that do not belong together; train mode while gradients are
+            off; several processes of which the targets were not told.
         RowIndexError: a row outside [0, N).
 
     With `class_shares`, more than 2 N rows of training without `realign()` are refused as well.
@@ -139,6 +144,12 @@ class ELRLoss(nn.Module):
         if not isinstance(logits, Tensor):
             raise ArgumentError(f"logits are of type {type(logits).__name__}: expected a tensor (B, C)")
         index = as_tensor(index, "index", device=None)
+        if self.training and not torch.is_grad_enabled():
+            raise ArgumentError(
+                "the loss is in train mode while gradients are off, so that measuring it would move the targets of "
+                "these rows: call loss.eval() before measuring and loss.train() before training (of rows that were not "
+                "trained on, measure cross entropy); loss.targets.update moves targets without a loss"
+            )
         return self.parts(logits, as_tensor(labels, "labels", device=logits.device), index)[0]
 
     def parts(
@@ -158,6 +169,7 @@ class ELRLoss(nn.Module):
         if not (self.training and update):
             targets = self.seen(self.targets.read(index).to(logits.device))
             return elr_loss(logits, labels, targets, lam=lam, clamp=self.clamp)
+        self.targets.check_ranks()
         renew = self._renewal(logits, index)
         if renew is not None:
             return swept_elr_loss(logits, labels, renew, lam=lam, clamp=self.clamp)

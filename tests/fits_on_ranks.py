@@ -1,0 +1,147 @@
+"""`elr fit` on several gloo ranks, killed, resumed, compared; see test_fits_on_ranks.py.
+
+The ranks of a run are forked from one process that has everything imported. `python fits_on_ranks.py FOLDER` makes all
+runs; under torchrun, `fits_on_ranks.py --as-rank fit ...` is `python -m elr fit ...`, with a checkpoint after each
+epoch and the rank KILLED_RANK killed in the middle of that of the epoch KILLED_AT.
+"""
+
+import json
+import math
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from elr.cli.main import main
+from elr.runs import fit as _fit
+from elr.runs.fit_config import FitConfig
+from elr.runs.reporting import write_report as _report
+from elr.targets.config import TargetsConfig
+from elr.training import checkpoints
+from elr.training.checkpoints import Checkpoints
+
+IMPORTED = (_fit, _report)  # before the forks, not in each
+EPOCHS = 4
+
+
+def write_data(folder):
+    draw = np.random.default_rng(0)
+    labels = draw.integers(3, size=121)
+    inputs = (4 * draw.normal(size=(3, 6))[labels] + draw.normal(size=(121, 6))).astype(np.float32)
+    given = np.where(draw.random(121) < 0.2, (labels + 1) % 3, labels)
+    np.savez(folder / "data.npz", x=inputs, y=given)
+    given = given.copy()
+    given[5] = (given[5] + 1) % 3
+    np.savez(folder / "other.npz", x=inputs, y=given)
+
+
+def command(folder, out, data="data.npz"):
+    wanted = ["--network", "mlp", "--epochs", EPOCHS, "--batch-size", 17, "--device", "cpu", "--members", 1]
+    return ["fit", *map(str, [folder / data, "--label", "y", *wanted, "--no-compare", "--out", folder / out])]
+
+
+def prepare(placement, killed_at):
+    """A checkpoint after each epoch; a store; and death in the middle of a checkpoint."""
+    checkpoints.COST_SHARE = math.inf
+    if placement != "dense":
+        plan = FitConfig.plan
+        store = TargetsConfig(placement=placement)
+        FitConfig.plan = lambda self, prepared: replace(plan(self, prepared), targets=store)
+    if killed_at is None:
+        return
+    write, rank, epochs = Checkpoints._write, int(os.environ.get("RANK", 0)), []
+
+    def half(self, partial):
+        epochs.append(0)
+        if len(epochs) - 1 < killed_at[1] or rank != killed_at[0]:
+            write(self, partial)
+            return
+        mine = partial / ("half" if placement == "dense" else f"targets-0/rank-{rank}-of-2-rows-half.safetensors")
+        mine.write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    Checkpoints._write = half
+
+
+def rank_of(rank, world, arguments, port, *, placement, killed_at, log):
+    torch.set_num_threads(1)
+    os.environ |= {"TERM": "dumb", "GLOO_SOCKET_IFNAME": "lo"}
+    if world > 1:
+        own = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world}
+        os.environ |= {name: str(value) for name, value in (own | {"MASTER_PORT": port}).items()}
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "ACCELERATE_USE_CPU": "true"}
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    prepare(placement, killed_at)
+    sys.argv = ["elr", *arguments]
+    main()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def run(world, arguments, *, placement="dense", killed_at=None, log, other=None):
+    """The exit codes of the ranks, or the signals that ended them."""
+    port, children = free_port(), []
+    for rank in range(world):
+        child = os.fork()
+        if child == 0:
+            code = 70
+            try:
+                mine = other if other is not None and rank == world - 1 else arguments
+                rank_of(rank, world, mine, port, placement=placement, killed_at=killed_at, log=f"{log}-{rank}.log")
+                code = 0
+            except SystemExit as ended:
+                code = ended.code or 0
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+        children.append(child)
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+def all_runs(folder):
+    found = {}
+
+    def do(name, world, out, *, resume=False, **settings):
+        started = time.perf_counter()
+        arguments = command(folder, out) + ["--resume"] * resume
+        found[name] = run(world, arguments, log=folder / name, **settings)
+        print(name, found[name], round(time.perf_counter() - started, 1), flush=True)
+
+    write_data(folder)
+    do("one", 1, "one")
+    do("dense", 2, "dense")
+    do("sharded", 2, "sharded", placement="sharded")
+    do("killed", 2, "killed", placement="sharded", killed_at=(1, 2))
+    found["left"] = sorted(path.name for path in (folder / "killed").glob("checkpoint*"))
+    for world in (1, 2, 4):
+        shutil.copytree(folder / "killed", folder / f"resumed-{world}")
+        do(f"resumed-{world}", world, f"resumed-{world}", placement="sharded", resume=True)
+    do("unlike", 2, "unlike", other=command(folder, "unlike", "other.npz"))
+    found["nothing written"] = not (folder / "unlike").exists()
+    (folder / "found.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--as-rank":
+        killed = os.environ.get("KILLED_RANK")
+        prepare("dense", None if killed is None else (int(killed), int(os.environ["KILLED_AT"])))
+        sys.argv = ["elr", *sys.argv[2:]]
+        main()
+    else:
+        all_runs(Path(sys.argv[1]))
