@@ -201,6 +201,7 @@ SPANNING = {  # test files that are about no single module
     "methods/test_contract.py",  # every method through one battery
     "targets/test_contract.py",  # every store through one battery
     "methods/test_extending.py",  # the method that the documentation adds as an exercise
+    "runs/test_targets_of_a_run.py",  # the store that a run chooses, from the command line to the checkpoint
     "runs/test_recipes_page.py",  # a page of the documentation
     "training/test_generations.py",  # a method's targets, kept by the loop and the checkpoints from run to run
 }

@@ -61,7 +61,9 @@ def test_the_sum_of_a_row_is_what_it_would_be_in_full(seed, beta, top_k, clamp):
     for step in range(1, 6):
         store.update(torch.tensor([0, 2]), confined(outputs(seed + step, 2, 30).double(), clamp), beta=beta)
         sums = store.read(torch.arange(3)).sum(dim=1)
-        np.testing.assert_allclose(sums.numpy(), [1 - beta**step, 0, 1 - beta**step], atol=1e-12)
+        np.testing.assert_allclose(
+            sums.numpy(), [1 - beta**step, 0, 1 - beta**step], rtol=0, atol=1e-6
+        )  # outputs come in float32
 
 
 @given(

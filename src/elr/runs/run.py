@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
@@ -25,7 +25,7 @@ from elr.audit.label_quality import Audit, score_suspects
 from elr.data.prepared_data import PreparedData, inspection_of
 from elr.errors import CheckpointError, OutputError
 from elr.runs.plan import Plan
-from elr.runs.run_folder import another, contents, is_tuning, something_else
+from elr.runs.run_folder import another, changes, contents, is_tuning, something_else
 from elr.targets.table_file import remove_tables
 from elr.training.checkpoints import remove_checkpoints
 from elr.training.engine import refuse_other_ranks
@@ -34,7 +34,6 @@ from elr.training.monitor import fractions
 from elr.training.progress import Progress, read_lines, write_lines
 from elr.training.verdict import early_learning
 
-_ALONE = ("whiten", "probe_period")  # settings that belong to no part of a plan
 _ALIKE = ("elr_version", "config", "method", "training", "network", "augmentation", "targets", "preprocessing")
 _VOTED = 4096  # rows whose blind networks are asked at a time
 MANY_CLASSES = 20
@@ -201,7 +200,7 @@ def _open_folder(out: Path, description: dict[str, Any], *, resume: bool) -> dic
     if not resume:
         finish = "" if found.get("status") == "complete" else ", or --resume to finish that one"
         raise OutputError(f"{out} already holds a run: {another(out)}{finish}")
-    changed = _differences(found, description)
+    changed = changes(found, description)
     if changed:
         its_own = f" ({found['command']})" if found.get("command") else ""
         raise CheckpointError(
@@ -209,26 +208,6 @@ def _open_folder(out: Path, description: dict[str, Any], *, resume: bool) -> dic
             f"{its_own}, or {another(out)}"
         )
     return found
-
-
-def _differences(found: dict[str, Any], description: dict[str, Any]) -> list[str]:
-    """What is not as it was, in words. Where data come from may change, if they are the same."""
-    same_data = found.get("data", {}).get("sha256") == description["data"]["sha256"]
-    changed = []
-    for part in ("config", "method", "training", "network", "augmentation", "targets", "data", "tuning"):
-        present, stored = description.get(part, {}), found.get(part, {})
-        names = present.keys() - {"cuda_graphs", "max_memory"}  # how the same is computed
-        if part == "data":  # what is said of reading hangs on how images are held, and on what the index knows
-            names -= {"reading", *({"source", "test", "remarks", "streamed"} if same_data else ())}
-        changed += files.differences(_only(stored, names), _only(present, names), of=part)
-    changed += files.differences(_only(found, _ALONE), _only(description, _ALONE))
-    if "tuning" in found and "tuning" not in description:
-        changed.append("settings were chosen by a search (--tune), now they were not")
-    return changed
-
-
-def _only(settings: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name in names}
 
 
 def _begin(out: Path, run: dict[str, Any], training: Training, *, first: bool) -> None:

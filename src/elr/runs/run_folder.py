@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from elr.errors import OutputError
-from elr.files import TUNING_FILE, free_folder, is_partial, writing
+from elr.files import TUNING_FILE, differences, free_folder, is_partial, writing
+
+_ALONE = ("whiten", "probe_period")  # settings that belong to no part of a plan
 
 
 def contents(folder: Path) -> list[str]:
@@ -57,3 +60,33 @@ def is_tuning(name: str) -> bool:
         (True, False)
     """
     return name.startswith(TUNING_FILE)
+
+
+def changes(found: dict[str, Any], description: dict[str, Any]) -> list[str]:
+    """What of a run is not as it was, in words. Where data come from may change, if they are the same.
+
+    Args:
+        found: the run.json of the run.
+        description: what is to be run now, in the same form.
+
+    Example:
+        >>> lam = [{"data": {"sha256": "7"}, "method": {"name": "elr", "lam": lam}} for lam in (3.0, 7.0)]
+        >>> changes(*lam)
+        ['method.lam was 3.0, now 7.0']
+    """
+    same_data = found.get("data", {}).get("sha256") == description["data"]["sha256"]
+    changed = []
+    for part in ("config", "method", "training", "network", "augmentation", "targets", "data", "tuning"):
+        present, stored = description.get(part, {}), found.get(part, {})
+        names = present.keys() - {"cuda_graphs", "max_memory"}  # how the same is computed
+        if part == "data":  # what is said of reading hangs on how images are held, and on what the index knows
+            names -= {"reading", *({"source", "test", "remarks", "streamed"} if same_data else ())}
+        changed += differences(_only(stored, names), _only(present, names), of=part)
+    changed += differences(_only(found, _ALONE), _only(description, _ALONE))
+    if "tuning" in found and "tuning" not in description:
+        changed.append("settings were chosen by a search (--tune), now they were not")
+    return changed
+
+
+def _only(settings: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name in names}
