@@ -24,8 +24,8 @@ from campaign.outcomes import ELR, apart, contents, kept, no_leftovers
 from campaign.trials import DIFFERS, HANG, TRACEBACK, UNCLEAR, FaultFound, need, trial
 
 SIGNALS = {signal.SIGKILL: (-9,), signal.SIGTERM: (143, -15), signal.SIGINT: (130, -2)}
-TIMED = ("run.json", "report.html", "report.json", "metrics.jsonl", "README.md")
-"""Files that say when and how long: not compared."""
+TIMED = ("run.json", "report.html", "report.json", "metrics.jsonl", "README.md", "preprocessing.skops")
+"""Files that say when and how long, or hold addresses in memory: not compared."""
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
 _HERE = Path(tempfile.mkdtemp(prefix="elr-campaign-kills-"))
 atexit.register(shutil.rmtree, _HERE, ignore_errors=True)
