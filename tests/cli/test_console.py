@@ -1,6 +1,8 @@
 """What the command line says: where, in which words, and with which status it ends."""
 
 import json
+import os
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -143,3 +145,23 @@ def test_what_was_said_before_training_is_not_said_again(capsys, tmp_path):
 )
 def test_how_good_is_said_by_the_best_witness_that_there_is(results, last, words):
     assert how_good(SimpleNamespace(results=results, history=[last])).startswith(words)
+
+
+def test_a_termination_is_an_interruption_with_a_status_of_its_own(capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(typer.Exit) as ended, errors(as_json=False, resume_with="elr fit x"):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert ended.value.exit_code == 143
+    assert capsys.readouterr().err == "interrupted; to go on: elr fit x --resume\n"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_program_that_listens_to_sigterm_goes_on_doing_so():
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append(1))
+    try:
+        with errors(as_json=False):
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [1]

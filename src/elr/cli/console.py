@@ -6,7 +6,9 @@ import json
 import math
 import os
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -291,7 +293,8 @@ def errors(as_json: bool, *, resume_with: str | None = None, by_itself: bool = F
         2
     """
     try:
-        yield
+        with _termination_heard():
+            yield
     except ELRError as error:
         if as_json:
             print_json({"error": {"type": type(error).__name__, "message": str(error)}})
@@ -308,7 +311,29 @@ def errors(as_json: bool, *, resume_with: str | None = None, by_itself: bool = F
         if as_json:
             print_json({"error": {"type": "KeyboardInterrupt", "message": f"interrupted{again}"}})
         say(f"interrupted{again}")
-        raise typer.Exit(130) from interrupt
+        raise typer.Exit(143 if isinstance(interrupt, _Terminated) else 130) from interrupt
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, as schedulers and service managers send it: to be answered as Ctrl-C is."""
+
+
+@contextmanager
+def _termination_heard() -> Iterator[None]:
+    """Within it, SIGTERM unwinds the program, so that nothing half-written stays; where nobody else listens to it."""
+
+    def stop(*_: object) -> None:
+        raise _Terminated
+
+    mine = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if not mine:
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def speaks() -> bool:

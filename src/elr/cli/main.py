@@ -1,7 +1,7 @@
 """The command line: one plain function per command that parses, calls and prints.
 
 Results go to --out, words for people to stderr, --json to stdout. Exit status: 0 done, 1 a failure of elr itself, 2 bad
-input, 130 interrupted. Nothing heavy is imported before a command runs, so that --help answers at once.
+input, 130 interrupted, 143 terminated. Nothing heavy is imported before a command runs, so that --help answers at once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from elr.cli import bench, data, doctor, export, review, theory, train
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 something failed that is not the input's fault, or `elr doctor` found a fault; 2 bad input "
-    "or a wrong command line; 130 interrupted. More: docs/guides/command-line.md"
+    "or a wrong command line; 130 interrupted; 143 terminated. More: docs/guides/command-line.md"
 )
 OWN_DATA, REVIEW, RESEARCH, TOOLS = "Your own data", "Review", "Research", "Tools"
 

@@ -56,6 +56,16 @@ def columns_of(described, frame):
     return np.stack(numbers, axis=1).astype(np.float64), np.array(codes, dtype=np.int64).T
 
 
+def test_a_table_without_missing_cells_is_exported(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    frame = pd.DataFrame({"x": labels + 0.3 * rng.normal(size=60), "y": np.array(["a", "b"])[labels]})
+    elr.fit(frame, out=tmp_path / "run", label="y", config=elr.FitConfig(epochs=2, members=1))
+    [written] = export_model(tmp_path / "run", torch_export=tmp_path / "m.pt2")
+    program = torch.export.load(written.path).module()
+    assert program(torch.tensor([[0.0], [1.0]], dtype=torch.float64)).argmax(dim=1).tolist() == [0, 1]
+
+
 @pytest.mark.parametrize("members", [1, 3])
 def test_a_table_from_its_json_alone(tmp_path, members):
     data = table(tmp_path)

@@ -255,7 +255,7 @@ def _table(preprocessing: TablePreprocessing) -> ModelInputs:
             encoded = np.asarray(preprocessing.transformer.transform(plain)).astype(np.float32)
         inputs = []
         if imputed is not None:
-            inputs.append(torch.from_numpy(np.ascontiguousarray(plain[numeric].to_numpy(dtype=np.float64))))
+            inputs.append(torch.tensor(plain[numeric].to_numpy(dtype=np.float64)))
         if one_hot is not None:
             codes = [_codes(plain[name], names) for name, names in zip(categorical, one_hot.categories_, strict=True)]
             inputs.append(torch.from_numpy(np.stack(codes, axis=1)))
