@@ -55,7 +55,7 @@ def disk_full_while_fitting(folder: Path, generator: random.Random) -> None:
         if outcome.code == 0:
             need(results(disk / "run") == results(folder / "whole"), DIFFERS, "other results on a small disk")
             return
-        failed(outcome, "space", "disk/run")
+        failed(outcome, "full", "disk/run")
         no_leftovers(disk)
         subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
         accepted(inside(*FIT, "d.csv", "--out", "disk/run", "--resume", folder=folder))
@@ -73,7 +73,7 @@ def disk_full_while_reading_a_run(folder: Path, generator: random.Random) -> Non
             ("clean", "run", "--out", "disk/c.csv"),
             ("export", "run", "--torch-export", "disk/m.pt2"),
         ):
-            failed(inside(*command, folder=folder), "space", command[-1])
+            failed(inside(*command, folder=folder), "full", command[-1])
             need(not any(disk.iterdir()), HALF_WRITTEN, f"{command[0]} left {[each.name for each in disk.iterdir()]}")
 
 
@@ -86,7 +86,7 @@ def disk_full_while_a_report_is_written_again(folder: Path, _: random.Random) ->
         shutil.copytree(folder / "run", disk / "run")
         (disk / "filling").write_bytes(bytes(max(0, shutil.disk_usage(disk).free - 8192)))
         before = contents(disk)
-        failed(inside("report", "disk/run", folder=folder), "space")
+        failed(inside("report", "disk/run", folder=folder), "full")
         kept(before, disk)
         no_leftovers(disk)
 
