@@ -26,6 +26,7 @@ from elr.methods.loss.formulas import (
     in_blocks,
     regularizer,
 )
+from elr.methods.loss.kernel import kernel_takes, run_kernel
 from elr.targets.store import check_rows, update_rows
 from elr.targets.updating import finite_parts, has_repeats, note_nonfinite
 
@@ -256,9 +257,10 @@ def traced_elr_loss(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`elr.methods.loss.fused.elr_loss` with the targets of these rows updated first; for `torch.compile` on a CPU.
 
-    Everything of a row is taken in one sweep over its numbers, the new targets and the gradient included, as if no row
-    came twice. `settle_rows`, which the compiler cannot look into, then writes the targets back; where a row did
-    come twice, which no order of rows does that draws without replacement, it first takes the whole batch again.
+    Everything of a row is taken in one sweep over its numbers, the new targets and the gradient included: by a kernel
+    (`elr.methods.loss.kernel`), or, where that is not for these arguments, by the compiler, as if no row came twice.
+    `settle_rows`, which the compiler cannot look into, then writes the targets back; where a row did come twice, which
+    no order of rows does that draws without replacement, it first takes the whole batch again.
 
     Args:
         logits: as `elr_loss`.
@@ -287,6 +289,10 @@ def traced_elr_loss(
         >>> table[3], logits.grad  # the targets, 0.3 p; and the gradient
         (tensor([0.2642, 0.0358]), tensor([[ 0.7865, -0.7865]]))
     """
+    if weights is None and kernel_takes(logits, labels, table):
+        outputs = logits.detach()
+        gradient, means = step_rows(table, index, outputs, labels, beta, lam, clamp, nonfinite)
+        return KnownGradient.apply(logits, means[0] + lam * means[1], gradient), means[0], means[1]
     with torch.no_grad(), torch.autocast(logits.device.type, enabled=False):
         full = full_precision(logits.detach())
         largest = full.amax(dim=1, keepdim=True)
@@ -362,8 +368,7 @@ def settle_rows(
         table[index] = targets.to(table.dtype)  # less time than index_copy_ (docs/log/speed.md)
         return
     former = None if weights is None else table[index]
-    outputs = confined(torch.softmax(logits, dim=1, dtype=full_dtype(logits)), clamp)
-    merged = update_rows(table, index, outputs, beta, nonfinite)
+    merged = _merged(table, index, logits, beta, clamp, nonfinite)
     seen = merged
     if weights is not None and former is not None:
         seen = aligned(before(former.to(merged.dtype), merged), weights.to(merged.dtype))
@@ -375,3 +380,52 @@ def settle_rows(
 @settle_rows.register_fake
 def _(*_: object) -> None:
     """For tracing: nothing is returned."""
+
+
+def _merged(
+    table: Tensor, index: Tensor, logits: Tensor, beta: float, clamp: float, nonfinite: Tensor | None
+) -> Tensor:
+    """The new targets of a batch in which rows come more than once."""
+    outputs = confined(torch.softmax(logits, dim=1, dtype=full_dtype(logits)), clamp)
+    return update_rows(table, index, outputs, beta, nonfinite)
+
+
+@torch.library.custom_op("elr::step_rows", mutates_args={"table", "nonfinite"})
+def step_rows(
+    table: Tensor,
+    index: Tensor,
+    logits: Tensor,
+    labels: Tensor,
+    beta: float,
+    lam: float,
+    clamp: float,
+    nonfinite: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The whole step of the loss by its kernel, as one operation; arguments and errors as `traced_elr_loss`.
+
+    Returns:
+        The gradient (B, C) of the loss in the logits, in full precision; (2,) mean cross entropy and mean ELR term.
+
+    Example:
+        >>> from elr.methods.loss.kernel import has_kernel
+        >>> table, rows, labels = torch.zeros(3, 2), torch.tensor([2, 0]), torch.tensor([0, 1])
+        >>> if has_kernel():
+        ...     gradient, _ = step_rows(table, rows, torch.zeros(2, 2), labels, 0.5, 3.0, 1e-4)
+        ...     assert table.tolist() == [[0.25, 0.25], [0.0, 0.0], [0.25, 0.25]]
+    """
+    check_rows(index, len(table))
+    check_classes(labels, logits.shape[1])
+    if has_repeats(index):
+        merged = _merged(table, index, logits, beta, clamp, nonfinite)
+        entropy, term, gradient = sweep(logits, labels, lambda rows, _: merged[rows], lam, clamp)
+        return gradient, torch.stack([entropy, term])
+    gradient, parts, missed = run_kernel(logits, labels, index, table, beta=beta, lam=lam, clamp=clamp)
+    if nonfinite is not None and missed.any():
+        nonfinite += torch.stack([missed.sum(), missed.any().long()])
+    return gradient, parts.mean(dim=1)
+
+
+@step_rows.register_fake
+def _(table: Tensor, index: Tensor, logits: Tensor, *_: object) -> tuple[Tensor, Tensor]:  # noqa: ARG001
+    gradient = torch.empty(logits.shape, dtype=full_dtype(logits), device=logits.device)
+    return gradient, gradient.new_empty(2)

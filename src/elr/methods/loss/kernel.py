@@ -1,0 +1,185 @@
+"""One pass over logits and targets for the compiled loss: the update, the loss and its gradient, row by row.
+
+`torch.compile` makes five loops of the formulas, keeps the new targets in a buffer and copies them into the table, since
+it cannot know that no row comes twice. The kernel here, which the compiler of `torch.compile` builds as well, writes
+them where they belong: each row is read once and lies in the nearest cache until it is done. Without such a compiler
+there is no kernel, and `elr.methods.loss.fused.traced_elr_loss` does without.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import logging
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_SOURCE = r"""
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("tree-loop-vectorize,fp-contract=fast,no-math-errno")  // torch.compile writes its own vectors
+#endif
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+// For x <= 0: within 2 units in the last place, 0 where the result would not be a normal number; NaN stays NaN.
+static inline float exp_of(float x) {
+  const float times = x * 1.44269504088896341f;
+  const float bounded = times > -126.0f ? times : -126.0f;
+  const float whole = std::nearbyintf(bounded);
+  float rest = x - whole * 0.693359375f;
+  rest = rest + whole * 2.12194440e-4f;
+  float series = 1.9875691500e-4f;
+  series = series * rest + 1.3981999507e-3f;
+  series = series * rest + 8.3334519073e-3f;
+  series = series * rest + 4.1665795894e-2f;
+  series = series * rest + 1.6666665459e-1f;
+  series = series * rest + 5.0000001201e-1f;
+  series = series * (rest * rest) + rest + 1.0f;
+  const int32_t bits = (static_cast<int32_t>(whole) + 127) << 23;
+  float power;
+  std::memcpy(&power, &bits, sizeof power);
+  return times < -126.0f ? 0.0f : series * power;
+}
+
+extern "C" void elr_step(
+    const float* logits, const int64_t* labels, const int64_t* index, float* table, float* gradients, float* entropies,
+    float* terms, uint8_t* missed, int64_t batch, int64_t classes, int32_t threads, float keep, float move, float lam,
+    float clamp, float most) {
+  const float share = 1.0f / static_cast<float>(batch);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t row = 0; row < batch; row++) {
+    const float* __restrict z = logits + row * classes;
+    float* __restrict g = gradients + row * classes;
+    float* __restrict t = table + index[row] * classes;
+    float largest = -std::numeric_limits<float>::infinity();
+#pragma omp simd reduction(max : largest)
+    for (int64_t c = 0; c < classes; c++) largest = z[c] > largest ? z[c] : largest;
+    float total = 0.0f;
+#pragma omp simd reduction(+ : total)
+    for (int64_t c = 0; c < classes; c++) {
+      g[c] = exp_of(z[c] - largest);
+      total += g[c];
+    }
+    missed[row] = !(std::isfinite(largest) && std::isfinite(total));
+    if (missed[row]) {
+      for (int64_t c = 0; c < classes; c++) g[c] = nan;
+      entropies[row] = terms[row] = nan;
+      continue;
+    }
+    const float scale = 1.0f / total;
+    float confined = 0.0f;
+#pragma omp simd reduction(+ : confined)
+    for (int64_t c = 0; c < classes; c++) {
+      const float p = g[c] * scale;
+      g[c] = p;
+      const float above = p < clamp ? clamp : p;
+      confined += above > most ? most : above;
+    }
+    const float part = move / confined;
+    float seen = 0.0f, inside = 0.0f;
+#pragma omp simd reduction(+ : seen, inside)
+    for (int64_t c = 0; c < classes; c++) {
+      const float p = g[c];
+      const float above = p < clamp ? clamp : p;
+      const float held = above > most ? most : above;
+      const float target = t[c] * keep + held * part;
+      t[c] = target;
+      const float pull = held * target;
+      seen += pull;
+      inside += held == p ? pull : 0.0f;
+    }
+    const float rest = 1.0f - seen;
+    const float factor = rest < clamp ? 0.0f : -lam / rest;
+    const float weight = (1.0f - factor * inside) * share, pulled = factor * share;
+#pragma omp simd
+    for (int64_t c = 0; c < classes; c++) {
+      const float p = g[c];
+      g[c] = p * (weight + (p >= clamp && p <= most ? t[c] * pulled : 0.0f));
+    }
+    const int64_t label = labels[row];
+    g[label] -= share;
+    entropies[row] = -(z[label] - (std::log(total) + largest));
+    terms[row] = std::log(rest < clamp ? clamp : rest);
+  }
+}
+"""
+
+
+@torch.compiler.assume_constant_result
+def has_kernel() -> bool:
+    """Whether the kernel is there: built, or taken from where the compiler keeps what it built, when first asked.
+
+    Example:
+        >>> has_kernel() in (True, False)
+        True
+    """
+    return _kernel() is not None
+
+
+@functools.cache
+def _kernel() -> Any:
+    """The function of the library; None where it cannot be had."""
+    if sys.platform != "linux":
+        return None
+    try:
+        from torch._inductor.codecache import CppCodeCache  # not for everybody: where it is gone, so is the kernel
+
+        function = CppCodeCache.load(_SOURCE).elr_step
+    except Exception as error:  # a compiler fails in many ways, and nothing depends on it
+        logging.getLogger(__name__).info("the loss is compiled without its kernel: %s", error)
+        return None
+    pointer, count, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+    function.argtypes = [pointer] * 8 + [count] * 2 + [ctypes.c_int32] + [number] * 5
+    function.restype = None
+    return function
+
+
+def kernel_takes(logits: Tensor, labels: Tensor, table: Tensor) -> bool:
+    """Whether the kernel is for these: labels that are class numbers, float32 targets, and no float64 logits.
+
+    Example:
+        >>> kernel_takes(torch.zeros(1, 2), torch.zeros(1, 2), torch.zeros(1, 2))  # rows of label probabilities
+        False
+    """
+    single = table.dtype == torch.float32 and logits.dtype != torch.float64
+    return single and labels.ndim == 1 and table.is_contiguous() and has_kernel()
+
+
+def run_kernel(
+    logits: Tensor, labels: Tensor, index: Tensor, table: Tensor, *, beta: float, lam: float, clamp: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Move the targets of some rows toward the outputs, and take the loss and its gradient with them.
+
+    Args:
+        logits: (B, C) of any floating dtype but float64.
+        labels: (B,) int64, in [0, C).
+        index: (B,) int64 rows in [0, N), none of which comes twice: all this is up to the caller.
+        table: (N, C) float32, changed; rows whose outputs are not finite stay what they were.
+        beta: see `elr.methods.loss.fused.traced_elr_loss`.
+        lam: see there.
+        clamp: see there, above 0.
+
+    Returns:
+        The gradient (B, C) of the mean loss in the logits, float32; the cross entropies and ELR terms (2, B); which of
+        the outputs are not finite, (B,) bool.
+
+    Example:
+        >>> table, rows = torch.zeros(5, 2), torch.tensor([3])
+        >>> if has_kernel():
+        ...     _ = run_kernel(torch.zeros(1, 2), torch.tensor([1]), rows, table, beta=0.5, lam=3.0, clamp=1e-4)
+        ...     assert table[3].tolist() == [0.25, 0.25]
+    """
+    batch, classes = logits.shape
+    logits, labels, index = logits.float().contiguous(), labels.contiguous(), index.contiguous()
+    gradient, parts = torch.empty_like(logits), logits.new_empty(2, batch)
+    missed = torch.empty(batch, dtype=torch.bool)
+    memory = (logits, labels, index, table, gradient, parts[0], parts[1], missed)
+    numbers = (beta, 1.0 - beta, lam, clamp, 1.0 - clamp)
+    _kernel()(*(each.data_ptr() for each in memory), batch, classes, torch.get_num_threads(), *numbers)
+    return gradient, parts, missed
