@@ -1,9 +1,9 @@
 """One pass over logits and targets for the compiled loss: the update, the loss and its gradient, row by row.
 
-`torch.compile` makes five loops of the formulas, keeps the new targets in a buffer and copies them into the table, since
-it cannot know that no row comes twice. The kernel here, which the compiler of `torch.compile` builds as well, writes
-them where they belong: each row is read once and lies in the nearest cache until it is done. Without such a compiler
-there is no kernel, and `elr.methods.loss.fused.traced_elr_loss` does without.
+`torch.compile` keeps the new targets in a buffer and copies them into the table, since it cannot know that no row comes
+twice. The kernel here, which the compiler behind `torch.compile` builds as well, writes them where they belong: each
+row is read once and lies in the nearest cache until it is done. Without such a compiler there is no kernel, and
+`elr.methods.loss.traced.traced_elr_loss` does without.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def run_kernel(
         labels: (B,) int64, in [0, C).
         index: (B,) int64 rows in [0, N), none of which comes twice: all this is up to the caller.
         table: (N, C) float32, changed; rows whose outputs are not finite stay what they were.
-        beta: see `elr.methods.loss.fused.traced_elr_loss`.
+        beta: see `elr.methods.loss.traced.traced_elr_loss`.
         lam: see there.
         clamp: see there, above 0.
 
