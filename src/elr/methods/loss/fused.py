@@ -13,17 +13,17 @@ from torch.nn import functional as F
 
 from elr.errors import ArgumentError
 from elr.methods.loss.formulas import (
-    KnownGradient,
     check_clamp,
     check_classes,
     check_labels,
     check_logits,
     check_targets,
+    closed_form,
     full_dtype,
     full_precision,
-    in_blocks,
     regularizer,
 )
+from elr.methods.loss.known_gradient import KnownGradient, in_blocks
 
 # Numbers in a block of rows: on a CPU the passes over a block run in its cache. Smaller blocks drown in the overhead of
 # small operations (docs/benchmarks/loss.md).
@@ -201,38 +201,3 @@ def _entropies(logits: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
     if rare.any():
         entropies[rare] = F.cross_entropy(logits[rare].to(chosen.dtype), labels[rare], reduction="none")
     return entropies
-
-
-def closed_form(
-    log_probs: Tensor, probs: Tensor, labels: Tensor, targets: Tensor, *, lam: float, clamp: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The loss of each example and the gradient of its mean, in operations on the whole batch: for compilers.
-
-    Nothing depends on what the numbers are, and nothing is written in place.
-
-    Args:
-        log_probs: (B, C) log p, float32 or float64.
-        probs: (B, C) p, of the same type.
-        labels: (B,) int64 in [0, C), or (B, C) floating.
-        targets: (B, C) t, of the same type as p.
-        lam: as `elr_loss`.
-        clamp: as `elr_loss`.
-
-    Returns:
-        Cross entropies (B, 1) and ELR terms (B, 1) in nats; the gradient (B, C) of the loss in the logits.
-
-    Example:
-        >>> probs = torch.tensor([[0.5, 0.5]])
-        >>> closed_form(probs.log(), probs, torch.tensor([0]), torch.tensor([[0.5, 0.1]]), lam=3.0, clamp=0.0)
-        (tensor([[0.6931]]), tensor([[-0.3567]]), tensor([[-0.9286,  0.9286]]))
-    """
-    if labels.ndim == 1:
-        given = (torch.arange(probs.shape[1], device=probs.device) == labels[:, None]).to(probs.dtype)
-        mass, entropy = 1.0, -log_probs.gather(1, labels[:, None])
-    else:
-        given = labels.to(probs.dtype)
-        mass, entropy = given.sum(dim=1, keepdim=True), -(log_probs * given).sum(dim=1, keepdim=True)
-    term, factor, pulls = regularizer(probs, targets, clamp=clamp, logits=log_probs)
-    factor = lam * factor
-    weight = mass - factor * pulls.sum(dim=1, keepdim=True)
-    return entropy, term, (probs * weight + pulls * factor - given) * (1.0 / max(len(probs), 1))

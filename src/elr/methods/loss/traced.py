@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from elr.methods.ingredients.alignment import aligned, before
-from elr.methods.loss.formulas import KnownGradient, check_classes, confined, full_dtype, full_precision
-from elr.methods.loss.fused import closed_form, sweep
+from elr.methods.loss.formulas import check_classes, closed_form, confined, full_dtype, full_precision
 from elr.methods.loss.kernel import kernel_takes, run_kernel
+from elr.methods.loss.known_gradient import KnownGradient
 from elr.targets.store import check_rows, update_rows
 from elr.targets.updating import finite_parts, has_repeats, note_nonfinite
 
@@ -145,9 +145,11 @@ def settle_rows(
     seen = merged
     if weights is not None and former is not None:
         seen = aligned(before(former.to(merged.dtype), merged), weights.to(merged.dtype))
-    entropy, term, exact = sweep(logits, labels, lambda rows, _: seen[rows], lam, clamp)
+    full = full_precision(logits)
+    log_probs, probs = torch.log_softmax(full, dim=1), torch.softmax(full, dim=1)
+    entropy, term, exact = closed_form(log_probs, probs, labels, seen, lam=lam, clamp=clamp)
     gradient.copy_(exact)
-    means.copy_(torch.stack([entropy, term]))
+    means.copy_(torch.cat([entropy, term], dim=1).mean(dim=0))
 
 
 @settle_rows.register_fake
@@ -188,10 +190,13 @@ def step_rows(
     """
     check_rows(index, len(table))
     check_classes(labels, logits.shape[1])
-    if has_repeats(index):
-        merged = _merged(table, index, logits, beta, clamp, nonfinite)
-        entropy, term, gradient = sweep(logits, labels, lambda rows, _: merged[rows], lam, clamp)
-        return gradient, torch.stack([entropy, term])
+    if has_repeats(index):  # the new targets first, which the kernel then takes as they are
+        merged, each = (
+            _merged(table, index, logits, beta, clamp, nonfinite),
+            torch.arange(len(index), device=index.device),
+        )
+        gradient, parts, _ = run_kernel(logits, labels, each, merged, beta=1.0, lam=lam, clamp=clamp)
+        return gradient, parts.mean(dim=1)
     gradient, parts, missed = run_kernel(logits, labels, index, table, beta=beta, lam=lam, clamp=clamp)
     if nonfinite is not None and missed.any():
         nonfinite += torch.stack([missed.sum(), missed.any().long()])
