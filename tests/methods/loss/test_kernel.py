@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from elr.methods.loss import kernel
 from elr.methods.loss.formulas import confined
 from elr.methods.loss.fused import elr_loss
 from elr.methods.loss.kernel import has_kernel, kernel_takes, run_kernel
@@ -60,3 +61,35 @@ def test_the_kernel_is_for_class_numbers_and_single_precision():
     assert not kernel_takes(logits.double(), labels, table)
     assert not kernel_takes(logits, F.one_hot(labels, 2).float(), table)
     assert not kernel_takes(logits, labels, table.bfloat16())
+
+
+def test_what_need_not_lie_in_a_row_is_taken_as_it_is():
+    logits, labels, index, table = batch_of(17)
+    other = table.clone()
+    found = run_kernel(logits.t().contiguous().t(), labels, index, table, **SETTINGS)
+    wide = torch.stack([labels, index], dim=1)
+    expected = run_kernel(logits, wide[:, 0], wide[:, 1], other, **SETTINGS)
+    assert all(torch.equal(one, two) for one, two in zip((*found, table), (*expected, other), strict=True))
+    assert not kernel_takes(logits, labels, table.t())
+    assert not kernel_takes(logits, labels.to("meta"), table)
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("keep + held * part", "keep + held * move"),
+        ("!(std::isfinite(largest) && std::isfinite(total))", "0"),
+        ("g[label] -= share", "g[label] -= 1.0f"),
+        ("p >= clamp && p <= most", "true"),
+        ("extern", "no such word"),
+    ],
+)
+def test_a_kernel_that_is_wrong_or_cannot_be_built_is_left_out(given, written, monkeypatch):
+    assert given in kernel._SOURCE
+    monkeypatch.setattr(kernel, "_SOURCE", kernel._SOURCE.replace(given, written))
+    assert kernel._kernel.__wrapped__() is None
+
+
+def test_without_what_builds_it_there_is_no_kernel(monkeypatch):
+    monkeypatch.setattr("torch._inductor.codecache.CppCodeCache.load", None)
+    assert kernel._kernel.__wrapped__() is None
