@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from elr.methods.loss import kernel
 from elr.methods.loss.formulas import confined
 from elr.methods.loss.fused import elr_loss
-from elr.methods.loss.kernel import has_kernel, kernel_takes, run_kernel
+from elr.methods.loss.kernel import has_kernel, kernel_takes, rows_repeat, run_kernel
 
 SETTINGS = {"beta": 0.7, "lam": 3.0, "clamp": 1e-4}
 pytestmark = pytest.mark.skipif(not has_kernel(), reason="no compiler to build the kernel")
@@ -81,6 +81,7 @@ def test_what_need_not_lie_in_a_row_is_taken_as_it_is():
         ("!(std::isfinite(largest) && std::isfinite(total))", "0"),
         ("g[label] -= share", "g[label] -= 1.0f"),
         ("p >= clamp && p <= most", "true"),
+        ("if (found[slot] == row) return 1;", ""),
         ("extern", "no such word"),
     ],
 )
@@ -88,6 +89,18 @@ def test_a_kernel_that_is_wrong_or_cannot_be_built_is_left_out(given, written, m
     assert given in kernel._SOURCE
     monkeypatch.setattr(kernel, "_SOURCE", kernel._SOURCE.replace(given, written))
     assert kernel._kernel.__wrapped__() is None
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 8, 1000])
+def test_rows_that_repeat_are_found_wherever_they_lie(count):
+    generator = torch.Generator().manual_seed(count)
+    for most in (count, 2**20, 2**62):
+        rows = torch.randint(most // max(count, 1) + 1, (count,), generator=generator).cumsum(0) + torch.arange(count)
+        rows = rows[torch.randperm(count, generator=generator)]
+        assert not rows_repeat(rows)
+        if count > 1:
+            rows[count // 2] = rows[0]
+            assert rows_repeat(rows)
 
 
 def test_without_what_builds_it_there_is_no_kernel(monkeypatch):

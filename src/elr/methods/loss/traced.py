@@ -10,7 +10,7 @@ from torch import Tensor
 
 from elr.methods.ingredients.alignment import aligned, before
 from elr.methods.loss.formulas import check_classes, closed_form, confined, full_dtype, full_precision
-from elr.methods.loss.kernel import kernel_takes, run_kernel
+from elr.methods.loss.kernel import kernel_takes, rows_repeat, run_kernel
 from elr.methods.loss.known_gradient import KnownGradient
 from elr.targets.store import check_rows, update_rows
 from elr.targets.updating import finite_parts, has_repeats, note_nonfinite
@@ -190,7 +190,7 @@ def step_rows(
     """
     check_rows(index, len(table))
     check_classes(labels, logits.shape[1])
-    if has_repeats(index):  # the new targets first, which the kernel then takes as they are
+    if rows_repeat(index):  # the new targets first, which the kernel then takes as they are
         merged, each = (
             _merged(table, index, logits, beta, clamp, nonfinite),
             torch.arange(len(index), device=index.device),
