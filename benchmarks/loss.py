@@ -107,7 +107,7 @@ def passes(batch: int, classes: int, device: torch.device) -> Callable[[Tensor],
     turn = itertools.count()
 
     def run(_: Tensor) -> None:
-        for _ in range(3):
+        for _copy in range(3):
             others[next(turn) % BATCHES].copy_(parts[next(turn) % BATCHES])
 
     return run
