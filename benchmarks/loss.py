@@ -1,6 +1,6 @@
 """The cost of the ELR loss, forward, backward and the update of the targets, as a ratio to cross entropy.
 
-    python benchmarks/loss.py [--device cpu] [--rounds 30] [--no-compile] [--json]
+    python benchmarks/loss.py [--device cpu] [--threads N] [--rounds 30] [--no-compile] [--json]
 
 The denominator is always the forward and backward pass of eager `F.cross_entropy` on the same float32 logits, in this
 process, in turns with what it is compared to; a ratio is the median over the rounds. Numerators: `eager`, a
@@ -8,7 +8,12 @@ call of `ELRLoss` (defaults, train mode) and `backward()`; `compiled`, the same 
 formula of the authors' code, eager, written anew, with its update of its table; `aligned`, as `eager` with aligned
 targets, `realign` before each epoch of four batches included. The table for people adds `compiled` as a ratio to
 compiled cross entropy, and `aligned` as a ratio to `eager`. `--json` prints a list of {batch, classes, eager, compiled,
-authors, aligned}, null for what was not measured.
+authors, aligned, passes}, null for what was not measured.
+
+`passes` is what the memory allows: (B, C) copied three times, from and to tensors of four batches. So many bytes cross
+entropy moves (reads logits, writes log p; writes zeros, reads them and log p, writes the gradient), and the compiled
+loss (reads logits and targets, writes targets and gradient; reads the gradient and writes it multiplied by the incoming
+one). With `--threads 1` times are those of the processor, to which other work on the machine does not add.
 
 On a GPU a turn ends when the device has done its steps, not when they are asked for; the rows lie on the device and
 are not trusted, the dearest case (see `elr.targets.store.trusted_rows`).
@@ -93,13 +98,25 @@ def steps(batch: int, classes: int, compiled: bool, device: torch.device) -> dic
 
         return run
 
-    return {name: timed(step) for name, step in found.items()}
+    return {name: timed(step) for name, step in found.items()} | {"passes": passes(batch, classes, device)}
+
+
+def passes(batch: int, classes: int, device: torch.device) -> Callable[[Tensor], None]:
+    """Six passes over (B, C): three copies, of other memory each time."""
+    parts, others = torch.zeros(2, BATCHES, batch, classes, device=device)
+    turn = itertools.count()
+
+    def run(_: Tensor) -> None:
+        for _copy in range(3):
+            others[next(turn) % BATCHES].copy_(parts[next(turn) % BATCHES])
+
+    return run
 
 
 def measure(batch: int, classes: int, rounds: int, compiled: bool, device: torch.device) -> dict[str, float]:
     """Of each step, the median ratio to cross entropy, and as "microseconds" the median time of cross entropy.
 
-    In turns; a turn is as many steps as take about 20 ms.
+    In turns; a turn is as many steps as take about 20 ms, a multiple of an epoch's.
     """
     rows = data(batch, classes, device)[2]
     timed = steps(batch, classes, compiled, device)
@@ -108,7 +125,7 @@ def measure(batch: int, classes: int, rounds: int, compiled: bool, device: torch
         for index in rows:  # the first steps allocate and compile
             step(index)
         seconds[name] = _seconds(step, rows, len(rows)) / len(rows)
-    counts = {name: max(1, round(0.02 / taken)) for name, taken in seconds.items()}
+    counts = {name: len(rows) * max(1, round(0.02 / taken / len(rows))) for name, taken in seconds.items()}
     turns = {name: [] for name in timed}
     for _ in range(rounds):
         for name, step in timed.items():
@@ -124,34 +141,38 @@ def measure(batch: int, classes: int, rounds: int, compiled: bool, device: torch
 
 def _seconds(step: Callable[[Tensor], None], rows: list[Tensor], count: int) -> float:
     finish = torch.cuda.synchronize if rows[0].is_cuda else lambda: None
+    now = time.process_time if torch.get_num_threads() == 1 and not rows[0].is_cuda else time.perf_counter
     finish()
-    started = time.perf_counter()
+    started = now()
     for number in range(count):
         step(rows[number % len(rows)])
     finish()
-    return time.perf_counter() - started
+    return now() - started
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    parser.add_argument("--threads", type=int, help="default: as PyTorch has it")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
     results = []
     if not arguments.json:
-        compared = "compiled | (to compiled cross_entropy) | authors | aligned | (to eager)"
+        compared = "compiled | (to compiled cross_entropy) | authors | aligned | (to eager) | passes"
         print(f"| B, C | cross_entropy, us | eager | {compared} |")
-        print("|---|---|---|---|---|---|---|---|")
+        print("|---|---|---|---|---|---|---|---|---|")
     for batch, classes in SHAPES:
         taken = measure(batch, classes, arguments.rounds, not arguments.no_compile, arguments.device)
-        ratios = {name: taken.get(name) for name in ("eager", "compiled", "authors", "aligned")}
+        ratios = {name: taken.get(name) for name in ("eager", "compiled", "authors", "aligned", "passes")}
         results.append({"batch": batch, "classes": classes, **ratios})
         if not arguments.json:
             among = taken["compiled"] / taken["compiled_cross_entropy"] if "compiled" in taken else None
             cells = (ratios["eager"], ratios["compiled"], among, ratios["authors"], ratios["aligned"])
-            cells = (*cells, ratios["aligned"] / ratios["eager"])
+            cells = (*cells, ratios["aligned"] / ratios["eager"], ratios["passes"])
             words = " | ".join("-" if cell is None else f"{cell:.2f}" for cell in cells)
             print(f"| {batch}, {classes} | {taken['microseconds']:.0f} | {words} |", flush=True)
     if arguments.json:

@@ -12,7 +12,8 @@ WebVision is given out), sides of about 300 to 640 pixels, and 1600 x 1200. In t
 - files: all that training does on a processor: the same, then flipped at random and normalized.
 - tar, parquet: the same from shards.
 
-Ratios are taken round by round; medians are printed. The files are in the page cache: a disk is not measured.
+Ratios are taken round by round; medians are printed, and last the ratio of what the process takes of the processors per
+image, to which other work on the machine adds little. The files are in the page cache: a disk is not measured.
 """
 
 import argparse
@@ -109,8 +110,8 @@ def epoch(store: ImageStore, seed: int, *, augmented: bool) -> None:
                 transform(images, draws)
 
 
-def measure(root: Path, names: list[str], rounds: int) -> dict[str, list[float]]:
-    """Images per second of each way, round by round."""
+def measure(root: Path, names: list[str], rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """Images per second of each way, and per second of a processor, round by round."""
     tars, tables = write_shards(root, names)
     stores = {
         "fetch": FileImages(root, names),
@@ -119,17 +120,26 @@ def measure(root: Path, names: list[str], rounds: int) -> dict[str, list[float]]
         "parquet": open_shards(tables).part.images,
     }
     files = [root / name for name in names]
-    found: dict[str, list[float]] = {name: [] for name in ("decode", *stores)}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ("decode", *stores)}
     for number in range(rounds + 1):
         for name in found:
-            started = time.perf_counter()
+            started = time.perf_counter(), time.process_time()
             if name == "decode":
                 decode_all(files)
             else:
                 epoch(stores[name], number, augmented=name != "fetch")
             if number:  # the first round warms up
-                found[name].append(len(names) / (time.perf_counter() - started))
+                taken = time.perf_counter() - started[0], time.process_time() - started[1]
+                found[name].append((len(names) / taken[0], len(names) / taken[1]))
     return found
+
+
+def beside(rates: list[tuple[float, float]], yardstick: list[tuple[float, float]]) -> dict[str, float]:
+    """Medians: images per second, and their ratio to the yardstick, by the clock and by the processors' time."""
+    pairs = list(zip(rates, yardstick, strict=True))
+    clock, processor = (statistics.median(each[at] / base[at] for each, base in pairs) for at in (0, 1))
+    speed = statistics.median(rate for rate, _ in rates)
+    return {"images_per_second": speed, "ratio": clock, "processor_ratio": processor}
 
 
 def main() -> None:
@@ -144,19 +154,16 @@ def main() -> None:
     for name, sizes in SETS.items():
         with tempfile.TemporaryDirectory() as folder:
             found = measure(Path(folder), write_files(Path(folder), sizes, arguments.images), arguments.rounds)
-        results[name] = {
-            way: {
-                "images_per_second": statistics.median(rates),
-                "ratio": statistics.median(rate / base for rate, base in zip(rates, found["decode"], strict=True)),
-            }
-            for way, rates in found.items()
-        }
+        results[name] = {way: beside(rates, found["decode"]) for way, rates in found.items()}
     if arguments.json:
         print(json.dumps(results))
         return
     for name, ways in results.items():
         for way, numbers in ways.items():
-            print(f"{name:<20} {way:<8} {numbers['images_per_second']:8.0f} images/s  {numbers['ratio']:.2f}")
+            print(
+                f"{name:<20} {way:<8} {numbers['images_per_second']:8.0f} images/s  {numbers['ratio']:.2f}  "
+                f"{numbers['processor_ratio']:.2f}"
+            )
 
 
 if __name__ == "__main__":

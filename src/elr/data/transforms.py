@@ -111,27 +111,31 @@ class ImageTransform(Transform):
     def __call__(self, inputs: Tensor, draws: Tensor | None = None) -> Tensor:
         if draws is not None and self.padding:
             inputs = self._crop(inputs, draws.to(inputs.device))
-        elif draws is not None and self.flip:
-            inputs = _mirrored(inputs, draws[:, 2] == 1)
-        normalized = self._normalized(inputs)
+        turned = draws[:, 2] == 1 if draws is not None and self.flip and not self.padding else None
+        normalized = self._normalized(inputs, turned)
         if draws is not None and self.cutout:
             normalized = normalized.masked_fill(self._square(normalized, draws[:, 3:5].to(inputs.device)), 0.0)
         return normalized.flatten(1) if self.flatten else normalized
 
-    def _normalized(self, images: Tensor) -> Tensor:
-        """(x - mean) / std as float32; some images at a time, so that the passes over them find them in the cache."""
+    def _normalized(self, images: Tensor, turned: Tensor | None = None) -> Tensor:
+        """(x - mean) / std as float32, of images some of which (B,) are mirrored first.
+
+        Some at a time on a CPU, so that the passes over them find them in the cache.
+        """
         mean, scale = _in_levels(tuple(self.mean), tuple(self.std), images.device)
         batch, channels, height, width = images.shape
         by_pixel = channels > 1 and images.is_contiguous(memory_format=torch.channels_last)
         if by_pixel:  # a row of pixels is one row of numbers, which vector instructions like better than threes
-            stored = images.permute(0, 2, 3, 1).reshape(batch, height, width * channels)
-            mean, scale = mean.repeat(width), scale.repeat(width)
+            shape, mean, scale = (batch, height, width * channels), mean.repeat(width), scale.repeat(width)
         else:
-            stored, mean, scale = images, mean.view(-1, 1, 1), scale.view(-1, 1, 1)
-        normalized = torch.empty(stored.shape, device=images.device)
-        count = max(1, _IN_CACHE // max(1, stored[:1].numel())) if images.device.type == "cpu" else max(1, batch)
-        for to, part in zip(normalized.split(count), stored.split(count), strict=True):
-            to.copy_(part).sub_(mean).mul_(scale)
+            shape, mean, scale = images.shape, mean.view(-1, 1, 1), scale.view(-1, 1, 1)
+        normalized = torch.empty(shape, device=images.device)
+        each = channels * height * width
+        count = max(1, _IN_CACHE // max(1, each)) if images.device.type == "cpu" else max(1, batch)
+        for rows in (slice(first, first + count) for first in range(0, batch, count)):
+            part = images[rows] if turned is None else _mirrored(images[rows], turned[rows])
+            stored = part.permute(0, 2, 3, 1).reshape(-1, height, width * channels) if by_pixel else part
+            normalized[rows].copy_(stored).sub_(mean).mul_(scale)
         return normalized.view(batch, height, width, channels).permute(0, 3, 1, 2) if by_pixel else normalized
 
     def views(self, inputs: Tensor) -> list[Tensor]:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from elr.errors import ArgumentError
-from elr.methods.loss.formulas import KnownGradient, as_tensor, confined, cross_entropy, elr_term, regularizer
+from elr.methods.loss.formulas import as_tensor, confined, cross_entropy, elr_term, regularizer
 from elr_batches import autograd_term, random_case
 from reference import losses_reference as reference
 
@@ -153,16 +153,6 @@ def test_one_row_that_underflows_leaves_its_neighbors_alone():
     both, alone = elr_term(logits, targets), elr_term(logits[1:], targets[1:])
     assert both[0].item() == pytest.approx(-400.0)
     torch.testing.assert_close(both[1:], alone)
-
-
-def test_a_known_gradient_is_scaled_and_has_no_derivative():
-    logits = torch.zeros(2, 2, requires_grad=True)
-    known = torch.tensor([[1.0, -1.0], [0.5, -0.5]])
-    losses = KnownGradient.apply(logits, torch.zeros(2), known)
-    (gradient,) = torch.autograd.grad(losses @ torch.tensor([2.0, -1.0]), logits, create_graph=True)
-    assert gradient.tolist() == [[2.0, -2.0], [-0.5, 0.5]]
-    with pytest.raises(RuntimeError, match=r"once_differentiable|does not require grad"):
-        gradient.sum().backward()
 
 
 def test_targets_get_no_gradient():

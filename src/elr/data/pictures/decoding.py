@@ -141,16 +141,16 @@ def decode_crop(
     pixels = _pixels(encoded, geometry.resize, span)
     height, width = pixels.shape[:2]
     scale = min(height, width) / geometry.resize
-    window = geometry.crop * scale
-    top, left = place[0] * (height - window), place[1] * (width - window)
-    rows, columns = (_span(start, window, length) for start, length in ((top, height), (left, width)))
+    side = geometry.crop * scale
+    top, left = place[0] * (height - side), place[1] * (width - side)
+    rows, columns = (_span(start, side, length) for start, length in ((top, height), (left, width)))
+    window, size = pixels[rows, columns], (geometry.crop, geometry.crop)
+    if window.shape[:2] == size:
+        return torch.from_numpy(window).permute(2, 0, 1)
     # Copied by NumPy, since torch would wake its own threads in each of ours; and with a batch axis that has a stride,
     # since without one torch does not see that pixels lie together, and takes half as long again.
-    shown = torch.from_numpy(np.ascontiguousarray(pixels[rows, columns]))
+    shown = torch.from_numpy(np.ascontiguousarray(window))
     part = shown.view(1, *shown.shape).permute(0, 3, 1, 2)
-    size = (geometry.crop, geometry.crop)
-    if part.shape[2:] == size:
-        return part[0]
     return F.interpolate(part, size=size, mode="bilinear", antialias=True)[0]
 
 

@@ -13,8 +13,10 @@ from torch import Tensor, nn, softmax
 from elr.checking import checked
 from elr.errors import ArgumentError, DataWarning
 from elr.methods.ingredients.alignment import Alignment, before
-from elr.methods.loss.formulas import as_tensor, check_weights, confined, full_precision, in_blocks
-from elr.methods.loss.fused import check_batch, elr_loss, is_swept, swept_elr_loss, traced_elr_loss
+from elr.methods.loss.formulas import as_tensor, check_weights, confined, full_precision
+from elr.methods.loss.fused import check_batch, elr_loss, is_swept, swept_elr_loss
+from elr.methods.loss.known_gradient import in_blocks
+from elr.methods.loss.traced import traced_elr_loss
 from elr.targets.dense import DenseTargets
 from elr.targets.store import Targets, whole_probs
 

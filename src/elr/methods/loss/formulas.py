@@ -8,15 +8,14 @@ the compiled loss and the linear model of `elr.theory` all take it from there.
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from elr.errors import ArgumentError
+from elr.methods.loss.known_gradient import KnownGradient, in_blocks
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -145,6 +144,41 @@ def regularizer(
     return rest.clamp_(min=clamp).log_(), factor, _where_within(pulls, probs, clamp)
 
 
+def closed_form(
+    log_probs: Tensor, probs: Tensor, labels: Tensor, targets: Tensor, *, lam: float, clamp: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The loss of each example and the gradient of its mean, in operations on the whole batch: for compilers.
+
+    Nothing depends on what the numbers are, and nothing is written in place.
+
+    Args:
+        log_probs: (B, C) log p, float32 or float64.
+        probs: (B, C) p, of the same type.
+        labels: (B,) int64 in [0, C), or (B, C) floating.
+        targets: (B, C) t, of the same type as p.
+        lam: as `elr_loss`.
+        clamp: as `elr_loss`.
+
+    Returns:
+        Cross entropies (B, 1) and ELR terms (B, 1) in nats; the gradient (B, C) of the loss in the logits.
+
+    Example:
+        >>> probs = torch.tensor([[0.5, 0.5]])
+        >>> closed_form(probs.log(), probs, torch.tensor([0]), torch.tensor([[0.5, 0.1]]), lam=3.0, clamp=0.0)
+        (tensor([[0.6931]]), tensor([[-0.3567]]), tensor([[-0.9286,  0.9286]]))
+    """
+    if labels.ndim == 1:
+        given = (torch.arange(probs.shape[1], device=probs.device) == labels[:, None]).to(probs.dtype)
+        mass, entropy = 1.0, -log_probs.gather(1, labels[:, None])
+    else:
+        given = labels.to(probs.dtype)
+        mass, entropy = given.sum(dim=1, keepdim=True), -(log_probs * given).sum(dim=1, keepdim=True)
+    term, factor, pulls = regularizer(probs, targets, clamp=clamp, logits=log_probs)
+    factor = lam * factor
+    weight = mass - factor * pulls.sum(dim=1, keepdim=True)
+    return entropy, term, (probs * weight + pulls * factor - given) * (1.0 / max(len(probs), 1))
+
+
 def confined(probs: Tensor, clamp: float, *, out: Tensor | None = None) -> Tensor:
     """Outputs as they enter the targets: confined to [clamp, 1 - clamp], as in the term, and divided by their sum.
 
@@ -200,47 +234,6 @@ def _just_outside(clamp: float, dtype: torch.dtype) -> tuple[float, float]:
     """The largest number below [clamp, 1 - clamp] and the smallest above, in `dtype`."""
     low, high = np.array([clamp, 1.0 - clamp], dtype=np.float64 if dtype == torch.float64 else np.float32)
     return float(np.nextafter(low, low * 0)), float(np.nextafter(high, high * 2))
-
-
-class KnownGradient(torch.autograd.Function):
-    """A loss, of a batch () or of each example (B,), whose gradient (B, C) came with its value.
-
-    The gradient is a constant: there is no second derivative. It is rounded to the precision of the logits only in
-    backward: in float16 a gradient that is not yet scaled would underflow.
-
-    Example:
-        >>> logits = torch.zeros(1, 2, requires_grad=True)
-        >>> loss = KnownGradient.apply(logits, torch.tensor(0.7), torch.tensor([[-0.5, 0.5]]))
-        >>> (3.0 * loss).backward()
-        >>> logits.grad
-        tensor([[-1.5000,  1.5000]])
-    """
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
-        ctx.save_for_backward(gradient)
-        ctx.dtype = logits.dtype
-        return loss.clone()
-
-    @staticmethod
-    @once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, grad: Tensor
-    ) -> tuple[Tensor | None, ...]:
-        (gradient,) = ctx.saved_tensors
-        if grad.ndim or not in_blocks(grad) or grad.item() != 1.0:
-            gradient = gradient * grad[..., None]
-        return gradient.to(ctx.dtype), None, None
-
-
-def in_blocks(tensor: Tensor) -> bool:
-    """Whether values may be looked at, and blocks pay: on a CPU, when nothing is traced.
-
-    Example:
-        >>> in_blocks(torch.zeros(2)), in_blocks(torch.zeros(2, device="meta"))
-        (True, False)
-    """
-    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def full_dtype(logits: Tensor) -> torch.dtype:

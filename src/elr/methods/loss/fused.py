@@ -1,4 +1,4 @@
-"""The loss of ELR fused for training: value and gradient in one sweep over the batch, eager or compiled.
+"""The loss of ELR fused for training: value and gradient in one sweep over the batch.
 
 In nats and in float32 (float64 for float64 logits), as `elr.methods.loss.formulas`, which has the formulas one by one.
 """
@@ -12,22 +12,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elr.errors import ArgumentError
-from elr.methods.ingredients.alignment import aligned, before
 from elr.methods.loss.formulas import (
-    KnownGradient,
     check_clamp,
     check_classes,
     check_labels,
     check_logits,
     check_targets,
-    confined,
+    closed_form,
     full_dtype,
     full_precision,
-    in_blocks,
     regularizer,
 )
-from elr.targets.store import check_rows, update_rows
-from elr.targets.updating import finite_parts, has_repeats, note_nonfinite
+from elr.methods.loss.known_gradient import KnownGradient, in_blocks
 
 # Numbers in a block of rows: on a CPU the passes over a block run in its cache. Smaller blocks drown in the overhead of
 # small operations (docs/benchmarks/loss.md).
@@ -205,173 +201,3 @@ def _entropies(logits: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
     if rare.any():
         entropies[rare] = F.cross_entropy(logits[rare].to(chosen.dtype), labels[rare], reduction="none")
     return entropies
-
-
-def closed_form(
-    log_probs: Tensor, probs: Tensor, labels: Tensor, targets: Tensor, *, lam: float, clamp: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The loss of each example and the gradient of its mean, in operations on the whole batch: for compilers.
-
-    Nothing depends on what the numbers are, and nothing is written in place.
-
-    Args:
-        log_probs: (B, C) log p, float32 or float64.
-        probs: (B, C) p, of the same type.
-        labels: (B,) int64 in [0, C), or (B, C) floating.
-        targets: (B, C) t, of the same type as p.
-        lam: as `elr_loss`.
-        clamp: as `elr_loss`.
-
-    Returns:
-        Cross entropies (B, 1) and ELR terms (B, 1) in nats; the gradient (B, C) of the loss in the logits.
-
-    Example:
-        >>> probs = torch.tensor([[0.5, 0.5]])
-        >>> closed_form(probs.log(), probs, torch.tensor([0]), torch.tensor([[0.5, 0.1]]), lam=3.0, clamp=0.0)
-        (tensor([[0.6931]]), tensor([[-0.3567]]), tensor([[-0.9286,  0.9286]]))
-    """
-    if labels.ndim == 1:
-        given = (torch.arange(probs.shape[1], device=probs.device) == labels[:, None]).to(probs.dtype)
-        mass, entropy = 1.0, -log_probs.gather(1, labels[:, None])
-    else:
-        given = labels.to(probs.dtype)
-        mass, entropy = given.sum(dim=1, keepdim=True), -(log_probs * given).sum(dim=1, keepdim=True)
-    term, factor, pulls = regularizer(probs, targets, clamp=clamp, logits=log_probs)
-    factor = lam * factor
-    weight = mass - factor * pulls.sum(dim=1, keepdim=True)
-    return entropy, term, (probs * weight + pulls * factor - given) * (1.0 / max(len(probs), 1))
-
-
-def traced_elr_loss(
-    logits: Tensor,
-    labels: Tensor,
-    index: Tensor,
-    table: Tensor,
-    *,
-    beta: float,
-    lam: float,
-    clamp: float,
-    weights: Tensor | None = None,
-    nonfinite: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """`elr.methods.loss.fused.elr_loss` with the targets of these rows updated first; for `torch.compile` on a CPU.
-
-    Everything of a row is taken in one sweep over its numbers, the new targets and the gradient included, as if no row
-    came twice. `settle_rows`, which the compiler cannot look into, then writes the targets back; where a row did
-    come twice, which no order of rows does that draws without replacement, it first takes the whole batch again.
-
-    Args:
-        logits: as `elr_loss`.
-        labels: as `elr_loss`.
-        index: (B,) int64 rows of the table, repeats allowed.
-        table: (N, C) targets, changed in place; see `elr.targets.store.Targets.table_of`.
-        beta: momentum of the targets in [0, 1).
-        lam: as `elr_loss`.
-        clamp: as `elr_loss`, above 0.
-        weights: (C,) of the classes, by which the regularizer sees targets aligned, those from before the step; None:
-            the new ones.
-        nonfinite: (2,) int64 count of outputs that are kept out, see `elr.targets.store.Targets`; changed.
-
-    Returns:
-        As `elr_loss`.
-
-    Raises:
-        RowIndexError: a row outside [0, N); then nothing has changed.
-        ArgumentError: labels outside [0, C); then nothing has changed.
-
-    Example:
-        >>> table, index = torch.zeros(5, 2), torch.tensor([3])
-        >>> logits, labels = torch.tensor([[2.0, 0.0]], requires_grad=True), torch.tensor([1])
-        >>> loss, _, _ = traced_elr_loss(logits, labels, index, table, beta=0.7, lam=3.0, clamp=1e-4)
-        >>> loss.backward()
-        >>> table[3], logits.grad  # the targets, 0.3 p; and the gradient
-        (tensor([0.2642, 0.0358]), tensor([[ 0.7865, -0.7865]]))
-    """
-    with torch.no_grad(), torch.autocast(logits.device.type, enabled=False):
-        full = full_precision(logits.detach())
-        largest = full.amax(dim=1, keepdim=True)
-        exponentials = (full - largest).exp()
-        total = exponentials.sum(dim=1, keepdim=True)
-        probs = exponentials / total
-        # Within bounds here, so that the loop need not look; out of bounds is for settle_rows to refuse.
-        former = table[index.clamp(0, len(table) - 1)].to(full.dtype)
-        targets = former + (1.0 - beta) * (confined(probs, clamp) - former)
-        given = labels.detach()
-        if given.ndim == 1:
-            given = given.clamp(0, full.shape[1] - 1)
-        log_probs = full - (total.log() + largest)
-        seen = targets if weights is None else aligned(before(former, targets), weights.to(targets.dtype))
-        entropy, term, gradient = closed_form(log_probs, probs, given, seen, lam=lam, clamp=clamp)
-        means = torch.cat([entropy, term], dim=1).mean(dim=0)
-        given, outputs = labels.detach(), logits.detach()
-        settle_rows(table, index, outputs, given, targets, gradient, means, beta, lam, clamp, weights, nonfinite)
-        loss = means[0] + lam * means[1]
-    return KnownGradient.apply(logits, loss, gradient), means[0], means[1]
-
-
-@torch.library.custom_op("elr::settle_rows", mutates_args={"table", "gradient", "means", "nonfinite"})
-def settle_rows(
-    table: Tensor,
-    index: Tensor,
-    logits: Tensor,
-    labels: Tensor,
-    targets: Tensor,
-    gradient: Tensor,
-    means: Tensor,
-    beta: float,
-    lam: float,
-    clamp: float,
-    weights: Tensor | None = None,
-    nonfinite: Tensor | None = None,
-) -> None:
-    """Write the new targets of a batch into the table, and take all again if a row came more than once.
-
-    Args:
-        table: (N, C), changed.
-        index: (B,) int64.
-        logits: (B, C), of any floating dtype.
-        labels: (B,) int64 or (B, C) floating.
-        targets: (B, C), the new ones if no row repeats.
-        gradient: (B, C), of the loss in the logits if no row repeats; else changed.
-        means: (2,) cross entropy and ELR term if no row repeats; else changed.
-        beta: as `traced_elr_loss`.
-        lam: as `traced_elr_loss`.
-        clamp: as `traced_elr_loss`.
-        weights: as `traced_elr_loss`.
-        nonfinite: as `traced_elr_loss`.
-
-    Raises:
-        RowIndexError: see `traced_elr_loss`.
-        ArgumentError: see `traced_elr_loss`.
-
-    Example:
-        >>> table, logits = torch.zeros(3, 2), torch.zeros(2, 2)
-        >>> targets, gradient, means = torch.full((2, 2), 0.25), torch.zeros(2, 2), torch.zeros(2)
-        >>> index, labels = torch.tensor([2, 0]), torch.tensor([0, 1])
-        >>> settle_rows(table, index, logits, labels, targets, gradient, means, 0.4, 3.0, 1e-4)
-        >>> table.tolist(), gradient.any().item()
-        ([[0.25, 0.25], [0.0, 0.0], [0.25, 0.25]], False)
-    """
-    check_rows(index, len(table))
-    if labels.ndim == 1:
-        check_classes(labels, logits.shape[1])
-    if not has_repeats(index):
-        noted = torch.zeros(2, dtype=torch.int64) if nonfinite is None else nonfinite
-        if note_nonfinite(targets, noted):
-            targets = torch.where(finite_parts(targets, 1)[:, 0], targets, table[index].to(targets.dtype))
-        table[index] = targets.to(table.dtype)  # less time than index_copy_ (docs/log/speed.md)
-        return
-    former = None if weights is None else table[index]
-    outputs = confined(torch.softmax(logits, dim=1, dtype=full_dtype(logits)), clamp)
-    merged = update_rows(table, index, outputs, beta, nonfinite)
-    seen = merged
-    if weights is not None and former is not None:
-        seen = aligned(before(former.to(merged.dtype), merged), weights.to(merged.dtype))
-    entropy, term, exact = sweep(logits, labels, lambda rows, _: seen[rows], lam, clamp)
-    gradient.copy_(exact)
-    means.copy_(torch.stack([entropy, term]))
-
-
-@settle_rows.register_fake
-def _(*_: object) -> None:
-    """For tracing: nothing is returned."""
