@@ -21,6 +21,7 @@ from elr.files import printable
 if TYPE_CHECKING:
     import pandas as pd
 
+_CONVERTED = (".avif", ".dcm", ".heic", ".heif", ".jp2", ".jxl", ".svg")  # images that are not read
 _INSIST = "or pass --nested (nested=True) if the first folder is the class, whatever lies below it"
 
 
@@ -143,7 +144,9 @@ def list_images(root: Path) -> tuple[list[Path], list[str]]:
             elif path.is_file() or path.is_symlink():  # no pipes; a dead link is an unreadable image
                 found.append(path.relative_to(root))
     if not found:
-        raise DataError(f"no images in {printable(root)}: expected files ending in {', '.join(IMAGE_SUFFIXES)}")
+        raise DataError(
+            f"no images in {printable(root)}: expected files ending in {', '.join(IMAGE_SUFFIXES)}{_instead(others)}"
+        )
     remarks = []
     if others:
         remarks.append(
@@ -151,6 +154,15 @@ def list_images(root: Path) -> tuple[list[Path], list[str]]:
             f"{printable(min(others))}"
         )
     return sorted(found), remarks
+
+
+def _instead(others: Sequence[Path]) -> str:
+    """What lies in a folder without images."""
+    if not others:
+        return ""
+    pictured = [path for path in others if path.suffix.lower() in _CONVERTED]
+    advice = f"; convert {', '.join(sorted({path.suffix.lower() for path in pictured}))} to one of these"
+    return f", found {len(others)} others, such as {printable(min(pictured or others))}{advice if pictured else ''}"
 
 
 def _unreadable_folder(error: OSError) -> None:

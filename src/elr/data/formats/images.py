@@ -119,6 +119,7 @@ def decode_images(
 
     with ThreadPoolExecutor(os.cpu_count()) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused by decode_square, with a name
+        warnings.filterwarnings("ignore", message="Corrupt EXIF data")  # says neither which image nor what to do
         for start, chunk in _chunks(sources(), length=_CHUNK if embed is None else _EMBEDDED_AT_ONCE):
             decoded = []
             for row, ((_, name), image) in enumerate(zip(chunk, pool.map(decode, chunk), strict=True), start):
