@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -194,8 +194,8 @@ def _copy(source: Path, target: Path, moves: Mapping[Path, str]) -> None:
         target: a folder that does not exist yet.
         moves: path relative to `source` -> name of the subfolder that the file belongs in.
     """
-    names = {path.as_posix() for path in moves}
-    taken = {path.relative_to(source).as_posix() for path in source.rglob("*")} | names
+    entries = list(_entries(source, Path(), (os.path.realpath(source),)))
+    taken = {path.as_posix() for path in (*entries, *moves)}
     places = {}
     for path, folder in moves.items():
         place = Path(folder, *path.parts[1:])
@@ -205,22 +205,26 @@ def _copy(source: Path, target: Path, moves: Mapping[Path, str]) -> None:
             place = Path(folder, *path.parts[1:]).with_name(f"{path.stem}-{number}{path.suffix}")
         taken.add(place.as_posix())
         places[path] = place
-    _copy_tree(source, target, Path(), places, (os.path.realpath(source),))
-
-
-def _copy_tree(
-    source: Path, target: Path, below: Path, places: Mapping[Path, Path], ancestors: tuple[str, ...]
-) -> None:
-    (target / below).mkdir(parents=True, exist_ok=True)
-    for entry in sorted((source / below).iterdir()):
-        relative = below / entry.name
-        real = os.path.realpath(entry)
+    target.mkdir(parents=True, exist_ok=True)
+    for relative in entries:
+        entry = source / relative
         if entry.is_dir():
-            if real not in ancestors:  # a link can lead back up
-                _copy_tree(source, target, relative, places, (*ancestors, real))
+            (target / relative).mkdir(parents=True, exist_ok=True)
         elif entry.is_file():
             place = target / places.get(relative, relative)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(entry, place)
         elif entry.is_symlink():
             (target / relative).symlink_to(entry.readlink())
+
+
+def _entries(source: Path, below: Path, ancestors: tuple[str, ...]) -> Iterator[Path]:
+    """All that lies in a folder, relative to it, a folder before what is in it; links are followed but not upwards."""
+    for entry in sorted((source / below).iterdir()):
+        relative = below / entry.name
+        real = os.path.realpath(entry)
+        if not entry.is_dir():
+            yield relative
+        elif real not in ancestors:
+            yield relative
+            yield from _entries(source, relative, (*ancestors, real))
