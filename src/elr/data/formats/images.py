@@ -110,7 +110,7 @@ def decode_images(
     def decode(source: tuple[Encoded | None, str]) -> NDArray[np.uint8] | Exception:
         try:
             if source[0] is None:
-                raise ValueError("it has neither bytes nor a path")
+                raise ValueError("it has neither bytes nor a path of a file")
             return (decoder or decode_square)(source[0], size)
         except ArgumentError:  # a decoder is not installed: no fault of the image
             raise
