@@ -101,7 +101,8 @@ class Imputed(nn.Module):
         kept = np.flatnonzero(~np.isnan(np.asarray(medians, dtype=np.float64)))
         self.register_buffer("medians", torch.as_tensor(np.asarray(medians, dtype=np.float64)[kept]))
         self.register_buffer("kept", torch.as_tensor(kept))
-        self.register_buffer("noted", torch.as_tensor(np.asarray(noted, dtype=np.int64)))
+        # An empty one on memory of NumPy is refused by torch.export.save.
+        self.register_buffer("noted", torch.tensor(list(noted), dtype=torch.int64))
         self.medians: Tensor
         self.kept: Tensor
         self.noted: Tensor
