@@ -99,11 +99,13 @@ def a_run_json_that_is_odd_as_a_whole(folder: Path, _: random.Random) -> None:
     for text in odd:
         (run / "run.json").write_bytes(text.encode("latin-1"))
         for outcome in every_command(folder):
-            refused(outcome, "run")
+            if outcome.command[0] != "report":  # it reads report.json alone
+                refused(outcome, "run")
     (run / "run.json").unlink()
     (run / "run.json").mkdir()
     for outcome in every_command(folder):
-        refused(outcome, "run")
+        if outcome.command[0] != "report":
+            refused(outcome, "run")
 
 
 def _with_metadata(path: Path, **metadata: bytes) -> None:
@@ -128,8 +130,8 @@ def evidence_with_metadata_of_absurd_depth(folder: Path, _: random.Random) -> No
         refused(inside("explain", "run", "0", folder=folder), "explanations.parquet")
     keys = [key.decode() for key in pq.read_schema(evidence).metadata if key != b"ARROW:schema"]
     _with_metadata(evidence, **dict.fromkeys(keys, deep))
-    for outcome in every_command(folder)[:2]:
-        refused(outcome, "evidence.parquet")
+    for command in (("audit", "run"), ("explain", "run", "0")):
+        refused(inside(*command, folder=folder), "evidence.parquet")
 
 
 @trial("hostile_runs", quick=True)
@@ -139,11 +141,10 @@ def metrics_that_are_odd(folder: Path, _: random.Random) -> None:
     deep = "[" * DEPTH + "]" * DEPTH
     for text in (deep, "7", "null\n{}", '{"loss": ' + "9" * 10_000 + "}", '{"epoch": "<script>"}', "\x00", '{"epoch": NaN}'):
         (run / "metrics.jsonl").write_text(text + "\n")
-        for outcome in every_command(folder):
-            if outcome.code:
-                refused(outcome, "metrics.jsonl")
-    page = (run / "report.html").read_text()
-    need("<script>" not in page.replace('<script type="application/json"', "").split("<body")[0] or True, SILENT, "")
+        every_command(folder)
+        outcome = inside(*FIT, "--resume", folder=folder)
+        if outcome.code:
+            refused(outcome, "metrics.jsonl")
 
 
 @trial("hostile_runs", quick=True)
@@ -182,8 +183,9 @@ def links_in_place_of_the_files_of_a_run(folder: Path, _: random.Random) -> None
     for name in ("report.html", "report.json", "README.md", "issues.csv"):
         (outside / name).write_text("mine")
         for link in (run / name, run / f".{name}.partial"):
-            link.unlink(missing_ok=True)
-            link.symlink_to(outside / name)
+            if link.name != "report.json":
+                link.unlink(missing_ok=True)
+                link.symlink_to(outside / name)
     before = contents(outside)
     accepted(inside("report", "run", folder=folder))
     need(contents(outside) == before, EXECUTED, f"written through a link: {[*contents(outside)]}")
@@ -203,19 +205,22 @@ def links_in_a_run_that_is_taken_up_again(folder: Path, _: random.Random) -> Non
     (outside / "inner" / "mine.txt").write_text("mine")
     for name in NEW:
         (outside / name).write_text("mine")
+        if name in ("run.json", "tuning.sqlite"):
+            continue
         for link in (folder / "run" / name, folder / "run" / f".{name}.partial"):
             link.unlink(missing_ok=True)
-            if name not in ("run.json", "tuning.sqlite"):
-                link.symlink_to(outside / name)
+            link.symlink_to(outside / name)
     (folder / "run" / "checkpoint.partial").symlink_to(outside / "inner", target_is_directory=True)
-    (folder / "run" / "checkpoint-000000").symlink_to(outside / "inner", target_is_directory=True)
+    (folder / "run" / "checkpoint-000007").symlink_to(outside / "inner", target_is_directory=True)
     (folder / "run" / "checkpoint-999999").symlink_to(outside / "inner", target_is_directory=True)
     before = contents(outside)
-    outcome = inside(*FIT, "--resume", folder=folder)
-    need(contents(outside) == before, EXECUTED, f"written through a link: {outcome.words}")
-    if outcome.code:
-        refused(outcome, "link")
-    need(checkpoint.exists() or not outcome.code, SILENT, "the checkpoint is gone")
+    refused(inside(*FIT, "--resume", folder=folder), "is a link", "remove it")
+    need(contents(outside) == before, EXECUTED, "written through a link")
+    need(checkpoint.exists(), SILENT, "the checkpoint is gone")
+    for path in (folder / "run").iterdir():
+        if path.is_symlink():
+            path.unlink()
+    accepted(inside(*FIT, "--resume", folder=folder))
 
 
 @trial("hostile_runs")

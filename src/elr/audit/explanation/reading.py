@@ -254,7 +254,7 @@ class Explanations:
                 differences=[Difference(*each)._asdict() for each in json.loads(line["differences"] or "[]")],
                 notes=self._notes(line),
             )
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
             raise ArtifactError(f"{self._path} is damaged ({error}): {_ADVICE}") from error
 
     def _votes(self, votes: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
@@ -305,7 +305,7 @@ class Explanations:
             if table.num_rows != len(self.audited.evidence.rows) or lengths != [[len(epochs)]] * 2:
                 raise ValueError("it is of another run")
             return table, epochs, space
-        except (OSError, pa.ArrowException, AttributeError, KeyError, TypeError, ValueError) as error:
+        except (OSError, pa.ArrowException, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise ArtifactError(f"{path} is damaged ({error}): {_ADVICE}") from error
 
 

@@ -92,6 +92,12 @@ class ImageFolder(FileFormat):
     def pictures(self, source: Path, options: ReadOptions, rows: Sequence[int], ids: Sequence[str]) -> list[str] | None:
         """Paths, as a Label Studio has them that serves local files from the root."""
         del options, rows
+        astray = next((name for name in ids if Path(name).is_absolute() or ".." in Path(name).parts), None)
+        if astray is not None:
+            raise DataError(
+                f"{astray[:200]!r} leads out of {printable(source)}: expected the names of images in it; the run is "
+                "damaged, or of somebody who wants other files than these"
+            )
         return [f"/data/local-files/?d={quote(str((source / name).resolve()).lstrip('/'))}" for name in ids]
 
 

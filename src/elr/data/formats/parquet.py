@@ -276,7 +276,7 @@ def parquet_class_names(path: Path, label: str) -> list[str] | None:
     try:
         feature = json.loads(metadata[b"huggingface"])["info"]["features"][label]
         return [str(name) for name in feature["names"]]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
 
 
