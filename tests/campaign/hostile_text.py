@@ -49,7 +49,7 @@ def hostile_run(folder: Path) -> pd.DataFrame:
 
 def harmless(text: str) -> None:
     """Nothing in it steers a terminal."""
-    found = sorted({repr(char) for char in text if not char.isprintable() and char not in "\n\t"})
+    found = sorted({repr(char) for char in text if not char.isprintable() and char not in "\n\t\xa0"})
     need(not found, EXECUTED, f"a terminal would be told {found}")
 
 
@@ -171,7 +171,8 @@ def a_report_as_a_parser_sees_it(folder: Path, _: random.Random) -> None:
     handlers = [(tag, name) for tag, attributes in seen.tags for name in attributes if name.startswith("on")]
     need(not handlers, EXECUTED, f"handlers: {handlers[:3]}")
     links = [value for _, attributes in seen.tags for name, value in attributes.items() if name in ("href", "src")]
-    bad = [link for link in links if link and not link.startswith(("#", "data:image/"))]
+    bad = [link for link in links if link and link != "data:,"
+           and not link.startswith(("#", "data:image/"))]
     need(not bad, EXECUTED, f"links that lead out: {bad[:3]}")
     need(page.count("<script") == 2, EXECUTED, f"{page.count('<script')} scripts")
     need("Content-Security-Policy" in page, EXECUTED, "no policy")
@@ -258,5 +259,4 @@ def tables_whose_labels_are_paths(folder: Path, _: random.Random) -> None:
     frame.to_csv(folder / "data.csv", index=False)
     accepted(inside("fit", "data.csv", "--label", "label", "--epochs", "2", "--out", "run", "--json", folder=folder))
     accepted(inside("audit", "run", "--export-label-studio", "t.json", "--export-cleanlab", "c", folder=folder))
-    need(sorted(path.name for path in (folder / "c").iterdir())[0] == "classes.json" or True, SILENT, "")
     need({path.name for path in folder.iterdir()} == {"data.csv", "run", "t.json", "t.xml", "c"}, EXECUTED, "more files")

@@ -57,6 +57,11 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Rec
         records = _read(form, data, options, training=training)
     except RowError as error:
         raise (error if line_of is None else error.located(line_of)) from error
+    except MemoryError as error:
+        raise DataError(
+            f"{data_name(data)} does not fit into memory ({' '.join(str(error).split())[:100] or 'none is left'}): take "
+            "a part of it, or a larger machine"
+        ) from error
     return replace(records, line_of=line_of)
 
 
