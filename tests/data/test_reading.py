@@ -594,3 +594,14 @@ def test_names_that_stand_for_several_rows(tmp_path):
     with pytest.raises(DataError, match=r"1 names that stand in several rows \('p'\): expected another for each row"):
         read_data(tmp_path / "t.csv", ReadOptions(label="y", id="key"))
     assert read_data(tmp_path / "t.csv", ReadOptions(label="y", id="key"), training=False).ids[0] == "p"
+
+
+def test_what_does_not_fit_into_memory_is_told(tmp_path, monkeypatch):
+    path = tmp_path / "t.csv"
+    path.write_text("x,y\n1,a\n2,b\n")
+
+    def none_left(*_, **__):
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    monkeypatch.setattr("elr.data.formats.table.from_frame", none_left)
+    refused(path, r"t\.csv does not fit into memory \(Unable to allocate 9 TiB\): take a part of it", label="y")
