@@ -138,7 +138,9 @@ def test_names_of_the_package_are_looked_up():
     assert not any(map(found, ["elr.targets.store.Targets.nothing", "elr.targets.nothing", "elr.methods.elr.Nothing"]))
 
 
-@pytest.mark.parametrize("folder", ["docs", "src", "benchmarks", "examples", "README.md", "CONTRIBUTING.md", "SECURITY.md"])
+@pytest.mark.parametrize(
+    "folder", ["docs", "src", "benchmarks", "examples", "README.md", "CONTRIBUTING.md", "SECURITY.md"]
+)
 def test_every_name_of_the_package_that_is_mentioned_exists(folder: str):
     place = ROOT / folder
     pages = [*place.rglob("*.md"), *place.rglob("*.py")] if place.is_dir() else [place]

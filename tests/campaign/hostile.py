@@ -93,7 +93,16 @@ def every_command(folder: Path, run: str = "run", data: str = "data.csv") -> lis
     (folder / out).mkdir()
     commands: list[tuple[object, ...]] = [
         ("report", run, "--out", out / "r.html"),
-        ("audit", run, "--export", out / "a.csv", "--export-label-studio", out / "l.json", "--export-cleanlab", out / "c"),
+        (
+            "audit",
+            run,
+            "--export",
+            out / "a.csv",
+            "--export-label-studio",
+            out / "l.json",
+            "--export-cleanlab",
+            out / "c",
+        ),
         ("audit", run, "--export-cvat", out / "v.zip"),
         ("audit", run, "--export-fiftyone", out / "f"),
         ("explain", run, "0"),
@@ -121,7 +130,9 @@ def pickles_in_arrays(folder: Path, _: random.Random) -> None:
         refused(inside(*fit, folder=folder), "a.npz", "pickled", out=folder / "run")
         nothing_ran(folder, name)
     np.savez(folder / "a.npz", x=NUMBERS, label=LABELS, more=bad)
-    need(accepted(inside(*fit, "--json", folder=folder))["num_examples"] == 40, SILENT, "a third array stood in the way")
+    need(
+        accepted(inside(*fit, "--json", folder=folder))["num_examples"] == 40, SILENT, "a third array stood in the way"
+    )
     (folder / "d.csv").write_text("row,id,given_label,decision,label\n0,,cat,relabel,dog\n")
     accepted(inside("clean", "run", "--decisions", "d.csv", "--out", "new.npz", folder=folder))
     nothing_ran(folder, "clean")
@@ -241,7 +252,9 @@ def interrupted(folder: Path, *command: object) -> Path:
 def checkpoints_that_execute(folder: Path, _: random.Random) -> None:
     table(folder)
     checkpoint = interrupted(folder, *FIT)
-    names = sorted((path.name for path in checkpoint.iterdir() if path.is_file()), key=lambda name: (name[:6] == "random", name))
+    names = sorted(
+        (path.name for path in checkpoint.iterdir() if path.is_file()), key=lambda name: (name[:6] == "random", name)
+    )
     need({"optimizer.bin", "parts.pt"} <= set(names), UNCLEAR, f"a checkpoint holds {names}")
     before = {name: (checkpoint / name).read_bytes() for name in names}
     for name in names:
@@ -292,7 +305,9 @@ def a_sentence_encoder_with_code_of_its_own(folder: Path, _: random.Random) -> N
     encoder.mkdir()
     (encoder / "evil.py").write_text(f"import os\nos.mkdir({str(folder / 'executed')!r})\nclass Evil: pass\n")
     (encoder / "config_sentence_transformers.json").write_text("{}")
-    (encoder / "config.json").write_text(json.dumps({"auto_map": {"AutoModel": "evil.Evil", "AutoConfig": "evil.Evil"}}))
+    (encoder / "config.json").write_text(
+        json.dumps({"auto_map": {"AutoModel": "evil.Evil", "AutoConfig": "evil.Evil"}})
+    )
     (folder / "t.csv").write_text("text,label\n" + "".join(f"word{k % 7} and more,{'ab'[k % 2]}\n" for k in range(40)))
     fit = ("fit", "t.csv", "--label", "label", "--text", "text", "--encoder", "encoder", "--out", "run")
     for kind in ("evil.Evil", "os.path.join", "sentence_transformers.../evil.Evil", "subprocess.Popen", 7):

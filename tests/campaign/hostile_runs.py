@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import resource
 from collections.abc import Iterator
@@ -22,8 +21,29 @@ from campaign.trials import EXECUTED, SILENT, need, trial
 
 DEPTH = 100_000
 VALUES: tuple[Any, ...] = (
-    None, True, -1, 0, 2**40, 10**30, 1e308, float("nan"), float("inf"), "", "../../outside/x", "/etc/passwd", "\x1b[2J",
-    "os.system", "hf-hub:nobody/nothing", "<script>", [], {}, [None], [[]], {"a": 1}, ["x"] * 50, "x" * 100_000,
+    None,
+    True,
+    -1,
+    0,
+    2**40,
+    10**30,
+    1e308,
+    float("nan"),
+    float("inf"),
+    "",
+    "../../outside/x",
+    "/etc/passwd",
+    "\x1b[2J",
+    "os.system",
+    "hf-hub:nobody/nothing",
+    "<script>",
+    [],
+    {},
+    [None],
+    [[]],
+    {"a": 1},
+    ["x"] * 50,
+    "x" * 100_000,
 )
 
 
@@ -139,7 +159,15 @@ def metrics_that_are_odd(folder: Path, _: random.Random) -> None:
     """Lines of absurd depth, no objects, numbers of ten thousand digits, scripts."""
     run = a_run(folder)
     deep = "[" * DEPTH + "]" * DEPTH
-    for text in (deep, "7", "null\n{}", '{"loss": ' + "9" * 10_000 + "}", '{"epoch": "<script>"}', "\x00", '{"epoch": NaN}'):
+    for text in (
+        deep,
+        "7",
+        "null\n{}",
+        '{"loss": ' + "9" * 10_000 + "}",
+        '{"epoch": "<script>"}',
+        "\x00",
+        '{"epoch": NaN}',
+    ):
         (run / "metrics.jsonl").write_text(text + "\n")
         every_command(folder)
         outcome = inside(*FIT, "--resume", folder=folder)
@@ -170,8 +198,19 @@ def ids_that_lead_out_of_the_folder_of_images(folder: Path, _: random.Random) ->
                 need(False, SILENT, f"{option} took {name}")
 
 
-NEW = ("run.json", "issues.csv", "report.html", "report.json", "metrics.jsonl", "evidence.parquet", "model.safetensors",
-       "explanations.parquet", "README.md", "preprocessing.skops", "tuning.sqlite")
+NEW = (
+    "run.json",
+    "issues.csv",
+    "report.html",
+    "report.json",
+    "metrics.jsonl",
+    "evidence.parquet",
+    "model.safetensors",
+    "explanations.parquet",
+    "README.md",
+    "preprocessing.skops",
+    "tuning.sqlite",
+)
 
 
 @trial("hostile_runs", quick=True)
@@ -230,6 +269,6 @@ def a_run_folder_that_is_a_link_itself(folder: Path, _: random.Random) -> None:
     (folder / "disk").mkdir()
     (folder / "run").symlink_to("disk", target_is_directory=True)
     accepted(inside(*FIT, folder=folder))
-    need((folder / "disk" / "run.json").is_file() and os.path.islink(folder / "run"), SILENT, "the link is gone")
+    need((folder / "disk" / "run.json").is_file() and (folder / "run").is_symlink(), SILENT, "the link is gone")
     for outcome in every_command(folder):
         need(outcome.code == 0 or "images" in outcome.err, SILENT, outcome.words)

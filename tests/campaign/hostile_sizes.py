@@ -106,7 +106,13 @@ def npz_that_unpacks_to_gigabytes(folder: Path, _: random.Random) -> None:
 @trial("hostile_sizes", quick=True)
 def arrays_that_say_more_than_they_have(folder: Path, _: random.Random) -> None:
     fit = ("fit", "a.npz", "--label", "label", "--out", "run")
-    for shape, kind in (((40, 10**12), "<f8"), ((10**18, 2), "<f8"), ((-1, 2), "<f8"), ((40, 2), "<f8"), ((2**62, 2**62), "|u1")):
+    for shape, kind in (
+        ((40, 10**12), "<f8"),
+        ((10**18, 2), "<f8"),
+        ((-1, 2), "<f8"),
+        ((40, 2), "<f8"),
+        ((2**62, 2**62), "|u1"),
+    ):
         _npz(folder / "a.npz", shape, 0, kind=kind)
         with bounded(4 * GIB):
             refused(inside(*fit, folder=folder), "a.npz", out=folder / "run")
@@ -148,7 +154,8 @@ def pictures_as_large_as_may_be(folder: Path, _: random.Random) -> None:
         head = struct.pack(">IIBBBBB", side, side, depth, color, 0, 0, 0)
         chunks = [(b"IHDR", head), (b"IDAT", packed), (b"IEND", b"")]
         content = b"\x89PNG\r\n\x1a\n" + b"".join(
-            struct.pack(">I", len(part)) + kind + part + struct.pack(">I", zlib.crc32(kind + part)) for kind, part in chunks
+            struct.pack(">I", len(part)) + kind + part + struct.pack(">I", zlib.crc32(kind + part))
+            for kind, part in chunks
         )
         need(len(content) < 4 * 2**20, LEAK, f"the bomb itself has {len(content)} bytes")
         (root / "cat" / "large.png").write_bytes(content)
@@ -165,7 +172,13 @@ def texts_and_profiles_in_pictures_that_unpack_to_gigabytes(folder: Path, _: ran
     packed = b"".join(zeros.compress(bytes(2**20)) for _ in range(2048)) + zeros.flush()
     whole = encoded(picture())
     for kind, head in ((b"zTXt", b"key\0\0"), (b"iTXt", b"key\0\1\0\0\0"), (b"iCCP", b"key\0\0")):
-        chunk = struct.pack(">I", len(head + packed)) + kind + head + packed + struct.pack(">I", zlib.crc32(kind + head + packed))
+        chunk = (
+            struct.pack(">I", len(head + packed))
+            + kind
+            + head
+            + packed
+            + struct.pack(">I", zlib.crc32(kind + head + packed))
+        )
         (root / "cat" / "x.png").write_bytes(whole[:33] + chunk + whole[33:])
         with peak(1, f"a chunk {kind.decode()}"):
             outcome = inside("inspect", "d", "--json", folder=folder)
@@ -179,8 +192,13 @@ def texts_and_profiles_in_pictures_that_unpack_to_gigabytes(folder: Path, _: ran
 def json_of_absurd_depth_and_numbers(folder: Path, _: random.Random) -> None:
     good = "".join(f'{{"x": {k}, "label": "{"ab"[k % 2]}"}}\n' for k in range(40))
     nines = "9" * 5000
-    for text in ("[" * DEPTH + "]" * DEPTH, '{"a":' * DEPTH + "1" + "}" * DEPTH, f'{{"x": {nines}, "label": "a"}}',
-                 '{"x": NaN, "label": "a"}', '{"x": -Infinity, "label": "a"}'):
+    for text in (
+        "[" * DEPTH + "]" * DEPTH,
+        '{"a":' * DEPTH + "1" + "}" * DEPTH,
+        f'{{"x": {nines}, "label": "a"}}',
+        '{"x": NaN, "label": "a"}',
+        '{"x": -Infinity, "label": "a"}',
+    ):
         (folder / "d.jsonl").write_text(f"{good}{text}\n")
         outcome = inside("fit", "d.jsonl", "--label", "label", "--out", "run", folder=folder)
         refused(outcome, "d.jsonl", out=folder / "run")

@@ -25,7 +25,7 @@ IMAGE = "\"'><img src=x onerror=\"document.title='ran'\">"
 TEMPLATE = "{{7*7}}{% for x in ().__class__.__base__.__subclasses__() %}${7*7}#{7*7}"
 MARKDOWN = "[x](javascript:alert(1))![](http://example.invalid/x.png)|---|`"
 TERMINAL = "\x1b]0;ran\x07\x1b[2J\x1b[31m\x9b31m\u202e"
-FORMULAS = ["=HYPERLINK(\"http://example.invalid\")", "+1+cmd|' /C calc'!A0", "-1+1", "@SUM(1)", "\t=1+1", "=1"]
+FORMULAS = ['=HYPERLINK("http://example.invalid")', "+1+cmd|' /C calc'!A0", "-1+1", "@SUM(1)", "\t=1+1", "=1"]
 SPELLS = [SCRIPT, BREAKS, IMAGE, TEMPLATE, MARKDOWN, TERMINAL, *FORMULAS]
 NAMES = (f"a {SCRIPT}{IMAGE}", f"=1+1 {BREAKS}{TERMINAL}{TEMPLATE}{MARKDOWN}")
 
@@ -41,7 +41,9 @@ def hostile_table(folder: Path) -> pd.DataFrame:
 
 def hostile_run(folder: Path) -> pd.DataFrame:
     frame = hostile_table(folder)
-    outcome = inside("fit", "data.csv", "--label", "label", "--id", "key", "--epochs", "20", "--out", "run", "--json", folder=folder)
+    outcome = inside(
+        "fit", "data.csv", "--label", "label", "--id", "key", "--epochs", "20", "--out", "run", "--json", folder=folder
+    )
     accepted(outcome)
     harmless(outcome.err)
     return frame
@@ -146,7 +148,9 @@ def a_report_in_a_browser(folder: Path, _: random.Random) -> None:
     for page in pages:
         found = opened(page, folder)
         need(found["title"] != "ran" and not found["said"], EXECUTED, f"a script of the data ran: {found}")
-        need(found["scripts"] == plain["scripts"] and not found["images"], EXECUTED, f"elements came from data: {found}")
+        need(
+            found["scripts"] == plain["scripts"] and not found["images"], EXECUTED, f"elements came from data: {found}"
+        )
         outside = [url for url in found["asked"] if not url.startswith(("file:", "data:", "blob:"))]
         need(not outside, EXECUTED, f"the page asked for {outside}")
 
@@ -171,8 +175,7 @@ def a_report_as_a_parser_sees_it(folder: Path, _: random.Random) -> None:
     handlers = [(tag, name) for tag, attributes in seen.tags for name in attributes if name.startswith("on")]
     need(not handlers, EXECUTED, f"handlers: {handlers[:3]}")
     links = [value for _, attributes in seen.tags for name, value in attributes.items() if name in ("href", "src")]
-    bad = [link for link in links if link and link != "data:,"
-           and not link.startswith(("#", "data:image/"))]
+    bad = [link for link in links if link and link != "data:," and not link.startswith(("#", "data:image/"))]
     need(not bad, EXECUTED, f"links that lead out: {bad[:3]}")
     need(page.count("<script") == 2, EXECUTED, f"{page.count('<script')} scripts")
     need("Content-Security-Policy" in page, EXECUTED, "no policy")
@@ -259,4 +262,6 @@ def tables_whose_labels_are_paths(folder: Path, _: random.Random) -> None:
     frame.to_csv(folder / "data.csv", index=False)
     accepted(inside("fit", "data.csv", "--label", "label", "--epochs", "2", "--out", "run", "--json", folder=folder))
     accepted(inside("audit", "run", "--export-label-studio", "t.json", "--export-cleanlab", "c", folder=folder))
-    need({path.name for path in folder.iterdir()} == {"data.csv", "run", "t.json", "t.xml", "c"}, EXECUTED, "more files")
+    need(
+        {path.name for path in folder.iterdir()} == {"data.csv", "run", "t.json", "t.xml", "c"}, EXECUTED, "more files"
+    )

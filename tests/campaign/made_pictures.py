@@ -63,7 +63,8 @@ def shown(folder: Path, name: str, **settings: Any) -> np.ndarray:
     """(H, W, 3), as `elr` sees an image of the folder d."""
     records = read_data(folder / "d", ReadOptions(**settings))
     need(records.ids is not None and name in records.ids, SILENT, f"{name} is not among {records.ids}")
-    assert records.ids is not None and records.images is not None
+    assert records.ids is not None
+    assert records.images is not None
     return records.images[records.ids.index(name)].permute(1, 2, 0).numpy()
 
 

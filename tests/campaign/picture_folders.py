@@ -232,7 +232,9 @@ def the_same_image_in_two_classes(folder: Path, _: random.Random) -> None:
 @trial("picture_folders")
 def many_names_and_a_trailing_slash(folder: Path, _: random.Random) -> None:
     pictures(folder)
-    need(counts(folder, data="d/") == BOTH and counts(folder, data="./d/../d//") == BOTH, SILENT, "another way to say d")
+    need(
+        counts(folder, data="d/") == BOTH and counts(folder, data="./d/../d//") == BOTH, SILENT, "another way to say d"
+    )
     (folder / "to d").symlink_to("d", target_is_directory=True)
     need(counts(folder, data="to d") == BOTH, SILENT, "through a link")
 

@@ -107,7 +107,9 @@ def cells_that_are_empty(folder: Path, _: random.Random) -> None:
 def folders_and_devices_for_images(folder: Path, _: random.Random) -> None:
     os.mkfifo(folder / "pipe.png")
     for name in ("d", "pipe.png", "/dev/zero", "d/cat/../../t.csv"):
-        frame = pd.DataFrame({"file": [name] * 10 + [f"d/dog/00{k}.png" for k in range(10)], "label": [*"a" * 10, *"b" * 10]})
+        frame = pd.DataFrame(
+            {"file": [name] * 10 + [f"d/dog/00{k}.png" for k in range(10)], "label": [*"a" * 10, *"b" * 10]}
+        )
         if not (folder / "d").exists():
             pictures(folder)
         frame.to_csv(folder / "t.csv", index=False)
@@ -248,8 +250,12 @@ def parquet_that_is_truncated(folder: Path, generator: random.Random) -> None:
 def arrays_of_images_in_odd_shapes(folder: Path, _: random.Random) -> None:
     labels = np.array(["cat", "dog"] * 10)
     for shape, kind, word in (
-        ((20, 16, 16, 3), "uint8", "transpose"), ((20, 3, 16, 16), "float32", "uint8"), ((20, 3, 16, 16), "uint16", "uint8"),
-        ((20, 2, 16, 16), "uint8", "channels"), ((20, 3, 0, 16), "uint8", "a.npz"), ((0, 3, 16, 16), "uint8", "no rows"),
+        ((20, 16, 16, 3), "uint8", "transpose"),
+        ((20, 3, 16, 16), "float32", "uint8"),
+        ((20, 3, 16, 16), "uint16", "uint8"),
+        ((20, 2, 16, 16), "uint8", "channels"),
+        ((20, 3, 0, 16), "uint8", "a.npz"),
+        ((0, 3, 16, 16), "uint8", "no rows"),
     ):
         np.savez(folder / "a.npz", x=np.zeros(shape, kind), label=labels[: shape[0]])
         refused(inside("fit", "a.npz", *LABEL, "--out", "run", folder=folder), word, out=folder / "run")

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from campaign.made_pictures import BLUE, RED, counts, encoded, fitted, near, picture, pictures, shown
-from campaign.outcomes import accepted, inside, kept, refused, contents
+from campaign.outcomes import accepted, contents, inside, kept, refused
 from campaign.trials import SILENT, UNCLEAR, need, trial
 
 Make = Callable[[], bytes]
@@ -31,7 +31,9 @@ def _palette(*, transparent: bool) -> bytes:
 
 def _frames(kind: str) -> bytes:
     others = [_flat("RGB", BLUE), _flat("RGB", (40, 200, 40))]
-    return encoded(_flat("RGB", RED), kind, save_all=True, append_images=others, **({} if kind == "TIFF" else {"duration": 50}))
+    return encoded(
+        _flat("RGB", RED), kind, save_all=True, append_images=others, **({} if kind == "TIFF" else {"duration": 50})
+    )
 
 
 def _deep_gray() -> bytes:
@@ -71,7 +73,11 @@ SEEN: dict[str, tuple[str, Make, tuple[int, ...]]] = {
     "palette with a transparent color": ("x.png", lambda: _palette(transparent=True), WHITE),
     "gray with alpha": ("x.png", lambda: encoded(_flat("LA", (120, 0))), WHITE),
     "half transparent": ("x.png", lambda: encoded(_flat("RGBA", (*RED, 128))), PINK),
-    "transparent black, as icons have it": ("x.webp", lambda: encoded(_flat("RGBA", (0, 0, 0, 0)), "WEBP", lossless=True), WHITE),
+    "transparent black, as icons have it": (
+        "x.webp",
+        lambda: encoded(_flat("RGBA", (0, 0, 0, 0)), "WEBP", lossless=True),
+        WHITE,
+    ),
     "CMYK jpeg of Adobe": ("x.jpg", lambda: encoded(_flat("RGB", RED).convert("CMYK"), "JPEG", quality=95), RED),
     "CMYK tiff": ("x.tif", lambda: encoded(_flat("RGB", RED).convert("CMYK"), "TIFF"), RED),
     "YCbCr tiff": ("x.tiff", lambda: encoded(_flat("RGB", RED).convert("YCbCr"), "TIFF"), RED),
@@ -125,7 +131,11 @@ REFUSED: dict[str, tuple[str, Make, Sequence[str]]] = {
     "header of a png alone": ("x.png", lambda: encoded(picture())[:33], ()),
     "png of no pixels": ("x.png", lambda: png(0, 0, b""), ()),
     "decompression bomb": ("x.png", lambda: png(60_000, 60_000, b"\0" * 1000), ("bomb",)),
-    "gif that says 65535 x 65535": ("x.gif", lambda: b"GIF89a\xff\xff\xff\xff\0\0\0,\0\0\0\0\xff\xff\xff\xff\0\x08\0;", ("bomb",)),
+    "gif that says 65535 x 65535": (
+        "x.gif",
+        lambda: b"GIF89a\xff\xff\xff\xff\0\0\0,\0\0\0\0\xff\xff\xff\xff\0\x08\0;",
+        ("bomb",),
+    ),
 }
 
 
@@ -171,7 +181,10 @@ def _turned(orientation: int, kind: str) -> bytes:
     upright = Image.new("RGB", (32, 32), BLUE)
     upright.paste(RED, (0, 0, 16, 16))
     turn = TURNS[orientation - 1]
-    back = {Image.Transpose.ROTATE_270: Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270}
+    back = {
+        Image.Transpose.ROTATE_270: Image.Transpose.ROTATE_90,
+        Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270,
+    }
     stored = upright if turn is None else upright.transpose(back.get(turn, turn))
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -197,7 +210,7 @@ for _kind, _suffix in (("JPEG", ".jpg"), ("PNG", ".png"), ("WEBP", ".webp"), ("T
 
 
 @trial("pictures")
-def turned_by_an_EXIF_record_that_is_nonsense(folder: Path, _: random.Random) -> None:
+def turned_by_an_exif_record_that_is_nonsense(folder: Path, _: random.Random) -> None:
     root = pictures(folder)
     for number, content in enumerate((b"", b"\xff" * 50, b"MM\0*\0\0\0\x08\xff\xff", b"II*\0\xff\xff\xff\xff")):
         whole = encoded(picture(), "JPEG", exif=b"Exif\0\0" + content)

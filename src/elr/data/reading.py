@@ -58,9 +58,9 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Rec
     except RowError as error:
         raise (error if line_of is None else error.located(line_of)) from error
     except MemoryError as error:
+        reason = " ".join(str(error).split())[:100] or "none is left"
         raise DataError(
-            f"{data_name(data)} does not fit into memory ({' '.join(str(error).split())[:100] or 'none is left'}): take "
-            "a part of it, or a larger machine"
+            f"{data_name(data)} does not fit into memory ({reason}): take a part of it, or a larger machine"
         ) from error
     return replace(records, line_of=line_of)
 

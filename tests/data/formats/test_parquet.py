@@ -134,7 +134,9 @@ def test_files_that_are_no_parquet_or_damaged(tmp_path):
 def test_pipes_and_folders_that_a_record_names_are_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     path = tmp_path / "t.parquet"
-    pq.write_table(pa.table({"img": [{"bytes": None, "path": name} for name in ("pipe.png", "/dev/zero", "gone")]}), path)
+    pq.write_table(
+        pa.table({"img": [{"bytes": None, "path": name} for name in ("pipe.png", "/dev/zero", "gone")]}), path
+    )
     assert list(parquet_images(path, "img")) == [(None, "pipe.png"), (None, "/dev/zero"), (tmp_path / "gone", "gone")]
 
 
