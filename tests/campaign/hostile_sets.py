@@ -115,7 +115,11 @@ def tars_that_go_round_in_circles(folder: Path, generator: random.Random) -> Non
             content[generator.randrange(len(content))] = generator.randrange(256)
         (folder / "s.tar").write_bytes(content)
         try:
-            need(all(at + size <= len(content) for _, _, at, size in _members(folder / "s.tar")), SILENT, "beyond the file")
+            need(
+                all(at + size <= len(content) for _, _, at, size in _members(folder / "s.tar")),
+                SILENT,
+                "beyond the file",
+            )
         except DataError:
             pass
 

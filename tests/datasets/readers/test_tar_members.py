@@ -52,5 +52,7 @@ def test_a_file_of_negative_size_does_not_send_the_library_round_for_ever(tmp_pa
     header[148:156] = b"%06o\0 " % (sum(header[:148]) + sum(header[156:]) + 8 * ord(" "))
     content[1024:1536] = header
     shard.write_bytes(content)
-    with pytest.raises(DataError, match=r"a\.tar cannot be read as a tar \('1\.cls' says that the next file lies before"):
+    with pytest.raises(
+        DataError, match=r"a\.tar cannot be read as a tar \('1\.cls' says that the next file lies before"
+    ):
         opened(shard)

@@ -220,8 +220,11 @@ class Explanations:
         self.audited = audited
         self._names = [str(name) for name in audited.evidence.class_names]
         choice = audited.run.get("choice") or {}
-        self._settings = [each["text"] for each in choice.get("settings", [])]
-        self._chosen = {each["setting"] for each in choice.get("candidates", []) if each["chosen"]}
+        try:
+            self._settings = [str(each["text"]) for each in choice.get("settings", [])]
+            self._chosen = {each["setting"] for each in choice.get("candidates", []) if each["chosen"]}
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ArtifactError(f"run.json in {audited.folder} is damaged ({error!r}): {_ADVICE}") from error
         self._path = audited.folder / files.EXPLANATIONS_FILE
         self._lines, self._epochs, self._space = self._read()
 
