@@ -1,4 +1,4 @@
-"""Published data sets as a stranger would hand them out: pickles, tars whose members climb out, lists of other files."""
+"""Published data sets as a stranger would hand them out: pickles, tars whose members climb out or go in circles."""
 
 from __future__ import annotations
 
