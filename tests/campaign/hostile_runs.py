@@ -154,7 +154,7 @@ def evidence_with_metadata_of_absurd_depth(folder: Path, _: random.Random) -> No
         refused(inside(*command, folder=folder), "evidence.parquet")
 
 
-@trial("hostile_runs", quick=True)
+@trial("hostile_runs")
 def metrics_that_are_odd(folder: Path, _: random.Random) -> None:
     """Lines of absurd depth, no objects, numbers of ten thousand digits, scripts."""
     run = a_run(folder)
