@@ -81,6 +81,7 @@ def test_the_source_distribution_has_what_a_run_of_the_tests_needs(source):
         "README.md",
         "CHANGELOG.md",
         "CONTRIBUTING.md",
+        "SECURITY.md",
         "CITATION.cff",
         "LICENSE",
     }

@@ -12,12 +12,14 @@ import pytest
 from typer.main import get_command
 
 import elr
+from campaign.__main__ import areas
 from elr.cli.main import app
+from elr.data.pictures.decoding import MOST_PIXELS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-LINKING = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *PAGES]
+LINKING = [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY", "CHANGELOG")] + PAGES
 MOST_WORDS = 2500
 LONGER_FOR_A_REASON: dict[str, str] = {}  # page, relative to docs/: why it may have more
 
@@ -136,7 +138,9 @@ def test_names_of_the_package_are_looked_up():
     assert not any(map(found, ["elr.targets.store.Targets.nothing", "elr.targets.nothing", "elr.methods.elr.Nothing"]))
 
 
-@pytest.mark.parametrize("folder", ["docs", "src", "benchmarks", "examples", "README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "folder", ["docs", "src", "benchmarks", "examples", "README.md", "CONTRIBUTING.md", "SECURITY.md"]
+)
 def test_every_name_of_the_package_that_is_mentioned_exists(folder: str):
     place = ROOT / folder
     pages = [*place.rglob("*.md"), *place.rglob("*.py")] if place.is_dir() else [place]
@@ -149,6 +153,14 @@ def test_the_readme_is_short_and_has_a_picture_that_loads_quickly():
     assert len(page.read_text(encoding="utf-8").split()) < 900
     (picture,) = (ROOT / target for target in links_of(page) if target.endswith(".png"))
     assert picture.stat().st_size < 250_000
+
+
+def test_what_is_promised_of_hostile_files_is_tried_by_the_campaign():
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    (named,) = re.findall(r"--only ([\w ]+)`", text)
+    assert {name for name in areas() if name.startswith(("hostile", "picture"))} == set(named.split())
+    assert f"{MOST_PIXELS:,}" in text
+    assert "SECURITY.md" in links_of(ROOT / "README.md")
 
 
 def calls_in(page: Path) -> list[str]:

@@ -124,3 +124,26 @@ def test_an_empty_folder_is_no_suggestion_for_a_file_that_is_not_there(tmp_path)
     assert files.similar_name(tmp_path / "flowers.csv") == ""
     (tmp_path / "flowers" / "a.csv").touch()
     assert files.similar_name(tmp_path / "flowers.csv") == " (did you mean 'flowers'?)"
+
+
+def test_what_a_link_leads_to_is_not_written(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    for name in ("report.html", ".report.html.partial"):
+        (tmp_path / name).symlink_to("mine")
+    files.write_text(tmp_path / "report.html", "page")
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert (tmp_path / "report.html").read_text() == "page"
+    assert not (tmp_path / "report.html").is_symlink()
+
+
+@pytest.mark.parametrize("source", ["3", "null", "[]", '{"a": 1}'])
+def test_a_run_that_does_not_say_where_its_data_were(tmp_path, source):
+    (tmp_path / "run.json").write_text(f'{{"status": "complete", "data": {{"source": {source}}}}}')
+    with pytest.raises(ArtifactError, match="does not say where the data were"):
+        files.read_run(tmp_path)
+
+
+def test_json_of_absurd_depth_is_no_json(tmp_path):
+    (tmp_path / "run.json").write_text("[" * 100_000 + "]" * 100_000)
+    with pytest.raises(ArtifactError, match=r"run\.json is damaged: it is not JSON"):
+        files.read_json(tmp_path / "run.json")

@@ -6,7 +6,18 @@ import pytest
 
 from scripts import ROOT
 
-PLACES = ("src", "tests", "docs", "benchmarks", "examples", "scripts", "README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+PLACES = (
+    "src",
+    "tests",
+    "docs",
+    "benchmarks",
+    "examples",
+    "scripts",
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+)
 SUFFIXES = {".py", ".md", ".j2", ".js", ".css", ".toml", ""}
 STEMS = (  # of words that end in -ise, -ised, -iser, -ising, -isation there, and with a z here
     *("author", "capital", "categor", "central", "character", "custom", "emphas", "equal", "final", "formal"),

@@ -80,6 +80,8 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
     partial = path.with_name(f".{path.name}.partial")
     try:
         with writing(path):
+            if partial.is_symlink():  # what it leads to is not ours
+                partial.unlink()
             write(partial)
             with partial.open("rb") as handle:
                 os.fsync(handle.fileno())
@@ -267,7 +269,7 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read ({error.strerror}): expected the folder of a run of elr") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is damaged: it is not JSON ({error})") from error
     if not isinstance(content, dict):
         raise ArtifactError(f"{path} is damaged: expected a JSON object, found {type(content).__name__}")
@@ -296,6 +298,9 @@ def read_run(folder: Path) -> dict[str, Any]:
         raise ArtifactError(
             f"the run in {folder} is not complete: finish it with --resume; its command was: {run.get('command')}"
         )
+    about = run.get("data", {})
+    if not isinstance(about, dict) or not isinstance(about.get("source", ""), str):
+        raise ArtifactError(f"{folder / RUN_FILE} is damaged: it does not say where the data were; run `elr fit` again")
     return run
 
 

@@ -175,6 +175,12 @@ def test_a_foreign_file_is_refused(runs, tmp_path):
     pd.DataFrame({"row": [0], "label": [1]}).to_parquet(path)
     with pytest.raises(ArtifactError, match=r"evidence\.parquet is damaged, or no evidence of a run"):
         read_evidence(tmp_path / "run")
+    shutil.copy(runs / "a" / "evidence.parquet", path)
+    table = pq.read_table(path)
+    deep = dict.fromkeys(table.schema.metadata, b"[" * 100_000)
+    pq.write_table(table.replace_schema_metadata(deep), path)
+    with pytest.raises(ArtifactError, match=r"evidence\.parquet is damaged"):
+        read_evidence(tmp_path / "run")
     path.unlink()
     with pytest.raises(ArtifactError, match=r"evidence\.parquet cannot be read"):
         read_evidence(tmp_path / "run")

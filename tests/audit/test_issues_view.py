@@ -48,3 +48,21 @@ def test_where_nothing_was_learned_the_ranking_has_no_precision(tmp_path):
     lines = (tmp_path / "issues.csv").read_text().splitlines()
     assert len(lines) == 101
     assert all(line.endswith(",False,") for line in lines[1:])
+
+
+def test_the_csv_has_no_formulas_and_the_parquet_every_name_as_it_is(tmp_path):
+    names = ("=cmd", "-1")
+    evidence = Evidence(
+        rows=np.arange(2),
+        ids=["@a", "+1"],
+        class_names=names,
+        labels=np.array([0, 1]),
+        margins=np.zeros(2, dtype="float32"),
+        chunks=lambda: [np.array([[0.9, 0.1], [0.2, 0.8]], dtype="float32")],
+    )
+    export_table(evidence, evidence.audit(), tmp_path / "a.csv")
+    export_table(evidence, evidence.audit(), tmp_path / "a.parquet")
+    told = pd.read_csv(tmp_path / "a.csv", dtype=str).set_index("row")
+    assert told.loc[["0", "1"], ["id", "given_label"]].to_numpy().tolist() == [["'@a", "'=cmd"], ["+1", "-1"]]
+    exact = pd.read_parquet(tmp_path / "a.parquet").set_index("row")
+    assert exact.loc[[0, 1], ["id", "given_label"]].to_numpy().tolist() == [["@a", "=cmd"], ["+1", "-1"]]

@@ -69,6 +69,12 @@ def test_text_of_the_data_cannot_steer_the_terminal():
     assert without_controls("a\x1b[2J\nb\tc") == "a\ufffd[2J\nb\ufffdc"
 
 
+def test_an_error_that_names_a_file_cannot_steer_the_terminal(capsys):
+    with pytest.raises(typer.Exit), errors(False):
+        raise DataError("no such file: \x1b]0;title\x07\u202egnp.csv")
+    assert capsys.readouterr().err == "error: no such file: \ufffd]0;title\ufffd\ufffdgnp.csv\n"
+
+
 def test_warnings_come_before_what_they_are_about(capsys, tmp_path):
     found = {"noise_rate": float("nan"), "num_label_issues": 0, "warnings": [{"text": "Nothing was learned:\x1b[2J"}]}
     summarize_run(

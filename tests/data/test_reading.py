@@ -322,7 +322,7 @@ def test_rows_and_files_beside_the_parquet(tmp_path):
         {"bytes": b"", "path": "x.png"},
     ]
     path = hub(tmp_path / "t.parquet", [1, 0, 0, 1], NAMES, images=images, key=["p", "q", "r", "s"])
-    refused(path, r"image row 1 cannot be read \(it has neither bytes nor a path\)", label="label")
+    refused(path, r"image row 1 cannot be read \(it has neither bytes nor a path of a file\)", label="label")
     raw = read(path, label="label", skip_unreadable=True)
     assert raw.rows.tolist() == [0, 2]
     assert raw.labels == ["dog", "cat"]
@@ -354,7 +354,7 @@ def test_parquet_files_that_cannot_be_trained_on(tmp_path):
     assert read(path, label="label", ignore=("mask",)).images[1, 0, 0, 0] == 1
     refused(path, "needs a label column: .*it has 'img', 'label', 'mask'", ignore=("mask",))
     refused(path, "has no label column 'y'", label="y", ignore=("mask",))
-    refused(hub(path, pa.array([], pa.int64()), images=[]), "no images: the data have no rows", label="label")
+    refused(hub(path, pa.array([], pa.int64()), images=[]), r"\.parquet has no rows: expected an image", label="label")
     path.write_bytes(b"no parquet")
     refused(path, "cannot be read as Parquet", label="label")
 
@@ -594,3 +594,14 @@ def test_names_that_stand_for_several_rows(tmp_path):
     with pytest.raises(DataError, match=r"1 names that stand in several rows \('p'\): expected another for each row"):
         read_data(tmp_path / "t.csv", ReadOptions(label="y", id="key"))
     assert read_data(tmp_path / "t.csv", ReadOptions(label="y", id="key"), training=False).ids[0] == "p"
+
+
+def test_what_does_not_fit_into_memory_is_told(tmp_path, monkeypatch):
+    path = tmp_path / "t.csv"
+    path.write_text("x,y\n1,a\n2,b\n")
+
+    def none_left(*_, **__):
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    monkeypatch.setattr("elr.data.formats.table.from_frame", none_left)
+    refused(path, r"t\.csv does not fit into memory \(Unable to allocate 9 TiB\): take a part of it", label="y")

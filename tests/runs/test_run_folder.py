@@ -20,3 +20,13 @@ def test_names_of_a_search_and_of_something_else():
     assert is_tuning("tuning.sqlite")
     assert not is_tuning("issues.csv")
     assert "(a, b, c)" in str(something_else(Path("x"), ["a", "b", "c", "d"]))
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoint.partial", "checkpoint-000001"])
+def test_links_in_a_folder_of_a_run_are_refused_but_it_may_be_one_itself(tmp_path, name):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "link").symlink_to("run")
+    assert contents(tmp_path / "link") == []
+    (tmp_path / "run" / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match=f"{name} is a link: expected files of a run; remove it"):
+        contents(tmp_path / "run")

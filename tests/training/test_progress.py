@@ -20,3 +20,10 @@ def test_damaged_lines_and_full_folders_are_named(tmp_path):
         read_lines(path)
     with pytest.raises(OutputError, match="cannot write"):
         append_line(tmp_path / "absent" / "metrics.jsonl", "{}")
+
+
+@pytest.mark.parametrize("line", ["7", "null", "[" * 100_000 + "]" * 100_000])
+def test_lines_that_are_no_objects_are_damage(tmp_path, line):
+    (tmp_path / "metrics.jsonl").write_text(f"{line}\n")
+    with pytest.raises(ArtifactError, match=r"metrics\.jsonl cannot be read"):
+        read_lines(tmp_path / "metrics.jsonl")

@@ -298,7 +298,7 @@ def _damage_named(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read ({error}): the run is incomplete or damaged; {_ADVICE}") from error
-    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+    except (pa.ArrowException, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is damaged, or no evidence of a run ({error}): {_ADVICE}") from error
 
 

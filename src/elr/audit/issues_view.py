@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from elr import files
 from elr.audit.evidence import Evidence
 from elr.audit.label_quality import Audit
-from elr.audit.tables.lines import lines, unmixed
+from elr.audit.tables.lines import lines, unmixed, without_formulas
 
+_TEXTS = ["id", "given_label", "predicted_label"]
 _LINES = 100_000  # that are written at a time
 
 
@@ -42,7 +43,7 @@ def issues_table(evidence: Evidence, audit: Audit) -> pd.DataFrame:
 
 
 def write_issues(evidence: Evidence, audit: Audit, path: Path) -> None:
-    """Write the table as .csv, some lines at a time.
+    """Write the table as .csv, some lines at a time; no text in it is a formula to a spreadsheet.
 
     Raises:
         OutputError: it cannot be written.
@@ -62,6 +63,8 @@ def write_issues(evidence: Evidence, audit: Audit, path: Path) -> None:
     def write(partial: Path) -> None:
         with partial.open("w", encoding="utf-8", newline="") as handle:
             for number, lines in enumerate(_in_parts(evidence, audit)):
+                for name in lines.columns.intersection(_TEXTS):
+                    lines[name] = without_formulas(lines[name].tolist())
                 lines.to_csv(handle, index=False, header=not number)
 
     files.write_file(path, write)

@@ -262,7 +262,7 @@ def print_json(content: dict[str, Any]) -> None:
 
 
 def say(text: str) -> None:
-    """Words for people, on stderr.
+    """Words for people, on stderr; what came from data in them cannot steer the terminal.
 
     Example:
         >>> from contextlib import redirect_stderr
@@ -271,7 +271,7 @@ def say(text: str) -> None:
         Results go to elr-out
     """
     if speaks():
-        print(text, file=sys.stderr, flush=True)
+        print(without_controls(text), file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -58,6 +58,11 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Rec
         records = _read(form, data, options, training=training)
     except RowError as error:
         raise (error if line_of is None else error.located(line_of)) from error
+    except MemoryError as error:
+        reason = " ".join(str(error).split())[:100] or "none is left"
+        raise DataError(
+            f"{data_name(data)} does not fit into memory ({reason}): take a part of it, or a larger machine"
+        ) from error
     if training and options.stream and not isinstance(records.images, ImageStore):
         raise ArgumentError(
             f"stream is asked for, and {data_name(data)} has no image files or shards that could be streamed: leave it "

@@ -5,6 +5,8 @@ Nothing is imported or looked for before it is asked for, and nothing is downloa
 
 from __future__ import annotations
 
+import json
+import re
 import warnings
 from collections.abc import Sequence
 from functools import cache
@@ -18,6 +20,7 @@ from elr.devices import default_device
 from elr.errors import ArgumentError, optional
 from elr.networks.hub import offline_without_hub
 
+_KNOWN = re.compile(r"sentence_transformers(\.\w+)+")
 _PROBE = "Early learning comes first, memorization later."
 
 
@@ -46,6 +49,8 @@ def _sentence_encoder(encoder: str) -> Any:
 
         logging.disable_progress_bar()
         local = Path(encoder).exists()
+        if local:
+            _refuse_code(Path(encoder))
         try:
             with offline_without_hub():
                 return sentence_transformers.SentenceTransformer(
@@ -59,6 +64,23 @@ def _sentence_encoder(encoder: str) -> Any:
                 else "there is no such folder, and the Hugging Face hub has no such model or cannot be reached"
             )
             raise ArgumentError(f"encoder {encoder!r} cannot be loaded: {expected} ({reason})") from error
+
+
+def _refuse_code(folder: Path) -> None:
+    """Refuse a folder whose modules are classes of its own: sentence-transformers before 6.0 executes their files."""
+    path = folder / "modules.json"
+    if not path.exists():
+        return
+    try:
+        kinds = [each["type"] for each in json.loads(path.read_text(encoding="utf-8"))]
+        own = [kind for kind in kinds if not _KNOWN.fullmatch(kind)]
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ArgumentError(f"encoder {str(folder)!r} cannot be loaded: {path} is damaged ({error!r})") from error
+    if own:
+        raise ArgumentError(
+            f"encoder {str(folder)!r} cannot be loaded: it brings code of its own ({own[0][:80]!r}), which is never "
+            "executed; expected modules of sentence_transformers alone: take another encoder"
+        )
 
 
 def encoder_probe(encoder: str) -> list[float]:

@@ -22,6 +22,7 @@ from elr.audit.evidence import Evidence, read_evidence, write_evidence, written_
 from elr.audit.explanation.gathering import about_rows, write_explanations
 from elr.audit.issues_view import write_issues
 from elr.audit.label_quality import Audit, score_suspects
+from elr.audit.tables.lines import without_formulas
 from elr.data.prepared_data import PreparedData, inspection_of
 from elr.errors import CheckpointError, OutputError
 from elr.runs.plan import Plan
@@ -333,6 +334,7 @@ def _write(
     if annotations is not None:
         names = prepared.preprocessing.coding.class_names
         judged = annotations.judged([names[label] for label in audit.predicted_labels])
+        judged["annotator"] = without_formulas(judged["annotator"].tolist())
         files.write_file(out / files.ANNOTATORS_FILE, lambda partial: judged.to_csv(partial, index=False))
     write_issues(evidence, audit, out / files.ISSUES_FILE)
     _write_explanations(out / files.EXPLANATIONS_FILE, prepared, training, audit, votes)

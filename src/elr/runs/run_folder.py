@@ -16,7 +16,8 @@ def contents(folder: Path) -> list[str]:
     """The names in the folder of a run, but for what a killed run had not finished writing; [] where there is none.
 
     Raises:
-        OutputError: it is no folder, or cannot be looked at.
+        OutputError: it is no folder, cannot be looked at, or holds links, through which files elsewhere would be
+            written; the folder itself may be one.
 
     Example:
         >>> contents(Path("no-such-run"))
@@ -27,7 +28,11 @@ def contents(folder: Path) -> list[str]:
             return []
         if not folder.is_dir():
             raise OutputError(f"{folder} exists and is not a folder: {another(folder)}")
-        return sorted(path.name for path in folder.iterdir() if not is_partial(path.name))
+        found = sorted(folder.iterdir())
+        links = [path for path in found if path.is_symlink()]
+        if links:
+            raise OutputError(f"{links[0]} is a link: expected files of a run; remove it, or {another(folder)}")
+        return [path.name for path in found if not is_partial(path.name)]
 
 
 def something_else(folder: Path, names: Sequence[str]) -> OutputError:

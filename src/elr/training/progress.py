@@ -90,6 +90,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         elr.errors.ArtifactError: no-such-run/metrics.jsonl cannot be read (...): the run is incomplete or damaged
     """
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
+        found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if not all(isinstance(each, dict) for each in found):
+            raise ValueError("a line is no JSON object")
+        return found
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} cannot be read ({error}): the run is incomplete or damaged") from error

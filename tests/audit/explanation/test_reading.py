@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from elr.audit.explanation.reading import explain
@@ -47,6 +48,10 @@ def test_what_is_not_there(run, tmp_path):
         explain(run, 80)
     with pytest.raises(ArgumentError, match="no row with the id 'a'"):
         explain(run, "a")
+    deep = {b"epochs": b"[" * 100_000, b"space": b"x"}
+    pq.write_table(pq.read_table(run / EXPLANATIONS_FILE).replace_schema_metadata(deep), run / EXPLANATIONS_FILE)
+    with pytest.raises(ArtifactError, match="is damaged"):
+        explain(run, 7)
     (run / EXPLANATIONS_FILE).write_bytes(b"PAR1")
     with pytest.raises(ArtifactError, match="is damaged"):
         explain(run, 7)

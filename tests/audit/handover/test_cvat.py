@@ -1,9 +1,14 @@
 import json
 import zipfile
+from unittest.mock import patch
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+from PIL import Image
 
+import elr
+from elr.audit.audited_run import AuditedRun
 from elr.audit.handover.cvat import export_cvat
 from elr.errors import ArgumentError, DataError
 
@@ -50,3 +55,22 @@ def test_images_that_are_gone_are_named(noisy_images, tmp_path):
     with pytest.raises(DataError, match=r"is not there any more: name the data of the run with --data"):
         export_cvat(found.evidence, found.audit, tmp_path / "a.zip", run=found.run, data=tmp_path)
     assert not (tmp_path / "a.zip").exists()
+
+
+def test_names_that_xml_cannot_hold_are_brought_into_what_it_can(tmp_path):
+    for name, shade in (("a", 0), ("b", 255)):
+        (tmp_path / "d" / name).mkdir(parents=True)
+        for number in range(10):
+            odd = ("\x1b[2J", "\x07[2J", "plain")[number % 3]
+            pixels = np.full((8, 8, 3), 255 - shade if number < 3 else shade, dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "d" / name / f"{odd}{number // 3 * 3}.png")
+    elr.fit(tmp_path / "d", out=tmp_path / "run", config=elr.FitConfig(epochs=12))
+    found = AuditedRun.read(tmp_path / "run")
+    assert found.audit.num_label_issues
+    with patch("elr.audit.handover.cvat.issues_of", lambda audit: list(range(20))):
+        export_cvat(found.evidence, found.audit, tmp_path / "a.zip", run=found.run, data=tmp_path / "d")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        root = ElementTree.fromstring(archive.read("annotations.xml"))
+        names = [image.get("name") for image in root.findall("image")]
+        assert len(set(names)) == 20
+        assert {f"images/{name}" for name in names} | {"annotations.xml"} == set(archive.namelist())

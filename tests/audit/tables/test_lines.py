@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from elr.audit.label_quality import audit_labels
-from elr.audit.tables.lines import brief, lines, named, unmixed
+from elr.audit.tables.lines import brief, lines, named, unmixed, without_formulas
 
 AUDIT = audit_labels([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
 
@@ -38,3 +38,9 @@ def test_names_of_one_type_stay_as_they_are():
     table = pd.DataFrame({"given_label": ["a", 1], "predicted_label": [1, 2]})
     assert unmixed(table)["given_label"].tolist() == ["a", "1"]
     assert unmixed(table)["predicted_label"].tolist() == [1, 2]
+
+
+def test_texts_that_a_spreadsheet_would_compute_have_an_apostrophe():
+    texts = ["=1+1", "@x", "\tx", "\rx", "+x", "-x", "-1", "+1.5", "-2,5", "1e5", "-1e-5", "-1+1", "", "cat", None, -3]
+    shielded = {"=1+1", "@x", "\tx", "\rx", "+x", "-x", "-1+1"}
+    assert without_formulas(texts) == [f"'{text}" if text in shielded else text for text in texts]

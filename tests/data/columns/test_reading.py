@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import math
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 
 from elr.data.columns.categories import MISSING
 from elr.data.columns.reading import CATEGORICAL, DATE, NUMERIC, ColumnReading
-from elr.errors import DataError
+from elr.errors import ArgumentError, DataError
 
 
 def plain(column, kind):
@@ -89,3 +90,14 @@ def test_rows_are_counted_from_the_top_whatever_the_index():
     with pytest.raises(DataError, match="'x' in row 1"):
         plain(dated, DATE)
     assert plain(pd.Series(["2024-01-02", "2024-01-01"], index=[3, 3]), DATE) == [19724, 19723]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("low", {}), ("high", "/etc/passwd"), ("missing", [[]]), ("kind", "other"), ("truth", 3), ("date_form", 1)],
+)
+def test_what_is_no_reading_is_refused(name, value):
+    stored = ColumnReading(kind=NUMERIC, low=-1.0, high=2.0).to_json()
+    with pytest.raises(ArgumentError, match=f"^{name} is "):
+        ColumnReading.from_json(stored | {name: value})
+    assert math.isnan(ColumnReading.from_json(stored | {"low": None}).low)  # as JSON has a number that is none

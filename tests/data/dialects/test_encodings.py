@@ -50,3 +50,16 @@ def test_the_name_in_messages(tmp_path):
     path.write_bytes(b"\xff")
     with pytest.raises(DataError, match=r"line 1 of it is not utf-8 .*--encoding"):
         read_text(path, "utf-8", place="it")
+
+
+def test_a_compressed_file_that_is_damaged_or_too_large(tmp_path, monkeypatch):
+    path, whole = tmp_path / "t.csv.gz", gzip.compress(b"x,y\n" * 1000)
+    for content in (whole[:-20], whole[:11], whole[:-8] + bytes(8)):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"t\.csv\.gz cannot be unpacked by gzip \(.*: get it again"):
+            read_text(path)
+    path.write_bytes(whole)
+    assert len(read_text(path).content) == 4000
+    monkeypatch.setattr("elr.data.dialects.encodings.free_memory", lambda: 4 * 3999)
+    with pytest.raises(DataError, match=r"t\.csv\.gz unpacks to more than .* for which there is no memory"):
+        read_text(path)

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 import elr
-from elr.data.formats.arrays import from_arrays
+from elr.data.formats.arrays import Npz, from_arrays
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions
 from elr.errors import DataError
@@ -103,3 +103,10 @@ def test_columns_of_what_is_no_table_are_refused(files, role):
 def test_images_of_other_depths_are_told_how_to_become_bytes(images, way):
     with pytest.raises(DataError, match=way):
         from_arrays(images, name="it", training=True)
+
+
+def test_an_archive_that_unpacks_to_more_than_there_is_memory_for(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "a.npz", x=np.zeros((40, 100)), label=np.arange(40) % 2)
+    monkeypatch.setattr("elr.data.formats.arrays.free_memory", lambda: 10_000)
+    with pytest.raises(DataError, match=r"a\.npz cannot be read as \.npz: it unpacks to 0 MB, and 0 MB of memory"):
+        Npz().read(tmp_path / "a.npz", ReadOptions(label="label"), training=True)

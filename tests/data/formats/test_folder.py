@@ -4,8 +4,9 @@ import os
 
 import pytest
 
-from elr.data.formats.folder import file_sources, list_images
+from elr.data.formats.folder import ImageFolder, file_sources, list_images
 from elr.data.formats.images import decode_images
+from elr.data.records import ReadOptions
 from elr.errors import DataError
 from elr.files import printable
 from pictures import color, encoded
@@ -57,6 +58,9 @@ def test_no_images(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(DataError, match=r"no images in .*: expected files ending in \.png"):
         list_images(tmp_path)
+    (tmp_path / "IMG_1.HEIC").touch()
+    with pytest.raises(DataError, match=r"found 2 others, such as IMG_1.HEIC; convert \.heic to one of these"):
+        list_images(tmp_path)
     with pytest.raises(DataError, match="there are no images: the data have no rows"):
         decode()
 
@@ -74,3 +78,13 @@ def test_names_that_are_not_utf8(tmp_path):
     decoded = decode_images(file_sources(tmp_path, found), count=len(found))
     assert decoded.names == [f"{tmp_path}/caf\\xe9/1.png"]
     decoded.names[0].encode()
+
+
+def test_a_corrected_image_takes_no_other_ones_place_in_a_class_that_is_a_link(tmp_path):
+    for name in ("data/cat/1.png", "dogs/1.png", "dogs/old/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "data" / "dog").symlink_to(tmp_path / "dogs")
+    ImageFolder().write_corrected(tmp_path / "data", tmp_path / "new", ReadOptions(), {0: 1})
+    copied = {str(path.relative_to(tmp_path / "new")): path.read_text() for path in tmp_path.glob("new/**/*.png")}
+    assert copied == {"dog/1.png": "dogs/1.png", "dog/1-2.png": "data/cat/1.png", "dog/old/1.png": "dogs/old/1.png"}

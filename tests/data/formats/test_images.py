@@ -129,7 +129,7 @@ DAMAGED = {
     "32-bit": (encoded(Image.fromarray(np.full((16, 16), 70_000, np.int32)), "TIFF"), "32 bits: expected 8 or 16"),
     "float": (encoded(Image.fromarray(np.zeros((16, 16), np.float32)), "TIFF"), "floating-point.*: expected 8 or 16"),
     "bomb": (b"P6 60000 60000 255\n", "decompression bomb|exceeds limit"),
-    "nothing": (None, "it has neither bytes nor a path"),
+    "nothing": (None, "it has neither bytes nor a path of a file"),
 }
 
 

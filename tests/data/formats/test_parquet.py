@@ -1,6 +1,7 @@
 """Parquet: tables, images in the layout of the hub, and damaged files."""
 
 import json
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -128,3 +129,21 @@ def test_files_that_are_no_parquet_or_damaged(tmp_path):
         list(parquet_images(path, "img"))
     with pytest.raises(DataError, match="cannot be read as Parquet"):
         read_parquet_columns(path, ["label"])
+
+
+def test_pipes_and_folders_that_a_record_names_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    path = tmp_path / "t.parquet"
+    pq.write_table(
+        pa.table({"img": [{"bytes": None, "path": name} for name in ("pipe.png", "/dev/zero", "gone")]}), path
+    )
+    assert list(parquet_images(path, "img")) == [(None, "pipe.png"), (None, "/dev/zero"), (tmp_path / "gone", "gone")]
+
+
+def test_records_whose_bytes_are_no_bytes_hold_no_images(tmp_path):
+    path = tmp_path / "t.parquet"
+    for value in ("text", 7, [1, 2]):
+        pq.write_table(pa.table({"img": [{"bytes": value, "path": 3}]}), path)
+        assert parquet_image_columns(path) == []
+    pq.write_table(pa.table({"img": [{"bytes": None, "path": 3}]}), path)
+    assert list(parquet_images(path, "img")) == [(tmp_path / "3", "3")]

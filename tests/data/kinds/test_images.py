@@ -10,7 +10,7 @@ import torch
 from elr import files
 from elr.data.formats.catalog import FORMATS
 from elr.data.kinds.catalog import fit_preprocessing
-from elr.data.kinds.images import BackbonePreprocessing, Images
+from elr.data.kinds.images import BackbonePreprocessing, Images, ImageSpec
 from elr.data.pictures.decoding import Geometry
 from elr.data.pictures.image_store import FileImages
 from elr.data.records import ReadOptions, Records
@@ -110,3 +110,32 @@ def test_a_picture_is_the_image_of_a_row_where_there_are_any():
     assert Images().picture(replace(backbone_features(), images=None), 0) is None
     assert Images.named_classes
     assert "subfolder" in Images.label_hint
+
+
+def test_names_that_lead_out_of_the_folder_are_not_shown(tmp_path):
+    for name in ("../x.png", "cat/../../x.png", "/etc/x.png"):
+        with pytest.raises(DataError, match=r"x\.png' leads out of .*: expected the names of images in it"):
+            Images().contents(FORMATS["folder"], tmp_path, ReadOptions(), [0], [name])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("channels", 2),
+        ("channels", {"a": 1}),
+        ("height", 0),
+        ("width", 10**9),
+        ("resize", "1"),
+        ("mean", 0),
+        ("mean", [0.5]),
+        ("std", [0.5, 0.5, {}]),
+        ("std", [0.5, 0.5, float("nan")]),
+        ("range", 7),
+        ("range", [1.0, 0.0]),
+    ],
+)
+def test_what_is_no_format_of_images_is_refused(name, value):
+    good = {"channels": 3, "height": 8, "width": 8, "mean": [0.5] * 3, "std": [0.2] * 3, "range": [0, 4095]}
+    assert ImageSpec(**good).height == 8
+    with pytest.raises(ArgumentError, match=f"^{name} is "):
+        ImageSpec(**good | {name: value})

@@ -127,3 +127,11 @@ def test_without_torchvision_pillow_decodes_the_same_pixels(monkeypatch):
     assert decoding._jpeg_decoder.__wrapped__() is None
     monkeypatch.setattr(decoding, "_jpeg_decoder", lambda: None)
     assert torch.equal(decode_crop(content, SMALL), by_torchvision)
+
+
+def test_a_deep_image_is_scaled_in_parts_as_it_would_be_in_one(monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 65_536, size=(40, 30)).astype(np.uint16)
+    whole = decoding.as_rgb(Image.fromarray(pixels), span=(100.0, 60_000.0))
+    monkeypatch.setattr(decoding, "_AT_ONCE", 64)
+    parts = decoding.as_rgb(Image.fromarray(pixels), span=(100.0, 60_000.0))
+    assert np.array_equal(np.asarray(whole), np.asarray(parts))

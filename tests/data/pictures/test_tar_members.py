@@ -41,3 +41,18 @@ def test_a_tar_without_its_end_is_cut_short(tmp_path):
 
 def test_names_are_shown_without_what_would_steer_a_terminal():
     assert shown(b"caf\xe9\x1b[2J") == "'caf\\\\xe9\\x1b[2J'"
+
+
+@pytest.mark.parametrize("size", [-512, -1024, -1])
+def test_a_file_of_negative_size_does_not_send_the_library_round_for_ever(tmp_path, size):
+    shard = write_tar(tmp_path / "a.tar", [("1.jpg", b"pixels"), ("1.cls", b"3")])
+    content = bytearray(shard.read_bytes())
+    header = content[1024:1536]
+    header[124:136] = size.to_bytes(12, "big", signed=True)
+    header[148:156] = b"%06o\0 " % (sum(header[:148]) + sum(header[156:]) + 8 * ord(" "))
+    content[1024:1536] = header
+    shard.write_bytes(content)
+    with pytest.raises(
+        DataError, match=r"a\.tar cannot be read as a tar \('1\.cls' says that the next file lies before"
+    ):
+        opened(shard)

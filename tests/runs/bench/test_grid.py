@@ -19,10 +19,12 @@ WRONG = {
     "methods = {elr = 3}\n[[cells]]\ndata = 'x'\nmethod = 'elr'": "expected a table [methods.elr]",
     "title = 3\n[[cells]]\ndata = 'x'\nmethod = 'elr'": "title of grid mine is 3: expected text",
     "[[cells]\n": "is no TOML",
+    "x = " + "[" * 100_000: "is no TOML",
+    "x = " + "9" * 5000: "is no TOML",
 }
 
 
-@pytest.mark.parametrize("text", WRONG)
+@pytest.mark.parametrize("text", WRONG, ids=lambda text: text[:60])
 def test_what_is_no_grid_is_told_so(text):
     with pytest.raises(ArgumentError) as caught:
         grid_from(text, name="mine")

@@ -28,3 +28,11 @@ def test_the_mean_is_over_networks_and_views():
     image = torch.tensor([[[[0.0, 2.0]]]])
     found = Ensemble(AsTheyCome(), [Left()], mirrored=True)(image)
     torch.testing.assert_close(found, torch.tensor([[0.5, 0.5]]))
+
+
+def test_numbers_without_gaps_can_be_saved_by_torch_export(tmp_path):
+    model = Imputed(np.zeros(2), np.array([], dtype=np.int64), Standardized(np.zeros(2), np.ones(2)))
+    program = torch.export.export(model, (torch.ones(3, 2, dtype=torch.float64),))
+    torch.export.save(program, tmp_path / "model.pt2")
+    numbers = torch.tensor([[1.0, float("nan")]] * 3, dtype=torch.float64)
+    assert torch.export.load(tmp_path / "model.pt2").module()(numbers).tolist() == [[1.0, 0.0]] * 3

@@ -220,8 +220,11 @@ class Explanations:
         self.audited = audited
         self._names = [str(name) for name in audited.evidence.class_names]
         choice = audited.run.get("choice") or {}
-        self._settings = [each["text"] for each in choice.get("settings", [])]
-        self._chosen = {each["setting"] for each in choice.get("candidates", []) if each["chosen"]}
+        try:
+            self._settings = [str(each["text"]) for each in choice.get("settings", [])]
+            self._chosen = {each["setting"] for each in choice.get("candidates", []) if each["chosen"]}
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ArtifactError(f"run.json in {audited.folder} is damaged ({error!r}): {_ADVICE}") from error
         self._path = audited.folder / files.EXPLANATIONS_FILE
         self._lines, self._epochs, self._space = self._read()
 
@@ -254,7 +257,7 @@ class Explanations:
                 differences=[Difference(*each)._asdict() for each in json.loads(line["differences"] or "[]")],
                 notes=self._notes(line),
             )
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
             raise ArtifactError(f"{self._path} is damaged ({error}): {_ADVICE}") from error
 
     def _votes(self, votes: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
@@ -305,7 +308,7 @@ class Explanations:
             if table.num_rows != len(self.audited.evidence.rows) or lengths != [[len(epochs)]] * 2:
                 raise ValueError("it is of another run")
             return table, epochs, space
-        except (OSError, pa.ArrowException, AttributeError, KeyError, TypeError, ValueError) as error:
+        except (OSError, pa.ArrowException, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise ArtifactError(f"{path} is damaged ({error}): {_ADVICE}") from error
 
 

@@ -90,17 +90,26 @@ def _write(path: Path, ordered: Sequence[tuple[Picture, Mapping[str, str]]], nam
     for label in _labels(names):
         _label(labels, label)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for number, (picture, said) in enumerate(ordered):
+        for number, (name, (picture, said)) in enumerate(zip(_printable_names(ordered), ordered, strict=True)):
             content = picture.read()
-            root.append(_image(number, picture, _size(content, picture.name), said))
-            archive.writestr(zipfile.ZipInfo(f"images/{picture.name}", _EPOCH), content)
+            root.append(_image(number, name, _size(content, name), said))
+            archive.writestr(zipfile.ZipInfo(f"images/{name}", _EPOCH), content)
         ElementTree.indent(root)
         text = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
         archive.writestr(zipfile.ZipInfo("annotations.xml", _EPOCH), text)
 
 
-def _image(number: int, picture: Picture, size: tuple[int, int], said: Mapping[str, str]) -> ElementTree.Element:
-    about = {"id": str(number), "name": picture.name, "width": str(size[0]), "height": str(size[1])}
+def _printable_names(ordered: Sequence[tuple[Picture, object]]) -> list[str]:
+    """The names of the images without what XML and archives cannot hold; of two that became one, one gets a number."""
+    names: dict[str, None] = {}
+    for number, (picture, _) in enumerate(ordered):
+        name = without_controls(picture.name)
+        names[name if name not in names else f"{number}-{name}"] = None
+    return list(names)
+
+
+def _image(number: int, name: str, size: tuple[int, int], said: Mapping[str, str]) -> ElementTree.Element:
+    about = {"id": str(number), "name": name, "width": str(size[0]), "height": str(size[1])}
     image = ElementTree.Element("image", about)
     tag = ElementTree.SubElement(image, "tag", {"label": said["given"], "source": "manual"})
     for name in _ATTRIBUTES:

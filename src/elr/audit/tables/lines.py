@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?([eE][+-]?\d+)?")
 
 
 class Judged(Protocol):
@@ -111,3 +115,22 @@ def unmixed(table: pd.DataFrame) -> pd.DataFrame:
     """
     mixed = [name for name in ("given_label", "predicted_label") if table[name].map(type).nunique() > 1]
     return table.astype(dict.fromkeys(mixed, str))
+
+
+def without_formulas(values: Sequence[Any]) -> list[Any]:
+    """Cells of a .csv for people: a text that a spreadsheet would compute gets an apostrophe before it.
+
+    Such a text begins with =, +, -, @, a tab or a carriage return; numbers stay as they are.
+
+    Args:
+        values: the cells of a column.
+
+    Example:
+        >>> without_formulas(["=1+1", "-1", -1, "-rf.png", "cat"])
+        ["'=1+1", '-1', -1, "'-rf.png", 'cat']
+    """
+    return [f"'{value}" if isinstance(value, str) and _computed(value) else value for value in values]
+
+
+def _computed(text: str) -> bool:
+    return text[:1] in _FORMULAS and bool(text) and _NUMBER.fullmatch(text) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api import types
 
+from elr.checking import check_ranges, check_types
 from elr.data.columns.categories import MISSING, Categories, category_text, is_mark, truth
 from elr.data.columns.dates import date_values
 from elr.data.columns.number_forms import PLAIN, NumberForm, number_form, plain_numbers
@@ -21,6 +23,8 @@ from elr.errors import DataError, RowError
 NUMERIC, CATEGORICAL, DATE = "numeric", "categorical", "date"
 PlaceOf = Callable[[int], str]
 """What remarks call a row, by its position."""
+_KINDS = (NUMERIC, CATEGORICAL, DATE)
+_NUMBERS = ("missing", "rare", "low", "high", "spread")
 _MOST_STRANGE = 0.5  # of the cells that hold something: more, and it is another column
 
 
@@ -80,7 +84,11 @@ class ColumnReading:
         if "form" in values:
             values["form"] = NumberForm.from_json(values["form"])
         values["categories"] = tuple(values.get("categories", ()))
-        return cls(**values)
+        unknown = {name: math.nan for name in _NUMBERS if values.get(name, 0.0) is None}  # JSON has no such number
+        found = cls(**values | unknown)
+        check_types(found)
+        check_ranges(found, {"kind": (found.kind in _KINDS, f"one of {', '.join(_KINDS)}")})
+        return found
 
     def read(self, cells: pd.Series, *, place: str) -> ReadCells:
         """The cells of a column, of training or of later data.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from elr.data.dialects.layout import line_at
+from elr.devices import free_memory
 from elr.errors import DataError
 
 _BYTE_ORDER_MARKS = [  # those of UTF-32 begin like those of UTF-16
@@ -24,6 +27,7 @@ _OTHER_FILES = [
     (b"PAR1", "a Parquet file: call it .parquet"),
     (b"ARROW1", "an Arrow file: call it .feather"),
 ]
+_COPIES, _AT_ONCE = 4, 2**26  # of a text while it is read; bytes unpacked at a time
 _GZIP = b"\x1f\x8b"
 _TWICE_ENCODED = re.compile(b"\xc3[\x82\x83]\xc2[\x80-\xbf]|\xc3\xa2\xe2\x82\xac")  # what UTF-8 read as cp1252 becomes
 _LOST = "\ufffd".encode()
@@ -83,7 +87,7 @@ def read_text(path: Path, encoding: str | None = None, *, place: str | None = No
     content, place = path.read_bytes(), place or str(path)
     packed = content.startswith(_GZIP)
     if packed:
-        content = gzip.decompress(content)
+        content = _unpacked(content, place)
     for begin, what in _OTHER_FILES:
         if content.startswith(begin):
             raise DataError(f"{place} is no text but {what}")
@@ -207,3 +211,21 @@ def _damage(text: bytes, place: str) -> list[str]:
             f"{place} has {count} characters that were lost when it was saved (\ufffd), first in line {line}"
         )
     return remarks
+
+
+def _unpacked(content: bytes, place: str) -> bytes:
+    """What a file of gzip holds, as long as there is memory for it: a megabyte can hold a thousand."""
+    most, parts, size = free_memory() // _COPIES, [], 0
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            while part := file.read(_AT_ONCE):
+                parts.append(part)
+                size += len(part)
+                if size > most:
+                    raise DataError(
+                        f"{place} unpacks to more than {most // 10**6:,} MB, for which there is no memory: expected a "
+                        "table that fits into a quarter of what is free; unpack it and take a part, or a larger machine"
+                    )
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{place} cannot be unpacked by gzip ({error}): get it again") from error
+    return b"".join(parts)

@@ -20,6 +20,7 @@ from elr.data.formats.labels import check_order, label_rules, label_series, labe
 from elr.data.formats.table import from_frame
 from elr.data.labels.columns import LabelColumn, LabelRules, read_labels, row_names, some
 from elr.data.records import FEATURES, IMAGES, ReadOptions, Records
+from elr.devices import free_memory
 from elr.errors import DataError
 from elr.files import printable
 
@@ -259,6 +260,9 @@ def _npz_arrays(path: Path) -> tuple[dict[str, NDArray], list[str]]:
             archive = np.load(handle, allow_pickle=False)
             if isinstance(archive, np.ndarray):
                 raise ValueError("it is a single array, as numpy.save writes it")
+            size, free = sum(each.file_size for each in archive.zip.infolist()), free_memory()
+            if size > free:
+                raise ValueError(f"it unpacks to {size // 10**6:,} MB, and {free // 10**6:,} MB of memory are free")
             for name in archive.files:
                 try:
                     arrays[name] = np.asarray(archive[name])

@@ -100,6 +100,12 @@ class ImageFolder(FileFormat):
     def pictures(self, source: Path, options: ReadOptions, rows: Sequence[int], ids: Sequence[str]) -> list[str] | None:
         """Paths, as a Label Studio has them that serves local files from the root."""
         del options, rows
+        astray = next((name for name in ids if Path(name).is_absolute() or ".." in Path(name).parts), None)
+        if astray is not None:
+            raise DataError(
+                f"{astray[:200]!r} leads out of {printable(source)}: expected the names of images in it; the run is "
+                "damaged, or of somebody who wants other files than these"
+            )
         return [f"/data/local-files/?d={quote(str((source / name).resolve()).lstrip('/'))}" for name in ids]
 
 
@@ -180,8 +186,8 @@ def _copy(source: Path, target: Path, moves: Mapping[Path, str]) -> None:
         target: a folder that does not exist yet.
         moves: path relative to `source` -> name of the subfolder that the file belongs in.
     """
-    names = {path.as_posix() for path in moves}
-    taken = {path.relative_to(source).as_posix() for path in source.rglob("*")} | names
+    entries = list(_entries(source, Path(), (os.path.realpath(source),)))
+    taken = {path.as_posix() for path in (*entries, *moves)}
     places = {}
     for path, folder in moves.items():
         place = Path(folder, *path.parts[1:])
@@ -191,22 +197,26 @@ def _copy(source: Path, target: Path, moves: Mapping[Path, str]) -> None:
             place = Path(folder, *path.parts[1:]).with_name(f"{path.stem}-{number}{path.suffix}")
         taken.add(place.as_posix())
         places[path] = place
-    _copy_tree(source, target, Path(), places, (os.path.realpath(source),))
-
-
-def _copy_tree(
-    source: Path, target: Path, below: Path, places: Mapping[Path, Path], ancestors: tuple[str, ...]
-) -> None:
-    (target / below).mkdir(parents=True, exist_ok=True)
-    for entry in sorted((source / below).iterdir()):
-        relative = below / entry.name
-        real = os.path.realpath(entry)
+    target.mkdir(parents=True, exist_ok=True)
+    for relative in entries:
+        entry = source / relative
         if entry.is_dir():
-            if real not in ancestors:  # a link can lead back up
-                _copy_tree(source, target, relative, places, (*ancestors, real))
+            (target / relative).mkdir(parents=True, exist_ok=True)
         elif entry.is_file():
             place = target / places.get(relative, relative)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(entry, place)
         elif entry.is_symlink():
             (target / relative).symlink_to(entry.readlink())
+
+
+def _entries(source: Path, below: Path, ancestors: tuple[str, ...]) -> Iterator[Path]:
+    """All that lies in a folder, relative to it, a folder before what is in it; links are followed but not upwards."""
+    for entry in sorted((source / below).iterdir()):
+        relative = below / entry.name
+        real = os.path.realpath(entry)
+        if not entry.is_dir():
+            yield relative
+        elif real not in ancestors:
+            yield relative
+            yield from _entries(source, relative, (*ancestors, real))

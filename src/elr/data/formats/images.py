@@ -108,7 +108,7 @@ def decode_images(
     def decode(source: tuple[Encoded | None, str]) -> NDArray[np.uint8] | Exception:
         try:
             if source[0] is None:
-                raise ValueError("it has neither bytes nor a path")
+                raise ValueError("it has neither bytes nor a path of a file")
             return (decoder or decode_square)(source[0], size)
         except ArgumentError:  # a decoder is not installed: no fault of the image
             raise
@@ -117,6 +117,7 @@ def decode_images(
 
     with ThreadPoolExecutor(os.cpu_count()) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused by decode_square, with a name
+        warnings.filterwarnings("ignore", message="Corrupt EXIF data")  # says neither which image nor what to do
         for start, chunk in _chunks(sources(), length=_CHUNK if embed is None else EMBEDDED_AT_ONCE):
             decoded = []
             for row, ((_, name), image) in enumerate(zip(chunk, pool.map(decode, chunk), strict=True), start):

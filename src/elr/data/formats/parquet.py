@@ -183,7 +183,9 @@ def read_parquet_images(
     given, clean = _named(given, names, training=training), _named(clean, clean_names, training=training)
     everything = Records(kind=IMAGES, rows=np.arange(sum(map(parquet_length, paths))), ids=ids)
     everything = labeled(everything, given, clean, training=training)
-    if not len(everything) and not training:
+    if not len(everything) and training:
+        raise DataError(f"{place} has no rows: expected an image and a label in each")
+    if not len(everything):
         return everything
     if training:
         everything = annotated(everything, frame, options, name=place, annotations=annotations)
@@ -262,9 +264,18 @@ def parquet_image_columns(path: Path) -> list[str]:
     return [
         field.name
         for field in _open_parquet(path).schema_arrow
-        if (pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
-        or ((pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)) and _begins(path, field.name))
+        if _is_record(field.type) or (_is_bytes(field.type) and _begins(path, field.name))
     ]
+
+
+def _is_record(kind: pa.DataType) -> bool:
+    """Whether it is that of an image as the Hugging Face hub has it: bytes, or none at all, and maybe a path."""
+    place = kind.get_field_index("bytes") if pa.types.is_struct(kind) else -1
+    return place >= 0 and (_is_bytes(kind.field(place).type) or pa.types.is_null(kind.field(place).type))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
 def _begins(path: Path, column: str) -> bool:
@@ -343,7 +354,7 @@ def parquet_class_names(path: Path, label: str) -> list[str] | None:
     try:
         feature = json.loads(metadata[b"huggingface"])["info"]["features"][label]
         return [str(name) for name in feature["names"]]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
 
 
@@ -362,10 +373,15 @@ def parquet_images(path: Path, column: str) -> Iterator[tuple[Encoded | None, st
     while (batch := _next(batches, path)) is not None:
         for value in batch.column(0).to_pylist():
             record = value if isinstance(value, dict) else {"bytes": value}
-            name = record.get("path") or f"row {row}"
-            encoded = record.get("bytes") or (path.parent / record["path"] if record.get("path") else None)
-            yield encoded, name
+            name = str(record.get("path") or f"row {row}")
+            yield record.get("bytes") or (_beside(path, name) if record.get("path") else None), name
             row += 1
+
+
+def _beside(path: Path, name: str) -> Path | None:
+    """A file that a Parquet file names; None for a pipe, a device or a folder, which would be read for ever."""
+    file = path.parent / name
+    return None if file.exists() and not file.is_file() else file
 
 
 def _next(batches: Iterator[pa.RecordBatch], path: Path) -> pa.RecordBatch | None:

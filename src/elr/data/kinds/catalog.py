@@ -82,7 +82,7 @@ def load_preprocessing(folder: Path, settings: Mapping[str, Any]) -> Preprocessi
         kind, _, _ = settings["kind"], settings["image_format"], settings["columns"]
         coding = LabelCoding(class_names=tuple(settings["class_names"]), spellings=settings["spellings"])
         return KINDS[kind].load(folder, settings, coding=coding)
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(
             f"run.json in {folder} is damaged: its preprocessing is incomplete ({error}); run `elr fit` again"
         ) from error

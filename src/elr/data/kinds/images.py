@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from elr.checking import check_ranges, check_types
 from elr.data.formats.format import FileFormat
 from elr.data.kinds.kind import Contents, Kind
 from elr.data.label_coding import LabelCoding
@@ -24,6 +25,7 @@ from elr.data.transforms import ImageTransform, Transform, image_statistics
 from elr.errors import DataError
 from elr.files import BACKBONE_FILE, printable
 
+_MOST_SIDE, _LARGEST = 2**15, 3.4e38
 _BACKBONE_RATE = 0.002  # docs/benchmarks/defaults.md
 
 
@@ -52,6 +54,28 @@ class ImageSpec:
     std: list[float]
     resize: int | None = None
     range: list[float] | None = None
+
+    def __post_init__(self) -> None:
+        check_types(self, "channels", "height", "width", "resize")
+        span = [0.0, 1.0] if self.range is None else self.range
+        in_range = {
+            "channels": (self.channels in (1, 3), "1 or 3"),
+            "height": (1 <= self.height <= _MOST_SIDE, f"1 to {_MOST_SIDE} pixels"),
+            "width": (1 <= self.width <= _MOST_SIDE, f"1 to {_MOST_SIDE} pixels"),
+            "resize": (self.resize is None or 1 <= self.resize <= _MOST_SIDE, f"None, or 1 to {_MOST_SIDE} pixels"),
+            "mean": (_are_numbers(self.mean, self.channels), f"{self.channels} numbers"),
+            "std": (_are_numbers(self.std, self.channels), f"{self.channels} numbers"),
+            "range": (_are_numbers(span, 2) and span[0] < span[1], "None, or two numbers, the lower one first"),
+        }
+        check_ranges(self, in_range)
+
+
+def _are_numbers(values: Any, count: int) -> bool:
+    return (
+        isinstance(values, list | tuple)
+        and len(values) == count
+        and all(type(each) in (int, float) and abs(each) <= _LARGEST for each in values)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

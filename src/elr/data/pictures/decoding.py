@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -29,6 +30,7 @@ _EXIF, _ADOBE = 0xE1, 0xEE  # of records that may turn the image, or say that it
 _SEGMENTS = (0xC4, 0xFE)  # and of all segments that have a length
 _ORIENTATION = 0x0112
 Span = tuple[float, float] | None
+_AT_ONCE = 2**22  # values that are scaled
 _RGB_MODE = 3  # of torchvision's ImageReadMode
 
 
@@ -229,10 +231,15 @@ def _eight_bit_color(image: Image.Image, source: Encoded, span: Span) -> Image.I
 
 def _eight_bits(pixels: NDArray, span: Span) -> NDArray[np.uint8]:
     low, high = span or (0, 65_535)
-    if not np.isfinite(pixels).all():
-        raise ValueError("some of its pixels are no finite numbers")
-    scaled = (pixels.astype(np.float64) - low) / ((high - low) / 255)
-    return np.clip(scaled.round(), 0, 255).astype(np.uint8)
+    brought = np.empty(pixels.shape, dtype=np.uint8)
+    step = max(1, _AT_ONCE // max(1, math.prod(pixels.shape[1:])))
+    for start in range(0, len(pixels), step):  # in 64 bits a large image would take gigabytes
+        part = pixels[start : start + step]
+        if not np.isfinite(part).all():
+            raise ValueError("some of its pixels are no finite numbers")
+        scaled = (part.astype(np.float64) - low) / ((high - low) / 255)
+        brought[start : start + step] = np.clip(scaled.round(), 0, 255)
+    return brought
 
 
 def _check_pixels(height: int, width: int) -> None:

@@ -15,6 +15,7 @@ from elr.errors import DataError
 from elr.files import printable
 
 _AT_ONCE = 1 << 16
+_CONVERTED = (b".avif", b".dcm", b".heic", b".heif", b".jp2", b".jxl", b".svg")  # images that are not read
 _SUFFIXES = tuple(suffix.encode() for suffix in IMAGE_SUFFIXES)
 
 
@@ -38,7 +39,7 @@ def image_names(root: Path) -> tuple[Any, list[str]]:
         >>> names.to_pylist(), len(remarks)
         ([b'a/1.JPG', b'a/2.png', b'b.png'], 1)
     """
-    chunks, names, others, first = [], [], 0, b""
+    chunks, names, others, first, pictured = [], [], 0, b"", b""
     for name, is_image in _walked(os.fsencode(root)):
         if is_image:
             names.append(name)
@@ -48,10 +49,15 @@ def image_names(root: Path) -> tuple[Any, list[str]]:
         else:
             others += 1
             first = min(first or name, name)
+            if name.lower().endswith(_CONVERTED):
+                pictured = min(pictured or name, name)
     chunks.append(pa.array(names, pa.large_binary()))
     found = pa.concat_arrays(chunks)
     if not len(found):
-        raise DataError(f"no images in {printable(root)}: expected files ending in {', '.join(IMAGE_SUFFIXES)}")
+        found_instead = _instead(others, first, pictured)
+        raise DataError(
+            f"no images in {printable(root)}: expected files ending in {', '.join(IMAGE_SUFFIXES)}{found_instead}"
+        )
     remarks = []
     if others:
         remarks.append(
@@ -60,6 +66,14 @@ def image_names(root: Path) -> tuple[Any, list[str]]:
         )
     by_parts = pc.replace_substring(found, pattern=b"/", replacement=b"\0")  # "a/1" before "a-b/1"
     return found.take(pc.array_sort_indices(by_parts)), remarks
+
+
+def _instead(others: int, first: bytes, pictured: bytes) -> str:
+    """What lies in a folder without images: so many files, the first of all, the first of those that show one."""
+    if not others:
+        return ""
+    advice = f"; convert {printable(Path(os.fsdecode(pictured)).suffix.lower())} to one of these" if pictured else ""
+    return f", found {others} others, such as {printable(os.fsdecode(pictured or first))}{advice}"
 
 
 def _walked(root: bytes) -> Iterator[tuple[bytes, bool]]:

@@ -101,17 +101,20 @@ def _plain_members(content: mmap.mmap) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _all_members(shard: Path, content: mmap.mmap) -> tuple[list[tuple[bytes, int, int]], int]:
-    found, others = [], 0
+    found, others, last = [], 0, -1
     try:
         with tarfile.open(shard, "r:") as tar:
             for member in tar:
+                if member.size < 0 or member.offset <= last:  # the library would go round for ever
+                    raise ValueError(f"{member.name[:100]!r} says that the next file lies before it")
+                last = member.offset
                 if member.isreg():
                     name = member.name.encode("utf-8", "surrogateescape")
                     found.append((name, member.offset_data, member.size))
                 else:
                     others += 1
             stopped = tar.offset
-    except (tarfile.TarError, EOFError, ValueError) as error:
+    except (tarfile.TarError, EOFError, OSError, OverflowError, ValueError) as error:
         raise damaged(shard, str(error)) from error
     if content[stopped : stopped + _BLOCK].strip(b"\0"):  # the library takes such a place for the end
         raise damaged(shard, "what should be the header of a file is none")

@@ -176,7 +176,7 @@ def grid_from(text: str, *, name: str, folder: Path | None = None) -> Grid:
     """
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # numbers of too many digits are no TOMLDecodeError
         raise ArgumentError(f"grid {name} is no TOML ({error}): see docs/bench.md for how a grid is written") from error
     reader = _Reader(name=name, content=content)
     return Grid(

@@ -100,6 +100,7 @@ class Imputed(nn.Module):
         super().__init__()
         kept = np.flatnonzero(~np.isnan(np.asarray(medians, dtype=np.float64)))
         self.register_buffer("medians", torch.as_tensor(np.asarray(medians, dtype=np.float64)[kept]))
+        # An empty one on memory of NumPy is refused by torch.export.save.
         self.register_buffer("kept", torch.tensor(kept.tolist(), dtype=torch.int64))
         self.register_buffer("noted", torch.tensor([*noted], dtype=torch.int64))
         self.medians: Tensor

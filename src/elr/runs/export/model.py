@@ -200,15 +200,16 @@ def _written(
     try:
         made = form.made(model, rows.inputs, names=names, about=texts)
     except Exception as error:  # exporters fail in many ways on what they do not know
-        reason = " ".join(str(error).split())[:300]
-        raise ArgumentError(
-            f"this model cannot be written as {form.says['format']} ({type(error).__name__}: {reason}): take the other "
-            "format, or use elr predict"
-        ) from error
+        raise _not_written(form, error) from error
     differences: list[float] = []
 
     def write(partial: Path) -> None:
-        form.write(made, partial)
+        try:
+            form.write(made, partial)
+        except OSError:
+            raise
+        except Exception as error:
+            raise _not_written(form, error) from error
         differences.append(_difference(form, partial, rows, expected, names, about["check"]["tolerance"]))
 
     files.write_file(path, write)
@@ -216,6 +217,14 @@ def _written(
     found["check"] = {**about["check"], "largest_difference": differences[-1]}
     files.write_json(_beside(path), found)
     return ExportedFile(path=path, described=_beside(path), about=found)
+
+
+def _not_written(form: ModelFile, error: Exception) -> ArgumentError:
+    reason = " ".join(str(error).split())[:300]
+    return ArgumentError(
+        f"this model cannot be written as {form.says['format']} ({type(error).__name__}: {reason}): take the other "
+        "format, or use elr predict"
+    )
 
 
 def _difference(
