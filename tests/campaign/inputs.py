@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from campaign.made import clusters
-from campaign.outcomes import accepted, inside, refused
+from campaign.outcomes import accepted, gone_to, inside, refused
 from campaign.trials import SILENT, TRIALS, UNCLEAR, Trial, need
 from elr.data.columns.selection import select_columns
 from elr.data.reading import read_data
@@ -47,6 +47,8 @@ class Case:
         rows: how many must be read, if `want` does not say.
         counts: of the classes, likewise.
         numbers: whether columns must hold the numbers of `want`; else their names alone are compared.
+        features: what must be read of arrays, as numbers.
+        labels: of arrays, in their order, as text.
         says: words that remarks or warnings must have.
         refusal: words of the refusal that there must be instead.
         options: of reading.
@@ -60,6 +62,8 @@ class Case:
     rows: int | None = None
     counts: Mapping[str, int] | None = None
     numbers: bool = True
+    features: np.ndarray | None = None
+    labels: Sequence[str] | None = None
     says: Sequence[str] = ()
     refusal: Sequence[str] | None = None
     options: Mapping[str, Any] = field(default_factory=lambda: {"label": "label"})
@@ -90,6 +94,14 @@ class Case:
             counts = {str(name): int(count) for name, count in self.want["label"].value_counts().items()}
         classes = {each["name"]: each["count"] for each in found["classes"]}
         need(counts is None or classes == counts, SILENT, f"classes {str(classes)[:300]}, expected {str(counts)[:300]}")
+        if self.features is not None:
+            with gone_to(folder):
+                records = read_data(self.data, ReadOptions(**self.options))
+            read = None if records.features is None else records.features.astype(np.float64)
+            same = read is not None and read.shape == self.features.shape and np.allclose(read, self.features, 1e-3)
+            need(same, SILENT, f"features {None if read is None else (read.shape, read[:1])} are others")
+            if self.labels is not None:
+                need(list(map(str, records.labels or [])) == list(self.labels), SILENT, "labels are others, or moved")
         if self.want is None or found["kind"] != "table":
             return
         columns = [name for name in self.want.columns if name != "label"]

@@ -114,7 +114,7 @@ case("a quotation mark that is never closed", text(spoiled(30, '"1,2,3,neg')), r
 case("a lone mark in a label", text(spoiled(30, '1,2,3,"neg')), refusal=["31"])
 case("all cells in marks", csv(quoting=1), want=PLAIN)
 case("all cells in apostrophes", text("\n".join(",".join(f"'{cell}'" for cell in each.split(",")) for each in LINES)),
-     options={"label": "'label'"}, refusal=["no column is left", "apostrophes"])  # fmt: skip
+     options={"label": "'label'"}, refusal=["no column is left"])  # fmt: skip
 case("marks escaped by backslashes", text(TEXT.replace("neg", '"the \\"bad\\" one"')),
      want=PLAIN.assign(label=PLAIN["label"].replace("neg", 'the "bad" one')))  # fmt: skip
 case("ends of lines in labels", csv(PLAIN.assign(label=PLAIN["label"].replace("neg", "not\ngood"))),
@@ -182,14 +182,14 @@ case("a page of HTML", text("<!DOCTYPE html>\n<html><body>Sign in</body></html>"
 case("a page of HTML without a type", text("\n\n<head><title>404</title></head>\n<body>Not found</body>"),
      refusal=["d.csv"])  # fmt: skip
 case("JSON called csv", text(json.dumps(PLAIN.to_dict("records"))), refusal=["JSON", ".json"])
-case("JSON lines called csv", csv_json := text(PLAIN.to_json(orient="records", lines=True)), refusal=["JSON"])
+case("JSON lines called csv", text(PLAIN.to_json(orient="records", lines=True)), refusal=["JSON"])
 case("a Parquet file called csv", lambda folder: PLAIN.to_parquet(folder / "d.csv"), refusal=["Parquet"])
 case("a picture called csv", text(b"\x89PNG\r\n\x1a\n" + bytes(range(256))), refusal=["d.csv"])
 case("a PDF called csv", text(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<< /Type /Catalog >>\nendobj\n"), refusal=["PDF"])
 case("random bytes", text(np.random.default_rng(0).bytes(4000)), refusal=["d.csv"])
 case("a pickle called csv", lambda folder: PLAIN.to_pickle(folder / "d.csv"), refusal=["d.csv"])
 case("a pointer of git lfs", text("version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 +
-     "\nsize 12345\n"), refusal=["git-lfs"])  # fmt: skip
+     "\nsize 12345\n"), refusal=["git lfs"])  # fmt: skip
 case("a message of a server", text('{"error": "not authorized"}'), refusal=["JSON"])
 case("a folder called csv", lambda folder: (folder / "d.csv").mkdir(), refusal=["d.csv"])
 case("no such file", lambda folder: csv()(folder), data="e.csv", refusal=["no such file", "e.csv"])
