@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -33,6 +34,9 @@ def as_array(values: Any, name: str) -> NDArray:
             f"{name} have {int(masked.sum())} masked values, first in row {np.argwhere(masked)[0][0]}: fill them "
             "(.filled(...)) or leave these rows out; a data frame may have missing values"
         )
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        values = values.float() if values.dtype == torch.bfloat16 else values  # which NumPy does not have
     try:
         return native(np.asarray(values))
     except (ValueError, TypeError, RuntimeError) as error:
@@ -57,7 +61,8 @@ def native_frame(frame: pd.DataFrame) -> pd.DataFrame:
         >>> native_frame(frame).dtypes["x"].isnative
         True
     """
-    foreign = {place: kind for place, kind in enumerate(frame.dtypes) if not getattr(kind, "isnative", True)}
+    kinds = enumerate(frame.dtypes)
+    foreign = {place: kind for place, kind in kinds if isinstance(kind, np.dtype) and not kind.isnative}
     columns = [
         frame.iloc[:, place].astype(foreign[place].newbyteorder("=")) if place in foreign else frame.iloc[:, place]
         for place in range(frame.shape[1])
