@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from campaign.inputs import Make, adder
 from campaign.made import clusters
@@ -110,7 +109,9 @@ arrays("no names", lambda folder: np.savez(folder / "d.npz", X, Y), options={"la
        labels=IN_ORDER)  # fmt: skip
 arrays("an empty archive", lambda folder: np.savez(folder / "d.npz"), refusal=["label array"])
 arrays("columns all alike", npz(X=np.ones_like(X)), refusal=["nothing to learn"])
-arrays("a counter among them", npz(X=np.column_stack([np.arange(COUNT), X])), labels=IN_ORDER, says=["numbers the rows"])
+arrays(
+    "a counter among them", npz(X=np.column_stack([np.arange(COUNT), X])), labels=IN_ORDER, says=["numbers the rows"]
+)
 arrays("the label among them", npz(X=np.column_stack([Y, X])), labels=IN_ORDER, says=["the label"])
 
 # Labels

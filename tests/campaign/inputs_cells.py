@@ -61,7 +61,9 @@ case("three decimals behind a comma, nothing else", written(lambda v: f"{abs(v) 
 case("three decimals behind a comma, said", written(lambda v: f"{v:.3f}".replace(".", ",")),
      options={"label": "label", "decimal": ","},
      want=PLAIN.assign(**{name: [float(f"{each:.3f}") for each in PLAIN[name]] for name in "abc"}))  # fmt: skip
-case("points in one column, commas in another", written(lambda v: f"{v:.4f}".replace(".", ","), columns="a"), want=PLAIN)
+case(
+    "points in one column, commas in another", written(lambda v: f"{v:.4f}".replace(".", ","), columns="a"), want=PLAIN
+)
 case("both marks in one column", written(lambda v: f"{v:.4f}".replace(".", "," if v > 1 else "."), columns="a"),
      rows=COUNT, says=["column 'a'"])  # fmt: skip
 case("percent", written(lambda v: f"{v:.4f} %"), want=PLAIN)
@@ -87,7 +89,9 @@ case("apostrophes before, as in Excel", written(lambda v: f"'{v:.4f}", columns="
 case("formulas of Excel", written(lambda v: f'="{v:.4f}"', columns="a"), rows=COUNT, says=["'a'"])
 case("infinite", with_cells("a", {5: "inf", 9: "-inf"}), refusal=["column 'a'", "infinite", "line 7"], quick=True)
 case("infinite in words", with_cells("a", {5: "Infinity"}), refusal=["column 'a'", "infinite"])
-case("one number too many digits", with_cells("a", {5: "1e300"}), refusal=["column 'a'", "1e+300", "line 7"], quick=True)
+case(
+    "one number too many digits", with_cells("a", {5: "1e300"}), refusal=["column 'a'", "1e+300", "line 7"], quick=True
+)
 case("one number beyond floats", with_cells("a", {5: "1e999"}), refusal=["column 'a'", "line 7"])
 case("numbers beyond whole ones", with_cells("a", {5: str(2**70)}), rows=COUNT)
 case("tiny numbers", written(lambda v: f"{v}e-300", columns="a"), rows=COUNT)
@@ -98,7 +102,7 @@ case("words for missing", with_cells("a", {3: "NA", 4: "", 5: "n/a", 6: "null", 
 case("errors of Excel", with_cells("a", {3: "#DIV/0!", 4: "#N/A", 5: "#REF!"}), want=without("a", [3, 4, 5]),
      says=["column 'a'"])  # fmt: skip
 case("a word in a column of numbers", with_cells("a", {3: "oops"}), want=without("a", [3]), says=["oops", "line 5"])
-case("many words in a column of numbers", with_cells("a", {row: "low" for row in range(0, 40)}), rows=COUNT,
+case("many words in a column of numbers", with_cells("a", dict.fromkeys(range(0, 40), "low")), rows=COUNT,
      says=["'a'"])  # fmt: skip
 case("minus nine hundred ninety nine", with_cells("a", {3: "-999", 4: "-999"}), rows=COUNT, says=["-999"])
 case("a column of one value", csv(PLAIN.assign(d=1.0)), want=PLAIN, says=["'d'", "same in every row"])
@@ -183,7 +187,9 @@ case("five thousand classes", csv(pd.DataFrame({"a": np.arange(10_000) % 97, "b"
 case("labels that are measurements", with_labels(np.random.default_rng(0).normal(size=COUNT)), refusal=["measurement"])
 case("labels of few fractions", with_labels(np.array([0.5, 1.5, 2.5])[SOME % 3]), counts={"0.5": 40, "1.5": 40,
      "2.5": 40}, rows=COUNT)  # fmt: skip
-case("labels with leading zeros", with_labels(np.array(["007", "7"])[SOME % 2]), counts={"007": 60, "7": 60}, rows=COUNT)
+case(
+    "labels with leading zeros", with_labels(np.array(["007", "7"])[SOME % 2]), counts={"007": 60, "7": 60}, rows=COUNT
+)
 case("labels of great numbers", with_labels(np.array([2**63, 2**63 + 1], dtype=object)[SOME % 2]),
      counts={str(2**63): 60, str(2**63 + 1): 60}, rows=COUNT)  # fmt: skip
 case("labels of dates", with_labels(np.array(["2024-01-01", "2024-01-02"])[SOME % 2]), counts={"2024-01-01": 60,

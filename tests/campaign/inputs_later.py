@@ -113,11 +113,17 @@ new("with no rows", to(ROWS.head(0)), rows=np.arange(0))
 new("of nothing", text("", "new.csv"), refusal=("new.csv", "empty"))
 new("that are not there", lambda _: None, refusal=("no such file", "new.csv"))
 new("with an empty cell", to(ROWS.assign(a=[None, *ROWS["a"][1:]])), other=(0,), says=("'a'", "missing"))
-new("with a word in a cell", to(ROWS.assign(a=["high", *ROWS["a"][1:].map(str)])), other=(0,), says=("'high'", "line 2"))
+new(
+    "with a word in a cell", to(ROWS.assign(a=["high", *ROWS["a"][1:].map(str)])), other=(0,), says=("'high'", "line 2")
+)
 new("with words in a column", to(ROWS.assign(a="high")), refusal=("'a'", "'high'", "line 2"))
 new("with a new category", to(ROWS.assign(d=["k9", *ROWS["d"][1:]])), other=(0,), says=("'k9'",))
 new("with categories in another case", to(ROWS.assign(d=ROWS["d"].str.upper() + " ")))
-new("with an infinite number", to(ROWS.assign(a=["inf", *ROWS["a"][1:].map(str)])), refusal=("'a'", "infinite", "line 2"))
+new(
+    "with an infinite number",
+    to(ROWS.assign(a=["inf", *ROWS["a"][1:].map(str)])),
+    refusal=("'a'", "infinite", "line 2"),
+)
 new("with a number too great", to(ROWS.assign(a=["1e300", *ROWS["a"][1:].map(str)])), refusal=("'a'", "line 2"))
 new("in another unit", to(ROWS.assign(a=ROWS["a"] * 1000)), other=tuple(range(40)), says=("'a'", "unit"))
 new("with a row that is cut off", text(BODY + "1.0,2.0\n", "new.csv"), rows=np.array([*range(40), 0]), other=(40,),
@@ -151,7 +157,9 @@ def copied(name: str, make: Make, *, file: str = "d.csv", read: Callable[[bytes]
                                 "decision": "relabel", "label": list(wanted.values())})  # fmt: skip
         decided.to_csv(folder / "decisions.csv", index=False)
         target = "clean" + "".join(Path(file).suffixes)
-        done = accepted(inside("clean", "run", "--decisions", "decisions.csv", "--out", target, "--json", folder=folder))
+        done = accepted(
+            inside("clean", "run", "--decisions", "decisions.csv", "--out", target, "--json", folder=folder)
+        )
         need(done["num_changed"] == len(CHANGED), SILENT, json.dumps(done))
         copy = read_data(str(folder / target), ReadOptions(**asked))
         expected = [wanted.get(row, label) for row, label in enumerate(labels)]

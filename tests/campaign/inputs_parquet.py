@@ -137,7 +137,9 @@ typed("columns of dates", parquet(arrow(d=pa.array([datetime.date(2024, 1, 1) + 
 typed("columns of times of day", parquet(arrow(d=pa.array([datetime.time(k % 24) for k in range(COUNT)]))), rows=COUNT)
 typed("columns of durations", parquet(arrow(d=pa.array([datetime.timedelta(seconds=k % 60) for k in range(COUNT)]))),
       want=PLAIN.assign(d=(SOME % 60).astype(float)))  # fmt: skip
-typed("columns of lists", parquet(arrow(d=pa.array([[1.0, k] for k in range(COUNT)]))), want=PLAIN, says=["'d'", "list"])
+typed(
+    "columns of lists", parquet(arrow(d=pa.array([[1.0, k] for k in range(COUNT)]))), want=PLAIN, says=["'d'", "list"]
+)
 typed("columns of records", parquet(arrow(d=pa.array([{"u": k, "v": {"w": [k]}} for k in range(COUNT)]))), want=PLAIN,
       says=["'d'", "records"])  # fmt: skip
 typed("columns of maps", parquet(arrow(d=pa.array([[("k", k)] for k in range(COUNT)], pa.map_(pa.string(),
@@ -255,7 +257,9 @@ case("json lines without labels in two", in_json([{k: v for k, v in each.items()
      in enumerate(RECORDS)]), refusal=["2 of 120", "line 1"], **lines_of)  # fmt: skip
 case("json lines with null as label", in_json([*RECORDS, {"a": 1, "label": None}]), refusal=["1 of 121", "line 121"],
      **lines_of)  # fmt: skip
-case("json lines with a key twice", in_json('{"a": 1, "a": 2, "label": "x"}\n'), refusal=["line 1", "twice"], **lines_of)
+case(
+    "json lines with a key twice", in_json('{"a": 1, "a": 2, "label": "x"}\n'), refusal=["line 1", "twice"], **lines_of
+)
 case("json lines, the last cut off", in_json("".join(json.dumps(each) + "\n" for each in RECORDS)[:-9]),
      refusal=["line 120", "damaged"], **lines_of, quick=True)  # fmt: skip
 case("json lines with NaN", in_json([*RECORDS, {"a": float("nan"), "b": 1, "c": 1, "label": "neg"}]),
@@ -279,7 +283,9 @@ case("json as one array", in_json(json.dumps(RECORDS), "d.json"), data="d.json",
 case("json as one array over lines", in_json(json.dumps(RECORDS, indent=2), "d.json"), data="d.json", want=PLAIN)
 case("json as one array, cut off", in_json(json.dumps(RECORDS, indent=2)[:-30], "d.json"), data="d.json",
      refusal=["damaged"])  # fmt: skip
-case("json as an array in an object", in_json(json.dumps({"data": RECORDS}), "d.json"), data="d.json", refusal=["label"])
+case(
+    "json as an array in an object", in_json(json.dumps({"data": RECORDS}), "d.json"), data="d.json", refusal=["label"]
+)
 case("json with numbers as text", in_json([{**each, "a": str(each["a"])} for each in RECORDS]), want=PLAIN, **lines_of)
 case("json with numbers and text", in_json([{**each, "a": str(each["a"]) if n % 2 else each["a"]} for n, each in
      enumerate(RECORDS)]), want=PLAIN, **lines_of)  # fmt: skip

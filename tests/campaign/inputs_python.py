@@ -199,15 +199,23 @@ frame("with a column called None", lambda: PLAIN.rename(columns={"a": None}), co
 frame("with a column called nan", lambda: PLAIN.rename(columns={"a": np.nan}), columns=("nan", "b", "c"))
 frame("with a name twice", lambda: PLAIN.rename(columns={"a": "b"}), refusal=["2 columns named 'b'"])
 frame("with an index that is not unique", lambda: PLAIN.set_index(pd.Index(ROWS // 2)), fit=True, quick=True)
-frame("with an index of two levels", lambda: PLAIN.set_index(pd.MultiIndex.from_arrays([ROWS // 2, ROWS % 2])), fit=True)
+frame(
+    "with an index of two levels", lambda: PLAIN.set_index(pd.MultiIndex.from_arrays([ROWS // 2, ROWS % 2])), fit=True
+)
 frame("with an index of dates", lambda: PLAIN.set_index(pd.date_range("2024-01-01", periods=COUNT)), fit=True)
 frame("with an index in another order", lambda: PLAIN.set_index(pd.Index(ROWS[::-1])), fit=True)
 frame("with an index of nan", lambda: PLAIN.set_index(pd.Index([np.nan] * COUNT)), fit=True)
 frame("of which a part is a view", lambda: pd.concat([PLAIN, PLAIN])[:COUNT], fit=True)
 frame("without rows", lambda: PLAIN.head(0), refusal=["no rows"])
 frame("without columns", lambda: pd.DataFrame(index=range(9)), refusal=["label"])
-frame("with labels of NA", lambda: with_column(label=LABELS.astype("string").mask(ROWS == 3)), refusal=["1 of 120", "row 3"])
-frame("with labels of None and NaN", lambda: with_column(label=[None, np.nan, pd.NA, *LABELS[3:]]), refusal=["3 of 120"])
+frame(
+    "with labels of NA",
+    lambda: with_column(label=LABELS.astype("string").mask(ROWS == 3)),
+    refusal=["1 of 120", "row 3"],
+)
+frame(
+    "with labels of None and NaN", lambda: with_column(label=[None, np.nan, pd.NA, *LABELS[3:]]), refusal=["3 of 120"]
+)
 frame("with labels of NaT", lambda: with_column(label=[pd.NaT, *LABELS[1:]]), refusal=["1 of 120"])
 frame("with labels True, 1 and 1.0", lambda: with_column(label=np.array([True, 1, 1.0, "1"], dtype=object)[ROWS % 4]),
       refusal=["constant"])  # fmt: skip
@@ -232,7 +240,9 @@ frame("as None of a path", lambda: "", refusal=["empty path"])
 pair("plain", lambda: (X, Y), fit=True, quick=True)
 pair("of lists", lambda: (X.tolist(), Y.tolist()), fit=True)
 pair("of tensors", lambda: (torch.tensor(X), torch.tensor(Y)), fit=True)
-pair("of tensors that need gradients", lambda: (torch.tensor(X, requires_grad=True), torch.tensor(Y)))
+pair(
+    "of tensors that need gradients", lambda: (torch.tensor(X, requires_grad=True), torch.tensor(Y)), refusal=["detach"]
+)
 pair("of tensors of bfloat16", lambda: (torch.tensor(X).bfloat16(), torch.tensor(Y)))
 pair("of read-only arrays", lambda: (np.broadcast_to(X[:1], X.shape) + X, np.broadcast_to(Y, Y.shape)), fit=True)
 pair("of strided arrays", lambda: (np.repeat(X, 2, axis=0)[::2], np.repeat(Y, 2)[::2]), fit=True)
@@ -253,7 +263,11 @@ pair("of three", lambda: (X, Y, Y), refusal=["tuple"])
 pair("of nothing", lambda: (None, None), refusal=["(N, D)"])
 pair("of text", lambda: (np.array(["u", "v"] * 60), Y), refusal=["(N, D)"])
 pair("of structured labels", lambda: (X, np.zeros(COUNT, dtype=[("u", int)])), refusal=["records"])
-pair("of images with labels missing", lambda: (np.zeros((COUNT, 3, 8, 8), np.uint8), [None, *Y[1:]]), refusal=["1 of 120"])
+pair(
+    "of images with labels missing",
+    lambda: (np.zeros((COUNT, 3, 8, 8), np.uint8), [None, *Y[1:]]),
+    refusal=["1 of 120"],
+)
 
 # The estimator
 
@@ -292,7 +306,9 @@ estimator("one class", lambda: (X, np.zeros(COUNT)), refusal=["one class"])
 estimator("fewer labels", lambda: (X, Y[:-1]), refusal=["119"], quick=True)
 estimator("index in another order", lambda: (DATA, LABELS.iloc[LAST]), refusal=["another order"])
 estimator("NaN in an array", lambda: (np.where(X > 5, np.nan, X), Y), refusal=["NaN"])
-estimator("infinity in a data frame", lambda: (DATA.assign(a=np.where(ROWS == 5, np.inf, DATA["a"])), Y), refusal=["inf"])
+estimator(
+    "infinity in a data frame", lambda: (DATA.assign(a=np.where(ROWS == 5, np.inf, DATA["a"])), Y), refusal=["inf"]
+)
 estimator("infinity in a data frame with text", lambda: (DATA.assign(a=np.where(ROWS == 5, np.inf, DATA["a"]), d="u"), Y),
           refusal=["'a'", "inf", "row 5"])  # fmt: skip
 estimator("columns of two levels", lambda: (two_levels()[["x"]], LABELS), classes=("neg", "pos"))

@@ -114,8 +114,12 @@ voted("of rows below nought", votes(lambda frame: at(frame, 5, row=-1)), refusal
 voted("of rows with fractions", votes(lambda frame: at(frame, 5, row="1.5")), refusal=["1.5"])
 voted("of rows as floats", votes(lambda frame: frame.assign(row=frame["row"].astype(float))))
 voted("without a row", votes(lambda frame: at(frame, 5, row="")), refusal=["votes.csv"])
-voted("of a class of one vote", votes(lambda frame: at(frame, 5, label="other")), refusal=["annotators said", "'other'"])
-voted("that are there twice", votes(lambda frame: pd.concat([frame, frame.head(9)])), says=["9 labels are further ones"])
+voted(
+    "of a class of one vote", votes(lambda frame: at(frame, 5, label="other")), refusal=["annotators said", "'other'"]
+)
+voted(
+    "that are there twice", votes(lambda frame: pd.concat([frame, frame.head(9)])), says=["9 labels are further ones"]
+)
 voted("that an annotator gave twice, otherwise", votes(lambda frame: pd.concat([frame, frame.head(9).assign(
       label="pos")])), counts={"neg": 49, "pos": 71}, says=["further ones", "3 ties"])  # fmt: skip
 voted("of an annotator with one label", votes(lambda frame: pd.concat([frame, pd.DataFrame([{"row": 3, "annotator":

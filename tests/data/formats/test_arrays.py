@@ -103,3 +103,24 @@ def test_columns_of_what_is_no_table_are_refused(files, role):
 def test_images_of_other_depths_are_told_how_to_become_bytes(images, way):
     with pytest.raises(DataError, match=way):
         from_arrays(images, name="it", training=True)
+
+
+@pytest.mark.parametrize("kind", [">i4", ">f8", ">U1"])
+def test_labels_in_another_order_of_bytes(tmp_path, kind):
+    np.savez(tmp_path / "t.npz", X=np.eye(4).astype(">f4"), y=np.array([1, 0, 1, 0]).astype(kind))
+    found = read_data(tmp_path / "t.npz", ReadOptions(label="y"))
+    assert list(map(str, found.labels)) == ["1", "0", "1", "0"]
+    assert found.features.tolist() == np.eye(4).tolist()
+
+
+def test_names_of_rows_that_stand_twice_are_refused(tmp_path):
+    names = np.array(["a", "b", "a", "c"])
+    np.savez(tmp_path / "t.npz", X=np.eye(4), y=[1, 0, 1, 0], key=names)
+    with pytest.raises(DataError, match="array 'key' .* 1 names that stand in several rows"):
+        read_data(tmp_path / "t.npz", ReadOptions(label="y", id="key"))
+    assert read_data(tmp_path / "t.npz", ReadOptions(id="key"), training=False).ids == names.tolist()
+    for name, values in (("x", np.eye(4)), ("y", [1, 0, 1, 0]), ("key", names)):
+        np.save(tmp_path / f"{name}.npy", values)
+    options = ReadOptions(label=str(tmp_path / "y.npy"), id=str(tmp_path / "key.npy"))
+    with pytest.raises(DataError, match="1 names that stand in several rows"):
+        read_data(tmp_path / "x.npy", options)

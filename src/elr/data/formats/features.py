@@ -16,6 +16,7 @@ from elr.errors import DataError, RowError
 _LOOKED_AT = 10_000  # rows
 _LOST = 0.001  # of the width of a column
 
+
 def as_array(values: Any, name: str) -> NDArray:
     """An array of what someone passed.
 
@@ -35,8 +36,7 @@ def as_array(values: Any, name: str) -> NDArray:
             "(.filled(...)) or leave these rows out; a data frame may have missing values"
         )
     if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        values = values.float() if values.dtype == torch.bfloat16 else values  # which NumPy does not have
+        values = values.cpu().float() if values.dtype == torch.bfloat16 else values.cpu()  # NumPy has no bfloat16
     try:
         return native(np.asarray(values))
     except (ValueError, TypeError, RuntimeError) as error:
@@ -108,8 +108,9 @@ def lost_digits(features: NDArray, converted: NDArray[np.float32], name: str) ->
     """
     step = max(1, len(features) // _LOOKED_AT)
     given, kept = features[::step].astype(np.float64), converted[::step].astype(np.float64)
-    width = given.max(axis=0) - given.min(axis=0)
-    lost = np.flatnonzero(np.abs(kept - given).max(axis=0) > _LOST * width)
+    width, differ = given.max(axis=0) - given.min(axis=0), (features[::step] != features[0]).any(axis=0)
+    same = kept.max(axis=0) == kept.min(axis=0)
+    lost = np.flatnonzero(differ & (same | (np.abs(kept - given).max(axis=0) > _LOST * width)))
     if not len(lost):
         return []
     first = int(lost[0])
