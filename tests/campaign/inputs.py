@@ -13,7 +13,7 @@ import pandas as pd
 
 from campaign.made import clusters
 from campaign.outcomes import accepted, gone_to, inside, refused
-from campaign.trials import SILENT, TRIALS, UNCLEAR, Trial, need
+from campaign.trials import SILENT, TRIALS, Trial, need
 from elr.data.columns.selection import select_columns
 from elr.data.reading import read_data
 from elr.data.records import LEARNED, ReadOptions
@@ -172,9 +172,3 @@ def lines(frame: pd.DataFrame | None = None) -> list[str]:
     """The lines of a table as CSV, that of the names first."""
     table = clusters() if frame is None else frame
     return table.to_csv(index=False).splitlines()
-
-
-def nothing_said(word: str, outcome: Mapping[str, Any]) -> None:
-    """No remark may have this word."""
-    told = " ".join([*outcome["remarks"], *outcome["warnings"]])
-    need(word not in told, UNCLEAR, f"told {told}")

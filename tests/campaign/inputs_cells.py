@@ -79,7 +79,8 @@ case("minus behind", written(lambda v: f"{-v:.4f}-" if v < 0 else f"{v:.4f}", co
 case("minus of unicode", written(lambda v: f"{v:.4f}".replace("-", "\u2212")), want=PLAIN)
 case("scientific", written(lambda v: f"{v:.4e}"), want=PLAIN, quick=True)
 case("scientific of Fortran", written(lambda v: f"{v:.4e}".replace("e", "D"), columns="a"), rows=COUNT)
-case("digits of Arabic", written(lambda v: f"{v:.4f}".translate(str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")), columns="a"),
+case("digits of Arabic", written(lambda v: f"{v:.4f}".translate(str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")),
+     columns="a"),
      want=PLAIN)  # fmt: skip
 case("hexadecimal", written(lambda v: hex(int(abs(v) * 1000)), columns="a"), rows=COUNT)
 case("underscores", written(lambda v: f"{v:_.0f}", frame=WHOLE, columns="a"), rows=COUNT)

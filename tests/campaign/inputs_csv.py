@@ -63,7 +63,8 @@ case("mac roman named", text(ACCENTED, encoding="mac_roman"), options={"label": 
 case("an encoding that there is not", text(TEXT), options={"label": "label", "encoding": "utf-9"}, refusal=["utf-9"])
 case("utf 7 is no text of ours", text(TEXT), options={"label": "label", "encoding": "base64"}, refusal=["base64"])
 case("shift jis", text("\n".join(lines(PLAIN.assign(label=PLAIN["label"].map({"neg": "間違い", "pos": "正しい"})))),
-     encoding="shift_jis"), want=PLAIN.assign(label=PLAIN["label"].map({"neg": "間違い", "pos": "正しい"})))  # fmt: skip
+     encoding="shift_jis"), want=PLAIN.assign(label=PLAIN["label"].map({"neg": "間違い",
+     "pos": "正しい"})))  # fmt: skip
 case("one line of another encoding", text(TEXT.encode() + "1,2,3,né\n1,2,3,né\n".encode("latin-1")), rows=122,
      says=["not UTF-8"])  # fmt: skip
 case("carriage returns and line feeds", text("\r\n".join(LINES) + "\r\n"), want=PLAIN)
@@ -109,7 +110,8 @@ case("one cell too many", text(spoiled(30, "1,2,3,neg,5")), refusal=["line 31", 
 case("one cell too few", text(spoiled(30, "1,2,3")), refusal=["label", "line 31"])
 case("one cell too few, at the end", text(TEXT + "1,2\n"), refusal=["line 122"])
 case("a row that a line end breaks in two", text(spoiled(30, "1,2\n3,neg")), refusal=["line", "31"])
-case("a quotation mark that is never closed", text(spoiled(30, '"1,2,3,neg')), rows=120, says=["line 31", "quotation", "'a'"],
+case("a quotation mark that is never closed", text(spoiled(30, '"1,2,3,neg')), rows=120, says=["line 31",
+     "quotation", "'a'"],
      quick=True)  # fmt: skip
 case("a lone mark in a label", text(spoiled(30, '1,2,3,"neg')), refusal=["31"])
 case("all cells in marks", csv(quoting=1), want=PLAIN)

@@ -109,7 +109,8 @@ typed("labels of dates", parquet(arrow(label=pa.array([datetime.date(2024, 1, 1 
       LABELS]))), counts={"2024-01-02": 68, "2024-01-01": 52}, rows=COUNT)  # fmt: skip
 typed("labels of nullable whole numbers, some null", parquet(arrow(label=pa.array([None, *(int(each == "pos") for each
       in LABELS[1:])]))), refusal=["1 of 120", "row 0"])  # fmt: skip
-typed("columns of decimals", parquet(arrow(a=pa.array([decimal.Decimal(str(each)) for each in PLAIN["a"]]))), want=PLAIN,
+typed("columns of decimals",
+      parquet(arrow(a=pa.array([decimal.Decimal(str(each)) for each in PLAIN["a"]]))), want=PLAIN,
       quick=True)  # fmt: skip
 typed("columns of decimals with null", parquet(arrow(a=pa.array([None, *(decimal.Decimal(str(each)) for each in
       PLAIN["a"][1:])]))), want=PLAIN.assign(a=[np.nan, *PLAIN["a"][1:]]))  # fmt: skip
@@ -204,7 +205,8 @@ case("parts with other types", parts(HALVES[0], HALVES[1].assign(a=HALVES[1]["a"
      refusal=["'a'", "part-1"], **folder_of)  # fmt: skip
 case("parts with whole numbers and others", parts(HALVES[0].assign(a=range(60)), HALVES[1]), refusal=["'a'", "part-1"],
      **folder_of)  # fmt: skip
-case("parts of which one is truncated", lambda folder: (parts(*HALVES)(folder), (folder / "d/part-1.parquet").write_bytes(
+case("parts of which one is truncated", lambda folder: (parts(*HALVES)(folder),
+     (folder / "d/part-1.parquet").write_bytes(
      (folder / "d/part-1.parquet").read_bytes()[:-40])), refusal=["part-1.parquet"], **folder_of)  # fmt: skip
 case("parts with dictionaries of their own", parts(*(pa.Table.from_pandas(each, preserve_index=False).set_column(3,
      "label", pa.array(each["label"]).dictionary_encode()) for each in (PLAIN.iloc[:2], PLAIN.iloc[2:]))), want=PLAIN,
@@ -227,7 +229,8 @@ case("feather", lambda folder: feather.write_feather(PLAIN, folder / "d.feather"
 case("feather of the first version", lambda folder: feather.write_feather(PLAIN, folder / "d.feather", version=1),
      refusal=["version 1"], **arrow_file)  # fmt: skip
 case("feather, truncated", lambda folder: (feather.write_feather(PLAIN, folder / "d.feather"), (folder /
-     "d.feather").write_bytes((folder / "d.feather").read_bytes()[:-100])), refusal=["d.feather"], **arrow_file)  # fmt: skip
+     "d.feather").write_bytes((folder / "d.feather").read_bytes()[:-100])), refusal=["d.feather"],
+     **arrow_file)  # fmt: skip
 case("feather, empty", text(b"", "d.feather"), refusal=["d.feather"], **arrow_file)
 
 
@@ -266,12 +269,14 @@ case("json lines with NaN", in_json([*RECORDS, {"a": float("nan"), "b": 1, "c": 
      refusal=["line 121", "NaN"], **lines_of)  # fmt: skip
 case("json lines with a list", in_json([*RECORDS, [1, 2]]), refusal=["line 121", "object"], **lines_of)
 case("json lines with 1e999", in_json("".join(json.dumps(each) + "\n" for each in RECORDS) +
-     '{"a": 1e999, "b": 1, "c": 1, "label": "neg"}\n'), refusal=["column 'a'", "infinite", "line 121"], **lines_of)  # fmt: skip
+     '{"a": 1e999, "b": 1, "c": 1, "label": "neg"}\n'), refusal=["column 'a'", "infinite", "line 121"],
+     **lines_of)  # fmt: skip
 case("json lines with labels 1, 1.0 and text", in_json([{**each, "label": [1, 1.0, "1"][n % 3] if each["label"] == "neg"
      else 2} for n, each in enumerate(RECORDS)]), counts={"1": 52, "2": 68}, rows=COUNT, **lines_of)  # fmt: skip
 case("json lines with labels true and 1", in_json([{**each, "label": [True, 1][n % 2] if each["label"] == "neg" else 0}
      for n, each in enumerate(RECORDS)]), counts={"1": 52, "0": 68}, rows=COUNT, **lines_of)  # fmt: skip
-case("json lines with nested values", in_json([{**each, "d": {"e": [n]}} for n, each in enumerate(RECORDS)]), want=PLAIN,
+case("json lines with nested values", in_json([{**each, "d": {"e": [n]}} for n,
+     each in enumerate(RECORDS)]), want=PLAIN,
      says=["'d'"], **lines_of)  # fmt: skip
 case("json lines, empty", in_json(""), refusal=["empty"], **lines_of)
 case("json lines of one object", in_json([RECORDS[0]]), refusal=["label"], **lines_of)

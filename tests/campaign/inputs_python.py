@@ -187,7 +187,8 @@ frame("of numbers and text", lambda: with_column(a=[str(each) if k % 2 else each
       fit=True)  # fmt: skip
 frame("of great whole numbers", lambda: with_column(d=[2**70 + k % 5 for k in range(COUNT)]),
       columns=("a", "b", "c", "d"))  # fmt: skip
-frame("with infinity", lambda: with_column(a=np.where(ROWS == 5, np.inf, DATA["a"])), refusal=["'a'", "infinite", "row 5"],
+frame("with infinity", lambda: with_column(a=np.where(ROWS == 5, np.inf, DATA["a"])), refusal=["'a'",
+      "infinite", "row 5"],
       quick=True)  # fmt: skip
 frame("with columns of two levels", two_levels, refusal=["label"])
 frame("with columns of two levels, label named so", two_levels, label="('y', 'label')", columns=("('x', 'a')",
@@ -309,7 +310,8 @@ estimator("NaN in an array", lambda: (np.where(X > 5, np.nan, X), Y), refusal=["
 estimator(
     "infinity in a data frame", lambda: (DATA.assign(a=np.where(ROWS == 5, np.inf, DATA["a"])), Y), refusal=["inf"]
 )
-estimator("infinity in a data frame with text", lambda: (DATA.assign(a=np.where(ROWS == 5, np.inf, DATA["a"]), d="u"), Y),
+estimator("infinity in a data frame with text", lambda: (DATA.assign(a=np.where(ROWS == 5, np.inf,
+          DATA["a"]), d="u"), Y),
           refusal=["'a'", "inf", "row 5"])  # fmt: skip
 estimator("columns of two levels", lambda: (two_levels()[["x"]], LABELS), classes=("neg", "pos"))
 estimator("columns of two levels and text", lambda: (two_levels()[["x"]].assign(**{"d": "u"}), LABELS), classes=("neg",

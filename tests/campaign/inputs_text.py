@@ -142,7 +142,8 @@ voted("in another order", votes(lambda frame: frame.sample(frac=1, random_state=
 voted("by names", votes(by_key, NAMED), options={"annotations": "votes.csv", "id": "key"}, fit=True)
 voted("by names that there are not", votes(lambda frame: at(by_key(frame), 5, key="zzz"), NAMED),
       options={"annotations": "votes.csv", "id": "key"}, refusal=["'zzz'"])  # fmt: skip
-voted("by names with leading zeros", votes(lambda frame: frame.assign(row=[f"{row:04d}" for row in frame["row"]]).rename(
+voted("by names with leading zeros",
+      votes(lambda frame: frame.assign(row=[f"{row:04d}" for row in frame["row"]]).rename(
       columns={"row": "key"}), DATA.assign(key=[f"{row:04d}" for row in range(COUNT)])), options={"annotations":
       "votes.csv", "id": "key"}, fit=True)  # fmt: skip
 voted("by names, some in other case", votes(lambda frame: at(by_key(frame), 5, key="K1"), NAMED),
@@ -152,7 +153,8 @@ voted("in spellings", votes(lambda frame: frame.assign(label=[f" {name}" if numb
 voted("and a label too", votes(), options={"annotations": "votes.csv", "label": "a"}, refusal=["one source"])
 voted("in a file that is not there", votes(), options={"annotations": "gone.csv"}, refusal=["gone.csv"])
 voted("in a file of another kind", votes(), options={"annotations": "votes.xlsx"}, refusal=["votes.xlsx"])
-voted("as columns", csv(DATA.assign(ann=PLAIN["label"], bob=PLAIN["label"], eve=[None if row % 2 else name for row, name in
+voted("as columns", csv(DATA.assign(ann=PLAIN["label"], bob=PLAIN["label"],
+      eve=[None if row % 2 else name for row, name in
       enumerate(PLAIN["label"])])), options={"annotators": ["ann", "bob", "eve"]}, fit=True)  # fmt: skip
 voted("as columns, one empty", csv(DATA.assign(ann=PLAIN["label"], bob="")), options={"annotators": ["ann", "bob"]})
 voted("as columns, all empty", csv(DATA.assign(ann="", bob="")), options={"annotators": ["ann", "bob"]},
@@ -167,7 +169,7 @@ voted("as one column twice", csv(DATA.assign(ann=PLAIN["label"])), options={"ann
 TEST = clusters(60, seed=1, wrong=0)
 
 
-def tested(name: str, test: Make, *words: str, refusal: bool = False, rows: int | None = 60, quick: bool = False,
+def measured(name: str, test: Make, *words: str, refusal: bool = False, rows: int | None = 60, quick: bool = False,
            file: str = "test.csv", more: tuple[str, ...] = (), least: float = 0.8) -> None:  # fmt: skip
     """Train on the plain table and measure on another file: so many rows, and as well as there is reason to expect."""
 
@@ -184,8 +186,8 @@ def tested(name: str, test: Make, *words: str, refusal: bool = False, rows: int 
         for word in words:
             need(word.lower() in told.lower(), SILENT, f"expected to be told {word!r}, was told: {told}")
         results = accepted(inside("fit", *asked, "--epochs", "4", "--out", "run", "--json", folder=folder))
-        measured = results["test_accuracy_last"]
-        need(measured >= least, SILENT, f"measured {measured}: {told}")
+        share = results["test_accuracy_last"]
+        need(share >= least, SILENT, f"measured {share}: {told}")
 
     TRIALS.append(Trial(area="inputs_text", name=f"test data {name}", run=run, quick=quick))
 
@@ -194,38 +196,40 @@ def to(frame: pd.DataFrame, **settings: Any) -> Make:
     return csv(frame, "test.csv", **settings)
 
 
-tested("plain", to(TEST), quick=True)
-tested("with columns in another order", to(TEST[["label", "c", "b", "a"]]), quick=True)
-tested("with names in another case", to(TEST.rename(columns={"a": "A", "b": " b"})), "'A'", "' b'")
-tested("with more columns", to(TEST.assign(z=1)), "'z'")
-tested("with fewer columns", to(TEST.drop(columns="b")), "'b'", refusal=True, quick=True)
-tested("without labels", to(TEST.drop(columns="label")), "no labels", refusal=True)
-tested("without some labels", to(TEST.assign(label=["", *TEST["label"][1:]])), "1 of 60", rows=59)
-tested("with a class that training has not", to(TEST.assign(label=["new", *TEST["label"][1:]])), "'new'", "line 2",
+measured("plain", to(TEST), quick=True)
+measured("with columns in another order", to(TEST[["label", "c", "b", "a"]]), quick=True)
+measured("with names in another case", to(TEST.rename(columns={"a": "A", "b": " b"})), "'A'", "' b'")
+measured("with more columns", to(TEST.assign(z=1)), "'z'")
+measured("with fewer columns", to(TEST.drop(columns="b")), "'b'", refusal=True, quick=True)
+measured("without labels", to(TEST.drop(columns="label")), "no labels", refusal=True)
+measured("without some labels", to(TEST.assign(label=["", *TEST["label"][1:]])), "1 of 60", rows=59)
+measured("with a class that training has not", to(TEST.assign(label=["new", *TEST["label"][1:]])), "'new'", "line 2",
        refusal=True, quick=True)  # fmt: skip
-tested("with one class only", to(TEST[TEST["label"] == "pos"]), rows=int((TEST["label"] == "pos").sum()))
-tested("with labels in another case", to(TEST.assign(label=TEST["label"].str.upper())), "'NEG'", refusal=True)
-tested("with labels with blanks", to(TEST.assign(label=" " + TEST["label"])))
-tested("with decimal commas", to(TEST, sep=";", decimal=","), "commas")
-tested("with tabs", to(TEST, sep="\t"))
-tested("in UTF-16", to(TEST, encoding="utf-16"))
-tested("with the index of pandas", to(TEST, index=True), "Unnamed: 0")
-tested("in Parquet", lambda folder: TEST.to_parquet(folder / "t.parquet"), file="t.parquet")
-tested("in Parquet as text", lambda folder: TEST.astype(str).to_parquet(folder / "t.parquet"), file="t.parquet")
-tested("in Parquet as float32", lambda folder: TEST.astype({"a": "float32"}).to_parquet(folder / "t.parquet"),
+measured("with one class only", to(TEST[TEST["label"] == "pos"]), rows=int((TEST["label"] == "pos").sum()))
+measured("with labels in another case", to(TEST.assign(label=TEST["label"].str.upper())), "'NEG'", refusal=True)
+measured("with labels with blanks", to(TEST.assign(label=" " + TEST["label"])))
+measured("with decimal commas", to(TEST, sep=";", decimal=","), "commas")
+measured("with tabs", to(TEST, sep="\t"))
+measured("in UTF-16", to(TEST, encoding="utf-16"))
+measured("with the index of pandas", to(TEST, index=True), "Unnamed: 0")
+measured("in Parquet", lambda folder: TEST.to_parquet(folder / "t.parquet"), file="t.parquet")
+measured("in Parquet as text", lambda folder: TEST.astype(str).to_parquet(folder / "t.parquet"), file="t.parquet")
+measured("in Parquet as float32", lambda folder: TEST.astype({"a": "float32"}).to_parquet(folder / "t.parquet"),
        file="t.parquet")  # fmt: skip
-tested("in JSON lines", lambda folder: TEST.to_json(folder / "t.jsonl", orient="records", lines=True), file="t.jsonl")
-tested("with words for numbers", to(TEST.assign(a="high")), "'a'", "'high'", refusal=True)
-tested("with a word among numbers", to(TEST.assign(a=["high", *TEST["a"][1:].map(str)])), "'high'", "line 2")
-tested("with an empty column", to(TEST.assign(c="")), "'c'", "missing")
-tested("with an infinite number", to(TEST.assign(a=["inf", *TEST["a"][1:].map(str)])), "'a'", "line 2", refusal=True)
-tested("in another unit", to(TEST.assign(a=TEST["a"] * 1000)), "'a'", "unit", least=0.0)
-tested("that are those trained on", csv(PLAIN, "test.csv"), "training", rows=COUNT)
-tested("that have no rows", to(TEST.head(0)), "no rows", refusal=True)
-tested("of nothing", file_of("", "test.csv"), "test.csv", "empty", refusal=True)
-tested("that are not there", lambda _: None, "no such file", "test.csv", refusal=True)
-tested("that are arrays", lambda folder: np.savez(folder / "t.npz", X=TEST[["a", "b", "c"]].to_numpy(), label=(TEST[
+measured("in JSON lines", lambda folder: TEST.to_json(folder / "t.jsonl", orient="records", lines=True), file="t.jsonl")
+measured("with words for numbers", to(TEST.assign(a="high")), "'a'", "'high'", refusal=True)
+measured("with a word among numbers", to(TEST.assign(a=["high", *TEST["a"][1:].map(str)])), "'high'", "line 2")
+measured("with an empty column", to(TEST.assign(c="")), "'c'", "missing")
+measured("with an infinite number", to(TEST.assign(a=["inf", *TEST["a"][1:].map(str)])), "'a'", "line 2", refusal=True)
+measured("in another unit", to(TEST.assign(a=TEST["a"] * 1000)), "'a'", "unit", least=0.0)
+measured("that are those trained on", csv(PLAIN, "test.csv"), "training", rows=COUNT)
+measured("that have no rows", to(TEST.head(0)), "no rows", refusal=True)
+measured("of nothing", file_of("", "test.csv"), "test.csv", "empty", refusal=True)
+measured("that are not there", lambda _: None, "no such file", "test.csv", refusal=True)
+measured("that are arrays", lambda folder: np.savez(folder / "t.npz", X=TEST[["a", "b", "c"]].to_numpy(), label=(TEST[
        "label"] == "pos").to_numpy()), "test data", "features", refusal=True, file="t.npz")  # fmt: skip
-tested("with labels under another name", to(TEST.rename(columns={"label": "truth"})), more=("--test-label", "truth"))
-tested("with labels under a name that there is not", to(TEST), "'truth'", refusal=True, more=("--test-label", "truth"))
-tested("with a row that is cut off", file_of(TEST.to_csv(index=False) + "1,2\n", "test.csv"), "1 of 61", rows=60)
+measured("with labels under another name", to(TEST.rename(columns={"label": "truth"})), more=("--test-label", "truth"))
+measured(
+    "with labels under a name that there is not", to(TEST), "'truth'", refusal=True, more=("--test-label", "truth")
+)
+measured("with a row that is cut off", file_of(TEST.to_csv(index=False) + "1,2\n", "test.csv"), "1 of 61", rows=60)

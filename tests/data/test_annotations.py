@@ -195,7 +195,7 @@ def test_rows_that_were_written_as_fractions():
     frame = pd.DataFrame({"row": ["0.0", "1.0"], "annotator": ["ann", "ann"], "label": ["cat", "dog"]})
     assert from_table(frame, None, id_column=None, num_rows=2, name="it").rows.tolist() == [0, 1]
     frame.loc[1, "row"] = "1.5"
-    with pytest.raises(DataError, match="1 rows that the data do not have, such as row '1.5'"):
+    with pytest.raises(DataError, match=r"1 rows that the data do not have, such as row '1\.5'"):
         from_table(frame, None, id_column=None, num_rows=2, name="it")
 
 

@@ -116,7 +116,7 @@ def test_labels_in_another_order_of_bytes(tmp_path, kind):
 def test_names_of_rows_that_stand_twice_are_refused(tmp_path):
     names = np.array(["a", "b", "a", "c"])
     np.savez(tmp_path / "t.npz", X=np.eye(4), y=[1, 0, 1, 0], key=names)
-    with pytest.raises(DataError, match="array 'key' .* 1 names that stand in several rows"):
+    with pytest.raises(DataError, match=r"array 'key' .* 1 names that stand in several rows"):
         read_data(tmp_path / "t.npz", ReadOptions(label="y", id="key"))
     assert read_data(tmp_path / "t.npz", ReadOptions(id="key"), training=False).ids == names.tolist()
     for name, values in (("x", np.eye(4)), ("y", [1, 0, 1, 0]), ("key", names)):

@@ -71,7 +71,7 @@ def test_features_in_another_unit_are_said():
 
 
 def test_features_that_say_nothing_are_refused():
-    with pytest.raises(DataError, match="all 3 features say the same in every row, .* nothing to learn from"):
+    with pytest.raises(DataError, match=r"all 3 features say the same in every row, .* nothing to learn from"):
         fit_preprocessing(read_data((np.ones((8, 3)), np.arange(8) % 2), ReadOptions()), ReadOptions())
 
 

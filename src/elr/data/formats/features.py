@@ -116,8 +116,8 @@ def lost_digits(features: NDArray, converted: NDArray[np.float32], name: str) ->
     first = int(lost[0])
     return [
         f"{name} lose digits in {len(lost)} of {features.shape[1]} columns, as float32 has only 7 of them: column "
-        f"{first} has values from {given[:, first].min():.10g} to {given[:, first].max():.10g}; subtract what they have "
-        "in common, and bring them to a size around 1"
+        f"{first} has values from {given[:, first].min():.10g} to {given[:, first].max():.10g}; subtract what they "
+        "have in common, and bring them to a size around 1"
     ]
 
 
