@@ -65,7 +65,7 @@ arrays("Fortran order", npz(X=np.asfortranarray(X)), features=X, labels=IN_ORDER
 arrays("Fortran order, big endian, npy", npy(np.asfortranarray(X.astype(">f4")), Y.astype(">i8")), features=X,
        labels=IN_ORDER, **FILE)  # fmt: skip
 arrays("float16", npz(X=X.astype(np.float16)), features=X.astype(np.float16).astype(float), labels=IN_ORDER)
-arrays("float16 with infinity", npz(X=np.where(np.arange(COUNT)[:, None] == 3, 1e5, X).astype(np.float16)),
+arrays("float16 with infinity", npz(X=np.where(np.arange(COUNT)[:, None] == 3, np.inf, X).astype(np.float16)),
        refusal=["infinite", "row 3"])  # fmt: skip
 arrays("long double", npz(X=X.astype(np.longdouble)), features=X, labels=IN_ORDER)
 arrays("float64 beyond float32", npz(X=np.where(np.arange(COUNT)[:, None] == 3, 1e300, X)),
