@@ -141,8 +141,8 @@ case("dates of which nobody knows day and month", csv(PLAIN.assign(day=[f"0{1 + 
 case("dates with zones", csv(PLAIN.assign(day=DAYS.strftime("%Y-%m-%dT00:00:00Z"))), want=DATED)
 case("dates of Excel, as numbers", csv(PLAIN.assign(day=DATED["day"] + 25569)), want=PLAIN.assign(day=DATED["day"] +
      25569))  # fmt: skip
-case("dates that there are not", csv(PLAIN.assign(day=["2024-02-30", *map(str, DAYS.date[1:])])), rows=COUNT,
-     says=["'day'"])  # fmt: skip
+case("dates that there are not", csv(PLAIN.assign(day=["2024-02-30", *map(str, DAYS.date[1:])])),
+     want=PLAIN.assign(day=[np.nan, *DATED["day"][1:]]), says=["'day'", "'2024-02-30'", "line 2"])  # fmt: skip
 case("dates before and after what pandas knows", csv(PLAIN.assign(day=["0001-01-01", "9999-12-31",
      *map(str, DAYS.date[2:])])), rows=COUNT)  # fmt: skip
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 import elr
-from elr.data.formats.arrays import from_arrays
+from elr.data.formats.arrays import as_trained, from_arrays
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions
 from elr.errors import DataError
@@ -124,3 +124,9 @@ def test_names_of_rows_that_stand_twice_are_refused(tmp_path):
     options = ReadOptions(label=str(tmp_path / "y.npy"), id=str(tmp_path / "key.npy"))
     with pytest.raises(DataError, match="1 names that stand in several rows"):
         read_data(tmp_path / "x.npy", options)
+
+
+def test_counted_columns_of_new_data_are_put_in_order():
+    frame = pd.DataFrame({2: [3.0], 0: [1.0], 1: [2.0]})
+    assert as_trained((frame, None), "features")[0].tolist() == [[1.0, 2.0, 3.0]]
+    assert as_trained((frame.set_axis(["c", "a", "b"], axis=1), None), "features")[0].tolist() == [[3.0, 1.0, 2.0]]

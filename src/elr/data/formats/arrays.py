@@ -212,6 +212,8 @@ def _is_array(frame: pd.DataFrame) -> bool:
 def as_trained(data: Any, kind: str) -> Any:
     """New data as those of training were taken: a data frame of a pair is no table where these were arrays.
 
+    Columns that are merely counted are put in the order of their numbers.
+
     Args:
         data: to predict or to test on, or None.
         kind: of the records of training.
@@ -222,7 +224,9 @@ def as_trained(data: Any, kind: str) -> Any:
         ([[1], [2]], [0, 1])
     """
     if kind == FEATURES and isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], pd.DataFrame):
-        return data[0].to_numpy(), data[1]
+        frame = data[0]
+        counted = set(frame.columns) == set(range(frame.shape[1]))
+        return (frame[list(range(frame.shape[1]))] if counted else frame).to_numpy(), data[1]
     return data
 
 
