@@ -68,3 +68,9 @@ def test_functions_and_dataclasses_are_held_to_their_annotations():
     assert type(Dose(np.float64(1.0)).amount) is float
     with pytest.raises(ArgumentError, match="dtype <U1; expected numbers"):
         checked_array(["x"], "features", "iuf")
+
+
+def test_masked_values_are_refused_with_the_first_row():
+    with pytest.raises(ArgumentError, match="labels has 2 masked values, first in row 1"):
+        checked_array(np.ma.array([1, 2, 3], mask=[False, True, True]), "labels", "iu")
+    assert checked_array(np.ma.array([1, 2]), "labels", "iu").tolist() == [1, 2]

@@ -314,3 +314,26 @@ def test_the_table_of_suspects_has_names(data):
     assert audit.class_names == ("ant", "bee", "cow")
     table = audit.to_frame().sort_values("row")
     assert table["given_label"].tolist() == names[data[1]].tolist()
+
+
+def test_frames_in_another_order_of_bytes(data):
+    X, given, _ = data
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    for extra in ({}, {"t": np.resize(["u", "v"], len(X))}):
+        right, foreign = frame.assign(**extra), frame.astype(">f8").assign(**extra)
+        model = ELRClassifier(epochs=2, random_state=0).fit(right, given)
+        other = ELRClassifier(epochs=2, random_state=0).fit(foreign, np.asarray(given).astype(">i4"))
+        np.testing.assert_array_equal(model.predict_proba(right), other.predict_proba(foreign))
+
+
+def test_columns_without_names_of_text_beside_text(data):
+    X, given, _ = data
+    frame = pd.DataFrame(X).assign(t=np.resize(["u", "v"], len(X))).set_axis(range(X.shape[1] + 1), axis=1)
+    model = ELRClassifier(epochs=2, random_state=0).fit(frame, given)
+    assert len(model.predict(frame)) == len(X)
+
+
+def test_numbers_too_great_to_standardize_are_refused(data):
+    X, given, _ = data
+    with pytest.raises(DataError, match="too great to be standardized"), np.errstate(all="ignore"):
+        ELRClassifier(epochs=2).fit(np.asarray(X) * 1e200, given)

@@ -33,7 +33,7 @@ def checked_array(values: Any, name: str, kinds: str) -> NDArray[Any]:
         kinds: NumPy's letters of what is allowed: "iu" are integers, "iuf" numbers, with "b" truth values too.
 
     Raises:
-        ArgumentError: rows that differ in length, or anything else than these.
+        ArgumentError: rows that differ in length, masked values, or anything else than these.
 
     Example:
         >>> checked_array([1, 2], "labels", "iu")
@@ -42,6 +42,12 @@ def checked_array(values: Any, name: str, kinds: str) -> NDArray[Any]:
         Traceback (most recent call last):
         elr.errors.ArgumentError: labels has dtype <U1; expected integers; convert it first
     """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        masked = np.ma.getmaskarray(values)
+        raise ArgumentError(
+            f"{name} has {int(masked.sum())} masked values, first in row {np.argwhere(masked)[0][0]}; expected a value "
+            "everywhere; fill them (.filled(...)) or leave these rows out"
+        )
     try:
         array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:

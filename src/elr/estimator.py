@@ -29,7 +29,7 @@ from elr.data.columns.new_data import column_findings, plain_columns
 from elr.data.columns.scaling import table_preprocessing
 from elr.data.columns.selection import number_roles, select_columns
 from elr.data.examples import Examples
-from elr.data.formats.features import as_array
+from elr.data.formats.features import as_array, native_frame
 from elr.data.formats.labels import plain_labels
 from elr.data.formats.table import DataFrames
 from elr.data.labels.columns import some
@@ -305,6 +305,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
             if len(labels) != len(X):
                 raise DataError(f"X has {len(X)} rows, y {len(labels)}: expected one label per row")
             frame = X.rename(columns=str)
+            self._known = list(frame.columns)
             chosen = select_columns(frame, labels, keep_all=True)
             self._columns = chosen.readings
             _warn_of_roles(chosen.roles)
@@ -314,6 +315,8 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
             checked, labels = validate_data(self, X, given, accept_sparse="csr", dtype=np.float64)
             self._preprocessing = StandardScaler(with_mean=not sparse.issparse(checked))
             rows = self._preprocessing.fit_transform(checked)
+        if not np.isfinite(rows.data if sparse.issparse(rows) else rows).all():
+            raise DataError("X has values too great to be standardized, as their squares are beyond float64: divide it")
         if pd.isna(labels).any():
             raise DataError(f"y is missing in row {int(pd.isna(labels).argmax())}: remove such rows, or label them")
         check_classification_targets(labels)
@@ -333,7 +336,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
             frame = X.rename(columns=str)
             if not len(frame):
                 return np.zeros((0, 1))
-            for found in column_findings(frame, self._columns, name="X", known=list(self.feature_names_in_)):
+            for found in column_findings(frame, self._columns, name="X", known=self._known):
                 if found.loud:
                     warnings.warn(found.text, DataWarning, stacklevel=4)
             return self._preprocessing.transform(plain_columns(frame, self._columns, name="X"))
@@ -349,7 +352,7 @@ def _plain_frame(X: Any) -> Any:
     if isinstance(X, pd.DataFrame) and not X.columns.is_unique:
         twice = X.columns[X.columns.duplicated()][0]
         raise DataError(f"X has several columns named {twice!r}: rename all but one")
-    return X
+    return native_frame(X) if isinstance(X, pd.DataFrame) else X
 
 
 def _needs_preprocessing(frame: pd.DataFrame) -> bool:

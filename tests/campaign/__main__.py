@@ -29,8 +29,9 @@ def areas() -> list[str]:
     return sorted(path.stem for path in HERE.glob("*.py") if path.stem not in FRAME)
 
 
-def load(names: list[str]) -> list[Trial]:
-    """The trials of some areas, in their order."""
+def load(asked: list[str]) -> list[Trial]:
+    """The trials of some areas, in their order; NAME stands for all of NAME_*, too."""
+    names = [each for each in areas() if each in asked or each.startswith(tuple(f"{name}_" for name in asked))]
     for name in names:
         importlib.import_module(f"campaign.{name}")
     return [each for each in TRIALS if each.area in names]

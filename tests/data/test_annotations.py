@@ -189,3 +189,16 @@ def test_labels_that_one_annotator_gives_twice_to_a_row_are_said():
     frame = pd.DataFrame(lines, columns=["row", "annotator", "label"])
     found = from_table(frame, None, id_column=None, num_rows=2, name="it")
     assert "1 labels are further ones that an annotator gave to the same row, first 'ann' to row 0" in found.remarks[0]
+
+
+def test_rows_that_were_written_as_fractions():
+    frame = pd.DataFrame({"row": ["0.0", "1.0"], "annotator": ["ann", "ann"], "label": ["cat", "dog"]})
+    assert from_table(frame, None, id_column=None, num_rows=2, name="it").rows.tolist() == [0, 1]
+    frame.loc[1, "row"] = "1.5"
+    with pytest.raises(DataError, match=r"1 rows that the data do not have, such as row '1\.5'"):
+        from_table(frame, None, id_column=None, num_rows=2, name="it")
+
+
+def test_an_annotator_twice_is_refused():
+    with pytest.raises(ArgumentError, match="annotators has 'a' twice"):
+        ReadOptions(annotators=("a", "b", "a"))

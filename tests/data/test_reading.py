@@ -481,7 +481,7 @@ def npz(tmp_path, **arrays):
 
 
 def test_npz(tmp_path):
-    keys = np.array(["a", "b"] * 6)
+    keys = np.array([f"r{number}" for number in range(12)])
     path = npz(
         tmp_path, X=FEATURES_2D.astype(int), y=LABELS, truth=LABELS[:, None], key=keys, Z=FEATURES_2D, n=np.array(3)
     )

@@ -147,3 +147,9 @@ def test_captions_beside_images_are_text(tmp_path):
     raw = read_data(str(tmp_path / "c.parquet"), ReadOptions(label="topic", text="text"))
     assert raw.kind == "text"
     assert raw.table["text"].tolist() == frame["text"].tolist()
+
+
+@pytest.mark.parametrize("texts", [["one and the same"] * 9, ["one and the same", "One, and the SAME!"] * 9])
+def test_texts_that_say_the_same_in_every_row_are_refused(texts):
+    with pytest.raises(DataError, match="it has one word or one text only, again and again"):
+        fit_text(texts, name="it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ if TYPE_CHECKING:  # they count labels, and make no classes
     from elr.data.label_coding import LabelCoding
 
 _SHOWN = 5
+_WHOLE = re.compile(r"(\d+)\.0+")  # as numbers beside a missing one are written
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -181,9 +183,11 @@ def from_table(
         )
     if ids is None or id_column is None:
         known = {str(row): row for row in range(num_rows)}
+        written = [_WHOLE.sub(r"\1", each.strip()) for each in row_names(frame[key])]
     else:
         known = {each: row for row, each in enumerate(ids)}
-    rows = [known.get(each.strip()) for each in row_names(frame[key])]
+        written = [each.strip() for each in row_names(frame[key])]
+    rows = [known.get(each) for each in written]
     strangers = [each for each, row in zip(row_names(frame[key]), rows, strict=True) if row is None]
     if strangers:
         raise DataError(

@@ -150,6 +150,9 @@ class ReadOptions:
                 raise ArgumentError(
                     f"column {name!r} is named as label and as clean_label or ignore: expected one role"
                 )
+        for name in self.annotators:
+            if self.annotators.count(name) > 1:
+                raise ArgumentError(f"annotators has {name!r} twice: expected the column of each annotator once")
         for name in self.keep:
             if name in self.apart:
                 raise ArgumentError(f"column {name!r} is named as keep and in another role: expected one")

@@ -99,8 +99,8 @@ def fit_text(texts: Sequence[str], *, name: str) -> Pipeline:
         counted = frequencies.fit_transform(texts)
     except ValueError as error:  # an empty vocabulary
         raise DataError(f"{name} has no words to learn from ({error}): expected text") from error
-    if min(counted.shape) < 2:
-        raise DataError(f"{name} has one word or one text only: expected texts that differ")
+    if min(counted.shape) < 2 or not (counted.max(axis=0) != counted.min(axis=0)).nnz:
+        raise DataError(f"{name} has one word or one text only, again and again: expected texts that differ")
     shorten = TruncatedSVD(min(DIMENSIONS, min(counted.shape) - 1), random_state=0)
     scale = one_scale(shorten.fit_transform(counted))  # the last dimensions are noise
     return Pipeline([("terms", frequencies), ("dimensions", shorten), ("scale", scale)])

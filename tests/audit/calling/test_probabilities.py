@@ -121,3 +121,18 @@ def test_rows_named_in_another_order_are_refused():
     same(elr.audit(series, frame))
     same(elr.audit(series.set_axis([7, 8, 9, 10]), frame))  # other names: the order counts
     same(elr.audit(series.to_numpy(), frame))
+
+
+def test_probabilities_of_other_types():
+    rounded = torch.tensor(PROBS).bfloat16()
+    assert elr.audit(NUMBERS, rounded).labels.tolist() == NUMBERS
+    same(elr.audit(TEXT, pd.DataFrame(PROBS, columns=NAMES).convert_dtypes(dtype_backend="pyarrow")))
+    same(elr.audit(TEXT, pd.DataFrame(PROBS, columns=NAMES).convert_dtypes()))
+
+
+def test_masked_values_are_refused():
+    with pytest.raises(ArgumentError, match="pred_probs has 3 masked values, first in row 0"):
+        elr.audit(NUMBERS, np.ma.array(PROBS, mask=PROBS > 0.65))
+    with pytest.raises(ArgumentError, match="labels has 1 masked values, first in row 2"):
+        elr.audit(np.ma.array(NUMBERS, mask=[False, False, True, False]), PROBS)
+    same(elr.audit(np.ma.array(NUMBERS), np.ma.array(PROBS)))

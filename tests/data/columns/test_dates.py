@@ -53,3 +53,16 @@ def test_the_form_is_said_kept_and_applied_to_new_data_beside_iso():
 def test_an_order_that_nothing_tells_is_said():
     (said,) = found_column(pd.Series(["01/02/2024", "03/02/2024", "01/05/2024"])).remarks
     assert "'01/02/2024' is read as 2024-02-01; no day above 12 tells it from the month" in said
+
+
+def test_a_few_cells_that_are_no_dates_are_taken_for_missing_and_said():
+    days = [f"{day:02d}.{month:02d}.2024" for month in (1, 2) for day in range(1, 31)]  # one of them is none
+    found = found_column(pd.Series([*days, "soon", "01.01.2024"]))
+    assert found.reading.kind == DATE
+    assert int(found.cells.strange.sum()) == 2
+    assert found.remarks[0].startswith("its dates are written day.month.year: '01.01.2024'")
+    assert found.remarks[1] == (
+        "it holds dates; 2 cells ('30.02.2024', 'soon', first in row 59) are no dates, and taken for missing"
+    )
+    many = found_column(pd.Series([*days[:12], "soon", "late"]))
+    assert many.reading.kind != DATE

@@ -32,3 +32,13 @@ def test_names_that_are_known_decide():
         find_dialect(text, "it", usual=b",")
     assert find_dialect(text, "it", usual=b",", known=["d"]).separator == b";"
     assert find_dialect(text, "it", usual=b",", known=["a;b"]).separator == b","
+
+
+@pytest.mark.parametrize("text", [b'{"x": 1, "y": "a"}\n', b'[{"x": 1}, {"x": 2}]', b" [\n[1, 2]]", b"{}\n"])
+def test_json_under_another_name_is_told(text):
+    with pytest.raises(DataError, match=r"t\.csv begins as JSON, not as a table of text: call it \.jsonl"):
+        find_dialect(text, "t.csv", usual=b",")
+
+
+def test_names_in_brackets_are_no_json():
+    assert find_dialect(b"[x],[y]\n1,a\n", "t.csv", usual=b",").names == ("[x]", "[y]")

@@ -1,6 +1,8 @@
 """Encodings: what is found, said and written back."""
 
+import bz2
 import gzip
+import lzma
 
 import pytest
 
@@ -63,3 +65,37 @@ def test_a_compressed_file_that_is_damaged_or_too_large(tmp_path, monkeypatch):
     monkeypatch.setattr("elr.data.dialects.encodings.free_memory", lambda: 4 * 3999)
     with pytest.raises(DataError, match=r"t\.csv\.gz unpacks to more than .* for which there is no memory"):
         read_text(path)
+
+
+def test_a_file_that_was_given_two_byte_order_marks(tmp_path):
+    path = tmp_path / "t.csv"
+    for encoding in ("utf-8-sig", "utf-16"):
+        path.write_bytes("\ufeffx,y\n1,ja\n".encode(encoding))
+        found = read_text(path)
+        assert found.content == b"x,y\n1,ja\n"
+        assert found.encode(found.content) == path.read_bytes()
+
+
+def test_few_words_with_accents_are_western_however_often_they_stand(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"x,y\n" + "1,n\u00e9\n2,o\u00f9\n".encode("latin-1") * 60)
+    assert "o\u00f9" in read_text(path).content.decode()
+    path.write_bytes("1,\u9593\u9055\u3044\n2,\u6b63\u3057\u3044\n".encode("shift_jis") * 60)
+    assert "\u6b63\u3057\u3044" in read_text(path).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (lzma.compress(b"x,y\n1,2\n"), "compressed by xz: unpack it"),
+        (bz2.compress(b"x,y\n1,2\n"), "compressed by bzip2: unpack it"),
+        (b"%PDF-1.7\n", "a PDF"),
+        (b"\x89PNG\r\n\x1a\n", "a PNG image"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer to a file in Git LFS"),
+        (b"<head><title>404</title></head>", "HTML"),
+    ],
+)
+def test_files_that_are_something_else_are_named(tmp_path, content, what):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(DataError, match=what):
+        read_text(tmp_path / "t.csv")

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 import elr
-from elr.data.formats.arrays import Npz, from_arrays
+from elr.data.formats.arrays import Npz, as_trained, from_arrays
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions
 from elr.errors import DataError
@@ -110,3 +110,30 @@ def test_an_archive_that_unpacks_to_more_than_there_is_memory_for(tmp_path, monk
     monkeypatch.setattr("elr.data.formats.arrays.free_memory", lambda: 10_000)
     with pytest.raises(DataError, match=r"a\.npz cannot be read as \.npz: it unpacks to 0 MB, and 0 MB of memory"):
         Npz().read(tmp_path / "a.npz", ReadOptions(label="label"), training=True)
+
+
+@pytest.mark.parametrize("kind", [">i4", ">f8", ">U1"])
+def test_labels_in_another_order_of_bytes(tmp_path, kind):
+    np.savez(tmp_path / "t.npz", X=np.eye(4).astype(">f4"), y=np.array([1, 0, 1, 0]).astype(kind))
+    found = read_data(tmp_path / "t.npz", ReadOptions(label="y"))
+    assert list(map(str, found.labels)) == ["1", "0", "1", "0"]
+    assert found.features.tolist() == np.eye(4).tolist()
+
+
+def test_names_of_rows_that_stand_twice_are_refused(tmp_path):
+    names = np.array(["a", "b", "a", "c"])
+    np.savez(tmp_path / "t.npz", X=np.eye(4), y=[1, 0, 1, 0], key=names)
+    with pytest.raises(DataError, match=r"array 'key' .* 1 names that stand in several rows"):
+        read_data(tmp_path / "t.npz", ReadOptions(label="y", id="key"))
+    assert read_data(tmp_path / "t.npz", ReadOptions(id="key"), training=False).ids == names.tolist()
+    for name, values in (("x", np.eye(4)), ("y", [1, 0, 1, 0]), ("key", names)):
+        np.save(tmp_path / f"{name}.npy", values)
+    options = ReadOptions(label=str(tmp_path / "y.npy"), id=str(tmp_path / "key.npy"))
+    with pytest.raises(DataError, match="1 names that stand in several rows"):
+        read_data(tmp_path / "x.npy", options)
+
+
+def test_counted_columns_of_new_data_are_put_in_order():
+    frame = pd.DataFrame({2: [3.0], 0: [1.0], 1: [2.0]})
+    assert as_trained((frame, None), "features")[0].tolist() == [[1.0, 2.0, 3.0]]
+    assert as_trained((frame.set_axis(["c", "a", "b"], axis=1), None), "features")[0].tolist() == [[3.0, 1.0, 2.0]]

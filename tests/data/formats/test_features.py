@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from elr.data.formats.features import as_array, checked_features, list_features, one_each
+from elr.data.formats.features import as_array, checked_features, list_features, lost_digits, native_frame, one_each
 from elr.errors import DataError
 
 
@@ -65,3 +65,39 @@ def test_masked_values_are_refused_with_the_first_row():
     with pytest.raises(DataError, match="it have 2 masked values, first in row 1"):
         as_array(masked, "it")
     assert as_array(np.ma.masked_array(np.eye(2)), "it").tolist() == np.eye(2).tolist()
+
+
+def test_the_order_of_bytes_is_that_of_this_machine():
+    foreign = np.array([1.5, 2.5], dtype=">f8")
+    assert one_each(foreign, 2, name="y").dtype.isnative
+    assert as_array(foreign[:, None], "it").tolist() == [[1.5], [2.5]]
+    frame = pd.DataFrame({"x": foreign, "c": pd.Categorical(["a", "b"])})
+    assert native_frame(frame).dtypes["x"].isnative
+    assert native_frame(frame)["x"].tolist() == [1.5, 2.5]
+    plain = frame.astype({"x": "float64"})
+    assert native_frame(plain) is plain
+
+
+def test_records_are_no_values():
+    with pytest.raises(DataError, match=r"y holds records of 'u', 'v': .* such as those of one field, array\['u'\]"):
+        one_each(np.zeros(3, dtype=[("u", int), ("v", int)]), 3, name="y")
+
+
+def test_tensors_of_bfloat16():
+    assert as_array(torch.tensor([[1.5, 2.0]]).bfloat16(), "it").tolist() == [[1.5, 2.0]]
+
+
+@pytest.mark.parametrize("given", [1e9 + np.arange(9.0), np.arange(9.0) * 1e-300, 2**62 + np.arange(9)])
+def test_digits_that_float32_loses_are_said(given):
+    given = np.column_stack([np.arange(len(given)), given])
+    with np.errstate(under="ignore"):
+        (remark,) = lost_digits(given, given.astype(np.float32), "it")
+    assert remark.startswith(
+        "it lose digits in 1 of 2 columns, as float32 has only 7 of them: column 1 has values from"
+    )
+
+
+def test_numbers_that_float32_has_are_not_remarked_on():
+    given = np.random.default_rng(0).normal(size=(50, 3)) * 1e20
+    assert lost_digits(given, given.astype(np.float32), "it") == []
+    assert lost_digits(np.full((5, 2), 0.1), np.full((5, 2), 0.1, np.float32), "it") == []

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from elr.data.formats.catalog import FORMATS
-from elr.data.formats.format import FileFormat, refuse_columns
+from elr.data.formats.format import FileFormat, TypedColumns, refuse_columns
 from elr.data.records import ReadOptions
 from elr.errors import DataError
 
@@ -42,3 +44,13 @@ def test_columns_of_what_is_no_table_are_refused(options, message):
     with pytest.raises(DataError, match=message):
         refuse_columns(ReadOptions(**options), "it")
     refuse_columns(ReadOptions(label="y"), "it")
+
+
+@pytest.mark.parametrize("values", [[["cat"], ["dog"]], [b"\xffcat", b"dog"]])
+def test_what_pandas_once_wrote_about_types_does_not_decide(values):
+    frame = pd.DataFrame({"x": [1, 2], "y": ["cat", "dog"]}, index=[7, 8])
+    table = pa.Table.from_pandas(frame)
+    table = table.set_column(1, "y", pa.array(values))
+    found = TypedColumns.typed_frame(table, "it")
+    assert list(found.columns) == ["x", "y"]
+    assert list(map(type, found["y"])) == list(map(type, table.to_pandas(ignore_metadata=True)["y"]))

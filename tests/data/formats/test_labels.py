@@ -69,3 +69,10 @@ def test_columns_of_labels():
     assert labeled(records, read_labels(pd.Series(["", None]), name="y"), training=False).labels is None
     with pytest.raises(DataError, match="1 names that stand in several rows"):
         check_ids(["a", "a"], name="k")
+
+
+def test_labels_of_pandas_in_another_order_of_bytes():
+    labels = pd.Series(np.array([1, 0, 1], dtype=">i4"))
+    assert label_series(labels, 3, name="y").tolist() == [1, 0, 1]
+    assert read_labels(label_series(labels, 3, name="y"), name="y").values == [1, 0, 1]
+    assert label_series(pd.Series(["a", "b"], dtype="category"), 2, name="y").tolist() == ["a", "b"]

@@ -78,3 +78,11 @@ def test_half_characters_in_labels_and_names_are_refused(role):
     options = ReadOptions(**({"label": "t"} if role == "label" else {"label": "z", "id": "t"}))
     with pytest.raises(DataError, match=r"column 't' of the data frame has half a character .* in row 1"):
         read_data(frame, options)
+
+
+def test_columns_in_another_order_of_bytes():
+    frame = pd.DataFrame({"x": np.array([1.5, 2.5, 3.5, 4.5], dtype=">f8"), "y": np.array([1, 0, 1, 0], dtype=">i4")})
+    found = from_frame(frame, ReadOptions(label="y"), name="it", training=True)
+    assert found.labels == [1, 0, 1, 0]
+    assert found.table["x"].tolist() == [1.5, 2.5, 3.5, 4.5]
+    assert frame.dtypes["x"] == ">f8"

@@ -1,10 +1,13 @@
 """All kinds of rows, and what they promise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from elr.data.annotations import from_table
 from elr.data.kinds.catalog import KINDS, fit_preprocessing, load_preprocessing
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions, Records
@@ -96,3 +99,13 @@ def test_classes_that_differ_only_by_case_or_space_are_remarked():
     assert len(encoder.coding.class_names) == 4
     assert any("' Basic', 'basic' differ only by case or space" in remark for remark in encoder.remarks)
     assert not any("'pro'" in remark for remark in encoder.remarks)
+
+
+def test_a_class_of_one_vote_is_called_one_of_votes():
+    rows = [(row, who, "ab"[row % 2]) for row in range(6) for who in ("ann", "bob", "eve")]
+    rows[4] = (1, "bob", "other")
+    lines = pd.DataFrame(rows, columns=["row", "annotator", "label"])
+    found = from_table(lines, None, id_column=None, num_rows=6, name="it")
+    records = Records(kind="features", rows=np.arange(6), features=np.eye(6, dtype=np.float32), labels=list("ababab"))
+    with pytest.raises(DataError, match=r"what annotators said has 1 of 3 classes with one example only \('other'\)"):
+        fit_preprocessing(replace(records, annotations=found), ReadOptions(annotations="votes.csv"))

@@ -68,3 +68,16 @@ def test_features_in_another_unit_are_said():
     assert found.text.startswith("1 of 3 features of new.npy lie far from those of training in every row: feature 1 ")
     assert found.loud
     assert fitted.findings(read_data((new[:5], None), ReadOptions(), training=False), name="new.npy") == []
+
+
+def test_features_that_say_nothing_are_refused():
+    with pytest.raises(DataError, match=r"all 3 features say the same in every row, .* nothing to learn from"):
+        fit_preprocessing(read_data((np.ones((8, 3)), np.arange(8) % 2), ReadOptions()), ReadOptions())
+
+
+def test_features_that_say_the_label_or_count_the_rows_are_said():
+    labels = np.random.default_rng(0).permutation(np.arange(60) % 2)
+    numbers = np.column_stack([np.arange(60), labels, np.random.default_rng(1).normal(size=60)])
+    counts, says = fit_preprocessing(read_data((numbers, labels), ReadOptions()), ReadOptions()).remarks
+    assert counts.startswith("feature 0 is learned from, but it numbers the rows")
+    assert says.startswith("feature 1 is learned from, but it says the label in other words, in every row")

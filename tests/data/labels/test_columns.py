@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from elr.data.labels.columns import MISSING_WORDS, LabelRules, is_negative, is_nested, read_labels
 from elr.errors import DataError
@@ -113,3 +114,8 @@ def test_words_that_may_say_that_a_label_is_missing_are_said(word):
 def test_several_classes_in_one_cell_are_said():
     (remark,) = read_labels(pd.Series(["cat", "dog", "cat|dog", "a/b", "dog|dog"]), name="y").checked()
     assert "several classes in one cell in 2 of 5 rows, such as 'cat|dog'" in remark
+
+
+def test_labels_of_a_list_of_a_tensor():
+    assert read_labels(pd.Series(list(torch.tensor([1, 0, 1])), dtype=object), name="y").values == [1, 0, 1]
+    assert read_labels(pd.Series([torch.ones(2), torch.ones(2)], dtype=object), name="y").nested is False

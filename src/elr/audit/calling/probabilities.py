@@ -92,7 +92,10 @@ def _columns(pred_probs: Any) -> tuple[Any, tuple[Label, ...] | None]:
     """The probabilities as an array, and the classes of the columns where these have names."""
     if isinstance(pred_probs, pd.DataFrame):
         counted = list(pred_probs.columns) == list(range(pred_probs.shape[1]))
-        return pred_probs.to_numpy(), None if counted else _plain_names(pred_probs.columns)
+        own = any(isinstance(kind, pd.api.extensions.ExtensionDtype) for kind in pred_probs.dtypes)
+        numbers = own and all(map(pd.api.types.is_numeric_dtype, pred_probs.dtypes))  # Arrow's and nullable ones
+        probs = pred_probs.to_numpy(dtype=np.float64, na_value=np.nan) if numbers else pred_probs.to_numpy()
+        return probs, None if counted else _plain_names(pred_probs.columns)
     frame = getattr(pred_probs, "to_pandas", None)  # of polars, of Arrow
     if callable(frame):
         return _columns(frame())
@@ -112,6 +115,8 @@ def _in_order(probs: Any, columns: tuple[Label, ...], names: tuple[Label, ...]) 
 def _numbers(labels: Any, names: tuple[Label, ...] | None) -> Any:
     """Labels as class numbers, where they are not such already."""
     labels = _plain(labels)
+    if isinstance(labels, np.ma.MaskedArray):
+        checked_array(labels, "labels", "biufOUS")  # which refuses masked ones
     try:
         values = np.asarray(labels)
     except (TypeError, ValueError, RuntimeError):
@@ -143,7 +148,10 @@ def _numbers(labels: Any, names: tuple[Label, ...] | None) -> Any:
 
 def _plain(values: Any) -> Any:
     """A tensor, on any device, as an array; all else as it is."""
-    return values.detach().cpu().numpy() if hasattr(values, "detach") else values
+    if not hasattr(values, "detach"):
+        return values
+    values = values.detach().cpu()
+    return (values.float() if str(values.dtype) == "torch.bfloat16" else values).numpy()  # NumPy has no bfloat16
 
 
 def _plain_names(values: Any) -> tuple[Label, ...]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pandas.api import types
 
 from elr.data.columns.categories import MISSING, category_text, is_mark, merged
-from elr.data.columns.dates import date_form, said_of_dates
+from elr.data.columns.dates import said_of_dates, usual_form
 from elr.data.columns.number_forms import PLAIN, NumberForm, number_form, plain_numbers
 from elr.data.columns.reading import (
     CATEGORICAL,
@@ -146,7 +146,11 @@ def found_column(
     found = _typed(cells)
     if found is None:
         values = pd.Series(values).tolist()
-        found = _dated(values) or _written(cells, values, decimal, place_of) or _categorical(cells, keep=keep)
+        found = (
+            _dated(cells, values, place_of)
+            or _written(cells, values, decimal, place_of)
+            or _categorical(cells, keep=keep)
+        )
     if found.reading is None:
         return found
     found.cells = found.reading.read(cells, place=f"column {name!r} of the training data")
@@ -181,14 +185,23 @@ def _typed(cells: pd.Series) -> FoundColumn | None:
     return _categorical(cells, keep=False) if isinstance(cells.dtype, pd.CategoricalDtype) else None
 
 
-def _dated(values: Sequence[Any]) -> FoundColumn | None:
-    if date_form([value for value in values[:100] if not is_mark(value)])[0] is None:
+def _dated(cells: pd.Series, values: Sequence[Any], place_of: PlaceOf) -> FoundColumn | None:
+    if usual_form([value for value in values[:100] if not is_mark(value)])[0] is None:
         return None
     filled = [value for value in values if not is_mark(value)]
-    form, guessed = date_form(filled)
+    form, guessed, strange = usual_form(filled)
     if form is None or not filled:
         return None
-    remarks = [said_of_dates(filled, form, guessed=guessed)] if form else []
+    none = set(strange)
+    dates = [value for value in filled if value not in none]
+    remarks = [said_of_dates(dates, form, guessed=guessed)] if form else []
+    if strange:
+        hit = cells.isin(strange).to_numpy(dtype=bool)
+        shown = ", ".join(repr(str(value)) for value in strange[:5]) + (", ..." if len(strange) > 5 else "")
+        place = place_of(int(hit.argmax()))
+        remarks.append(
+            f"it holds dates; {int(hit.sum())} cells ({shown}, first in {place}) are no dates, and taken for missing"
+        )
     return FoundColumn(reading=ColumnReading(kind=DATE, date_form=form), remarks=remarks)
 
 

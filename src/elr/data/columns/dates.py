@@ -15,6 +15,7 @@ _WRITTEN = re.compile(
     re.ASCII,
 )
 _LAST_MONTH = 12
+_MOST_STRANGE = 0.1  # of the different values: more, and the column holds no dates
 
 
 def date_values(cells: pd.Series, form: str = "") -> pd.Series:
@@ -60,6 +61,38 @@ def date_form(values: Sequence[Any]) -> tuple[str | None, bool]:
         >>> date_form(["12/31/2024", "1/2/2024"]), date_form(["1/2/2024"]), date_form(["31.12.2024", "12.31.2024"])
         (('%m/%d/%Y', False), ('%d/%m/%Y', True), (None, False))
     """
+    form, guessed = _form(values)
+    if form is None or date_values(pd.Series(values, dtype=object), form).isna().any():
+        return None, False
+    return form, guessed
+
+
+def usual_form(values: Sequence[Any]) -> tuple[str | None, bool, list[Any]]:
+    """The form of values of which nearly all are dates, whether it is a guess, and those that are none.
+
+    Args:
+        values: different ones, without those that say that one is missing.
+
+    Returns:
+        form (None where more than a tenth are no dates), and the others as in `date_form`.
+
+    Example:
+        >>> days = [f"2024-02-{day:02d}" for day in range(1, 31)]
+        >>> usual_form(days), usual_form(days[-2:])
+        (('', False, ['2024-02-30']), (None, False, []))
+    """
+    texts = [str(value).strip() for value in values]
+    form, guessed = _form([text for text in texts if _ISO.fullmatch(text) or _WRITTEN.fullmatch(text)])
+    if form is None:
+        return None, False, []
+    gone = date_values(pd.Series(texts, dtype=object), form).isna().tolist()
+    if sum(gone) > _MOST_STRANGE * len(gone):
+        return None, False, []
+    return form, guessed, [value for value, strange in zip(values, gone, strict=True) if strange]
+
+
+def _form(values: Sequence[Any]) -> tuple[str | None, bool]:
+    """The form that values have, which may be dates that there are not."""
     written = [text for value in values if not _ISO.fullmatch(text := str(value).strip())]
     form, guessed = "", False
     if written:
@@ -74,8 +107,6 @@ def date_form(values: Sequence[Any]) -> tuple[str | None, bool]:
             months = [max(int(part[place]) for part in parts) <= _LAST_MONTH for place in ("one", "two")]
             form = f"%m{mark}%d{mark}%Y" if months == [True, False] else f"%d{mark}%m{mark}%Y"
             guessed = all(months) and mark != "." and any(part["one"] != part["two"] for part in parts)
-    if date_values(pd.Series(values, dtype=object), form).isna().any():
-        return None, False
     return form, guessed
 
 

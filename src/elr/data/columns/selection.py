@@ -116,7 +116,7 @@ def select_columns(
     )
 
 
-def number_roles(numbers: NDArray[np.float64], names: Sequence[str], labels: Sequence[object]) -> dict[str, str]:
+def number_roles(numbers: NDArray[np.floating], names: Sequence[str], labels: Sequence[object]) -> dict[str, str]:
     """Which columns of numbers without gaps count the rows or say the label, and how they do.
 
     Args:

@@ -18,6 +18,7 @@ SEPARATORS = (b",", b"\t", b";", b"|")
 _SAMPLE = 1 << 18
 _FIRST = 22  # records among which the names of the columns are looked for
 _AGREE = 0.9  # of the lines, for a separator to be taken for one
+_JSON = re.compile(rb"\s*(\{\s*(\"|\}\s*$)|\[\s*[\[{])")
 _EXCEL = re.compile(rb'"?sep=([^"\r\n])"?(\r\n|\n|\r)', re.IGNORECASE)
 
 
@@ -123,6 +124,11 @@ def find_dialect(
         sample = sample[: max(sample.rfind(b"\n"), sample.rfind(b"\r")) + 1] or content[start:]
     if not sample.strip():
         raise DataError(f"{place} is empty: expected a line of column names and a line for each row")
+    if _JSON.match(sample):
+        raise DataError(
+            f"{place} begins as JSON, not as a table of text: call it .jsonl (an object a line) or .json (one array of "
+            "objects)"
+        )
     asked = _as_byte(separator, place) if separator else excel[1] if excel else None
     look = _look(sample, asked, quotes, known) if asked else None
     if look is None or look.width == 1:

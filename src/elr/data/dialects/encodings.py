@@ -26,8 +26,20 @@ _OTHER_FILES = [
     (b"\xd0\xcf\x11\xe0", "an Excel workbook: save the sheet as CSV"),
     (b"PAR1", "a Parquet file: call it .parquet"),
     (b"ARROW1", "an Arrow file: call it .feather"),
+    (b"\xfd7zXZ\x00", "compressed by xz: unpack it first"),
+    (b"BZh91AY&SY", "compressed by bzip2: unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd: unpack it first"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it first"),
+    (b"Rar!\x1a\x07", "a rar archive: unpack it first"),
+    (b"%PDF-", "a PDF: get its table as CSV"),
+    (b"\x93NUMPY", "an array of NumPy: call it .npy"),
+    (b"\x89PNG\r\n", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"SQLite format 3\x00", "a database of SQLite: write its table as CSV"),
+    (b"version https://git-lfs", "a pointer to a file in Git LFS: fetch the file itself with git lfs pull"),
 ]
 _COPIES, _AT_ONCE = 4, 2**26  # of a text while it is read; bytes unpacked at a time
+_PAGE = re.compile(rb"\s*<(!doctype|!--|html|head|body|\?xml)", re.IGNORECASE)
 _GZIP = b"\x1f\x8b"
 _TWICE_ENCODED = re.compile(b"\xc3[\x82\x83]\xc2[\x80-\xbf]|\xc3\xa2\xe2\x82\xac")  # what UTF-8 read as cp1252 becomes
 _LOST = "\ufffd".encode()
@@ -91,7 +103,7 @@ def read_text(path: Path, encoding: str | None = None, *, place: str | None = No
     for begin, what in _OTHER_FILES:
         if content.startswith(begin):
             raise DataError(f"{place} is no text but {what}")
-    if re.match(rb"\s*<(!doctype|html|\?xml)", content[:100], re.IGNORECASE):
+    if _PAGE.match(content[:100]):
         raise DataError(f"{place} is a page of HTML or XML, not a table: download the file itself")
     mark, marked = next(((mark, name) for mark, name in _BYTE_ORDER_MARKS if content.startswith(mark)), (b"", None))
     content = content[len(mark) :]
@@ -104,6 +116,8 @@ def read_text(path: Path, encoding: str | None = None, *, place: str | None = No
         remarks.append(f"{place} is {marked or 'utf-8'}, not {encoding} as was named: read so")
         encoding = marked or "utf-8"
     text = _in_utf8(content, encoding, place)
+    while text.startswith(codecs.BOM_UTF8):  # of a file that was given one twice
+        text, mark = text[len(codecs.BOM_UTF8) :], mark + "\ufeff".encode(encoding)
     _refuse_zeros(text, place)
     remarks += _damage(text, place)
     name = codecs.lookup(encoding).name
@@ -141,8 +155,10 @@ def _other_encoding(content: bytes) -> str:
 
     lines = [line for line in re.split(rb"[\r\n]+", content) if not line.isascii()]
     sample = b"\n".join(lines)[:_SAMPLE]
-    beyond = sum(byte > 127 for byte in sample)
-    best = from_bytes(sample).best() if beyond >= _FEW else None
+    words = {word for word in re.split(rb"[\x00-\x40]+", sample) if not word.isascii()}
+    beyond, different = (sum(byte > 127 for byte in text) for text in (sample, b"".join(words)))
+    accents = different < _FEW and 2 * different <= sum(map(len, words))  # the same few words, of Latin letters
+    best = from_bytes(sample).best() if beyond >= _FEW and not accents else None
     found = best.encoding if best is not None else "cp1252"
     for name in ["cp1252", "latin-1"] if found in _WESTERN else [found, "cp1252", "latin-1"]:
         try:

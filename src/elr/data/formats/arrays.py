@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from pandas.api import types
 
-from elr.data.formats.features import as_array, checked_features, one_each
+from elr.data.formats.features import as_array, checked_features, lost_digits, one_each
 from elr.data.formats.format import Changes, FileFormat, Format, refuse_columns
-from elr.data.formats.labels import check_order, label_rules, label_series, labeled
+from elr.data.formats.labels import check_ids, check_order, label_rules, label_series, labeled
 from elr.data.formats.table import from_frame
 from elr.data.labels.columns import LabelColumn, LabelRules, read_labels, row_names, some
 from elr.data.records import FEATURES, IMAGES, ReadOptions, Records
@@ -97,8 +97,7 @@ class Npz(ArrayFile):
             records, column(options.label, options.label_name, label_rules(options)), clean, training=training
         )
         if options.id in arrays:
-            ids = pd.Series(one_each(arrays[options.id], len(records), name=f"array {options.id!r} of {place}"))
-            records = replace(records, ids=row_names(ids))
+            records = _named(records, arrays[options.id], f"array {options.id!r} of {place}", training=training)
         return records
 
     def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
@@ -156,8 +155,8 @@ class Npy(ArrayFile):
         if options.clean_label is not None:
             clean = beside(options.clean_label, "clean-label", LabelRules(classes=options.classes))
         if options.id is not None:
-            names = one_each(_beside(options.id, len(records), role="id"), len(records), name=f"id file {options.id}")
-            records = replace(records, ids=row_names(pd.Series(names)))
+            names = _beside(options.id, len(records), role="id")
+            records = _named(records, names, f"id file {printable(options.id)}", training=training)
         return labeled(records, given, clean, training=training)
 
     def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
@@ -214,6 +213,8 @@ def _is_array(frame: pd.DataFrame) -> bool:
 def as_trained(data: Any, kind: str) -> Any:
     """New data as those of training were taken: a data frame of a pair is no table where these were arrays.
 
+    Columns that are merely counted are put in the order of their numbers.
+
     Args:
         data: to predict or to test on, or None.
         kind: of the records of training.
@@ -224,7 +225,9 @@ def as_trained(data: Any, kind: str) -> Any:
         ([[1], [2]], [0, 1])
     """
     if kind == FEATURES and isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], pd.DataFrame):
-        return data[0].to_numpy(), data[1]
+        frame = data[0]
+        counted = set(frame.columns) == set(range(frame.shape[1]))
+        return (frame[list(range(frame.shape[1]))] if counted else frame).to_numpy(), data[1]
     return data
 
 
@@ -237,6 +240,14 @@ def _beside(name: str, count: int, *, role: str) -> NDArray:
             f"each of the {count} rows"
         )
     return _npy_array(path)
+
+
+def _named(records: Records, names: NDArray, name: str, *, training: bool) -> Records:
+    """Records with the names of their rows."""
+    ids = row_names(pd.Series(one_each(names, len(records), name=name)))
+    if training:
+        check_ids(ids, name=name)
+    return replace(records, ids=ids)
 
 
 def _npy_array(path: Path) -> NDArray:
@@ -301,7 +312,8 @@ def from_arrays(inputs: NDArray, *, name: str, training: bool) -> Records:
         raise DataError(f"{name} have no rows: expected numbers (N, D) or images (N, channels, H, W), N >= 2")
     if inputs.ndim < 3:
         features = checked_features(inputs, name)
-        return Records(kind=FEATURES, rows=np.arange(len(inputs)), features=features)
+        remarks = lost_digits(inputs, features, name)
+        return Records(kind=FEATURES, rows=np.arange(len(inputs)), features=features, remarks=remarks)
     if inputs.ndim != 4 or inputs.dtype != np.uint8 or inputs.shape[1] not in (1, 3) or not inputs.size:
         raise DataError(
             f"{name} are {inputs.dtype} of shape {inputs.shape}: expected images as uint8 in 0 .. 255 of shape "

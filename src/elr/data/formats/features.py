@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
 from elr.errors import DataError, RowError
+
+_LOOKED_AT = 10_000  # rows
+_LOST = 0.001  # of the width of a column
 
 
 def as_array(values: Any, name: str) -> NDArray:
@@ -31,17 +35,46 @@ def as_array(values: Any, name: str) -> NDArray:
             f"{name} have {int(masked.sum())} masked values, first in row {np.argwhere(masked)[0][0]}: fill them "
             "(.filled(...)) or leave these rows out; a data frame may have missing values"
         )
+    if isinstance(values, torch.Tensor):
+        values = values.cpu().float() if values.dtype == torch.bfloat16 else values.cpu()  # NumPy has no bfloat16
     try:
-        return np.asarray(values)
+        return native(np.asarray(values))
     except (ValueError, TypeError, RuntimeError) as error:
         raise DataError(f"{name} are no array of one shape ({error}): expected numbers (N, D)") from error
 
 
+def native(values: NDArray) -> NDArray:
+    """An array in this machine's order of bytes, as pandas and torch need it.
+
+    Example:
+        >>> native(np.array([1, 2], dtype=">i4")).dtype.isnative
+        True
+    """
+    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
+
+
+def native_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """A data frame with all columns in this machine's order of bytes.
+
+    Example:
+        >>> frame = pd.DataFrame({"x": np.array([1, 2], dtype=">i4"), "y": ["cat", "dog"]})
+        >>> native_frame(frame).dtypes["x"].isnative
+        True
+    """
+    kinds = enumerate(frame.dtypes)
+    foreign = {place: kind for place, kind in kinds if isinstance(kind, np.dtype) and not kind.isnative}
+    columns = [
+        frame.iloc[:, place].astype(foreign[place].newbyteorder("=")) if place in foreign else frame.iloc[:, place]
+        for place in range(frame.shape[1])
+    ]
+    return pd.concat(columns, axis=1) if foreign else frame
+
+
 def one_each(values: NDArray, count: int, *, name: str) -> NDArray:
-    """Values (count,), also from a column (count, 1).
+    """Values (count,), also from a column (count, 1), in this machine's order of bytes.
 
     Raises:
-        DataError: another shape.
+        DataError: another shape, or records of several values each.
 
     Example:
         >>> one_each(np.array([[3], [4]]), 2, name="y").tolist()
@@ -52,7 +85,40 @@ def one_each(values: NDArray, count: int, *, name: str) -> NDArray:
         raise DataError(
             f"{name} has shape {values.shape} for {count} rows: expected one value for each row, ({count},)"
         )
-    return flat
+    if flat.dtype.names:
+        raise DataError(
+            f"{name} holds records of {', '.join(map(repr, flat.dtype.names[:10]))}: expected one value for each row, "
+            f"such as those of one field, array[{flat.dtype.names[0]!r}]"
+        )
+    return native(flat)
+
+
+def lost_digits(features: NDArray, converted: NDArray[np.float32], name: str) -> list[str]:
+    """A remark on features in which float32 cannot tell the rows apart; none where it can.
+
+    Args:
+        features: (N, D) as they were given.
+        converted: the same as float32.
+        name: how messages name them.
+
+    Example:
+        >>> given = 1e9 + np.arange(4.0)[:, None]
+        >>> lost_digits(given, given.astype(np.float32), "it")[0][:59]
+        'it lose digits in 1 of 1 columns, as float32 has only 7 of '
+    """
+    step = max(1, len(features) // _LOOKED_AT)
+    given, kept = features[::step].astype(np.float64), converted[::step].astype(np.float64)
+    width, differ = given.max(axis=0) - given.min(axis=0), (features[::step] != features[0]).any(axis=0)
+    same = kept.max(axis=0) == kept.min(axis=0)
+    lost = np.flatnonzero(differ & (same | (np.abs(kept - given).max(axis=0) > _LOST * width)))
+    if not len(lost):
+        return []
+    first = int(lost[0])
+    return [
+        f"{name} lose digits in {len(lost)} of {features.shape[1]} columns, as float32 has only 7 of them: column "
+        f"{first} has values from {given[:, first].min():.10g} to {given[:, first].max():.10g}; subtract what they "
+        "have in common, and bring them to a size around 1"
+    ]
 
 
 def checked_features(features: NDArray, name: str) -> NDArray[np.float32]:

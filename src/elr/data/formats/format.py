@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from elr.data.records import ReadOptions, Records
 
+_UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
 Changes = Mapping[int, int]
 """Row whose label is wrong -> row that has the right one, as it is written there."""
 
@@ -245,7 +247,11 @@ class TypedColumns(ABC):
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise DataError(f"{place} has {names.count(twice)} columns named {twice!r}: rename all but one")
-        frame = table.to_pandas()
+        try:
+            frame = table.to_pandas()
+        except pa.ArrowException:  # what pandas wrote of the types is no longer true, where a column was set anew
+            frame = table.to_pandas(ignore_metadata=True)
+            frame = frame[[name for name in frame.columns if not _UNNAMED_INDEX.fullmatch(name)]]
         named = [name for name in frame.index.names if name is not None and name not in frame.columns]
         return frame.reset_index(named) if named else frame
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from elr.data.formats.features import as_array, one_each
+from elr.data.formats.features import as_array, native_frame, one_each
 from elr.data.labels.columns import SPELLINGS, LabelColumn, LabelRules, read_labels, row_names, some
 from elr.data.labels.spelling import Label
 from elr.errors import DataError
@@ -141,7 +141,7 @@ def label_series(labels: Any, count: int, *, name: str) -> pd.Series:
     if isinstance(labels, pd.DataFrame) and labels.shape[1] == 1:
         labels = labels.iloc[:, 0]
     if isinstance(labels, pd.Series | pd.Index | pd.api.extensions.ExtensionArray):
-        column = pd.Series(labels).reset_index(drop=True)
+        column = native_frame(pd.Series(labels).to_frame()).iloc[:, 0].reset_index(drop=True)
         if len(column) != count:
             raise DataError(f"{name} has {len(column)} values for {count} rows: expected one value for each row")
         return column

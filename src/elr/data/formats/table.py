@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from elr.data.annotations import from_columns, from_table
-from elr.data.formats.features import list_features
+from elr.data.formats.features import list_features, native_frame
 from elr.data.formats.format import FileFormat, Format
 from elr.data.formats.labels import check_ids, label_columns, label_rules, labeled
 from elr.data.labels.columns import SPELLINGS, read_labels, some
@@ -250,7 +250,7 @@ def from_frame(
         >>> records.kind, records.labels
         ('text', ['kitchen', 'clothes'])
     """
-    frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
+    frame = native_frame(frame).set_axis([str(column) for column in frame.columns], axis=1)
     check_columns(list(frame.columns), options, name=name, training=training)
     if not len(frame) and training:
         raise DataError(f"{name} has no rows: expected at least two of each class")

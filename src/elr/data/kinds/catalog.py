@@ -56,7 +56,7 @@ def _fit_coding(records: Records, *, column: str) -> LabelCoding:
     if given is None:
         return LabelCoding.fit(records.labels or [], column=column, spellings=spellings)
     try:
-        return LabelCoding.fit(given.labels, column=column, spellings=spellings)
+        return LabelCoding.fit(given.labels, column="what annotators said", spellings=spellings)
     except RowError as error:
         raise error.at(given.rows.tolist()) from None
 

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
+from elr.data.columns.selection import number_roles
 from elr.data.formats.format import FileFormat
 from elr.data.kinds.kind import Contents, Kind, numbers
 from elr.data.label_coding import LabelCoding
 from elr.data.preprocessing import Preprocessing
 from elr.data.records import FEATURES, Finding, ReadOptions, Records
+from elr.errors import DataError
 
 _EMBEDDING_RATE = 0.003  # docs/benchmarks/defaults.md
 _ENOUGH = 10  # rows that tell another unit
@@ -36,7 +38,21 @@ class FeaturesPreprocessing(Preprocessing):
     @classmethod
     def fit(cls, records: Records, options: ReadOptions, *, coding: LabelCoding) -> FeaturesPreprocessing:
         del options
-        return cls(coding=coding, transformer=StandardScaler().fit(records.features))
+        features = records.features
+        assert features is not None, "records of features have them"
+        if (features.max(axis=0) == features.min(axis=0)).all():
+            raise DataError(
+                f"all {features.shape[1]} features say the same in every row, as float32 has them: there is nothing "
+                "to learn from; expected numbers that differ from row to row"
+            )
+        roles = {}
+        if features.shape[1] < _LEAST_EMBEDDING:
+            roles = number_roles(features, list(map(str, range(features.shape[1]))), records.labels or [])
+        remarks = [
+            f"feature {name} is learned from, but {reason}: leave it out of the array unless it is one"
+            for name, reason in roles.items()
+        ]
+        return cls(coding=coding, transformer=StandardScaler().fit(features), remarks=tuple(remarks))
 
     def _inputs(self, records: Records, name: str) -> NDArray[np.float32]:
         return self._scaled(records, name)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from pandas.api import types
 
@@ -237,6 +238,9 @@ def read_labels(column: pd.Series, *, name: str, rules: LabelRules | None = None
         [1, 1, 1, 1, 0, None]
     """
     rules = rules or LabelRules()
+    if column.dtype == object and any(isinstance(value, torch.Tensor) for value in column):  # as list(tensor) has them
+        plain = [value.item() if isinstance(value, torch.Tensor) and not value.ndim else value for value in column]
+        column = pd.Series(plain, dtype=object)
     nested = is_nested(column, text=False)
     codes, distinct = _factorized(column.map(repr) if nested else column)
     counts = np.bincount(codes[codes >= 0], minlength=len(distinct)).tolist()
