@@ -15,7 +15,7 @@ from campaign.hostile import Payload, nothing_ran, pickled
 from campaign.made_pictures import encoded, picture
 from campaign.outcomes import inside, refused
 from campaign.trials import EXECUTED, SILENT, need, trial
-from elr.datasets.readers.tar_members import members
+from elr.data.pictures.tar_members import members
 from elr.errors import DataError
 
 
