@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from elr.checking import check_types
+from elr.data.pictures.streaming import chosen_rows
 from elr.errors import ArgumentError, LineOf, RowError
 
 if TYPE_CHECKING:  # records hold these, and make none
@@ -23,7 +24,7 @@ if TYPE_CHECKING:  # records hold these, and make none
     from elr.data.pictures.image_store import ImageStore
     from elr.networks.backbones import Backbone
 
-HELD = ("stream", "max_memory", "index")
+HELD = ("stream", "max_memory", "index", "scratch")
 """Options that say how data are held: the same data, whatever they are."""
 LEARNED = "learned from"
 """The use of a column that is learned from; of others it is the reason why not."""
@@ -74,6 +75,7 @@ class ReadOptions:
             memory does not hold them. The pixels are the same.
         max_memory: bytes that data may take in memory. Default: what is free.
         index: file of the run that goes on, which says which streamed images it began with; nothing else is read then.
+        scratch: folder for features of images that memory does not hold, see `elr.data.pictures.streaming.on_disk`.
 
     Raises:
         ArgumentError: a name that is no text, one column in two roles, or an image size below 1.
@@ -111,6 +113,7 @@ class ReadOptions:
     stream: bool | None = None
     max_memory: int | None = None
     index: str | None = None
+    scratch: str | None = None
 
     def __post_init__(self) -> None:
         self._make_plain()
@@ -282,6 +285,7 @@ class Records:
         remarks: what the user should know about the reading.
         facts: what was read, as plain values by name: of a text file its lines, blank lines, separator, encoding.
         line_of: where a row of the source stands in a text file; None where it is no such file.
+        scratch: folder for what is made of features that lie on disk, see `ReadOptions`.
 
     Example:
         >>> records = Records(kind="features", rows=np.arange(3), features=np.eye(3, dtype="float32"), labels=[0, 1, 0])
@@ -305,6 +309,7 @@ class Records:
     remarks: list[str] = field(default_factory=list)
     facts: Mapping[str, Any] = field(default_factory=dict)
     line_of: LineOf | None = None
+    scratch: str | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -362,7 +367,7 @@ class Records:
             rows=self.rows[rows],
             table=None if self.table is None else self.table.iloc[rows],
             images=_taken(self.images, rows),
-            features=None if self.features is None else self.features[rows],
+            features=None if self.features is None else chosen_rows(self.features, rows, self.scratch),
             labels=chosen(self.labels),
             annotations=None if self.annotations is None else self.annotations.take(rows),
             clean_labels=chosen(self.clean_labels),

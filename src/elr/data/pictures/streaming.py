@@ -24,6 +24,8 @@ SHARE_OF_MEMORY = 1 / 3
 """Of the memory that may be taken: what is larger lies on disk."""
 EMBEDDED_AT_ONCE = 256
 """Images that a backbone is given at a time."""
+ROWS_AT_ONCE = 1 << 14
+"""Rows of features on disk that are looked at, copied or scaled at a time."""
 _COUNTED_OF, _COUNTED_AT_ONCE = 10_000, 250
 
 
@@ -41,16 +43,16 @@ def fits(num_bytes: int, max_memory: int | None = None) -> bool:
     return num_bytes < memory_to_use(max_memory) * SHARE_OF_MEMORY
 
 
-def room_for(shape: tuple[int, ...], dtype: DTypeLike, *, max_memory: int | None = None) -> NDArray[Any]:
-    """An array to fill, in memory or, where there is too little of it, in a file without a name.
-
-    The file lies in the folder for temporary files (TMPDIR); the operating system reads it as it is needed, and removes
-    it when the process ends, however it ends.
+def room_for(
+    shape: tuple[int, ...], dtype: DTypeLike, *, max_memory: int | None = None, folder: str | None = None
+) -> NDArray[Any]:
+    """An array to fill, in memory or, where there is too little of it, on disk.
 
     Args:
         shape: of the array.
         dtype: of the array.
         max_memory: see `elr.devices.memory_to_use`.
+        folder: see `on_disk`.
 
     Raises:
         OutputError: the disk is full.
@@ -59,16 +61,69 @@ def room_for(shape: tuple[int, ...], dtype: DTypeLike, *, max_memory: int | None
         >>> room_for((2, 3), np.uint8).shape
         (2, 3)
     """
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    if fits(size, max_memory):
+    if fits(math.prod(shape) * np.dtype(dtype).itemsize, max_memory):
         return np.empty(shape, dtype=dtype)
-    with writing(Path(tempfile.gettempdir())), tempfile.TemporaryFile(prefix="elr-images-") as file:
+    return on_disk(shape, dtype, folder)
+
+
+def on_disk(shape: tuple[int, ...], dtype: DTypeLike, folder: str | None = None) -> np.memmap:
+    """An array to fill, in a file without a name.
+
+    The operating system reads the file as it is needed, and removes it when the process ends, however it ends.
+
+    Args:
+        shape: of the array.
+        dtype: of the array.
+        folder: in which the file lies, or in the nearest folder above that is there already. Default: the folder for
+            temporary files (TMPDIR).
+
+    Raises:
+        OutputError: the disk is full.
+
+    Example:
+        >>> room = on_disk((2, 3), np.float32)
+        >>> room[1] = 7
+        >>> room.sum()
+        np.float32(21.0)
+    """
+    place = Path(folder or tempfile.gettempdir()).absolute()
+    while not place.is_dir():
+        place = place.parent
+    with writing(place), tempfile.TemporaryFile(prefix=".elr-", dir=place) as file:
+        size = math.prod(shape) * np.dtype(dtype).itemsize
         os.posix_fallocate(file.fileno(), 0, size)  # a full disk is found now, not by a signal later
         return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
 
 
+def chosen_rows(values: NDArray[Any], rows: NDArray[np.int64], folder: str | None = None) -> NDArray[Any]:
+    """Some rows of an array; of one on disk they are copied on disk, some thousand at a time.
+
+    Args:
+        values: (N, ...).
+        rows: (M,) which of them.
+        folder: see `on_disk`.
+
+    Raises:
+        OutputError: the disk is full.
+
+    Example:
+        >>> chosen_rows(np.arange(4) ** 2, np.array([3, 1]))
+        array([9, 1])
+    """
+    if not isinstance(values, np.memmap) or not len(rows):
+        return values[rows]
+    chosen = on_disk((len(rows), *values.shape[1:]), values.dtype, folder)
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        chosen[start : start + ROWS_AT_ONCE] = values[rows[start : start + ROWS_AT_ONCE]]
+    return chosen
+
+
 def embedded(
-    store: ImageStore, embed: Callable[[Tensor], NDArray[np.float32]], *, max_memory: int | None = None
+    store: ImageStore,
+    embed: Callable[[Tensor], NDArray[np.float32]],
+    *,
+    max_memory: int | None = None,
+    folder: str | None = None,
 ) -> NDArray[np.float32]:
     """Features (N, D) of all images, which are decoded some hundred at a time, the next while these are embedded.
 
@@ -76,6 +131,7 @@ def embedded(
         store: N images.
         embed: from images (m, 3, S, S) uint8 to features (m, D).
         max_memory: see `elr.devices.memory_to_use`; larger features lie in a file.
+        folder: of that file, see `on_disk`.
 
     Raises:
         DataError: an image that cannot be read.
@@ -102,7 +158,7 @@ def embedded(
             coming = store.start(chunks[number + 1])
         found = embed(images)
         if features is None:
-            features = room_for((len(store), found.shape[1]), np.float32, max_memory=max_memory)
+            features = room_for((len(store), found.shape[1]), np.float32, max_memory=max_memory, folder=folder)
         features[int(rows[0]) : int(rows[0]) + len(rows)] = found
     assert features is not None, "a store has images"
     return features
