@@ -264,6 +264,16 @@ def test_what_cannot_be_streamed_says_so(tmp_path):
         prepare_data((np.eye(4), [0, 1, 0, 1]), ReadOptions(stream=True))
 
 
+def test_new_images_need_no_table_of_names(tmp_path):
+    """A run on a table of names predicts, and is tested on, images that lie otherwise."""
+    data, options = made("named", tmp_path / "data")
+    fitted = fit(data, out=tmp_path / "run", options=streamed(options), config=replace(CONFIG, epochs=1)).fitted
+    found = [predict(fitted.out, new) for new in (data.parent / "files", tars(tmp_path / "tars"))]
+    assert [len(each) for each in found] == [COUNT, COUNT]
+    probs = [each.set_index(each["id"].str[-7:-4] if not n else each["id"].str[-3:]) for n, each in enumerate(found)]
+    assert probs[0].sort_index()["prob_cat"].tolist() == probs[1].sort_index()["prob_cat"].tolist()
+
+
 # An image that cannot be read
 
 
