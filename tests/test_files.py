@@ -124,3 +124,12 @@ def test_an_empty_folder_is_no_suggestion_for_a_file_that_is_not_there(tmp_path)
     assert files.similar_name(tmp_path / "flowers.csv") == ""
     (tmp_path / "flowers" / "a.csv").touch()
     assert files.similar_name(tmp_path / "flowers.csv") == " (did you mean 'flowers'?)"
+
+
+def test_room_on_disk_has_no_name_and_a_full_disk_is_said(tmp_path):
+    room = files.on_disk((3, 2), "float32", str(tmp_path / "run" / "to" / "be"))  # in the folder above that is there
+    room[2, 1] = 5
+    assert room.tolist() == [[0, 0], [0, 0], [0, 5]]
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OutputError, match="cannot write"):
+        files.on_disk((1 << 40, 1 << 10), "float32", str(tmp_path))

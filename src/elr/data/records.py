@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from elr.checking import check_types
-from elr.data.pictures.streaming import chosen_rows
 from elr.errors import ArgumentError, LineOf, RowError
+from elr.files import on_disk
 
 if TYPE_CHECKING:  # records hold these, and make none
     from elr.data.annotations import Annotations
@@ -29,6 +29,8 @@ HELD = ("stream", "max_memory", "index", "scratch")
 LEARNED = "learned from"
 """The use of a column that is learned from; of others it is the reason why not."""
 NO_BACKBONE = "none"
+ROWS_AT_ONCE = 1 << 14
+"""Rows of features on disk that are looked at, copied or scaled at a time."""
 TABLE, IMAGES, FEATURES, TEXT = "table", "images", "features", "text"
 
 
@@ -75,7 +77,7 @@ class ReadOptions:
             memory does not hold them. The pixels are the same.
         max_memory: bytes that data may take in memory. Default: what is free.
         index: file of the run that goes on, which says which streamed images it began with; nothing else is read then.
-        scratch: folder for features of images that memory does not hold, see `elr.data.pictures.streaming.on_disk`.
+        scratch: folder for features of images that memory does not hold, see `elr.files.on_disk`.
 
     Raises:
         ArgumentError: a name that is no text, one column in two roles, or an image size below 1.
@@ -367,12 +369,22 @@ class Records:
             rows=self.rows[rows],
             table=None if self.table is None else self.table.iloc[rows],
             images=_taken(self.images, rows),
-            features=None if self.features is None else chosen_rows(self.features, rows, self.scratch),
+            features=None if self.features is None else _rows_of(self.features, rows, self.scratch),
             labels=chosen(self.labels),
             annotations=None if self.annotations is None else self.annotations.take(rows),
             clean_labels=chosen(self.clean_labels),
             ids=chosen(self.ids),
         )
+
+
+def _rows_of(features: NDArray[np.float32], rows: NDArray[np.int64], folder: str | None) -> NDArray[np.float32]:
+    """Some of the features; of those on disk they are copied on disk."""
+    if not isinstance(features, np.memmap) or not len(rows):
+        return features[rows]
+    chosen = on_disk((len(rows), features.shape[1]), features.dtype, folder)
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        chosen[start : start + ROWS_AT_ONCE] = features[rows[start : start + ROWS_AT_ONCE]]
+    return chosen
 
 
 def _taken(images: Tensor | ImageStore | None, rows: NDArray[np.int64]) -> Tensor | ImageStore | None:

@@ -13,9 +13,9 @@ from elr.data.kinds.catalog import fit_preprocessing
 from elr.data.kinds.images import BackbonePreprocessing, Images
 from elr.data.pictures.decoding import Geometry
 from elr.data.pictures.image_store import FileImages
-from elr.data.pictures.streaming import on_disk
 from elr.data.records import ReadOptions, Records
 from elr.errors import ArgumentError, DataError
+from elr.files import on_disk
 from pictures import color, encoded, ramp
 from small_data import N, images, saved
 

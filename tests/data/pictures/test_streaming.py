@@ -2,14 +2,12 @@
 
 import numpy as np
 import pyarrow as pa
-import pytest
 import torch
 
 from elr.data.pictures.decoding import Square, thumbnail
 from elr.data.pictures.image_store import FileImages
-from elr.data.pictures.streaming import chosen_rows, counted_statistics, embedded, on_disk, room_for
+from elr.data.pictures.streaming import counted_statistics, embedded, room_for
 from elr.data.transforms import image_statistics
-from elr.errors import OutputError
 
 
 def test_counted_pixels_have_the_mean_and_deviation_of_all():
@@ -38,18 +36,3 @@ def test_features_of_images_on_disk_lie_in_a_file_where_memory_is_small(tmp_path
 
 def test_room_is_in_memory_where_it_fits():
     assert type(room_for((3,), np.float32)) is np.ndarray
-
-
-def test_rows_on_disk_are_chosen_on_disk_and_leave_no_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("elr.data.pictures.streaming.ROWS_AT_ONCE", 2)
-    values = on_disk((5, 1), np.float32, str(tmp_path / "run" / "to" / "be"))  # the run has not begun: the folder above
-    values[:, 0] = range(5)
-    chosen = chosen_rows(values, np.array([4, 0, 2]), str(tmp_path))
-    assert isinstance(chosen, np.memmap)
-    assert chosen.ravel().tolist() == [4, 0, 2]
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_full_disk_is_said_to_be_full(tmp_path):
-    with pytest.raises(OutputError, match="cannot write"):
-        on_disk((1 << 40, 1 << 10), np.float32, str(tmp_path))

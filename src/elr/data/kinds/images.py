@@ -16,13 +16,13 @@ from elr.data.formats.format import FileFormat
 from elr.data.kinds.kind import Contents, Kind
 from elr.data.label_coding import LabelCoding
 from elr.data.pictures.image_store import ImageStore
-from elr.data.pictures.streaming import ROWS_AT_ONCE, counted_statistics, on_disk
+from elr.data.pictures.streaming import counted_statistics
 from elr.data.preprocessing import Preprocessing
-from elr.data.records import IMAGES, NO_BACKBONE, ReadOptions, Records
+from elr.data.records import IMAGES, NO_BACKBONE, ROWS_AT_ONCE, ReadOptions, Records
 from elr.data.text import one_scale
 from elr.data.transforms import ImageTransform, Transform, image_statistics
 from elr.errors import DataError, RowError
-from elr.files import BACKBONE_FILE, printable
+from elr.files import BACKBONE_FILE, on_disk, printable
 
 _BACKBONE_RATE = 0.002  # docs/benchmarks/defaults.md
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from elr.devices import memory_to_use
-from elr.files import writing
+from elr.files import on_disk
 
 if TYPE_CHECKING:
     from elr.data.pictures.image_store import ImageStore
@@ -24,8 +21,6 @@ SHARE_OF_MEMORY = 1 / 3
 """Of the memory that may be taken: what is larger lies on disk."""
 EMBEDDED_AT_ONCE = 256
 """Images that a backbone is given at a time."""
-ROWS_AT_ONCE = 1 << 14
-"""Rows of features on disk that are looked at, copied or scaled at a time."""
 _COUNTED_OF, _COUNTED_AT_ONCE = 10_000, 250
 
 
@@ -52,7 +47,7 @@ def room_for(
         shape: of the array.
         dtype: of the array.
         max_memory: see `elr.devices.memory_to_use`.
-        folder: see `on_disk`.
+        folder: see `elr.files.on_disk`.
 
     Raises:
         OutputError: the disk is full.
@@ -64,58 +59,6 @@ def room_for(
     if fits(math.prod(shape) * np.dtype(dtype).itemsize, max_memory):
         return np.empty(shape, dtype=dtype)
     return on_disk(shape, dtype, folder)
-
-
-def on_disk(shape: tuple[int, ...], dtype: DTypeLike, folder: str | None = None) -> np.memmap:
-    """An array to fill, in a file without a name.
-
-    The operating system reads the file as it is needed, and removes it when the process ends, however it ends.
-
-    Args:
-        shape: of the array.
-        dtype: of the array.
-        folder: in which the file lies, or in the nearest folder above that is there already. Default: the folder for
-            temporary files (TMPDIR).
-
-    Raises:
-        OutputError: the disk is full.
-
-    Example:
-        >>> room = on_disk((2, 3), np.float32)
-        >>> room[1] = 7
-        >>> room.sum()
-        np.float32(21.0)
-    """
-    place = Path(folder or tempfile.gettempdir()).absolute()
-    while not place.is_dir():
-        place = place.parent
-    with writing(place), tempfile.TemporaryFile(prefix=".elr-", dir=place) as file:
-        size = math.prod(shape) * np.dtype(dtype).itemsize
-        os.posix_fallocate(file.fileno(), 0, size)  # a full disk is found now, not by a signal later
-        return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
-
-
-def chosen_rows(values: NDArray[Any], rows: NDArray[np.int64], folder: str | None = None) -> NDArray[Any]:
-    """Some rows of an array; of one on disk they are copied on disk, some thousand at a time.
-
-    Args:
-        values: (N, ...).
-        rows: (M,) which of them.
-        folder: see `on_disk`.
-
-    Raises:
-        OutputError: the disk is full.
-
-    Example:
-        >>> chosen_rows(np.arange(4) ** 2, np.array([3, 1]))
-        array([9, 1])
-    """
-    if not isinstance(values, np.memmap) or not len(rows):
-        return values[rows]
-    chosen = on_disk((len(rows), *values.shape[1:]), values.dtype, folder)
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        chosen[start : start + ROWS_AT_ONCE] = values[rows[start : start + ROWS_AT_ONCE]]
-    return chosen
 
 
 def embedded(
@@ -131,7 +74,7 @@ def embedded(
         store: N images.
         embed: from images (m, 3, S, S) uint8 to features (m, D).
         max_memory: see `elr.devices.memory_to_use`; larger features lie in a file.
-        folder: of that file, see `on_disk`.
+        folder: of that file, see `elr.files.on_disk`.
 
     Raises:
         DataError: an image that cannot be read.
