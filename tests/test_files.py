@@ -147,3 +147,12 @@ def test_json_of_absurd_depth_is_no_json(tmp_path):
     (tmp_path / "run.json").write_text("[" * 100_000 + "]" * 100_000)
     with pytest.raises(ArtifactError, match=r"run\.json is damaged: it is not JSON"):
         files.read_json(tmp_path / "run.json")
+
+
+def test_room_on_disk_has_no_name_and_a_full_disk_is_said(tmp_path):
+    room = files.on_disk((3, 2), "float32", str(tmp_path / "run" / "to" / "be"))  # in the folder above that is there
+    room[2, 1] = 5
+    assert room.tolist() == [[0, 0], [0, 0], [0, 5]]
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OutputError, match="cannot write"):
+        files.on_disk((1 << 40, 1 << 10), "float32", str(tmp_path))

@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -114,6 +116,26 @@ def test_a_streamed_run_is_bit_for_bit_that_in_memory(kind, tmp_path):
     assert (on_disk.out / "index.parquet").exists()
     assert not (held.out / "index.parquet").exists()
     assert predict(on_disk.out, data).equals(predict(held.out, data))
+
+
+def test_features_that_do_not_fit_lie_in_the_folder_of_the_run_and_make_the_same_run(tmp_path, monkeypatch):
+    timm = pytest.importorskip("timm")
+    torch.save(timm.create_model("resnet10t", pretrained=False).state_dict(), tmp_path / "w.pt")
+    asked = {"backbone": "resnet10t", "weights": str(tmp_path / "w.pt"), "fine_tune": False, "image_size": 32}
+    data, options = folder(tmp_path / "data"), ReadOptions(**asked, stream=True)
+    monkeypatch.setattr("elr.data.kinds.images.ROWS_AT_ONCE", 20)
+    config = replace(CONFIG, epochs=1)
+    held = fit(data, out=tmp_path / "held", options=options, config=config, test=data).fitted
+    places = []
+    monkeypatch.setattr("elr.data.pictures.streaming.memory_to_use", lambda limit: 1)
+    make = tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **asked: places.append(asked["dir"]) or make(**asked))
+    mapped = fit(data, out=tmp_path / "mapped", options=options, config=config, test=data).fitted
+    assert len(places) == 4  # of training and test data, as they were made and scaled
+    assert set(places) == {tmp_path}  # the folder of the run is not there yet
+    assert mapped.run["data"]["sha256"] == held.run["data"]["sha256"]
+    assert (mapped.out / "issues.csv").read_text() == (held.out / "issues.csv").read_text()
+    assert {path.name for path in mapped.out.iterdir()} == {path.name for path in held.out.iterdir()}
 
 
 def stopped(data, out, options):
@@ -240,6 +262,16 @@ def test_test_data_are_streamed_too(tmp_path):
 def test_what_cannot_be_streamed_says_so(tmp_path):
     with pytest.raises(ArgumentError, match="no image files or shards that could be streamed"):
         prepare_data((np.eye(4), [0, 1, 0, 1]), ReadOptions(stream=True))
+
+
+def test_new_images_need_no_table_of_names(tmp_path):
+    """A run on a table of names predicts, and is tested on, images that lie otherwise."""
+    data, options = made("named", tmp_path / "data")
+    fitted = fit(data, out=tmp_path / "run", options=streamed(options), config=replace(CONFIG, epochs=1)).fitted
+    found = [predict(fitted.out, new) for new in (data.parent / "files", tars(tmp_path / "tars"))]
+    assert [len(each) for each in found] == [COUNT, COUNT]
+    probs = [each.set_index(each["id"].str[-7:-4] if not n else each["id"].str[-3:]) for n, each in enumerate(found)]
+    assert probs[0].sort_index()["prob_cat"].tolist() == probs[1].sort_index()["prob_cat"].tolist()
 
 
 # An image that cannot be read

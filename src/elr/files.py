@@ -7,6 +7,7 @@ import errno
 import json
 import math
 import os
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,6 +15,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import DTypeLike
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -62,6 +65,35 @@ def writing(path: Path) -> Iterator[None]:
             f"cannot write {path}: {reason}; make room or choose another place, then run again (with --resume to go on "
             "from the last checkpoint)"
         ) from error
+
+
+def on_disk(shape: tuple[int, ...], dtype: DTypeLike, folder: str | None = None) -> np.memmap:
+    """An array to fill, in a file without a name.
+
+    The operating system reads the file as it is needed, and removes it when the process ends, however it ends.
+
+    Args:
+        shape: of the array.
+        dtype: of the array.
+        folder: in which the file lies, or in the nearest folder above that is there already. Default: the folder for
+            temporary files (TMPDIR).
+
+    Raises:
+        OutputError: the disk is full.
+
+    Example:
+        >>> room = on_disk((2, 3), np.float32)
+        >>> room[1] = 7
+        >>> room.sum()
+        np.float32(21.0)
+    """
+    place = Path(folder or tempfile.gettempdir()).absolute()
+    while not place.is_dir():
+        place = place.parent
+    with writing(place), tempfile.TemporaryFile(prefix=".elr-", dir=place) as file:
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        os.posix_fallocate(file.fileno(), 0, size)  # a full disk is found now, not by a signal later
+        return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:

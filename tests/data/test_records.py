@@ -16,6 +16,7 @@ from elr.data.prepared_data import prepare_data
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions, Records
 from elr.errors import ArgumentError, DataError
+from elr.files import on_disk
 from pictures import color, encoded
 
 N = 12
@@ -231,3 +232,14 @@ def test_remarks_on_cells_name_the_line_where_that_needs_no_second_reading(tmp_p
     expected = f"column 'x': it holds numbers; 1 cells ('many', first in {place}) are no numbers, and taken for missing"
     assert expected in prepared.preprocessing.remarks
     assert f"1 cells are no numbers ('many'; first in {place}) and count as missing" in prepared.findings[-2].text
+
+
+def test_features_on_disk_are_taken_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr("elr.data.records.ROWS_AT_ONCE", 2)
+    features = on_disk((5, 1), np.float32, str(tmp_path))
+    features[:, 0] = range(5)
+    records = Records(kind="images", rows=np.arange(5), features=features, scratch=str(tmp_path))
+    taken = records.take(np.array([4, 0, 2])).features
+    assert isinstance(taken, np.memmap)
+    assert taken.ravel().tolist() == [4, 0, 2]
+    assert list(tmp_path.iterdir()) == []

@@ -129,7 +129,9 @@ class Examples:
         return images_per_call(shape[2]) if len(shape) == 4 else images_per_call(0)
 
     def first(self, count: int) -> Examples:
-        """The first rows alone, without labels."""
+        """The first rows alone, without labels; those in memory are not copied."""
+        if isinstance(self.inputs, Tensor):
+            return Examples(self.inputs[:count], None)
         return self.take(torch.arange(min(count, len(self))))
 
     def take(self, rows: Tensor) -> Examples:

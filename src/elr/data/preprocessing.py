@@ -192,7 +192,7 @@ class Preprocessing(ABC):
 
     def _transformed(self, values: Any, name: str) -> NDArray[np.float32]:
         with np.errstate(over="ignore"):  # named below
-            rows = np.asarray(self.transformer.transform(values)).astype(np.float32)
+            rows = np.asarray(self.transformer.transform(values)).astype(np.float32, copy=False)
         bad = ~np.isfinite(rows).all(axis=1)
         if bad.any():
             raise RowError(
@@ -203,13 +203,16 @@ class Preprocessing(ABC):
         return rows
 
     def _scaled(self, records: Records, name: str) -> NDArray[np.float32]:
-        features, expected = records.features, self.transformer.n_features_in_
+        self._check_width(records.features, name)
+        return self._transformed(records.features, name)
+
+    def _check_width(self, features: NDArray[np.float32] | None, name: str) -> None:
+        expected = self.transformer.n_features_in_
         if features is None or features.shape[1] != expected:
             found = None if features is None else features.shape[1]
             raise DataError(
                 f"{name} has {found} features, training had {expected}: give the same ones in the same order"
             )
-        return self._transformed(features, name)
 
 
 def write_preprocessing(path: Path, preprocessing: object) -> None:

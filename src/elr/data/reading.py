@@ -52,6 +52,8 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Rec
         ('table', 2, ['cat', 'dog'])
     """
     form = format_of(data)
+    if not training and not form.has_names:  # the names of images stood in a column; these come without
+        options = replace(options, image=None)
     path = Path(data) if isinstance(data, str | Path) else None
     line_of = partial(form.line_of, path, options) if isinstance(form, FileFormat) and path is not None else None
     try:

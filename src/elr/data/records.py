@@ -16,6 +16,7 @@ from torch import Tensor
 
 from elr.checking import check_types
 from elr.errors import ArgumentError, LineOf, RowError
+from elr.files import on_disk
 
 if TYPE_CHECKING:  # records hold these, and make none
     from elr.data.annotations import Annotations
@@ -23,11 +24,13 @@ if TYPE_CHECKING:  # records hold these, and make none
     from elr.data.pictures.image_store import ImageStore
     from elr.networks.backbones import Backbone
 
-HELD = ("stream", "max_memory", "index")
+HELD = ("stream", "max_memory", "index", "scratch")
 """Options that say how data are held: the same data, whatever they are."""
 LEARNED = "learned from"
 """The use of a column that is learned from; of others it is the reason why not."""
 NO_BACKBONE = "none"
+ROWS_AT_ONCE = 1 << 14
+"""Rows of features on disk that are looked at, copied or scaled at a time."""
 TABLE, IMAGES, FEATURES, TEXT = "table", "images", "features", "text"
 
 
@@ -74,6 +77,7 @@ class ReadOptions:
             memory does not hold them. The pixels are the same.
         max_memory: bytes that data may take in memory. Default: what is free.
         index: file of the run that goes on, which says which streamed images it began with; nothing else is read then.
+        scratch: folder for features of images that memory does not hold, see `elr.files.on_disk`.
 
     Raises:
         ArgumentError: a name that is no text, one column in two roles, or an image size below 1.
@@ -111,6 +115,7 @@ class ReadOptions:
     stream: bool | None = None
     max_memory: int | None = None
     index: str | None = None
+    scratch: str | None = None
 
     def __post_init__(self) -> None:
         self._make_plain()
@@ -285,6 +290,7 @@ class Records:
         remarks: what the user should know about the reading.
         facts: what was read, as plain values by name: of a text file its lines, blank lines, separator, encoding.
         line_of: where a row of the source stands in a text file; None where it is no such file.
+        scratch: folder for what is made of features that lie on disk, see `ReadOptions`.
 
     Example:
         >>> records = Records(kind="features", rows=np.arange(3), features=np.eye(3, dtype="float32"), labels=[0, 1, 0])
@@ -308,6 +314,7 @@ class Records:
     remarks: list[str] = field(default_factory=list)
     facts: Mapping[str, Any] = field(default_factory=dict)
     line_of: LineOf | None = None
+    scratch: str | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -365,12 +372,22 @@ class Records:
             rows=self.rows[rows],
             table=None if self.table is None else self.table.iloc[rows],
             images=_taken(self.images, rows),
-            features=None if self.features is None else self.features[rows],
+            features=None if self.features is None else _rows_of(self.features, rows, self.scratch),
             labels=chosen(self.labels),
             annotations=None if self.annotations is None else self.annotations.take(rows),
             clean_labels=chosen(self.clean_labels),
             ids=chosen(self.ids),
         )
+
+
+def _rows_of(features: NDArray[np.float32], rows: NDArray[np.int64], folder: str | None) -> NDArray[np.float32]:
+    """Some of the features; of those on disk they are copied on disk."""
+    if not isinstance(features, np.memmap) or not len(rows):
+        return features[rows]
+    chosen = on_disk((len(rows), features.shape[1]), features.dtype, folder)
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        chosen[start : start + ROWS_AT_ONCE] = features[rows[start : start + ROWS_AT_ONCE]]
+    return chosen
 
 
 def _taken(images: Tensor | ImageStore | None, rows: NDArray[np.int64]) -> Tensor | ImageStore | None:

@@ -155,15 +155,21 @@ def text_blocks(fitted: Pipeline, texts: Sequence[str]) -> sparse.csr_array:
     return sparse.hstack([sparse.csr_array(terms), block], format="csr", dtype=np.float32)
 
 
-def one_scale(features: NDArray[np.floating]) -> StandardScaler:
+def one_scale(features: NDArray[np.floating], *, at_once: int | None = None) -> StandardScaler:
     """Centers each feature and divides all of them by one number, so that their mean variance is 1.
 
     For features of one kind, of which the small ones say little: scales of their own would blow these up.
+
+    Args:
+        features: (N, D).
+        at_once: rows that are looked at together. Default: all.
 
     Example:
         >>> one_scale(np.array([[0.0, 0.0], [2.0, 0.2]])).scale_.round(3).tolist()
         [0.711, 0.711]
     """
-    scale = StandardScaler().fit(features)
+    scale, step = StandardScaler(), at_once or len(features)
+    for start in range(0, len(features), step):
+        scale.partial_fit(features[start : start + step])
     scale.scale_ = np.full_like(scale.scale_, max(float(np.sqrt(np.mean(scale.var_))), 1e-12))
     return scale

@@ -138,7 +138,7 @@ def fit(
     if data is None:
         prepared = _digits(options, config, test, test_label, noise)
     else:
-        options = replace(options, max_memory=config.max_memory or options.max_memory)
+        options = replace(options, max_memory=config.max_memory or options.max_memory, scratch=str(out))
         read = partial(prepare_data, data, test=test, test_label=test_label, noise=noise, seed=config.seed)
         prepared = _read(read, data, options, config.device, out=out, resume=resume)
     if on_read is not None:

@@ -1,5 +1,6 @@
 """Folders of the parts of one table: what is read as one, what is refused, corrected copies."""
 
+import base64
 import json
 
 import pandas as pd
@@ -128,6 +129,17 @@ def test_parts_with_images_are_one_data_set(tmp_path):
     pq.write_table(pa.table({"img": images, "z": ["a", "b"]}), tmp_path / "p-2.parquet")
     with pytest.raises(DataError, match=r"has a column 'y', p-2.parquet has none"):
         read_data(tmp_path, ReadOptions(label="y"))
+
+
+def test_images_of_parts_are_shown_to_browsers(tmp_path):
+    encodings = [encoded(color((number, 0, 0))) for number in range(5)]
+    for part, rows in enumerate([encodings[:2], encodings[2:]]):
+        images = [{"bytes": each, "path": None} for each in rows]
+        pq.write_table(pa.table({"img": images, "y": ["a"] * len(rows)}), tmp_path / f"p-{part}.parquet")
+    urls = FORMATS["parts"].pictures(tmp_path, ReadOptions(label="y"), [4, 1, 2], [])
+    assert [base64.b64decode(url.partition(",")[2]) for url in urls] == [encodings[row] for row in (4, 1, 2)]
+    with pytest.raises(DataError, match="has fewer rows than the run"):
+        FORMATS["parts"].pictures(tmp_path, ReadOptions(label="y"), [5], [])
 
 
 def test_folders_that_hold_no_table(tmp_path):

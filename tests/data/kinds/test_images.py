@@ -15,6 +15,7 @@ from elr.data.pictures.decoding import Geometry
 from elr.data.pictures.image_store import FileImages
 from elr.data.records import ReadOptions, Records
 from elr.errors import ArgumentError, DataError
+from elr.files import on_disk
 from pictures import color, encoded, ramp
 from small_data import N, images, saved
 
@@ -54,6 +55,22 @@ def backbone_features():
     features = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
     pixels = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
     return Records(kind="images", rows=np.arange(4), images=pixels, features=features, labels=["cat", "dog"] * 2)
+
+
+def test_features_on_disk_are_scaled_on_disk_and_a_bad_row_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("elr.data.kinds.images.ROWS_AT_ONCE", 3)
+    held = backbone_features()
+    features = on_disk((4, 5), np.float32, str(tmp_path))
+    features[:] = held.features
+    mapped = replace(held, features=features, scratch=str(tmp_path), rows=np.arange(10, 14))
+    fitted = fit_preprocessing(mapped, ReadOptions())
+    scaled = fitted.encode(mapped, name="it").inputs
+    assert torch.equal(scaled, fitted.encode(held, name="it").inputs)
+    assert np.array_equal(features, held.features)  # they can be encoded again
+    features[3, 0] = np.finfo(np.float32).max
+    fitted.transformer.scale_ *= 1e-3
+    with pytest.raises(DataError, match="it has a value in row 13 that is too far"):
+        fitted.encode(mapped, name="it")
 
 
 def test_features_of_a_backbone_go_round_on_one_scale(tmp_path):

@@ -268,6 +268,7 @@ def read_images(
         pretrained=backbone,
         image_range=span,
         counted=True,
+        scratch=options.scratch,
         remarks=[*_left_out(decoded), *depth, *remarks],
     )
     return records, decoded
@@ -319,7 +320,7 @@ def _streamed(
     images = images.take(rows) if len(rows) < len(images) else images
     features = None
     if embed is not None:
-        features = embedded(images, embed, max_memory=options.max_memory)
+        features = embedded(images, embed, max_memory=options.max_memory, folder=options.scratch)
         images = images.brought_to(replace(square, crop=min(square.crop, LARGEST)))
     return DecodedImages(images=images, rows=rows, names=[], unreadable=unreadable, features=features)
 

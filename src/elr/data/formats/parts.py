@@ -152,6 +152,25 @@ class PartsFolder(TableFile):
             return pd.concat([form.label_column(each, options) for each in paths], ignore_index=True)
         return super().label_column(source, options)
 
+    def pictures(self, source: Path, options: ReadOptions, rows: Sequence[int], ids: Sequence[str]) -> list[str] | None:
+        """Those of the parts, of which only the ones that hold some of the rows are looked into."""
+        paths, form = self.parts(source)
+        if not (isinstance(form, TypedColumns) and form.image_columns(paths[0], options)):
+            return super().pictures(source, options, rows, ids)
+        found: dict[int, str] = {}
+        start, last = 0, max(rows, default=-1)
+        for path in paths:
+            if start > last:
+                break
+            stop = start + len(form.label_column(path, options))
+            here = [row for row in rows if start <= row < stop]
+            urls = form.pictures(path, options, [row - start for row in here], []) if here else []
+            found |= dict(zip(here, urls or (), strict=True))
+            start = stop
+        if start <= last:
+            raise DataError(f"{printable(source)} has fewer rows than the run: name the data of this run with --data")
+        return [found[row] for row in rows]
+
     def class_names(self, source: Path, label: str) -> list[str] | None:
         paths, form = self.parts(source)
         return form.class_names(paths[0], label)

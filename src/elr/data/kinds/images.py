@@ -19,11 +19,11 @@ from elr.data.label_coding import LabelCoding
 from elr.data.pictures.image_store import ImageStore
 from elr.data.pictures.streaming import counted_statistics
 from elr.data.preprocessing import Preprocessing
-from elr.data.records import IMAGES, NO_BACKBONE, ReadOptions, Records
+from elr.data.records import IMAGES, NO_BACKBONE, ROWS_AT_ONCE, ReadOptions, Records
 from elr.data.text import one_scale
 from elr.data.transforms import ImageTransform, Transform, image_statistics
-from elr.errors import DataError
-from elr.files import BACKBONE_FILE, printable
+from elr.errors import DataError, RowError
+from elr.files import BACKBONE_FILE, on_disk, printable
 
 _MOST_SIDE, _LARGEST = 2**15, 3.4e38
 _BACKBONE_RATE = 0.002  # docs/benchmarks/defaults.md
@@ -199,10 +199,21 @@ class BackbonePreprocessing(Preprocessing):
     def fit(cls, records: Records, options: ReadOptions, *, coding: LabelCoding) -> BackbonePreprocessing:
         del options
         assert records.features is not None, "a backbone gives features"
-        return cls(coding=coding, transformer=one_scale(records.features))
+        return cls(coding=coding, transformer=one_scale(records.features, at_once=ROWS_AT_ONCE))
 
     def _inputs(self, records: Records, name: str) -> NDArray[np.float32]:
-        return self._scaled(records, name)
+        features = records.features
+        if not isinstance(features, np.memmap):
+            return self._scaled(records, name)
+        self._check_width(features, name)
+        scaled = on_disk(features.shape, np.float32, records.scratch)
+        for start in range(0, len(features), ROWS_AT_ONCE):
+            part = slice(start, min(start + ROWS_AT_ONCE, len(features)))
+            try:
+                scaled[part] = self._transformed(features[part], name)
+            except RowError as error:
+                raise error.at(range(part.start, part.stop)) from None
+        return scaled
 
     def feature_rate(self, num_features: int) -> float | None:
         del num_features

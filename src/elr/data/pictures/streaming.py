@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from elr.devices import memory_to_use
-from elr.files import writing
+from elr.files import on_disk
 
 if TYPE_CHECKING:
     from elr.data.pictures.image_store import ImageStore
@@ -41,16 +38,16 @@ def fits(num_bytes: int, max_memory: int | None = None) -> bool:
     return num_bytes < memory_to_use(max_memory) * SHARE_OF_MEMORY
 
 
-def room_for(shape: tuple[int, ...], dtype: DTypeLike, *, max_memory: int | None = None) -> NDArray[Any]:
-    """An array to fill, in memory or, where there is too little of it, in a file without a name.
-
-    The file lies in the folder for temporary files (TMPDIR); the operating system reads it as it is needed, and removes
-    it when the process ends, however it ends.
+def room_for(
+    shape: tuple[int, ...], dtype: DTypeLike, *, max_memory: int | None = None, folder: str | None = None
+) -> NDArray[Any]:
+    """An array to fill, in memory or, where there is too little of it, on disk.
 
     Args:
         shape: of the array.
         dtype: of the array.
         max_memory: see `elr.devices.memory_to_use`.
+        folder: see `elr.files.on_disk`.
 
     Raises:
         OutputError: the disk is full.
@@ -59,16 +56,17 @@ def room_for(shape: tuple[int, ...], dtype: DTypeLike, *, max_memory: int | None
         >>> room_for((2, 3), np.uint8).shape
         (2, 3)
     """
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    if fits(size, max_memory):
+    if fits(math.prod(shape) * np.dtype(dtype).itemsize, max_memory):
         return np.empty(shape, dtype=dtype)
-    with writing(Path(tempfile.gettempdir())), tempfile.TemporaryFile(prefix="elr-images-") as file:
-        os.posix_fallocate(file.fileno(), 0, size)  # a full disk is found now, not by a signal later
-        return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
+    return on_disk(shape, dtype, folder)
 
 
 def embedded(
-    store: ImageStore, embed: Callable[[Tensor], NDArray[np.float32]], *, max_memory: int | None = None
+    store: ImageStore,
+    embed: Callable[[Tensor], NDArray[np.float32]],
+    *,
+    max_memory: int | None = None,
+    folder: str | None = None,
 ) -> NDArray[np.float32]:
     """Features (N, D) of all images, which are decoded some hundred at a time, the next while these are embedded.
 
@@ -76,6 +74,7 @@ def embedded(
         store: N images.
         embed: from images (m, 3, S, S) uint8 to features (m, D).
         max_memory: see `elr.devices.memory_to_use`; larger features lie in a file.
+        folder: of that file, see `elr.files.on_disk`.
 
     Raises:
         DataError: an image that cannot be read.
@@ -102,7 +101,7 @@ def embedded(
             coming = store.start(chunks[number + 1])
         found = embed(images)
         if features is None:
-            features = room_for((len(store), found.shape[1]), np.float32, max_memory=max_memory)
+            features = room_for((len(store), found.shape[1]), np.float32, max_memory=max_memory, folder=folder)
         features[int(rows[0]) : int(rows[0]) + len(rows)] = found
     assert features is not None, "a store has images"
     return features
