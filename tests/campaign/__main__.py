@@ -20,7 +20,7 @@ from pathlib import Path
 from campaign.trials import HANG, TRACEBACK, TRIALS, FaultFound, NotHere, Trial
 
 HERE = Path(__file__).parent
-FRAME = ("__init__", "__main__", "trials", "outcomes", "made")
+FRAME = ("__init__", "__main__", "trials", "outcomes", "made", "forked")
 """Modules that are no areas."""
 
 

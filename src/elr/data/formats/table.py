@@ -116,7 +116,7 @@ class TableFile(FileFormat):
             raise DataError(f"no such file: {path}")
         try:
             return self.parse(path, options, as_text=as_text, as_written=as_written)
-        except DataError:
+        except (DataError, MemoryError):
             raise
         except UnicodeDecodeError as error:
             raise DataError(
