@@ -105,7 +105,9 @@ FITS: dict[str, tuple[str, ...]] = {
     "a table by one network": (*TABLE, "--members", "1", "--epochs", "150"),
     "a table by several networks": (*TABLE, "--epochs", "12"),
     "a table by ELR+": (*TABLE, "--method", "elr_plus", "--epochs", "40"),
-    "a table in generations": (*TABLE, "--members", "1", "--generations", "2", "--epochs", "60"),
+    "a table in generations": (*TABLE, "--members", "1", "--method", "joint_optimization", "--epochs", "40"),
+    "a table by DivideMix": (*TABLE, "--members", "1", "--method", "dividemix", "--epochs", "20"),
+    "a table by co-teaching": (*TABLE, "--members", "1", "--method", "co_teaching", "--epochs", "40"),
     "a table with mapped targets": (*TABLE, "--members", "1", "--targets", "mapped", "--epochs", "100"),
     "a table with sparse targets": (*TABLE, "--members", "1", "--targets", "sparse", "--epochs", "100"),
     "images": ("pictures", "--network", "fast", "--epochs", "4"),
@@ -141,7 +143,7 @@ def kill_of_a_fit(name: str) -> Callable[[Path, random.Random], None]:
         out = folder / "run"
         command = [*command_of(name), "--out", str(out), "--resume"]
         said = []
-        for _ in range(generator.choice([2, 3, 4])):
+        for _ in range(generator.choice([5, 6, 7])):
             by = generator.choice(list(SIGNALS))
             said.append((by.name, killed(command, folder, by, moment(out, generator, seconds))))
         code, words = forked(command, folder)
@@ -159,7 +161,7 @@ def kill_of_a_fit(name: str) -> Callable[[Path, random.Random], None]:
 for _name in FITS:
     _trial = kill_of_a_fit(_name)
     _trial.__name__ = f"fit of {_name}"
-    trial("kills", repeats=5, seconds=900)(_trial)
+    trial("kills", repeats=4, seconds=900)(_trial)
 
 
 @trial("kills", repeats=5, seconds=1200)
