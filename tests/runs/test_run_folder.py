@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from elr.errors import OutputError
-from elr.runs.run_folder import contents, is_tuning, something_else
+from elr.runs.run_folder import contents, is_tuning, remove_unfinished, something_else
 
 
 def test_what_a_killed_run_had_not_finished_is_left_out(tmp_path):
@@ -20,3 +20,10 @@ def test_names_of_a_search_and_of_something_else():
     assert is_tuning("tuning.sqlite")
     assert not is_tuning("issues.csv")
     assert "(a, b, c)" in str(something_else(Path("x"), ["a", "b", "c", "d"]))
+
+
+def test_what_was_left_by_a_run_killed_as_it_began_goes(tmp_path):
+    for name in (f".{'0a' * 16}.partial", ".model.safetensors.partial", "run.json"):
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".model.safetensors.partial", "run.json"]

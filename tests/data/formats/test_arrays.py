@@ -103,3 +103,18 @@ def test_columns_of_what_is_no_table_are_refused(files, role):
 def test_images_of_other_depths_are_told_how_to_become_bytes(images, way):
     with pytest.raises(DataError, match=way):
         from_arrays(images, name="it", training=True)
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.npz"])
+def test_a_lack_of_memory_is_no_fault_of_the_file(tmp_path, monkeypatch, name):
+    np.savez(tmp_path / "x.npz", x=np.ones((4, 2)), labels=np.arange(4) % 2)
+    np.save(tmp_path / "x.npy", np.ones((4, 2)))
+    np.save(tmp_path / "labels.npy", np.arange(4) % 2)
+
+    def refuse(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "load", refuse)
+    label = "labels" if name == "x.npz" else str(tmp_path / "labels.npy")
+    with pytest.raises(MemoryError):
+        read_data(tmp_path / name, ReadOptions(label=label), training=True)

@@ -128,3 +128,21 @@ def test_files_that_are_no_parquet_or_damaged(tmp_path):
         list(parquet_images(path, "img"))
     with pytest.raises(DataError, match="cannot be read as Parquet"):
         read_parquet_columns(path, ["label"])
+
+
+def test_a_lack_of_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    pq.write_table(pa.table({"x": [1], "y": ["cat"]}), tmp_path / "t.parquet")
+
+    def refuse(*_, **__):
+        raise pa.ArrowMemoryError("malloc of size 64 failed")
+
+    monkeypatch.setattr(pq, "ParquetFile", refuse)
+    with pytest.raises(MemoryError):
+        read_table(tmp_path / "t.parquet")
+
+
+def test_names_of_files_need_not_be_utf_8(tmp_path):
+    path = tmp_path / b"caf\xe9.parquet".decode("utf-8", "surrogateescape")
+    with path.open("wb") as file:
+        pq.write_table(pa.table({"x": [1], "y": ["cat"]}), file)
+    assert read_table(path).to_dict("list") == {"x": [1], "y": ["cat"]}
