@@ -192,9 +192,9 @@ main()
 @trial("system", repeats=4, seconds=600)
 def out_of_memory_in_the_middle(folder: Path, generator: random.Random) -> None:
     """With so much more than what is loaded: done, or words; and what had begun goes on where there is more."""
-    clusters(20_000).to_csv(folder / "d.csv", index=False)
+    clusters(4000).to_csv(folder / "d.csv", index=False)
     more = generator.choice([8, 20, 40, 80, 120, 200, 300])
-    command = [sys.executable, "-c", _LITTLE, str(more), *FIT, "d.csv", "--out", "run"]
+    command = [sys.executable, "-c", _LITTLE, str(more), *FIT, "d.csv", "--members", "1", "--out", "run"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=500, check=False)
     out, err = (each.decode("utf-8", "replace") for each in (result.stdout, result.stderr))
@@ -202,8 +202,8 @@ def out_of_memory_in_the_middle(folder: Path, generator: random.Random) -> None:
     if outcome.code != 0:
         need(outcome.code == 1, UNCLEAR, outcome.words)
         need("not enough memory" in err, UNCLEAR, outcome.words)
-        accepted(inside(*FIT, "d.csv", "--out", "run", "--resume", folder=folder))
-    accepted(inside(*FIT, "d.csv", "--out", "whole", folder=folder))
+        accepted(inside(*FIT, "d.csv", "--members", "1", "--out", "run", "--resume", folder=folder))
+    accepted(inside(*FIT, "d.csv", "--members", "1", "--out", "whole", folder=folder))
     need(results(folder / "run") == results(folder / "whole"), DIFFERS, "other results")
     no_leftovers(folder)
 
