@@ -138,7 +138,12 @@ def test_a_name_that_is_not_utf8_is_written_and_read(tmp_path):
     with files.plain_name(folder / "a.parquet") as named:
         assert len(pd.read_parquet(named)) == 1
         assert printable(named) == str(named)
-    assert sorted(each.name for each in folder.iterdir()) == ["a.parquet", "a.safetensors"]
+    names = ["a.parquet", "a.safetensors"]
+    assert sorted(each.name for each in folder.iterdir()) == names
+    other = folder / os.fsdecode(b"\xe9.safetensors")
+    files.write_tensors(other, {"weight": torch.ones(2)})
+    assert files.read_tensors(other)["weight"].tolist() == [1.0, 1.0]
+    assert sorted(each.name for each in folder.iterdir()) == sorted([*names, other.name])
 
 
 def test_the_file_that_cannot_be_written_first_is_named(tmp_path):

@@ -67,7 +67,7 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def plain_name(path: Path) -> Iterator[Path]:
-    """A name of a file that every library can open: its own, or a link to it where that is not UTF-8.
+    """A name of a file that every library can open: its own, or by way of a link where that is not UTF-8.
 
     Arrow, safetensors and pandas refuse the bytes that Linux allows in the names of files and folders.
 
@@ -80,9 +80,9 @@ def plain_name(path: Path) -> Iterator[Path]:
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="elr-name-") as folder:
-        link = Path(folder, f"file{path.suffix if path.suffix.isascii() else ''}")
-        link.symlink_to(path.absolute())
-        yield link
+        named = Path(folder, "link") / path.name if printable(path.name) == path.name else Path(folder, "link")
+        Path(folder, "link").symlink_to(path.absolute() if named.name == "link" else path.parent.absolute())
+        yield named
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -98,7 +98,7 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
         ...     (Path(folder) / "a.txt").read_text()
         '.a.txt.partial'
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{printable(path.name)}.partial")
     try:
         with writing(path):
             with plain_name(partial) as named:

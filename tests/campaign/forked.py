@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -77,11 +78,11 @@ def forked(
     child, started, sent = int(forks.stdout.readline()), time.monotonic(), False
     while _runs(child):
         if not sent and until():
-            sent = True
-            os.kill(child, 0)
-            os.killpg(child, by)
+            with suppress(ProcessLookupError):  # it has not yet a group of its own, or has just ended
+                os.killpg(child, by)
+                sent = True
         if time.monotonic() - started > seconds:
-            os.killpg(child, signal.SIGKILL)
+            os.kill(child, signal.SIGKILL)
             forks.stdout.readline()
             raise FaultFound(HANG, f"elr {' '.join(command)} had not ended after {seconds:.0f} s (signal sent: {sent})")
         time.sleep(0.0005)

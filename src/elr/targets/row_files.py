@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from elr.errors import CheckpointError
-from elr.files import plain_name
 
 BLOCK = 2**24
 """Bytes that have a checksum of their own: whoever reads a few rows checks these alone."""
@@ -75,8 +76,7 @@ def save_part(folder: Path, rows: Tensor, *, rank: int, world: int, num_examples
         "block": str(block),
         "checksums": json.dumps([_checksum(each) for each in rows.split(block)] if len(rows) else []),
     }
-    with plain_name(folder / part_name(rank, world, num_examples)) as named:
-        save_file({"rows": rows}, named, metadata=header)
+    save_file({"rows": rows}, folder / part_name(rank, world, num_examples), metadata=header)
 
 
 def load_part(folder: Path, wanted: tuple[int, int], *, shape: tuple[int, int]) -> Tensor:
@@ -131,7 +131,7 @@ def _header(path: Path, shape: tuple[int, int]) -> dict[str, str]:
     if not path.exists():
         raise CheckpointError(f"{path} is missing: its rows of the targets are lost; {_ADVICE}")
     try:
-        with plain_name(path) as named, safe_open(named, framework="pt") as file:
+        with _opened(path) as file:
             header: dict[str, str] = file.metadata() or {}
         found = tuple(json.loads(header["shape"])) if header.get("format") == _FORMAT else None
     except (OSError, SafetensorError, KeyError, ValueError) as error:
@@ -144,10 +144,18 @@ def _header(path: Path, shape: tuple[int, int]) -> dict[str, str]:
     return header
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    from elr.files import plain_name  # here, since chains of imports at the top are as long as they may be
+
+    with plain_name(path) as named, safe_open(named, framework="pt") as file:
+        yield file
+
+
 def _read(path: Path, first: int, last: int) -> Tensor:
     """Rows of a file by its own count, with the blocks that they lie in checked."""
     try:
-        with plain_name(path) as named, safe_open(named, framework="pt") as file:
+        with _opened(path) as file:
             header: dict[str, Any] = file.metadata()
             block, checksums = int(header["block"]), json.loads(header["checksums"])
             stored = file.get_slice("rows")
