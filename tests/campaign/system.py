@@ -58,18 +58,20 @@ def failed(outcome: Outcome, *words: str) -> Outcome:
 
 @trial("system", repeats=8, seconds=400)
 def disk_full_while_fitting(folder: Path, generator: random.Random) -> None:
+    """Also while targets are mapped into a file, and while checkpoints are written."""
     clusters(2000).to_csv(folder / "d.csv", index=False)
-    whole = inside(*FIT, "d.csv", "--out", "whole", folder=folder)
-    accepted(whole)
+    mapped = generator.choice([(), ("--members", "1", "--targets", "mapped", "--epochs", "20")])
+    command = (*FIT, "d.csv", *mapped)
+    accepted(inside(*command, "--out", "whole", folder=folder))
     with small_disk(folder / "disk", kilobytes=generator.choice([4, 40, 100, 200, 300, 500, 800])) as disk:
-        outcome = inside(*FIT, "d.csv", "--out", "disk/run", folder=folder)
+        outcome = inside(*command, "--out", "disk/run", folder=folder)
         if outcome.code == 0:
             need(results(disk / "run") == results(folder / "whole"), DIFFERS, "other results on a small disk")
             return
         failed(outcome, "full", "disk/run")
         no_leftovers(disk)
         subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
-        accepted(inside(*FIT, "d.csv", "--out", "disk/run", "--resume", folder=folder))
+        accepted(inside(*command, "--out", "disk/run", "--resume", folder=folder))
         need(results(disk / "run") == results(folder / "whole"), DIFFERS, "resumed after a full disk: other results")
         no_leftovers(disk)
 
