@@ -244,7 +244,7 @@ def two_ranks(folder: Path, generator: random.Random) -> None:
         until = moment(folder / "broken", generator, seconds)
         run(folder / "broken", by, until)
     run(folder / "broken")
-    need(results(folder / "whole") == results(folder / "broken"), DIFFERS, f"two ranks after {by.name}: other results")
+    need(results(folder / "whole") == results(folder / "broken"), DIFFERS, "two ranks after kills: other results")
     no_leftovers(folder)
 
 

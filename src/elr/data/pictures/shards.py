@@ -186,7 +186,7 @@ class ParquetImages(ShardedImages):
         *,
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
-        metadata = [_opened(shard).metadata for shard in shards]
+        metadata = [_parquet(shard).metadata for shard in shards]
         super().__init__(shards, [each.num_rows for each in metadata], geometry)
         self.column, self.kept_bytes = column, kept_bytes
         groups = [
@@ -244,7 +244,7 @@ class ParquetImages(ShardedImages):
                 return self._kept[number]
             shard, group = (int(place) for place in self.groups[number])
             try:
-                file = _opened(self.shards[shard])
+                file = _parquet(self.shards[shard])
                 values = file.read_row_group(group, columns=[self.column]).column(0).combine_chunks()
             except (OSError, pa.ArrowException) as error:
                 reason = " ".join(str(error).split())[:200]
@@ -255,7 +255,7 @@ class ParquetImages(ShardedImages):
             return values
 
 
-def _opened(shard: Path) -> Any:
+def _parquet(shard: Path) -> Any:
     with plain_name(shard) as named:
         return pq.ParquetFile(named)
 
