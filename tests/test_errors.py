@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from elr import errors
-from elr.errors import ArgumentError, DataError, ELRError, RowError, optional
+from elr.errors import ArgumentError, DataError, ELRError, RowError, lack_of_memory, optional
 
 BUILT_IN = {
     "ArgumentError": ValueError,
@@ -67,3 +67,13 @@ def test_rows_are_told_by_their_lines_where_they_have_such():
     assert type(found) is DataError
     named = RowError("y of a.csv is missing in ", [1]).located(lambda row: ("a.csv", row + 2, ""))
     assert str(named) == "y of a.csv is missing in line 3 (row 1); rows count from 0"
+
+
+def test_a_lack_of_memory_is_found_behind_other_errors():
+    refused = DataError("cannot be read")
+    refused.__cause__ = MemoryError()
+    assert lack_of_memory(refused) == "no more of it is to be had"
+    assert lack_of_memory(OSError(12, "Cannot allocate memory")) == "[Errno 12] Cannot allocate memory"
+    told = RuntimeError("DefaultCPUAllocator: can't allocate memory Exception raised from alloc\nframe #0")
+    assert lack_of_memory(told) == "DefaultCPUAllocator: can't allocate memory"
+    assert lack_of_memory(RuntimeError("a bug")) is None

@@ -1,12 +1,15 @@
+import errno
 import math
+import os
 from concurrent.futures import ThreadPoolExecutor
 
+import pandas as pd
 import pytest
 import torch
 
 from elr import files
 from elr.errors import ArtifactError, OutputError
-from elr.files import similar_name
+from elr.files import printable, similar_name
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):
@@ -156,3 +159,35 @@ def test_room_on_disk_has_no_name_and_a_full_disk_is_said(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(OutputError, match="cannot write"):
         files.on_disk((1 << 40, 1 << 10), "float32", str(tmp_path))
+
+
+def test_a_name_that_is_not_utf8_is_written_and_read(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    files.write_tensors(folder / "a.safetensors", {"weight": torch.ones(2)})
+    assert files.read_tensors(folder / "a.safetensors")["weight"].tolist() == [1.0, 1.0]
+    files.write_file(folder / "a.parquet", lambda partial: pd.DataFrame({"x": [1]}).to_parquet(partial))
+    with files.plain_name(folder / "a.parquet") as named:
+        assert len(pd.read_parquet(named)) == 1
+        assert printable(named) == str(named)
+    names = ["a.parquet", "a.safetensors"]
+    assert sorted(each.name for each in folder.iterdir()) == names
+    other = folder / os.fsdecode(b"\xe9.safetensors")
+    files.write_tensors(other, {"weight": torch.ones(2)})
+    assert files.read_tensors(other)["weight"].tolist() == [1.0, 1.0]
+    assert sorted(each.name for each in folder.iterdir()) == sorted([*names, other.name])
+
+
+def test_the_file_that_cannot_be_written_first_is_named(tmp_path):
+    with pytest.raises(OutputError, match=r"cannot write \S*gone/run\.json: "):
+        files.write_first(tmp_path / "gone" / "run.json", {})
+
+
+def test_where_there_are_no_links_one_writes_first_all_the_same(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert [files.write_first(tmp_path / "run.json", {"by": number}) for number in (1, 2)] == [True, False]
+    assert files.read_json(tmp_path / "run.json") == {"by": 1}
+    assert [each.name for each in tmp_path.iterdir()] == ["run.json"]

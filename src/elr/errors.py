@@ -12,6 +12,8 @@ LineOf = Callable[[int], tuple[str, int, str] | None]
 """Where a row stands in a text file: its name, the number of the line from 1, and what is odd about that line, if
 anything is; None where rows have no lines."""
 _SHOWN = 5
+_LACKS_MEMORY = ("can't allocate memory", "out of memory", "not enough memory", "bad_alloc", "cannot allocate memory")
+_LACKS_MEMORY += ("can't start new thread",)  # each needs a stack of its own
 
 
 class ELRError(Exception):
@@ -162,6 +164,26 @@ class DataWarning(UserWarning):
         >>> [each.category.__name__ for each in caught]
         ['DataWarning']
     """
+
+
+def lack_of_memory(error: BaseException | None) -> str | None:
+    """The words of whoever got no memory, if that is why something failed: NumPy, Arrow, PyTorch or the system.
+
+    Args:
+        error: as it was caught; those that it came from are looked at too.
+
+    Example:
+        >>> lack_of_memory(MemoryError("Unable to allocate 74.5 GiB"))
+        'Unable to allocate 74.5 GiB'
+        >>> lack_of_memory(ValueError("no such column"))
+    """
+    while error is not None:
+        said = " ".join(str(error).split())
+        told = isinstance(error, RuntimeError | OSError) and any(word in said.lower() for word in _LACKS_MEMORY)
+        if isinstance(error, MemoryError) or told:
+            return said.partition(" Exception raised from")[0] or "no more of it is to be had"
+        error = error.__cause__
+    return None
 
 
 def optional(module: str, purpose: str, *, extra: str) -> Any:

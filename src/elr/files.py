@@ -96,6 +96,26 @@ def on_disk(shape: tuple[int, ...], dtype: DTypeLike, folder: str | None = None)
         return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
 
 
+@contextmanager
+def plain_name(path: Path) -> Iterator[Path]:
+    """A name of a file that every library can open: its own, or by way of a link where that is not UTF-8.
+
+    Arrow, safetensors and pandas refuse the bytes that Linux allows in the names of files and folders.
+
+    Example:
+        >>> with plain_name(Path("data.parquet")) as named:
+        ...     named
+        PosixPath('data.parquet')
+    """
+    if printable(path) == str(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="elr-name-") as folder:
+        named = Path(folder, "link") / path.name if printable(path.name) == path.name else Path(folder, "link")
+        Path(folder, "link").symlink_to(path.absolute() if named.name == "link" else path.parent.absolute())
+        yield named
+
+
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file whole or not at all: `write` fills a temporary neighbor, which then takes the name.
 
@@ -109,12 +129,13 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
         ...     (Path(folder) / "a.txt").read_text()
         '.a.txt.partial'
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{printable(path.name)}.partial")
     try:
         with writing(path):
             if partial.is_symlink():  # what it leads to is not ours
                 partial.unlink()
-            write(partial)
+            with plain_name(partial) as named:
+                write(named)
             with partial.open("rb") as handle:
                 os.fsync(handle.fileno())
             partial.chmod(0o666 & ~_umask())  # libraries differ; a new file is what the user's umask says
@@ -220,7 +241,11 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         ...     read_json(Path(folder) / "a.json")
         {'loss': None}
     """
-    write_text(path, json.dumps(without_nan(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, _as_json(content))
+
+
+def _as_json(content: dict[str, Any]) -> str:
+    return json.dumps(without_nan(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_first(path: Path, content: dict[str, Any]) -> bool:
@@ -237,17 +262,29 @@ def write_first(path: Path, content: dict[str, Any]) -> bool:
         (True, False, {'by': 1})
     """
     partial = path.with_name(f".{uuid.uuid4().hex}.partial")
-    write_json(partial, content)
+    text = _as_json(content)
     try:
-        os.link(partial, path)
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without links
-        with suppress(OSError):
-            partial.replace(path)
+        with writing(path):
+            _fill(partial, text)
+            try:
+                os.link(partial, path)
+            except OSError:  # it is there, or the file system has no links
+                _fill(path, text)
+    except OutputError as error:
+        if isinstance(error.__cause__, FileExistsError):
+            return False
+        raise
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
     return True
+
+
+def _fill(path: Path, text: str) -> None:
+    with path.open("x", encoding="utf-8", errors="backslashreplace") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
 
 
 def without_nan(value: Any) -> Any:
@@ -362,7 +399,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         elr.errors.ArtifactError: no-such-run/model.safetensors cannot be read (...): the run is incomplete or damaged
     """
     try:
-        return load_file(path)
+        with plain_name(path) as named:
+            return load_file(named)
     except (OSError, SafetensorError) as error:
         raise ArtifactError(f"{path} cannot be read ({error}): the run is incomplete or damaged") from error
 

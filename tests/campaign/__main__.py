@@ -6,6 +6,7 @@ import argparse
 import faulthandler
 import importlib
 import json
+import os
 import random
 import signal
 import sys
@@ -20,7 +21,7 @@ from pathlib import Path
 from campaign.trials import HANG, TRACEBACK, TRIALS, FaultFound, NotHere, Trial
 
 HERE = Path(__file__).parent
-FRAME = ("__init__", "__main__", "trials", "outcomes", "made", "made_pictures")
+FRAME = ("__init__", "__main__", "trials", "outcomes", "made", "made_pictures", "forked")
 """Modules that are no areas."""
 
 
@@ -106,6 +107,8 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="name the trials and end")
     asked = parser.parse_args()
     faulthandler.enable()
+    given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    os.environ["PYTHONPATH"] = os.pathsep.join(str(Path(each).resolve()) for each in given)  # commands run elsewhere
     trials = [each for each in load(asked.only) if asked.trial is None or asked.trial in each.name]
     trials = [each for each in trials if each.quick or not asked.quick]
     if asked.list:

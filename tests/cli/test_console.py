@@ -171,3 +171,31 @@ def test_a_program_that_listens_to_sigterm_goes_on_doing_so():
     finally:
         signal.signal(signal.SIGTERM, before)
     assert heard == [1]
+
+
+def _refused_for_memory():
+    try:
+        raise MemoryError("Unable to allocate 74.5 GiB")
+    except MemoryError as error:
+        raise DataError("x.parquet cannot be read") from error
+
+
+def _refused_by_torch():
+    raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you")
+
+
+@pytest.mark.parametrize("fail", [_refused_for_memory, _refused_by_torch])
+def test_a_lack_of_memory_is_told_with_what_to_do(capsys, fail):
+    with pytest.raises(typer.Exit) as caught, errors(True):
+        fail()
+    assert caught.value.exit_code == 1
+    out, err = capsys.readouterr()
+    assert err.startswith("error: not enough memory: ")
+    assert "--max-memory" in err
+    assert err.count("\n") == 1
+    assert json.loads(out)["error"]["type"] == "MemoryError"
+
+
+def test_other_failures_of_the_program_are_not_hidden():
+    with pytest.raises(RuntimeError, match="a bug"), errors(False):
+        raise RuntimeError("a bug")

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from command_line import inside
-from elr.cli.main import app
+from elr.cli.main import app, main
 
 
 def test_help_answers_without_torch():
@@ -116,3 +116,13 @@ def test_a_shell_completes_methods():
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
     ).stdout
     assert shown.split() == ["elr", "elr_plus"]
+
+
+def test_an_interruption_before_a_command_begins_is_a_word(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("elr.cli.main.app", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code, capsys.readouterr().err) == (130, "interrupted\n")

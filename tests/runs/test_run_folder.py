@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from elr.errors import OutputError
-from elr.runs.run_folder import contents, is_tuning, something_else
+from elr.runs.run_folder import contents, is_tuning, remove_unfinished, something_else
 
 
 def test_what_a_killed_run_had_not_finished_is_left_out(tmp_path):
@@ -30,3 +30,10 @@ def test_links_in_a_folder_of_a_run_are_refused_but_it_may_be_one_itself(tmp_pat
     (tmp_path / "run" / name).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OutputError, match=f"{name} is a link: expected files of a run; remove it"):
         contents(tmp_path / "run")
+
+
+def test_what_was_left_by_a_run_killed_as_it_began_goes(tmp_path):
+    for name in (f".{'0a' * 16}.partial", ".model.safetensors.partial", "run.json"):
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".model.safetensors.partial", "run.json"]

@@ -80,3 +80,10 @@ def test_something_else_is_refused(folder):
     path.write_bytes(b"x" * 100)
     with pytest.raises(CheckpointError, match=path.name):
         load_part(folder, (0, 3), shape=(N, C))
+
+
+def test_folders_need_not_be_utf_8(tmp_path):
+    folder = tmp_path / b"caf\xe9".decode("utf-8", "surrogateescape")
+    folder.mkdir()
+    save_part(folder, torch.ones(3, 2), rank=0, world=1, num_examples=3)
+    assert load_part(folder, (1, 3), shape=(3, 2)).tolist() == [[1.0, 1.0]] * 2

@@ -288,7 +288,8 @@ def _read_chunks(path: Path, classes: int) -> Iterator[NDArray[np.float32]]:
 
 
 def _opened(path: Path) -> pq.ParquetFile:
-    return pq.ParquetFile(path, page_checksum_verification=True)
+    with files.plain_name(path) as named:
+        return pq.ParquetFile(named, page_checksum_verification=True)
 
 
 @contextmanager

@@ -15,13 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from elr.errors import ELRError
+from elr.errors import ELRError, lack_of_memory
 
 _AGREEMENTS = {  # what says without trusted labels how good a model is, the best witness first
     "out_of_fold_agreement": "the given labels are predicted by networks that never saw them",
     "validation_agreement": "the given labels of rows held out are predicted",
     "agreement_with_given_labels": "the given labels are predicted",
 }
+
+_LESS = (
+    "ask for less at once (--max-memory streams images and keeps targets on disk; fewer rows, columns or networks), or "
+    "free some; a run that had begun goes on with --resume"
+)
 
 if TYPE_CHECKING:
     from elr.audit.audited_run import AuditedRun
@@ -295,11 +300,17 @@ def errors(as_json: bool, *, resume_with: str | None = None, by_itself: bool = F
     try:
         with _termination_heard():
             yield
-    except ELRError as error:
+    except typer.Exit:
+        raise
+    except (ELRError, MemoryError, OSError, RuntimeError) as error:
+        lacking = lack_of_memory(error)
+        if lacking is None and not isinstance(error, ELRError):
+            raise
+        said = str(error) if lacking is None else f"not enough memory: {lacking}; {_LESS}"
         if as_json:
-            print_json({"error": {"type": type(error).__name__, "message": str(error)}})
-        say(f"error: {error}")
-        raise typer.Exit(2) from error
+            print_json({"error": {"type": type(error).__name__ if lacking is None else "MemoryError", "message": said}})
+        say(f"error: {said}")
+        raise typer.Exit(2 if lacking is None else 1) from error
     except ImportError as error:
         said = f"{error}: a package is missing or broken; `elr doctor --imports` says which"
         if as_json and "torch" in sys.modules:

@@ -6,6 +6,7 @@ input, 130 interrupted, 143 terminated. Nothing heavy is imported before a comma
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -30,7 +31,11 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of the `elr` command."""
-    app()
+    try:
+        app()
+    except KeyboardInterrupt:  # before a command has begun, or after it
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 def _print_version(wanted: bool) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from elr.devices import computes_bfloat16, default_device
 from elr.errors import ArgumentError, optional
+from elr.files import plain_name
 from elr.networks.hub import offline_without_hub
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
@@ -196,7 +197,8 @@ def _read_weights(path: Path) -> Mapping[str, Tensor]:
     """A state dict; nothing in the file is executed."""
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            with plain_name(path) as named:
+                return load_file(named)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # no file, damaged, or more than weights
         reason = " ".join(str(error).split())[:200]

@@ -26,7 +26,7 @@ from elr.audit.tables.lines import without_formulas
 from elr.data.prepared_data import PreparedData, inspection_of
 from elr.errors import CheckpointError, OutputError
 from elr.runs.plan import Plan
-from elr.runs.run_folder import another, changes, contents, is_tuning, something_else
+from elr.runs.run_folder import another, changes, contents, is_tuning, remove_unfinished, something_else
 from elr.targets.table_file import remove_tables
 from elr.training.checkpoints import remove_checkpoints
 from elr.training.engine import refuse_other_ranks
@@ -380,6 +380,7 @@ def _finished(out: Path, run: dict[str, Any]) -> Fitted:
 def _remove_what_is_for_resuming(out: Path) -> None:
     remove_checkpoints(out)
     remove_tables(out)
+    remove_unfinished(out)
 
 
 def _now() -> str:

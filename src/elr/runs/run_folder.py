@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,22 @@ def another(folder: Path) -> str:
         True
     """
     return f"choose another --out, such as {free_folder(folder)}"
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete what runs that were killed as they began left in a folder; other half-written files go when written anew.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, f".{'0' * 32}.partial").touch()
+        ...     remove_unfinished(Path(folder))
+        ...     list(Path(folder).iterdir())
+        []
+    """
+    for partial in folder.glob(f".{'[0-9a-f]' * 32}.partial"):
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def is_tuning(name: str) -> bool:

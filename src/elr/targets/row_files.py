@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +131,7 @@ def _header(path: Path, shape: tuple[int, int]) -> dict[str, str]:
     if not path.exists():
         raise CheckpointError(f"{path} is missing: its rows of the targets are lost; {_ADVICE}")
     try:
-        with safe_open(path, framework="pt") as file:
+        with _opened(path) as file:
             header: dict[str, str] = file.metadata() or {}
         found = tuple(json.loads(header["shape"])) if header.get("format") == _FORMAT else None
     except (OSError, SafetensorError, KeyError, ValueError) as error:
@@ -142,10 +144,18 @@ def _header(path: Path, shape: tuple[int, int]) -> dict[str, str]:
     return header
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    from elr.files import plain_name  # here, since chains of imports at the top are as long as they may be
+
+    with plain_name(path) as named, safe_open(named, framework="pt") as file:
+        yield file
+
+
 def _read(path: Path, first: int, last: int) -> Tensor:
     """Rows of a file by its own count, with the blocks that they lie in checked."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with _opened(path) as file:
             header: dict[str, Any] = file.metadata()
             block, checksums = int(header["block"]), json.loads(header["checksums"])
             stored = file.get_slice("rows")

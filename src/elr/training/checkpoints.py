@@ -193,7 +193,7 @@ class Checkpoints:
                 states = torch.load(found[-1] / PARTS, map_location="cpu", weights_only=True)
                 for name, part in self.parts.items():
                     part.load_state_dict(states[name])
-            except CheckpointError:
+            except (CheckpointError, MemoryError):
                 raise
             except Exception as error:  # a damaged file fails in many ways
                 raise CheckpointError(f"{found[-1]} cannot be read ({error}): {_ADVICE}") from error

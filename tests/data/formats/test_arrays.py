@@ -137,3 +137,18 @@ def test_counted_columns_of_new_data_are_put_in_order():
     frame = pd.DataFrame({2: [3.0], 0: [1.0], 1: [2.0]})
     assert as_trained((frame, None), "features")[0].tolist() == [[1.0, 2.0, 3.0]]
     assert as_trained((frame.set_axis(["c", "a", "b"], axis=1), None), "features")[0].tolist() == [[3.0, 1.0, 2.0]]
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.npz"])
+def test_a_lack_of_memory_is_no_fault_of_the_file(tmp_path, monkeypatch, name):
+    np.savez(tmp_path / "x.npz", x=np.ones((4, 2)), labels=np.arange(4) % 2)
+    np.save(tmp_path / "x.npy", np.ones((4, 2)))
+    np.save(tmp_path / "labels.npy", np.arange(4) % 2)
+
+    def refuse(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "load", refuse)
+    label = "labels" if name == "x.npz" else str(tmp_path / "labels.npy")
+    with pytest.raises(DataError, match=f"{name} does not fit into memory"):
+        read_data(tmp_path / name, ReadOptions(label=label), training=True)

@@ -51,3 +51,10 @@ def test_what_is_no_such_file(tmp_path, content, message):
     (tmp_path / "t.feather").write_bytes(content)
     with pytest.raises(DataError, match=message):
         Feather().frame(tmp_path / "t.feather")
+
+
+def test_names_of_files_need_not_be_utf_8(tmp_path):
+    path = tmp_path / b"caf\xe9.arrow".decode("utf-8", "surrogateescape")
+    with path.open("wb") as file, ipc.new_file(file, pa.schema([("x", pa.int64())])) as out:
+        out.write_table(pa.table({"x": [1, 2]}))
+    assert read_arrow(path).num_rows == 2

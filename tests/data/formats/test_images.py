@@ -209,3 +209,11 @@ def test_rows_go_on_beyond_a_chunk():
     assert (
         decoded.images[:, 0, 0, 0].long() + 256 * decoded.images[:, 1, 0, 0].long()
     ).tolist() == decoded.rows.tolist()
+
+
+def test_a_lack_of_memory_is_no_fault_of_an_image():
+    def decoder(_, size):
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        decode_images(lambda: iter([(b"", "a.png")]), count=1, size=8, skip_unreadable=True, decoder=decoder)

@@ -147,3 +147,21 @@ def test_records_whose_bytes_are_no_bytes_hold_no_images(tmp_path):
         assert parquet_image_columns(path) == []
     pq.write_table(pa.table({"img": [{"bytes": None, "path": 3}]}), path)
     assert list(parquet_images(path, "img")) == [(tmp_path / "3", "3")]
+
+
+def test_a_lack_of_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    pq.write_table(pa.table({"x": [1], "y": ["cat"]}), tmp_path / "t.parquet")
+
+    def refuse(*_, **__):
+        raise pa.ArrowMemoryError("malloc of size 64 failed")
+
+    monkeypatch.setattr(pq, "ParquetFile", refuse)
+    with pytest.raises(MemoryError):
+        read_table(tmp_path / "t.parquet")
+
+
+def test_names_of_files_need_not_be_utf_8(tmp_path):
+    path = tmp_path / b"caf\xe9.parquet".decode("utf-8", "surrogateescape")
+    with path.open("wb") as file:
+        pq.write_table(pa.table({"x": [1], "y": ["cat"]}), file)
+    assert read_table(path).to_dict("list") == {"x": [1], "y": ["cat"]}

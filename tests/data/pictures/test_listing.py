@@ -34,3 +34,12 @@ def test_names_need_not_be_utf_8(tmp_path):
 def test_a_folder_without_images(tmp_path):
     with pytest.raises(DataError, match="no images in"):
         image_names(tmp_path)
+
+
+def test_links_that_lead_to_themselves_are_dead(tmp_path):
+    made(tmp_path, "a/1.png")
+    for name in ("loop", "loop.png"):
+        (tmp_path / name).symlink_to(name)
+    names, remarks = image_names(tmp_path)
+    assert names.to_pylist() == [b"a/1.png", b"loop.png"]
+    assert remarks[0].endswith("such as loop")

@@ -150,3 +150,16 @@ def test_an_interruption_just_after_a_cell_was_taken_leaves_no_claim(tmp_path, m
         Work(path=tmp_path / "out", cells=grid(tmp_path).cells[:1]).do(lambda event: None)
     assert taken[0] is not None
     assert list((tmp_path / "out" / "claims").iterdir()) == []
+
+
+def test_what_killed_processes_left_of_cells_that_are_done_goes(tmp_path):
+    path, out = written(tmp_path, TINY), tmp_path / "out"
+    run_bench(path, out=out)
+    done, other = sorted(each.stem for each in (out / "cells").glob("*.json"))[:2]
+    code = f"from pathlib import Path; from elr.runs.bench.claims import Claims; Claims(Path({str(out / 'claims')!r}))"
+    subprocess.run([sys.executable, "-c", f"{code}.take({done!r})"], check=True)
+    (out / "runs" / done / "checkpoint.partial").mkdir(parents=True)
+    mine = Claims(out / "claims").take(other)
+    run_bench(path, out=out)
+    assert [each.name for each in (out / "claims").iterdir()] == [mine.name]
+    assert not (out / "runs" / done).exists()

@@ -299,7 +299,8 @@ class Explanations:
         if not path.exists():
             raise ArtifactError(f"{path.parent} has no {path.name}: it was trained without it; {_ADVICE}")
         try:
-            table = pq.read_table(path, page_checksum_verification=True)
+            with files.plain_name(path) as named:
+                table = pq.read_table(named, page_checksum_verification=True)
             about = table.schema.metadata or {}
             epochs, space = json.loads(about[b"epochs"]), about[b"space"].decode()
             lengths = [

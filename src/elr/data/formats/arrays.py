@@ -257,6 +257,8 @@ def _npy_array(path: Path) -> NDArray:
             if not isinstance(array, np.ndarray):
                 raise ValueError("it holds several arrays: rename it to .npz")
             return array
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged file fails in many ways
         reason = "it is pickled, which could execute code" if "pickle" in str(error) else error
         raise DataError(f"{printable(path)} cannot be read as .npy: {reason}; write it with numpy.save") from error
@@ -281,6 +283,8 @@ def _npz_arrays(path: Path) -> tuple[dict[str, NDArray], list[str]]:
                     if "allow_pickle" not in str(error):
                         raise
                     refused.append(name)
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged archive fails in many ways
         reason = "it is pickled, which could execute code" if "pickle" in str(error) else error
         raise DataError(f"{printable(path)} cannot be read as .npz: {reason}; write it with numpy.savez") from error
@@ -339,6 +343,8 @@ def _array(path: Path, label: str) -> np.ndarray:
         with path.open("rb") as handle:
             loaded = np.load(handle, allow_pickle=False)
             return np.asarray(loaded if isinstance(loaded, np.ndarray) else loaded[label])
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged file fails in many ways
         raise DataError(f"labels {label!r} of {printable(path)} cannot be read ({error}): mend the file") from error
 

@@ -12,7 +12,7 @@ from elr.data.formats.format import Changes, TypedColumns
 from elr.data.formats.table import ParsedTable, TableFile
 from elr.data.records import ReadOptions
 from elr.errors import DataError
-from elr.files import printable
+from elr.files import plain_name, printable
 
 _FIRST_VERSION, _FILE = b"FEA1", b"ARROW1"
 
@@ -76,7 +76,7 @@ def read_arrow(path: Path) -> pa.Table:
             raise DataError(
                 f"{printable(path)} is Feather of version 1: read it with pandas.read_feather and write it anew"
             )
-    with pa.OSFile(str(path)) as handle:
+    with plain_name(path) as named, pa.OSFile(str(named)) as handle:
         return ipc.open_file(handle).read_all() if _is_file(path) else ipc.open_stream(handle).read_all()
 
 

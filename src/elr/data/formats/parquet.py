@@ -30,7 +30,7 @@ from elr.data.pictures.shards import KEPT_BYTES, ParquetImages
 from elr.data.records import IMAGES, ReadOptions, Records
 from elr.devices import memory_to_use
 from elr.errors import DataError
-from elr.files import printable
+from elr.files import plain_name, printable
 
 _MEDIA = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp", b"BM": "bmp"}
 _SHARE_KEPT = 4  # of the memory that may be taken, for groups of rows
@@ -79,7 +79,7 @@ class Parquet(TableFile, TypedColumns):
         self.write_column(source, target, label, self.corrected(self.arrow_column(source, label), changes))
 
     def arrow_table(self, path: Path) -> pa.Table:
-        return pq.ParquetFile(path).read()
+        return _opened(path).read()
 
     def column_names(self, path: Path) -> list[str]:
         return parquet_columns(path)
@@ -88,14 +88,14 @@ class Parquet(TableFile, TypedColumns):
         return read_parquet_images(paths, column, options, **how)
 
     def arrow_column(self, path: Path, name: str) -> pa.ChunkedArray:
-        return pq.ParquetFile(path).read(columns=[name]).column(name)
+        return _opened(path).read(columns=[name]).column(name)
 
     def image_columns(self, path: Path, options: ReadOptions) -> list[str]:
         return [] if options.embedding or options.text else _image_columns(path, options)
 
     def write_column(self, source: Path, target: Path, label: str, values: pa.Array) -> None:
         """Row group by row group."""
-        file = pq.ParquetFile(source)
+        file = _opened(source)
         schema = file.schema_arrow
         place, start = schema.get_field_index(label), 0
         compression = file.metadata.row_group(0).column(0).compression if file.num_row_groups else "SNAPPY"
@@ -393,11 +393,18 @@ def _next(batches: Iterator[pa.RecordBatch], path: Path) -> pa.RecordBatch | Non
 
 def _open_parquet(path: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path)
+        return _opened(path)
     except Exception as error:  # a damaged file fails in many ways
         raise _not_parquet(path, error) from error
 
 
+def _opened(path: Path) -> pq.ParquetFile:
+    with plain_name(path) as named:
+        return pq.ParquetFile(named)
+
+
 def _not_parquet(path: Path, error: Exception) -> DataError:
+    if isinstance(error, MemoryError):  # no fault of the file
+        raise error
     reason = " ".join(str(error).split())
     return DataError(f"{printable(path)} cannot be read as Parquet: {reason}; mend or replace the file")

@@ -255,6 +255,8 @@ def _typed(root: Path, paths: list[Path], form: TypedColumns) -> tuple[pd.DataFr
 def _read_typed(path: Path, form: TypedColumns) -> pa.Table:
     try:
         return form.arrow_table(path)
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged file fails in many ways
         raise DataError(
             f"{printable(path)} cannot be read ({' '.join(str(error).split())}): mend or replace it"

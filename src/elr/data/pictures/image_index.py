@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from elr.errors import ArtifactError, CheckpointError
-from elr.files import printable, write_file
+from elr.files import plain_name, printable, write_file
 
 if TYPE_CHECKING:
     from elr.data.pictures.image_store import FileImages, ImageStore
@@ -91,7 +91,8 @@ class ImageIndex:
             ArtifactError: damaged, or something else.
         """
         try:
-            table = pq.ParquetFile(path, page_checksum_verification=True).read()
+            with plain_name(path) as named:
+                table = pq.ParquetFile(named, page_checksum_verification=True).read()
             about = json.loads((table.schema.metadata or {})[_ABOUT])
             return cls(table=table, shards=about["shards"], settings=about["settings"])
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:

@@ -217,7 +217,7 @@ class ImageStore(StoredInputs):
         row = self._row(position)
         try:
             return self.geometry.decode(self._encoded(row), place)
-        except (ArgumentError, DataError):
+        except (ArgumentError, DataError, MemoryError):
             raise
         except Exception as error:  # decoders fail in many ways on damaged files
             own = isinstance(self.geometry, Square)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,12 +94,21 @@ def _walked(root: bytes) -> Iterator[tuple[bytes, bool]]:
                     if entry.name.startswith(b"."):
                         continue
                     name = os.path.join(below, entry.name)  # noqa: PTH118
-                    if entry.is_dir():
+                    if _is_folder(entry):
                         subfolders += [name] if entry.name != b"__MACOSX" else []
                     elif not entry.name.lower().endswith(_SUFFIXES):
                         yield name, False
-                    elif entry.is_file() or entry.is_symlink():  # no pipes; a dead link is an unreadable image
+                    elif entry.is_symlink() or entry.is_file():  # no pipes; a dead link is an unreadable image
                         yield name, True
         except OSError as error:
             raise DataError(f"folder {printable(os.fsdecode(folder))} cannot be read: {error.strerror}") from error
         pending += sorted(subfolders, reverse=True)
+
+
+def _is_folder(entry: os.DirEntry[bytes]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link that leads to itself is as dead as one that leads nowhere
+            return False
+        raise

@@ -25,7 +25,7 @@ from elr.data.pictures.image_index import ImageIndex, file_state
 from elr.data.pictures.image_store import HEAD, ImageStore
 from elr.data.pictures.tar_members import damaged, members, shown
 from elr.errors import DataError
-from elr.files import printable
+from elr.files import plain_name, printable
 
 KEPT_BYTES = 2**29
 """Of Parquet files, read ahead of their use."""
@@ -186,7 +186,7 @@ class ParquetImages(ShardedImages):
         *,
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
-        metadata = [pq.ParquetFile(shard).metadata for shard in shards]
+        metadata = [_parquet(shard).metadata for shard in shards]
         super().__init__(shards, [each.num_rows for each in metadata], geometry)
         self.column, self.kept_bytes = column, kept_bytes
         groups = [
@@ -244,7 +244,7 @@ class ParquetImages(ShardedImages):
                 return self._kept[number]
             shard, group = (int(place) for place in self.groups[number])
             try:
-                file = pq.ParquetFile(self.shards[shard])
+                file = _parquet(self.shards[shard])
                 values = file.read_row_group(group, columns=[self.column]).column(0).combine_chunks()
             except (OSError, pa.ArrowException) as error:
                 reason = " ".join(str(error).split())[:200]
@@ -253,6 +253,11 @@ class ParquetImages(ShardedImages):
             while len(self._kept) > 2 * self.window:
                 self._kept.popitem(last=False)
             return values
+
+
+def _parquet(shard: Path) -> Any:
+    with plain_name(shard) as named:
+        return pq.ParquetFile(named)
 
 
 def open_tars(

@@ -152,6 +152,7 @@ def run_bench(
     if todo:
         jobs = min(options.jobs, len(todo))
         run_crew(work, jobs=jobs, tell=on_event or _nothing, shelf=shelf if jobs == 1 else None)
+    work.clear(cells)
     return outcome(folder, cells)
 
 

@@ -123,6 +123,16 @@ class Work:
                 _check_parent()
                 time.sleep(self.poll)
 
+    def clear(self, cells: Sequence[Cell]) -> None:
+        """Remove what killed processes left of cells whose results they had written: claims, and folders of runs."""
+        claims, folder = Claims(self.path / CLAIMS_FOLDER, expiry=self.expiry), BenchFolder(self.path)
+        for cell in filter(self.is_settled, cells):
+            claim = claims.current(cell.key)
+            if claim is None or claims.is_dead(claim):
+                shutil.rmtree(folder.run_folder(cell), ignore_errors=True)
+                if claim is not None:
+                    claims.give_back(claim)
+
     def _run(self, cell: Cell, claims: Claims, claim: Any, tell: Callable[[Event], None], shelf: Shelf) -> None:
         folder = BenchFolder(self.path)
         try:
