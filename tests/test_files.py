@@ -9,7 +9,7 @@ import torch
 
 from elr import files
 from elr.errors import ArtifactError, OutputError
-from elr.files import printable, similar_name
+from elr.names import printable
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):
@@ -108,27 +108,6 @@ def test_where_no_folder_can_be_made_it_is_said(tmp_path):
         files.take_folder(tmp_path / "absent" / "pets")
 
 
-def test_a_name_like_another_is_asked_for(tmp_path):
-    for name in ("Flowers.csv", "flowers.parquet", "birds"):
-        (tmp_path / name).touch()
-    asked = {name: similar_name(tmp_path / name) for name in ("flower.csv", "FLOWERS.CSV", "bird", "cats.csv", "a\0")}
-    assert asked == {
-        "flower.csv": " (did you mean 'Flowers.csv'?)",
-        "FLOWERS.CSV": " (did you mean 'Flowers.csv'?)",
-        "bird": " (did you mean 'birds'?)",
-        "cats.csv": "",
-        "a\0": "",
-    }
-    assert similar_name(tmp_path / "no folder" / "birds") == ""
-
-
-def test_an_empty_folder_is_no_suggestion_for_a_file_that_is_not_there(tmp_path):
-    (tmp_path / "flowers").mkdir()
-    assert files.similar_name(tmp_path / "flowers.csv") == ""
-    (tmp_path / "flowers" / "a.csv").touch()
-    assert files.similar_name(tmp_path / "flowers.csv") == " (did you mean 'flowers'?)"
-
-
 def test_what_a_link_leads_to_is_not_written(tmp_path):
     (tmp_path / "mine").write_text("mine")
     for name in ("report.html", ".report.html.partial"):
@@ -167,7 +146,7 @@ def test_a_name_that_is_not_utf8_is_written_and_read(tmp_path):
     files.write_tensors(folder / "a.safetensors", {"weight": torch.ones(2)})
     assert files.read_tensors(folder / "a.safetensors")["weight"].tolist() == [1.0, 1.0]
     files.write_file(folder / "a.parquet", lambda partial: pd.DataFrame({"x": [1]}).to_parquet(partial))
-    with files.plain_name(folder / "a.parquet") as named:
+    with plain_name(folder / "a.parquet") as named:
         assert len(pd.read_parquet(named)) == 1
         assert printable(named) == str(named)
     names = ["a.parquet", "a.safetensors"]

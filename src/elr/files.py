@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import json
 import math
@@ -11,7 +10,6 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from elr.errors import ArtifactError, OutputError
+from elr.names import plain_name, printable
 
 RUN_FILE = "run.json"
 MODEL_FILE = "model.safetensors"
@@ -37,8 +36,6 @@ TUNING_FILE = "tuning.sqlite"
 INDEX_FILE = "index.parquet"  # of images that are streamed from disk
 REPORT_DATA_FILE = "report.json"  # all that the page shows
 
-_ALIKE = 0.75  # of two names: as difflib has it
-_LOOKED_AT = 10_000  # names in a folder
 _TORCH_WRITER = ("PytorchStreamWriter", "unexpected pos", "file write failed")
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EFBIG: "the file is too large"}
 
@@ -94,26 +91,6 @@ def on_disk(shape: tuple[int, ...], dtype: DTypeLike, folder: str | None = None)
         size = math.prod(shape) * np.dtype(dtype).itemsize
         os.posix_fallocate(file.fileno(), 0, size)  # a full disk is found now, not by a signal later
         return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
-
-
-@contextmanager
-def plain_name(path: Path) -> Iterator[Path]:
-    """A name of a file that every library can open: its own, or by way of a link where that is not UTF-8.
-
-    Arrow, safetensors and pandas refuse the bytes that Linux allows in the names of files and folders.
-
-    Example:
-        >>> with plain_name(Path("data.parquet")) as named:
-        ...     named
-        PosixPath('data.parquet')
-    """
-    if printable(path) == str(path):
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="elr-name-") as folder:
-        named = Path(folder, "link") / path.name if printable(path.name) == path.name else Path(folder, "link")
-        Path(folder, "link").symlink_to(path.absolute() if named.name == "link" else path.parent.absolute())
-        yield named
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -403,34 +380,3 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             return load_file(named)
     except (OSError, SafetensorError) as error:
         raise ArtifactError(f"{path} cannot be read ({error}): the run is incomplete or damaged") from error
-
-
-def similar_name(path: Path) -> str:
-    """For the message that a file is not there: the name in its folder that is most like it, as a question.
-
-    Empty folders are passed over, such as one that was made for results.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = Path(folder, "flowers.csv").write_text("")
-        ...     similar_name(Path(folder, "flower.csv")), similar_name(Path(folder, "birds.csv"))
-        (" (did you mean 'flowers.csv'?)", '')
-    """
-    try:
-        there = islice(path.parent.iterdir(), _LOOKED_AT)
-        names = {each.name.casefold(): each.name for each in there if not each.is_dir() or any(each.iterdir())}
-    except (OSError, ValueError):
-        return ""
-    near = difflib.get_close_matches(path.name.casefold(), names, n=1, cutoff=_ALIKE)
-    return f" (did you mean {printable(names[near[0]])!r}?)" if near else ""
-
-
-def printable(path: Path | str) -> str:
-    r"""A path as text that can be printed and written, bytes that are no UTF-8 as \xNN.
-
-    Example:
-        >>> printable("caf\udce9/cat.png")
-        'caf\\xe9/cat.png'
-    """
-    return os.fsencode(path).decode("utf-8", "backslashreplace")

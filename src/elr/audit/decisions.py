@@ -20,7 +20,7 @@ from elr.data.label_coding import LabelCoding
 from elr.data.reading import file_format, file_suffixes
 from elr.data.records import ReadOptions
 from elr.errors import ArtifactError, DataError, OutputError
-from elr.files import printable, similar_name
+from elr.names import printable, similar_name
 
 COLUMNS = ("row", "id", "given_label", "decision", "label")
 DECISIONS = ("accept", "keep", "relabel")

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from elr.data.records import LEARNED, ColumnReport, ReadOptions, Records
-from elr.files import printable
+from elr.names import printable
 
 MOST_LINES = 12
 _MOST_CLASSES, _MOST_NOTES = 6, 3

@@ -18,7 +18,7 @@ from elr.data.formats.table import TableFile
 from elr.data.pictures.image_store import ImageStore
 from elr.data.records import ReadOptions, Records
 from elr.errors import ArgumentError, DataError, RowError
-from elr.files import printable, similar_name
+from elr.names import printable, similar_name
 
 _EXCEL = "; save the sheet as CSV, or read it with pandas.read_excel and pass the data frame"
 _OTHERS = {

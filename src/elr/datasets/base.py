@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elr.errors import ArgumentError, DataError
-from elr.files import printable
+from elr.names import printable
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -21,7 +21,7 @@ from elr.datasets.sets.noisyner import LABEL_SETS, NoisyNER
 from elr.datasets.sets.red_mini_imagenet import BLUE, LEVELS, RED, RedMiniImageNet
 from elr.datasets.sets.webvision import MiniWebVision, WebVision
 from elr.errors import ArgumentError, DataError
-from elr.files import printable
+from elr.names import printable
 
 LOADERS: dict[str, Callable[[], Loader]] = {
     "cifar10": partial(CIFAR, 10),

@@ -12,7 +12,7 @@ import numpy as np
 from elr.data.pictures.image_store import FileImages, ImageStore
 from elr.datasets.base import About, File, Loader, Part, PublishedSet, locate
 from elr.errors import ArgumentError, DataError
-from elr.files import printable
+from elr.names import printable
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 _SAMPLED = 16  # images of a part that `check` opens

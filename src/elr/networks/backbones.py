@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from elr.devices import computes_bfloat16, default_device
 from elr.errors import ArgumentError, optional
-from elr.files import plain_name
+from elr.names import plain_name
 from elr.networks.hub import offline_without_hub
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"

@@ -17,7 +17,8 @@ from elr.datasets.catalog import loader_for
 from elr.datasets.sets.cifar import CIFAR
 from elr.datasets.sets.ilsvrc12 import ILSVRC12
 from elr.errors import ArgumentError, DataError
-from elr.files import RUN_FILE, printable, write_json
+from elr.files import RUN_FILE, write_json
+from elr.names import printable
 from elr.networks.backbones import Backbone, load_backbone
 from elr.networks.spec import NetworkSpec
 from elr.runs.plan import Plan, network_for

@@ -146,7 +146,7 @@ def _header(path: Path, shape: tuple[int, int]) -> dict[str, str]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    from elr.files import plain_name  # here, since chains of imports at the top are as long as they may be
+    from elr.names import plain_name
 
     with plain_name(path) as named, safe_open(named, framework="pt") as file:
         yield file

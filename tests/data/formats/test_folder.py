@@ -8,7 +8,7 @@ from elr.data.formats.folder import ImageFolder, file_sources, list_images
 from elr.data.formats.images import decode_images
 from elr.data.records import ReadOptions
 from elr.errors import DataError
-from elr.files import printable
+from elr.names import printable
 from pictures import color, encoded
 
 

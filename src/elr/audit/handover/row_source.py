@@ -17,7 +17,7 @@ from elr.data.kinds.kind import Contents, Kind, numbers
 from elr.data.reading import file_format
 from elr.data.records import IMAGES, ReadOptions
 from elr.errors import ArgumentError, ArtifactError, DataError
-from elr.files import printable
+from elr.names import printable
 
 _LOCAL = "/data/local-files/?d="
 

@@ -22,7 +22,7 @@ from elr.data.labels.columns import LabelColumn, LabelRules, read_labels, row_na
 from elr.data.records import FEATURES, IMAGES, ReadOptions, Records
 from elr.devices import free_memory
 from elr.errors import DataError
-from elr.files import printable
+from elr.names import printable
 
 
 class ArrayFile(FileFormat):

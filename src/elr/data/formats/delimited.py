@@ -16,7 +16,7 @@ from elr.data.formats.format import Changes, SpelledLabels
 from elr.data.formats.table import ParsedTable, TableFile
 from elr.data.records import ReadOptions
 from elr.errors import DataError
-from elr.files import printable
+from elr.names import printable
 
 _PACKED = ".gz"
 

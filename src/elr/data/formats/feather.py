@@ -12,7 +12,7 @@ from elr.data.formats.format import Changes, TypedColumns
 from elr.data.formats.table import ParsedTable, TableFile
 from elr.data.records import ReadOptions
 from elr.errors import DataError
-from elr.files import plain_name, printable
+from elr.names import plain_name, printable
 
 _FIRST_VERSION, _FILE = b"FEA1", b"ARROW1"
 

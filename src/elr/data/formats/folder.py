@@ -20,7 +20,7 @@ from elr.data.pictures.image_store import FileImages
 from elr.data.pictures.listing import image_names
 from elr.data.records import ReadOptions, Records
 from elr.errors import DataError
-from elr.files import printable
+from elr.names import printable
 
 if TYPE_CHECKING:
     import pandas as pd

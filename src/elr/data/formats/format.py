@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from elr.errors import DataError
-from elr.files import printable
+from elr.names import printable
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,7 +23,7 @@ from elr.data.pictures.depth import find_extent, maybe_deep
 from elr.data.pictures.streaming import EMBEDDED_AT_ONCE, embedded, fits, room_for
 from elr.data.records import IMAGES, NO_BACKBONE, ReadOptions, Records
 from elr.errors import ArgumentError, DataError
-from elr.files import printable
+from elr.names import printable
 from elr.networks.backbones import DEFAULT_BACKBONE, Backbone, load_backbone, weights_at_hand
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from elr.data.formats.format import Changes, SpelledLabels
 from elr.data.formats.table import ParsedTable, TableFile
 from elr.data.records import TABLE, ReadOptions, Records
 from elr.errors import DataError, RowError
-from elr.files import printable
+from elr.names import printable
 
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _SPACE = re.compile(r"[ \t\r\n]*")

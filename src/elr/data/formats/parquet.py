@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import io
-import json
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -17,7 +14,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from PIL import Image
 
 from elr.data.formats.format import Changes, TypedColumns
 from elr.data.formats.images import read_images
@@ -26,11 +22,20 @@ from elr.data.formats.table import ParsedTable, TableFile, annotated, check_colu
 from elr.data.labels.columns import NO_VOTE, LabelColumn, some
 from elr.data.pictures.decoding import Encoded
 from elr.data.pictures.image_index import index_at
+from elr.data.pictures.parquet_images import (
+    open_parquet,
+    parquet_class_names,
+    parquet_columns,
+    parquet_image_columns,
+    parquet_images,
+    parquet_length,
+    read_parquet_columns,
+)
 from elr.data.pictures.shards import KEPT_BYTES, ParquetImages
 from elr.data.records import IMAGES, ReadOptions, Records
 from elr.devices import memory_to_use
 from elr.errors import DataError
-from elr.files import plain_name, printable
+from elr.names import printable
 
 _MEDIA = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp", b"BM": "bmp"}
 _SHARE_KEPT = 4  # of the memory that may be taken, for groups of rows
@@ -79,7 +84,7 @@ class Parquet(TableFile, TypedColumns):
         self.write_column(source, target, label, self.corrected(self.arrow_column(source, label), changes))
 
     def arrow_table(self, path: Path) -> pa.Table:
-        return _opened(path).read()
+        return open_parquet(path).read()
 
     def column_names(self, path: Path) -> list[str]:
         return parquet_columns(path)
@@ -88,14 +93,14 @@ class Parquet(TableFile, TypedColumns):
         return read_parquet_images(paths, column, options, **how)
 
     def arrow_column(self, path: Path, name: str) -> pa.ChunkedArray:
-        return _opened(path).read(columns=[name]).column(name)
+        return open_parquet(path).read(columns=[name]).column(name)
 
     def image_columns(self, path: Path, options: ReadOptions) -> list[str]:
         return [] if options.embedding or options.text else _image_columns(path, options)
 
     def write_column(self, source: Path, target: Path, label: str, values: pa.Array) -> None:
         """Row group by row group."""
-        file = _opened(source)
+        file = open_parquet(source)
         schema = file.schema_arrow
         place, start = schema.get_field_index(label), 0
         compression = file.metadata.row_group(0).column(0).compression if file.num_row_groups else "SNAPPY"
@@ -222,7 +227,7 @@ def _image_names(paths: Sequence[Path], column: str, rows: NDArray[np.int64]) ->
     """The names of images, without reading these: as `_several_images` has them."""
     names: list[str] = []
     for path in paths:
-        file = _open_parquet(path)
+        file = open_parquet(path)
         kind = file.schema_arrow.field(column).type
         known: list[str | None] = [None] * file.metadata.num_rows
         if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0:
@@ -245,166 +250,3 @@ def _named(found: LabelColumn | None, names: list[str] | None, *, training: bool
             "leave them out with --no-label -1"
         )
     return replace(found, values=[None if n is None else numbers.get(n, str(n)) for n in found.values])
-
-
-def parquet_image_columns(path: Path) -> list[str]:
-    """The columns of encoded images in a Parquet file: records of bytes and path, or bytes that begin like an image.
-
-    Raises:
-        DataError: not a Parquet file.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     table = pa.table({"img": [{"bytes": b"", "path": "1.png"}], "label": [0]})
-        ...     pq.write_table(table, f"{folder}/t.parquet")
-        ...     parquet_image_columns(Path(folder, "t.parquet"))
-        ['img']
-    """
-    return [
-        field.name
-        for field in _open_parquet(path).schema_arrow
-        if _is_record(field.type) or (_is_bytes(field.type) and _begins(path, field.name))
-    ]
-
-
-def _is_record(kind: pa.DataType) -> bool:
-    """Whether it is that of an image as the Hugging Face hub has it: bytes, or none at all, and maybe a path."""
-    place = kind.get_field_index("bytes") if pa.types.is_struct(kind) else -1
-    return place >= 0 and (_is_bytes(kind.field(place).type) or pa.types.is_null(kind.field(place).type))
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-
-
-def _begins(path: Path, column: str) -> bool:
-    """Whether one of the first values of a column of bytes is an image."""
-    for encoded, _ in islice(parquet_images(path, column), 20):
-        with suppress(Exception), Image.open(io.BytesIO(encoded if isinstance(encoded, bytes) else b"")):
-            return True
-    return False
-
-
-def parquet_length(path: Path) -> int:
-    """The number of rows of a Parquet file.
-
-    Raises:
-        DataError: not a Parquet file.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     pq.write_table(pa.table({"x": [1, 2, 3]}), f"{folder}/t.parquet")
-        ...     parquet_length(Path(folder, "t.parquet"))
-        3
-    """
-    return _open_parquet(path).metadata.num_rows
-
-
-def parquet_columns(path: Path) -> list[str]:
-    """The names of all columns of a Parquet file.
-
-    Raises:
-        DataError: not a Parquet file.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     pq.write_table(pa.table({"x": [1], "y": ["cat"]}), f"{folder}/t.parquet")
-        ...     parquet_columns(Path(folder, "t.parquet"))
-        ['x', 'y']
-    """
-    return _open_parquet(path).schema_arrow.names
-
-
-def read_parquet_columns(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Some columns of a Parquet file.
-
-    Raises:
-        DataError: not a Parquet file, or damaged.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     pq.write_table(pa.table({"x": [1], "y": ["cat"]}), f"{folder}/t.parquet")
-        ...     read_parquet_columns(Path(folder, "t.parquet"), ["y"]).to_dict("list")
-        {'y': ['cat']}
-    """
-    file = _open_parquet(path)
-    try:
-        return file.read(columns=list(columns)).to_pandas(ignore_metadata=True)
-    except Exception as error:  # a damaged file fails in many ways
-        raise _not_parquet(path, error) from error
-
-
-def parquet_class_names(path: Path, label: str) -> list[str] | None:
-    """The class names that the Hugging Face hub writes beside integer labels; None if the file has none.
-
-    Example:
-        >>> import tempfile
-        >>> about = json.dumps({"info": {"features": {"label": {"names": ["cat", "dog"]}}}})
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     table = pa.table({"label": [1, 0]}).replace_schema_metadata({"huggingface": about})
-        ...     pq.write_table(table, f"{folder}/t.parquet")
-        ...     parquet_class_names(Path(folder, "t.parquet"), "label")
-        ['cat', 'dog']
-    """
-    metadata = _open_parquet(path).schema_arrow.metadata or {}
-    try:
-        feature = json.loads(metadata[b"huggingface"])["info"]["features"][label]
-        return [str(name) for name in feature["names"]]
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return None
-
-
-def parquet_images(path: Path, column: str) -> Iterator[tuple[Encoded | None, str]]:
-    """Each image of a Parquet file, encoded, with its name; a record without bytes names a file beside the Parquet.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     pq.write_table(pa.table({"img": [b"GIF8"]}), f"{folder}/t.parquet")
-        ...     list(parquet_images(Path(folder, "t.parquet"), "img"))
-        [(b'GIF8', 'row 0')]
-    """
-    row = 0
-    batches = _open_parquet(path).iter_batches(batch_size=1000, columns=[column])
-    while (batch := _next(batches, path)) is not None:
-        for value in batch.column(0).to_pylist():
-            record = value if isinstance(value, dict) else {"bytes": value}
-            name = str(record.get("path") or f"row {row}")
-            yield record.get("bytes") or (_beside(path, name) if record.get("path") else None), name
-            row += 1
-
-
-def _beside(path: Path, name: str) -> Path | None:
-    """A file that a Parquet file names; None for a pipe, a device or a folder, which would be read for ever."""
-    file = path.parent / name
-    return None if file.exists() and not file.is_file() else file
-
-
-def _next(batches: Iterator[pa.RecordBatch], path: Path) -> pa.RecordBatch | None:
-    try:
-        return next(batches, None)
-    except Exception as error:  # a damaged file fails in many ways
-        raise _not_parquet(path, error) from error
-
-
-def _open_parquet(path: Path) -> pq.ParquetFile:
-    try:
-        return _opened(path)
-    except Exception as error:  # a damaged file fails in many ways
-        raise _not_parquet(path, error) from error
-
-
-def _opened(path: Path) -> pq.ParquetFile:
-    with plain_name(path) as named:
-        return pq.ParquetFile(named)
-
-
-def _not_parquet(path: Path, error: Exception) -> DataError:
-    if isinstance(error, MemoryError):  # no fault of the file
-        raise error
-    reason = " ".join(str(error).split())
-    return DataError(f"{printable(path)} cannot be read as Parquet: {reason}; mend or replace the file")

@@ -19,7 +19,7 @@ from elr.data.labels.columns import some
 from elr.data.pictures.decoding import IMAGE_SUFFIXES
 from elr.data.records import ReadOptions, Records
 from elr.errors import DataError
-from elr.files import printable
+from elr.names import printable
 
 _MOST_SEEN = 1000  # files that are looked at to tell what a folder holds
 _STALE = {"_metadata", "_common_metadata"}  # they describe the parts as they were

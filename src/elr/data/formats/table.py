@@ -25,7 +25,7 @@ from elr.data.pictures.named import image_folder
 from elr.data.records import FEATURES, TABLE, TEXT, ReadOptions, Records
 from elr.data.text import text_values
 from elr.errors import ArgumentError, DataError, RowError
-from elr.files import printable
+from elr.names import printable
 from elr.networks.sentence_encoders import embed_texts
 
 _AS_IT_IS = ReadOptions()

@@ -23,7 +23,8 @@ from elr.data.records import IMAGES, NO_BACKBONE, ROWS_AT_ONCE, ReadOptions, Rec
 from elr.data.text import one_scale
 from elr.data.transforms import ImageTransform, Transform, image_statistics
 from elr.errors import DataError, RowError
-from elr.files import BACKBONE_FILE, on_disk, printable
+from elr.files import BACKBONE_FILE, on_disk
+from elr.names import printable
 
 _MOST_SIDE, _LARGEST = 2**15, 3.4e38
 _BACKBONE_RATE = 0.002  # docs/benchmarks/defaults.md

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from elr.errors import DataError
-from elr.files import printable
+from elr.names import printable
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,7 +20,7 @@ from elr.data.preprocessing import Preprocessing
 from elr.data.records import TEXT, Finding, ReadOptions, Records
 from elr.data.text import MOST_TEXTS, blocks_of, fit_text, one_scale, text_blocks, without_known_words
 from elr.errors import DataError
-from elr.files import printable
+from elr.names import printable
 from elr.networks.sentence_encoders import encoder_probe
 
 _WORDS_RATE, _EMBEDDING_RATE = 0.005, 0.003  # docs/benchmarks/defaults.md

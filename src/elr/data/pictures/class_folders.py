@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from elr.files import printable
+from elr.names import printable
 
 _MOSTLY = 0.5  # share of names from which on siblings share them, or of images from which on they lie deeper
 _TRAIN, _TEST, _VAL = (

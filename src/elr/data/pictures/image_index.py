@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from elr.errors import ArtifactError, CheckpointError
-from elr.files import plain_name, printable, write_file
+from elr.files import write_file
+from elr.names import plain_name, printable
 
 if TYPE_CHECKING:
     from elr.data.pictures.image_store import FileImages, ImageStore

@@ -24,7 +24,7 @@ from torch import Tensor
 from elr.data.examples import StoredInputs
 from elr.data.pictures.decoding import CENTER, Geometry, Square
 from elr.errors import ArgumentError, DataError
-from elr.files import printable
+from elr.names import printable
 
 _PIECES_PER_CORE = 4  # into which a batch is cut
 _HASHED_AT_ONCE = 10_000

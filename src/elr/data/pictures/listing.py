@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from elr.data.pictures.decoding import IMAGE_SUFFIXES
 from elr.errors import DataError
-from elr.files import printable
+from elr.names import printable
 
 _AT_ONCE = 1 << 16
 _CONVERTED = (b".avif", b".dcm", b".heic", b".heif", b".jp2", b".jxl", b".svg")  # images that are not read

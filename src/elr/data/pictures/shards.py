@@ -25,7 +25,7 @@ from elr.data.pictures.image_index import ImageIndex, file_state
 from elr.data.pictures.image_store import HEAD, ImageStore
 from elr.data.pictures.tar_members import damaged, members, shown
 from elr.errors import DataError
-from elr.files import plain_name, printable
+from elr.names import plain_name, printable
 
 KEPT_BYTES = 2**29
 """Of Parquet files, read ahead of their use."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from elr.errors import DataError
-from elr.files import printable
+from elr.names import printable
 
 _BLOCK = 512  # bytes, of which tars are made
 

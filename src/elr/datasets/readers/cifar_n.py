@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from elr.errors import DataError
-from elr.files import printable
+from elr.names import printable
 
 HUMAN_SETS = {
     10: ("aggre_label", "random_label1", "random_label2", "random_label3", "worse_label"),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from elr.datasets.readers.text_lists import labeled, lines, shown, wrong_line
 from elr.errors import DataError
-from elr.files import printable
+from elr.names import printable
 
 CLASSES = 1000
 MINI_CLASSES = 50  # the first so many, of mini-WebVision

@@ -10,12 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elr.data.formats.parquet import parquet_class_names, parquet_columns, parquet_image_columns, read_parquet_columns
 from elr.data.pictures.decoding import Geometry
+from elr.data.pictures.parquet_images import (
+    parquet_class_names,
+    parquet_columns,
+    parquet_image_columns,
+    read_parquet_columns,
+)
 from elr.data.pictures.shards import ParquetImages, open_tars
 from elr.datasets.base import Part
 from elr.errors import DataError
-from elr.files import printable
+from elr.names import printable
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from elr.errors import DataError
-from elr.files import printable
+from elr.names import printable
 
 _MARK = b"\xef\xbb\xbf"  # with which some editors begin UTF-8
 _SHOWN = 100  # bytes of a line that a message quotes

@@ -18,7 +18,7 @@ from elr.datasets.base import TRAIN, About, File, Loader, Part, PublishedSet, lo
 from elr.datasets.readers.lazy_texts import LazyTexts
 from elr.datasets.readers.text_lists import content
 from elr.errors import DataError
-from elr.files import printable
+from elr.names import printable
 
 _REPOSITORY = "https://github.com/allegro/AlleNoise"
 _TEXT, _CLEAN, _GIVEN = "text", "clean_category_id", "noisy_category_id"

@@ -15,7 +15,7 @@ from elr.data.pictures.decoding import Geometry
 from elr.data.pictures.image_store import FileImages
 from elr.datasets.base import TEST, TRAIN, About, File, Loader, Part, PublishedSet, located
 from elr.errors import DataError
-from elr.files import printable
+from elr.names import printable
 
 _CLASSES = ("cat", "lynx", "wolf", "coyote", "cheetah", "jaguar", "chimpanzee", "orangutan", "hamster", "guinea pig")
 _SIDE = 64

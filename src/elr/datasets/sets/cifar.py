@@ -15,18 +15,19 @@ from torch import Tensor
 
 from elr.data.formats.folder import file_sources, list_images
 from elr.data.formats.images import decode_images
-from elr.data.formats.parquet import (
+from elr.data.pictures.decoding import Encoded
+from elr.data.pictures.parquet_images import (
     parquet_columns,
     parquet_image_columns,
     parquet_images,
     parquet_length,
     read_parquet_columns,
 )
-from elr.data.pictures.decoding import Encoded
 from elr.datasets.base import TEST, TRAIN, About, File, Loader, Part, PublishedSet, located
 from elr.datasets.readers.cifar_n import HUMAN_HOME, HUMAN_NOISE, HUMAN_SETS, human_labels
 from elr.errors import ArgumentError, DataError, OutputError, optional
-from elr.files import printable, writing
+from elr.files import writing
+from elr.names import printable
 from elr.networks.hub import answers
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

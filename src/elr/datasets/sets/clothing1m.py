@@ -14,7 +14,7 @@ from elr.data.pictures.image_store import FileImages
 from elr.datasets.base import TEST, TRAIN, VALIDATION, About, File, Loader, Part, PublishedSet, located
 from elr.datasets.readers.text_lists import labeled, matched, once, shown
 from elr.errors import DataError
-from elr.files import printable
+from elr.names import printable
 from elr.noise.transitions import count_transitions, transition_matrix
 
 CLEAN_TRAIN, BOTH = "clean_train", "both"

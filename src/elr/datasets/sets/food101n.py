@@ -15,7 +15,7 @@ from elr.data.pictures.image_store import FileImages
 from elr.datasets.base import TEST, TRAIN, About, File, Loader, Part, PublishedSet, located
 from elr.datasets.readers.text_lists import lines, matched, shown, wrong_line
 from elr.errors import DataError
-from elr.files import printable
+from elr.names import printable
 
 _CLASSES = 101
 _HEADER = "class_name"

@@ -30,7 +30,7 @@ from elr.datasets.readers.imagenet import (
 )
 from elr.datasets.readers.text_lists import matched, whole_numbers, wrong_line
 from elr.errors import ArgumentError, DataError
-from elr.files import printable
+from elr.names import printable
 
 _GEOMETRY = Geometry(resize=MINI_RESIZE, crop=MINI_CROP)
 _IMAGENET = "https://image-net.org/download.php (ILSVRC2012, after registration)"

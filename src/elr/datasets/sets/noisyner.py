@@ -13,7 +13,7 @@ from elr.datasets.base import TEST, TRAIN, VALIDATION, About, File, Loader, Part
 from elr.datasets.readers.lazy_texts import LazyTexts
 from elr.datasets.readers.text_lists import content
 from elr.errors import ArgumentError, DataError
-from elr.files import printable
+from elr.names import printable
 
 LABEL_SETS = (1, 2, 3, 4, 5, 6, 7)
 TAGS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")

@@ -15,7 +15,7 @@ from elr.data.pictures.image_store import FileImages
 from elr.datasets.base import TRAIN, VALIDATION, About, File, Loader, Part, PublishedSet, located
 from elr.datasets.readers.text_lists import content
 from elr.errors import ArgumentError, DataError
-from elr.files import printable
+from elr.names import printable
 
 RED, BLUE = "red", "blue"
 LEVELS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)

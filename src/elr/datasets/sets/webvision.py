@@ -25,7 +25,7 @@ from elr.datasets.readers.imagenet import (
 )
 from elr.datasets.readers.text_lists import shown
 from elr.errors import ArgumentError, DataError
-from elr.files import printable
+from elr.names import printable
 
 _SOURCES = ("google", "flickr")
 _GEOMETRY = Geometry(resize=MINI_RESIZE, crop=MINI_CROP)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from elr.errors import ArtifactError, CheckpointError, OutputError
-from elr.files import differences, is_partial, printable, read_json, write_first, write_json, write_text, writing
+from elr.files import differences, is_partial, read_json, write_first, write_json, write_text, writing
+from elr.names import printable
 from elr.runs.bench.cell import CELLS_FOLDER, DONE, FAILED, Cell, CellResult, read_result
 from elr.runs.bench.grid import Grid, said
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from elr.errors import ArgumentError, DataError
-from elr.files import printable
+from elr.names import printable
 from elr.runs.bench.cell import Cell
 
 if sys.version_info >= (3, 11):

@@ -17,7 +17,7 @@ from elr.data.formats.table import from_frame
 from elr.data.labels.columns import NO_VOTE
 from elr.data.records import ReadOptions, Records
 from elr.errors import ArgumentError, DataError
-from elr.files import printable
+from elr.names import printable
 
 _NAME = "the data set"
 

@@ -17,7 +17,7 @@ from elr.data.pictures.image_store import FileImages
 from elr.data.pictures.named import image_column, image_folder
 from elr.data.records import TABLE, ReadOptions, Records
 from elr.errors import RowError
-from elr.files import printable
+from elr.names import printable
 
 IMAGE_COLUMN = "image_column"
 """Under which name `Records.facts` has the column that names the images."""

@@ -19,7 +19,7 @@ from elr.data.pictures.shards import TarImages, open_tars
 from elr.data.pictures.tar_members import damaged, example_of, shown
 from elr.data.records import ReadOptions, Records
 from elr.errors import DataError
-from elr.files import printable
+from elr.names import printable
 
 if TYPE_CHECKING:
     import pandas as pd

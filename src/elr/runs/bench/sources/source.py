@@ -19,7 +19,7 @@ from elr.datasets.as_data import load_digits, training_data
 from elr.datasets.base import TEST, TRAIN
 from elr.datasets.catalog import LOADERS, loader_for
 from elr.errors import ArgumentError, DataError
-from elr.files import printable
+from elr.names import printable
 from elr.runs.bench.sources.features import frozen
 from elr.runs.bench.sources.loaded import HUMAN_NAMED, TEST_SHARE, Loaded
 
