@@ -9,7 +9,7 @@ import torch
 
 from elr import files
 from elr.errors import ArtifactError, OutputError
-from elr.names import printable
+from elr.names import plain_name, printable
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):
