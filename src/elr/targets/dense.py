@@ -12,9 +12,15 @@ from elr.devices import sent
 from elr.errors import ArgumentError
 from elr.targets.ranks import refuse_unlike_tables
 from elr.targets.store import CHUNK, Targets, update_rows
-from elr.targets.updating import blend, full_type, gather_rows, has_repeats, mean_over_repeats, note_nonfinite
-
-STORAGE_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+from elr.targets.updating import (
+    STORAGE_DTYPES,
+    blend,
+    full_type,
+    gather_rows,
+    has_repeats,
+    mean_over_repeats,
+    note_nonfinite,
+)
 
 
 class DenseTargets(Targets):
@@ -137,8 +143,8 @@ class DenseTargets(Targets):
     def set_extra_state(self, state: Tensor) -> None:
         if not isinstance(state, Tensor):
             raise ArgumentError(
-                "the saved targets belong to another kind of store, this one is dense: make it with the placement that "
-                "they were saved from"
+                f"the saved targets belong to another kind of store than {type(self).__name__}: make it with the "
+                "placement that they were saved from"
             )
         if state.shape != self.table.shape:
             raise ArgumentError(

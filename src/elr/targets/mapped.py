@@ -19,14 +19,16 @@ from torch import distributed as dist
 
 from elr.checking import checked
 from elr.errors import ArgumentError
-from elr.targets.dense import STORAGE_DTYPES, DenseTargets
+from elr.targets.dense import DenseTargets
 from elr.targets.store import CHUNK, Targets
 from elr.targets.table_file import HEADER, TableHeader, check_copy, open_table, read_copy, write_copy
+from elr.targets.updating import STORAGE_DTYPES
 
 ROWS_FILE = "rows.targets"
 """The copy of the table in a checkpoint."""
 RESIDENT = 2**28
 """Bytes of the file that this process has in view before it lets go of them; the system keeps what it has room for."""
+_SAID = 4  # numbers that a state has where the rows are apart
 _AROUND = 2**16  # bytes that the system brings into view around one that is touched
 
 
@@ -156,13 +158,18 @@ class MappedTargets(DenseTargets):
 
     def set_extra_state(self, state: Tensor) -> None:
         if not self.rows_apart:
-            if state.shape != (self.num_examples, self.num_classes):
+            if not isinstance(state, Tensor) or state.shape != (self.num_examples, self.num_classes):
                 return super().set_extra_state(state)  # which says so
             rows = max(1, CHUNK // self.num_classes)
             for start in range(0, self.num_examples, rows):
                 self._look(rows)
                 self.table[start : start + rows] = state[start : start + rows]
             return None
+        if not isinstance(state, Tensor) or state.shape != (_SAID,):
+            raise ArgumentError(
+                "the saved targets belong to another kind of store than MappedTargets: make it with the placement that "
+                "they were saved from"
+            )
         *counts, kind, nonce = state.tolist()
         if counts != [self.num_examples, self.num_classes] or STORAGE_DTYPES[kind] != self.dtype:
             raise ArgumentError(
