@@ -83,13 +83,8 @@ class DenseTargets(Targets):
             distinct = self.trusts_rows or (index.device.type == "cpu" and not has_repeats(index))
             index = sent(index, self.table.device)
             parts = self._noted(probs)
-            return blend(
-                self.table,
-                index,
-                probs if distinct else mean_over_repeats(index, probs, self.parts),
-                beta,
-                parts=parts,
-            )
+            probs = probs if distinct else mean_over_repeats(index, probs, self.parts)
+            return self._blended(index, probs, beta, parts=parts)
         if not self.compared:
             shape = (self.num_examples, self.num_classes)
             refuse_unlike_tables(type(self).__name__, shape, self.table.dtype, self.process_group)
@@ -100,6 +95,12 @@ class DenseTargets(Targets):
         if rows.device.type == "cpu":
             self.tell_nonfinite()
         return rows[start : start + local]
+
+    def _blended(
+        self, index: Tensor, probs: Tensor, beta: float, *, out: Tensor | None = None, parts: int | None = None
+    ) -> Tensor:
+        """`blend` of rows of the table; `out` is memory for as many, of the type that they are stored in."""
+        return blend(self.table, index, probs, beta, out=out, parts=parts)
 
     def _follow(self, dtype: torch.dtype) -> None:
         """Go over from float32 to float64 where that is what comes."""
@@ -133,7 +134,7 @@ class DenseTargets(Targets):
             parts = self._noted(probs)
             if parts is not None:
                 self.nonfinite[1].clamp_(max=steps)
-            return blend(self.table, some, probs, beta, out=scratch[0][: len(some)], parts=parts)
+            return self._blended(some, probs, beta, out=scratch[0][: len(some)], parts=parts)
 
         return update
 

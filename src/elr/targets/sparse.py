@@ -167,10 +167,13 @@ class SparseTargets(Targets):
         destination.update({f"{prefix}{name}": part for name, part in self.rows_state().items()})
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
-        strict = args[1]
-        if strict or any(name.startswith(prefix) for name in state_dict):  # else the state says nothing of targets
-            names = [name for name in self.rows_state() if f"{prefix}{name}" in state_dict]
-            self.set_rows_state({name: state_dict.pop(f"{prefix}{name}") for name in names})
+        names = list(self.rows_state())
+        if any(name.startswith(prefix) for name in state_dict):
+            there = [name for name in names if f"{prefix}{name}" in state_dict]
+            self.set_rows_state({name: state_dict.pop(f"{prefix}{name}") for name in there})
+        else:  # a state that says nothing of targets, which torch refuses where it is to be whole
+            missing_keys: list[str] = args[2]
+            missing_keys += [f"{prefix}{name}" for name in names]
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def rows_state(self) -> _State:
