@@ -1,7 +1,7 @@
-"""Targets at size: an epoch of ELR over computed rows with one store, beside a small dense one; and the table of sizes.
+"""Targets at size: two epochs of ELR over computed rows with one store, beside a small dense one; and the table of sizes.
 
 python benchmarks/scale.py --table prints the table of docs/scale.md. python benchmarks/scale.py --rows 10000000
---folder DISK trains an epoch on made features, which are computed by row number and never stored, goes through the
+--folder DISK trains two epochs on made features, which are computed by row number and never stored, goes through the
 audit, and prints the table that "Measured" in docs/scale.md has; with each store in a process of its own.
 """
 
@@ -33,6 +33,8 @@ from elr.training.loop import Training
 from elr.training.monitor import Monitor
 
 FEATURES, BATCH = 16, 1024
+EPOCHS = 2
+"""In the first, targets are zero, and a file of them was never read."""
 SMALL = 100_000
 """Rows of the dense store that the others are compared with."""
 EVIDENCE = 4 * 10**9
@@ -169,8 +171,7 @@ class Turns:
     """
 
     def __init__(self, *names: str) -> None:
-        self.seconds: dict[str, list[float]] = {name: [] for name in names}
-        self.computing: dict[str, list[float]] = {name: [] for name in names}
+        self.times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}  # of the wall, of the processor
         self.batons = {name: threading.Semaphore(0) for name in names}
         self.over = False
         self.began, self.computed = 0.0, 0.0
@@ -192,11 +193,17 @@ class Turns:
         """What a training calls after each batch: what is between two epochs belongs to no step."""
         seconds, computing = time.perf_counter() - self.began, time.thread_time() - self.computed
         if progress.epoch == self.epochs[name]:
-            self.seconds[name].append(seconds)
-            self.computing[name].append(computing)
+            self.times[name].append((seconds, computing))
         self.epochs[name] = progress.epoch
         self.batons[self.other(name)].release()
         self.wait(name)
+
+    def ratios(self, part: slice) -> dict[str, float]:
+        """Of the first training to the second, over a part of the steps: wall (median, mean), processor (median)."""
+        first, second = (np.array(each[part]) for each in self.times.values())
+        middle = np.median(first, axis=0) / np.median(second, axis=0)
+        mean = first.mean(axis=0) / second.mean(axis=0)
+        return {"ratio": float(middle[0]), "mean_ratio": float(mean[0]), "computing_ratio": float(middle[1])}
 
     def finish(self) -> None:
         self.over = True
@@ -234,11 +241,11 @@ def peak() -> int:
 
 
 def measure(config: TargetsConfig, rows: int, num_classes: int, folder: Path) -> dict[str, float]:
-    """An epoch and its audit.
+    """Two epochs and the audit.
 
     Seconds a step as ratios to those of a dense store of at most 100,000 rows, taking turns in one process (median, and
-    mean, without the first of an epoch; the median of processor time, which a crowded machine leaves as it is); bytes
-    above what the process had with data and the other training in it;
+    mean, without the first of an epoch; the median of processor time, which a crowded machine leaves as it is), in the
+    first epoch and in the last; bytes above what the process had with data and the other training in it;
     seconds of the checkpoint at the end and of each part of the audit.
     """
     examples, few = made_examples(rows, num_classes), made_examples(min(rows, SMALL), num_classes)
@@ -254,10 +261,10 @@ def measure(config: TargetsConfig, rows: int, num_classes: int, folder: Path) ->
 
     other.method.stores[0].mean()  # its memory is there
     before = forget_peak()
-    training = training_of(examples, num_classes, replace(config, folder=folder), epochs=1, folder=folder)
+    training = training_of(examples, num_classes, replace(config, folder=folder), epochs=EPOCHS, folder=folder)
 
     def stepped(progress) -> None:
-        if progress.step == 1:
+        if progress.step == 1:  # and no other than the last
             remove_checkpoints(folder)  # that of the beginning: the disk is to have room for two tables, not for three
         turns.stepped("large", progress)
 
@@ -271,14 +278,11 @@ def measure(config: TargetsConfig, rows: int, num_classes: int, folder: Path) ->
             turns.finish()
             beside.join()
     in_training = peak()
-    middle = {name: float(np.median(each)) for name, each in turns.seconds.items()}
-    mean = {name: float(np.mean(each)) for name, each in turns.seconds.items()}
-    computing = {name: float(np.median(each)) for name, each in turns.computing.items()}
+    steps = len(turns.times["large"]) // EPOCHS
     found = {
-        "step_ms": 1e3 * middle["large"],
-        "ratio": middle["large"] / middle["dense"],
-        "mean_ratio": mean["large"] / mean["dense"],
-        "computing_ratio": computing["large"] / computing["dense"],
+        "step_ms": 1e3 * float(np.median([wall for wall, _ in turns.times["large"]])),
+        "first_epoch": turns.ratios(slice(steps)),
+        "last_epoch": turns.ratios(slice(steps * (EPOCHS - 1), None)),
         "store_bytes": store_bytes(config, rows, num_classes),
         "peak_in_training": in_training - before,
         "checkpoint_seconds": checkpoints[-1],
@@ -325,9 +329,10 @@ def line(found: dict) -> str:
     cells = [
         f"{found['placement']} {found['dtype']}",
         f"{found['step_ms']:.1f} ms",
-        f"{found['ratio']:.2f}",
-        f"{found['mean_ratio']:.2f}",
-        f"{found['computing_ratio']:.2f}",
+        *(
+            " / ".join(f"{found[epoch][name]:.2f}" for epoch in ("first_epoch", "last_epoch"))
+            for name in ("ratio", "mean_ratio", "computing_ratio")
+        ),
         f"{found['store_bytes'] / 1e9:.2f}",
         f"{found['peak_in_training'] / 1e9:.2f}",
         f"{found['peak_in_audit'] / 1e9:.2f}",
@@ -339,7 +344,7 @@ def line(found: dict) -> str:
 
 
 HEAD = """\
-| store | a step | ratio, median | mean | of processor time | GB of the store | GB above the data in training | in the audit \
+| store | a step | ratio, median | mean | of processor time | GB of the store | GB more in training | in the audit \
 | checkpoint, s | audit, s | issues.csv, s |
 |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"""
 
