@@ -1,4 +1,4 @@
-"""Targets at size: two epochs of ELR over computed rows with one store, beside a small dense one; and the table of sizes.
+"""Targets at size: two epochs of ELR over computed rows with one store, beside a dense one; and the table of sizes.
 
 python benchmarks/scale.py --table prints the table of docs/scale.md. python benchmarks/scale.py --rows 10000000
 --folder DISK trains two epochs on made features, which are computed by row number and never stored, goes through the
