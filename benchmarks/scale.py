@@ -244,7 +244,7 @@ def measure(config: TargetsConfig, rows: int, num_classes: int, folder: Path) ->
     """Two epochs and the audit.
 
     Seconds a step as ratios to those of a dense store of at most 100,000 rows, taking turns in one process (median, and
-    mean, without the first of an epoch; the median of processor time, which a crowded machine leaves as it is), in the
+    mean; the median of processor time, which a crowded machine leaves as it is), in the
     first epoch and in the last; bytes above what the process had with data and the other training in it;
     seconds of the checkpoint at the end and of each part of the audit.
     """
