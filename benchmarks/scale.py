@@ -1,26 +1,44 @@
-"""Targets at size: an epoch of ELR over computed rows with one store, beside a small dense one; and the table of sizes.
+"""Targets at size: two epochs of ELR over computed rows with one store, beside a dense one; and the table of sizes.
 
 python benchmarks/scale.py --table prints the table of docs/scale.md. python benchmarks/scale.py --rows 10000000
---placement mapped trains an epoch on made features, which are computed by row number and never stored.
+--folder DISK trains two epochs on made features, which are computed by row number and never stored, goes through the
+audit, and prints the table that "Measured" in docs/scale.md has; with each store in a process of its own.
 """
 
 import argparse
 import json
-import resource
+import os
+import platform
+import subprocess
+import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from elr.methods.elr import ELR, ELRConfig
-from elr.methods.method import Batch
+from elr.audit.evidence import Evidence, write_evidence
+from elr.audit.issues_view import write_issues
+from elr.data.examples import Examples, StoredInputs
+from elr.methods.elr import ELRConfig
 from elr.targets.config import TargetsConfig
+from elr.training.checkpoints import Checkpoints, remove_checkpoints
+from elr.training.config import TrainingConfig
+from elr.training.loop import Training
+from elr.training.monitor import Monitor
 
 FEATURES, BATCH = 16, 1024
+EPOCHS = 2
+"""In the first, targets are zero, and a file of them was never read."""
+SMALL = 100_000
+"""Rows of the dense store that the others are compared with."""
+EVIDENCE = 4 * 10**9
+"""Bytes of probabilities up to which evidence.parquet is written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,74 +116,273 @@ def made(index: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     return features, torch.where(wrong, (labels + 1) % num_classes, labels)
 
 
-def batches(rows: int, num_classes: int) -> Iterator[Batch]:
-    order = torch.randperm(rows, generator=torch.Generator().manual_seed(0))
-    for index in order.split(BATCH):
-        yield Batch(index, *made(index, num_classes))
+class MadeInputs(StoredInputs):
+    """Features that are computed by row number, some of the rows or all."""
+
+    def __init__(self, rows: int, num_classes: int, chosen: Tensor | None = None) -> None:
+        self.rows, self.num_classes, self.chosen = rows, num_classes, chosen
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.rows, FEATURES)
+
+    def start(self, index: Tensor, places: Tensor | None = None):
+        del places
+        rows = index if self.chosen is None else self.chosen[index]
+        return lambda: made(rows, self.num_classes)[0]
+
+    def order(self, generator: torch.Generator) -> Tensor:
+        return torch.randperm(self.rows, generator=generator)
+
+    def take(self, positions) -> StoredInputs:
+        rows = torch.from_numpy(positions)
+        return MadeInputs(len(rows), self.num_classes, rows if self.chosen is None else self.chosen[rows])
+
+    def identity(self) -> bytes:
+        return f"made {self.rows} {self.num_classes}".encode()
 
 
-def prepared(config: TargetsConfig, rows: int, num_classes: int) -> tuple[ELR, torch.optim.Optimizer]:
+def made_examples(rows: int, num_classes: int) -> Examples:
+    labels = np.empty(rows, dtype=np.int64)
+    for part in torch.arange(rows).split(2**16):
+        labels[int(part[0]) : int(part[-1]) + 1] = made(part, num_classes)[1].numpy()
+    return Examples(MadeInputs(rows, num_classes), labels)
+
+
+def training_of(examples: Examples, num_classes: int, config: TargetsConfig, *, epochs: int, folder=None) -> Training:
+    torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(FEATURES, 64), nn.ReLU(), nn.Linear(64, num_classes))
-    method = ELRConfig().build([network], num_examples=rows, num_classes=num_classes, targets=config)
-    return method.train(), torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+    method = ELRConfig().build([network], num_examples=len(examples), num_classes=num_classes, targets=config)
+    how = TrainingConfig(
+        epochs=epochs, batch_size=min(BATCH, len(examples)), learning_rate=0.05, device="cpu", precision="float32"
+    )
+    return Training(method, examples, config=how, monitor=Monitor(examples.labels.numpy()), folder=folder)
 
 
-def step(method: ELR, optimizer: torch.optim.Optimizer, batch: Batch) -> float:
-    started = time.perf_counter()
-    optimizer.zero_grad()
-    method(batch).loss.backward()
-    optimizer.step()
-    return time.perf_counter() - started
+class OverError(Exception):
+    """There is nothing left to take turns with."""
+
+
+class Turns:
+    """Two trainings that step by turns: each goes on when the other has finished a step.
+
+    Args:
+        names: of both; the first begins.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self.times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}  # of the wall, of the processor
+        self.batons = {name: threading.Semaphore(0) for name in names}
+        self.over = False
+        self.began, self.computed = 0.0, 0.0
+        self.epochs = dict.fromkeys(names, -1)
+
+    def other(self, name: str) -> str:
+        return next(each for each in self.batons if each != name)
+
+    def wait(self, name: str) -> None:
+        self.batons[name].acquire()
+        if self.over and name != next(iter(self.batons)):
+            raise OverError
+        self.begin()
+
+    def begin(self) -> None:
+        self.began, self.computed = time.perf_counter(), time.thread_time()
+
+    def stepped(self, name: str, progress) -> None:
+        """What a training calls after each batch: what is between two epochs belongs to no step."""
+        seconds, computing = time.perf_counter() - self.began, time.thread_time() - self.computed
+        if progress.epoch == self.epochs[name]:
+            self.times[name].append((seconds, computing))
+        self.epochs[name] = progress.epoch
+        self.batons[self.other(name)].release()
+        self.wait(name)
+
+    def ratios(self, part: slice) -> dict[str, float]:
+        """Of the first training to the second, over a part of the steps: wall (median, mean), processor (median)."""
+        first, second = (np.array(each[part]) for each in self.times.values())
+        middle = np.median(first, axis=0) / np.median(second, axis=0)
+        mean = first.mean(axis=0) / second.mean(axis=0)
+        return {"ratio": float(middle[0]), "mean_ratio": float(mean[0]), "computing_ratio": float(middle[1])}
+
+    def finish(self) -> None:
+        self.over = True
+        for baton in self.batons.values():
+            baton.release()
+
+
+@contextmanager
+def timed_checkpoints():
+    """The seconds of each checkpoint."""
+    seconds, save = [], Checkpoints.save
+
+    def timed(self, epoch: int) -> None:
+        started = time.perf_counter()
+        save(self, epoch)
+        seconds.append(time.perf_counter() - started)
+
+    Checkpoints.save = timed
+    try:
+        yield seconds
+    finally:
+        Checkpoints.save = save
+
+
+def forget_peak() -> int:
+    """Bytes of memory that this process has now; from here on `peak` counts anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return peak()
 
 
 def peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Bytes of memory that this process had at most, pages of mapped files included."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def measure(config: TargetsConfig, rows: int, num_classes: int, folder: Path) -> dict[str, float]:
-    """An epoch: seconds a step and those of a dense store of at most 100,000 rows, taking turns; memory; checkpoint."""
-    small = min(rows, 100_000)
-    dense, dense_optimizer = prepared(TargetsConfig(), small, num_classes)
-    dense.stores[0].mean()
-    turns = batches(small, num_classes)
-    before = peak()
-    method, optimizer = prepared(replace(config, folder=folder), rows, num_classes)
-    times: tuple[list[float], list[float]] = ([], [])
-    for number, batch in enumerate(batches(rows, num_classes)):
-        times[0].append(step(method, optimizer, batch))
-        if number % 4 == 0:
-            other = next(turns, None)
-            if other is None:
-                turns = batches(small, num_classes)
-                other = next(turns)
-            times[1].append(step(dense, dense_optimizer, other))
-    middle = [torch.tensor(each[len(each) // 10 :]).median().item() for each in times]
-    in_epoch = peak()
+    """Two epochs and the audit.
+
+    Seconds a step as ratios to those of a dense store of at most 100,000 rows, taking turns in one process (median, and
+    mean; the median of processor time, which a crowded machine leaves as it is), in the
+    first epoch and in the last; bytes above what the process had with data and the other training in it;
+    seconds of the checkpoint at the end and of each part of the audit.
+    """
+    examples, few = made_examples(rows, num_classes), made_examples(min(rows, SMALL), num_classes)
+    other = training_of(few, num_classes, TargetsConfig(), epochs=10**6)
+    turns, started = Turns("large", "dense"), time.perf_counter()
+
+    def step_beside() -> None:
+        try:
+            turns.wait("dense")
+            other.run(on_progress=lambda progress: turns.stepped("dense", progress))
+        except OverError:
+            pass
+
+    other.method.stores[0].mean()  # its memory is there
+    before = forget_peak()
+    training = training_of(examples, num_classes, replace(config, folder=folder), epochs=EPOCHS, folder=folder)
+
+    def stepped(progress) -> None:
+        if progress.step == 1:  # and no other than the last
+            remove_checkpoints(folder)  # that of the beginning: the disk is to have room for two tables, not for three
+        turns.stepped("large", progress)
+
+    beside = threading.Thread(target=step_beside)
+    beside.start()
+    with timed_checkpoints() as checkpoints:
+        try:
+            turns.begin()
+            training.run(on_progress=stepped)
+        finally:
+            turns.finish()
+            beside.join()
+    in_training = peak()
+    steps = len(turns.times["large"]) // EPOCHS
+    found = {
+        "step_ms": 1e3 * float(np.median([wall for wall, _ in turns.times["large"]])),
+        "first_epoch": turns.ratios(slice(steps)),
+        "last_epoch": turns.ratios(slice(steps * (EPOCHS - 1), None)),
+        "store_bytes": store_bytes(config, rows, num_classes),
+        "peak_in_training": in_training - before,
+        "checkpoint_seconds": checkpoints[-1],
+        "training_seconds": time.perf_counter() - started,
+    }
+    remove_checkpoints(folder)
+    return found | audited(training, num_classes, folder, before)
+
+
+def store_bytes(config: TargetsConfig, rows: int, num_classes: int) -> float:
+    place = Place(name="", num_examples=rows, num_classes=num_classes)
+    itemsize = {"float32": 4, "bfloat16": 2}[config.dtype]
+    return sizes(place, config.placement, itemsize=itemsize, top_k=min(config.top_k, num_classes))["memory"]
+
+
+def audited(training: Training, num_classes: int, folder: Path, before: int) -> dict[str, float]:
+    """The chunks of the audit, evidence.parquet where it is not too large, and issues.csv."""
+    rows = len(training.examples)
+    evidence = Evidence(
+        rows=np.arange(rows),
+        ids=None,
+        class_names=tuple(range(num_classes)),
+        labels=training.labels.numpy(),
+        margins=training.state.monitor.margins.astype(np.float32),
+        chunks=lambda: (probs.numpy() for probs in training.pred_prob_chunks()),
+    )
+    forget_peak()
     started = time.perf_counter()
-    (folder / "rows").mkdir()
-    method.stores[0].save_rows(folder / "rows")
+    written = 4 * rows * num_classes <= EVIDENCE
+    audit = write_evidence(folder / "evidence.parquet", evidence) if written else evidence.audit()
+    audited = time.perf_counter()
+    write_issues(evidence, audit, folder / "issues.csv")
     return {
-        "step_seconds": middle[0],
-        "dense_step_seconds": middle[1],
-        "ratio": middle[0] / middle[1],
-        "mean_ratio": (sum(times[0]) / len(times[0])) / (sum(times[1]) / len(times[1])),
-        "peak_above": in_epoch - before,
-        "checkpoint_seconds": time.perf_counter() - started,
+        "evidence_written": written,
+        "audit_seconds": audited - started,
+        "issues_seconds": time.perf_counter() - audited,
+        "peak_in_audit": peak() - before,
+        "issues": audit.num_label_issues,
     }
 
 
-if __name__ == "__main__":
+def line(found: dict) -> str:
+    """A row of the table in docs/scale.md."""
+    cells = [
+        f"{found['placement']} {found['dtype']}",
+        f"{found['step_ms']:.1f} ms",
+        *(
+            " / ".join(f"{found[epoch][name]:.2f}" for epoch in ("first_epoch", "last_epoch"))
+            for name in ("ratio", "mean_ratio", "computing_ratio")
+        ),
+        f"{found['store_bytes'] / 1e9:.2f}",
+        f"{found['peak_in_training'] / 1e9:.2f}",
+        f"{found['peak_in_audit'] / 1e9:.2f}",
+        f"{found['checkpoint_seconds']:.1f}",
+        f"{found['audit_seconds']:.0f}" + ("" if found["evidence_written"] else " (no evidence.parquet)"),
+        f"{found['issues_seconds']:.0f}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+HEAD = """\
+| store | a step | ratio, median | mean | of processor time | GB of the store | GB more in training | in the audit \
+| checkpoint, s | audit, s | issues.csv, s |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"""
+
+
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table", action="store_true")
-    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--rows", type=int, default=300_000)
     parser.add_argument("--classes", type=int, default=1_000)
-    parser.add_argument("--placement", default="mapped")
+    parser.add_argument("--placement", nargs="+", default=["mapped", "sparse"])
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--folder", type=Path, default=Path())
+    parser.add_argument("--json", action="store_true", help="one store in this process, and its numbers alone")
     asked = parser.parse_args()
     if asked.table:
         print(table())
-    else:
-        store = TargetsConfig(placement=asked.placement, dtype=asked.dtype)
+        return
+    if asked.json:
+        store = TargetsConfig(placement=asked.placement[0], dtype=asked.dtype)
         with tempfile.TemporaryDirectory(dir=asked.folder) as place:
-            print(json.dumps(vars(asked) | measure(store, asked.rows, asked.classes, Path(place)), default=str))
+            found = measure(store, asked.rows, asked.classes, Path(place))
+        print(json.dumps({"placement": store.placement, "dtype": store.dtype} | found))
+        return
+    lines = []
+    for placement in asked.placement:
+        own = [sys.executable, __file__, "--json", "--placement", placement, "--dtype", asked.dtype]
+        own += ["--rows", str(asked.rows), "--classes", str(asked.classes), "--folder", str(asked.folder)]
+        ran = subprocess.run(own, stdout=subprocess.PIPE, text=True, check=True)
+        print(ran.stdout, end="", file=sys.stderr)
+        lines.append(line(json.loads(ran.stdout.splitlines()[-1])))
+    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
+    print(
+        f"{asked.rows:,} rows of {asked.classes:,} classes, batches of {BATCH}, {time.strftime('%Y-%m-%d')}, "
+        f"{platform.machine()} with {os.cpu_count()} cores, torch {torch.__version__}, load at the end {load}:\n"
+    )
+    print(HEAD)
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 The ranks are forked from one process that has everything imported, so that four of them cost what one does.
 """
 
+import copy
 import os
 import sys
 from datetime import timedelta
@@ -13,12 +14,14 @@ from torch import distributed as dist
 
 from elr.errors import ELRError
 from elr.methods.loss.elr_loss import ELRLoss
-from elr.targets.config import TargetsConfig
+from elr.targets.config import PLACEMENTS, TargetsConfig
 from elr.targets.dense import DenseTargets
 from elr.targets.sharded import ShardedTargets
+from elr.targets.store import rows_apart
 from elr_batches import outputs
 
 N, C = 11, 3
+STORES = [(placement, dtype) for placement in PLACEMENTS for dtype in ("float32", "bfloat16")]
 
 
 def batches(world, step):
@@ -81,7 +84,52 @@ def checks(rank, world, folder):
             torch.save(dense.table, place / "dense.pt")
     found["rows"] = (sharded.first, sharded.last, len(sharded.table))
     found |= sent(rank, world) | refused(rank, world, folder) | read_of_others(world, folder)
+    return found | each_store(rank, world, folder)
+
+
+def each_store(rank, world, folder):
+    """Every store on these ranks beside the same one in one process, which has the batches of all of them."""
+    found = {}
+    for placement, dtype in STORES:
+        place = Path(folder) / f"{placement} {dtype} {world}"
+        place.mkdir(exist_ok=True)
+        config = TargetsConfig(placement=placement, dtype=dtype, top_k=2, folder=place)
+        store, again, alone = (config.build(N, C) for _ in range(3))
+        for each, group in ((store, dist.group.WORLD), (again, dist.group.WORLD), (alone, None)):
+            each.distribute(group)
+        equal = updated_alike([store], alone, rank, world, range(4))
+        keep_and_restore(store, again, rank, place / "rows")
+        found[f"{placement} {dtype}"] = equal + updated_alike([store, again], alone, rank, world, range(4, 6))
+        dist.barrier()
+        found[f"files of {placement} {dtype}"] = len(list(place.glob(".targets*")))
+        dist.barrier()
     return found
+
+
+def updated_alike(stores, alone, rank, world, steps):
+    """Whether stores on these ranks and one alone give the same for the same batches, and have the same rows then."""
+    equal = []
+    for step in steps:
+        parts = list(batches(world, step))
+        start = sum(len(each) for each, _ in parts[:rank])
+        index, probs = (torch.cat(each) for each in zip(*parts, strict=True))
+        whole = alone.update(index, probs, beta=0.7)[start : start + len(parts[rank][0])]
+        equal += [torch.equal(store.update(*parts[rank], beta=0.7), whole) for store in stores]
+    everything = alone.read(torch.arange(N))
+    return equal + [torch.equal(store.read(torch.arange(N)), everything) for store in stores]
+
+
+def keep_and_restore(store, again, rank, folder):
+    """As a checkpoint does it: each rank writes its rows, the first one writes the state, and all read that."""
+    if rank == 0:
+        folder.mkdir()
+    dist.barrier()
+    store.save_rows(folder)
+    with rows_apart([store, again]):
+        state = [copy.deepcopy(store.state_dict())]
+        dist.broadcast_object_list(state, 0)
+        again.load_state_dict(state[0])
+    again.load_rows(folder)
 
 
 def sent(rank, world):

@@ -23,6 +23,7 @@ import elr.theory
 from elr.errors import ELRError
 from elr.methods.kl_penalty import KLPenaltyConfig
 from elr.targets.dense import DenseTargets
+from elr.targets.sparse import SparseTargets
 from elr.training.config import TrainingConfig
 
 WRONG = [
@@ -87,6 +88,7 @@ CALLS = {  # a callable, what gives its signature, and what it cannot be called 
         {"num_examples": 4, "num_classes": 3},
     ),
     "DenseTargets": (DenseTargets, DenseTargets, {"num_examples": 4, "num_classes": 3}),
+    "SparseTargets": (SparseTargets, SparseTargets, {"num_examples": 4, "num_classes": 3, "top_k": 2}),
     "DenseTargets.read": (DenseTargets(4, 3).read, DenseTargets(4, 3).read, {"index": torch.tensor([1])}),
     "DenseTargets.update": (
         DenseTargets(4, 3).update,

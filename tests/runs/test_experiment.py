@@ -113,6 +113,8 @@ def broken_off(data, tmp_path, monkeypatch):
         ({"seed": -1}, "seed is -1: expected in"),
         ({"precision": "float16"}, "precision is 'float16': expected one of"),
         ({"device": "tpu"}, "device is 'tpu': expected auto or cpu"),
+        ({"targets": "cloud"}, "targets is 'cloud': expected one of auto, dense"),
+        ({"targets_dtype": "int8"}, "targets_dtype is 'int8': expected one of float32"),
         ({"holdout": 1.0}, r"holdout is 1\.0: expected a share in \[0, 1\)"),
         ({"holdout": -0.1}, r"holdout is -0\.1: expected a share in \[0, 1\)"),
     ],
@@ -121,6 +123,16 @@ def test_changes_out_of_range_are_named_and_nothing_is_written(settings, message
     with pytest.raises(ArgumentError, match=message):
         run_recipe(SMALL, data=data, out=tmp_path / "out", changes=Changes(**settings))
     assert not (tmp_path / "out").exists()
+
+
+def test_targets_are_kept_where_the_changes_say(data, tmp_path):
+    plans = []
+    changes = replace(HERE, epochs=1, targets="mapped")
+    fitted = run_recipe(SMALL, data=data, out=tmp_path / "out", changes=changes, on_plan=plans.append)
+    assert fitted.run["targets"] == {"placement": "mapped", "dtype": "bfloat16", "top_k": 16}
+    assert "kept as mapped ones in bfloat16" in plans[0].remarks[-1]
+    assert plans[0].remarks[-1] in fitted.run["remarks"]
+    assert not list((tmp_path / "out").glob(".targets*"))
 
 
 # A finished run
@@ -152,6 +164,8 @@ def test_run_json_says_the_recipe_the_changes_and_the_whole_plan(finished):
         "precision": "float32",
         "device": "cpu",
         "cuda_graphs": None,
+        "targets": None,
+        "targets_dtype": None,
     }
     plan = Plan.from_json(run)
     assert plan.method == SMALL.method

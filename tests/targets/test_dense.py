@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elr.errors import ArgumentError, RowIndexError
-from elr.targets.dense import STORAGE_DTYPES, DenseTargets
+from elr.targets.dense import DenseTargets
+from elr.targets.updating import STORAGE_DTYPES
 from elr_batches import outputs
 from reference.losses_reference import running_average
 

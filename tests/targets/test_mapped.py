@@ -18,9 +18,10 @@ from elr.files import is_partial
 from elr.methods.loss.elr_loss import ELRLoss
 from elr.targets import mapped as mapped_module
 from elr.targets import table_file
-from elr.targets.dense import STORAGE_DTYPES, DenseTargets
+from elr.targets.dense import DenseTargets
 from elr.targets.mapped import ROWS_FILE, MappedTargets
 from elr.targets.store import rows_apart
+from elr.targets.updating import STORAGE_DTYPES
 from elr_batches import outputs
 
 ALL = torch.arange(9)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from elr.errors import ArgumentError
+from elr.targets.config import PLACEMENTS
 from elr.targets.dense import DenseTargets
 from elr.targets.sharded import ShardedTargets
 from elr_batches import outputs
@@ -41,6 +42,14 @@ def test_outputs_that_are_not_finite_are_counted_over_all_ranks(found, dtype):
     ours, of_one_process = found[f"nonfinite {dtype}"]
     assert ours == of_one_process
     assert ours[0] > 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_every_store_is_the_same_on_ranks_as_in_one_process(found, placement, dtype):
+    """And goes on from a checkpoint: tests/targets/test_contract.py is the battery for one process."""
+    assert all(found[f"{placement} {dtype}"])
+    assert found[f"files of {placement} {dtype}"] == (3 * found["world"] if placement == "mapped" else 0)
 
 
 def test_each_rank_has_its_part_alone(found):

@@ -13,7 +13,8 @@ from elr.errors import ArgumentError, RowIndexError
 from elr.methods.loss.elr_loss import ELRLoss
 from elr.methods.loss.formulas import confined, elr_term
 from elr.targets.dense import DenseTargets
-from elr.targets.sparse import STORAGE_DTYPES, SparseTargets
+from elr.targets.sparse import SparseTargets
+from elr.targets.updating import STORAGE_DTYPES
 from elr_batches import outputs
 from reference.losses_reference import running_average
 

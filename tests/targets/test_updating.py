@@ -10,8 +10,15 @@ from torch import nn
 
 from elr.methods.loss.elr_loss import ELRLoss
 from elr.targets.config import DTYPES, PLACEMENTS, TargetsConfig
-from elr.targets.dense import STORAGE_DTYPES
-from elr.targets.updating import blend, finite_parts, has_repeats, mean_over_repeats, note_nonfinite, warn_nonfinite
+from elr.targets.updating import (
+    STORAGE_DTYPES,
+    blend,
+    finite_parts,
+    has_repeats,
+    mean_over_repeats,
+    note_nonfinite,
+    warn_nonfinite,
+)
 from elr_batches import outputs
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*outputs of the network were not finite:RuntimeWarning")

@@ -32,6 +32,14 @@ TestLabel = Annotated[
     str | None,
     typer.Option(help="Column of their labels, if not called as --label.", show_default=False, rich_help_panel=DATA),
 ]
+TargetsDtype = Annotated[
+    str | None,
+    typer.Option(
+        help="Of the targets: float32, bfloat16, float16 or float64. Default: by --targets.",
+        show_default=False,
+        rich_help_panel=DEVICES,
+    ),
+]
 Run = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run of `elr fit`.")]
 MovedData = Annotated[Path | None, typer.Option(help="Where the data of the run lie now, if they have moved.")]
 

@@ -18,6 +18,7 @@ from elr.cli.options import (
     TRAINING,
     HumanLabels,
     Json,
+    TargetsDtype,
     Test,
     TestLabel,
     Weights,
@@ -151,14 +152,7 @@ def fit(
             rich_help_panel=DEVICES,
         ),
     ] = "auto",
-    targets_dtype: Annotated[
-        str | None,
-        typer.Option(
-            help="Of the targets: float32, bfloat16, float16 or float64. Default: by --targets.",
-            show_default=False,
-            rich_help_panel=DEVICES,
-        ),
-    ] = None,
+    targets_dtype: TargetsDtype = None,
     seed: Annotated[
         int, typer.Option(help="Of weights, order of the rows and augmentation.", rich_help_panel=TRAINING)
     ] = 0,
@@ -297,6 +291,10 @@ def run(
     cuda_graphs: Annotated[
         bool, typer.Option("--cuda-graphs", help="Replay the network's passes on a GPU; pays for small batches.")
     ] = False,
+    targets: Annotated[
+        str | None, typer.Option(help="Where the targets are kept, as in `elr fit`. Default: in memory, as published.")
+    ] = None,
+    targets_dtype: Annotated[str | None, typer.Option(help="Of the targets: float32, bfloat16 and so on.")] = None,
     as_json: Json = False,
 ) -> None:
     """Run a published experiment, or go on with one where --out holds a part of it.
@@ -333,6 +331,8 @@ def run(
             precision=precision,
             device=device,
             cuda_graphs=cuda_graphs or None,
+            targets=targets,
+            targets_dtype=targets_dtype,
         )
         say(f"Results go to {folder}")
         with progress_bar() as show:
@@ -345,6 +345,7 @@ def run(
                 weights=weights,
                 ilsvrc12=ilsvrc12,
                 command=command,
+                on_plan=_say_targets,
                 on_progress=lambda progress: show(recipe, progress),
             )
         leave_process_group()

@@ -26,6 +26,7 @@ from elr.runs.predict import predict_probs
 from elr.runs.recipe import Changes, Recipe
 from elr.runs.reporting import write_report
 from elr.runs.run import Fitted, run_plan
+from elr.targets.config import DENSE_PLACEMENT
 from elr.training.engine import is_main_process
 from elr.training.progress import Progress
 
@@ -40,6 +41,7 @@ def run_recipe(
     weights: str | Path | None = None,
     ilsvrc12: str | Path | None = None,
     command: str = "",
+    on_plan: Callable[[Plan], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Fitted:
     """Run a recipe, or go on with it where `out` holds a part of it; a finished one is given back.
@@ -53,6 +55,7 @@ def run_recipe(
         weights: file with the weights of a pretrained backbone; default: see `elr.networks.backbones.load_backbone`.
         ilsvrc12: folder of the ImageNet validation images, to test mini-WebVision's networks on as well.
         command: the command that repeats the run.
+        on_plan: called with what is decided, before anything is trained.
         on_progress: called after every batch.
 
     Raises:
@@ -77,9 +80,19 @@ def run_recipe(
     prepared = _prepared(recipe, changes, Path(data), None if labels is None else Path(labels), backbone)
     others = None if ilsvrc12 is None else _ilsvrc12(prepared, recipe, changes, Path(ilsvrc12))
     config = {"recipe": recipe.name, **asdict(changes)}
+    plan = plan_of(recipe, prepared)
+    if changes.targets or changes.targets_dtype:
+        plan = plan.with_targets(
+            prepared,
+            targets=changes.targets or DENSE_PLACEMENT,
+            dtype=changes.targets_dtype,
+            device=recipe.training.device,
+        )
+    if on_plan is not None:
+        on_plan(plan)
     fitted = run_plan(
         prepared,
-        plan_of(recipe, prepared),
+        plan,
         config=config,
         out=Path(out),
         command=command,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import numpy as np
 from elr.checking import check_types
 from elr.data.examples import Examples
 from elr.data.preprocessing import Augmentation
-from elr.devices import memory_for_tables, memory_to_use
+from elr.devices import memory_to_use
 from elr.errors import ArgumentError
 from elr.methods.catalog import check_settings, method_for_run, method_named
 from elr.methods.config import MethodConfig
@@ -33,7 +32,7 @@ from elr.methods.ensemble.grid import (
 )
 from elr.networks.spec import NetworkSpec
 from elr.runs.plan import Plan, network_for
-from elr.targets.choice import AUTO, check_choice, chosen_targets
+from elr.targets.choice import AUTO, check_choice
 from elr.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -189,16 +188,9 @@ class FitConfig:
         Raises:
             ArgumentError: values out of range, or a network that does not take such data.
         """
-        plan = self._plan(prepared)
-        targets, sentence = chosen_targets(
-            len(prepared.examples),
-            plan.method.num_targets(prepared.preprocessing.num_classes),
-            memory=memory_for_tables(self.device, self.max_memory),
-            targets=self.targets,
-            dtype=self.targets_dtype,
-            ranks=int(os.environ.get("WORLD_SIZE", "1")),
+        return self._plan(prepared).with_targets(
+            prepared, targets=self.targets, dtype=self.targets_dtype, device=self.device, max_memory=self.max_memory
         )
-        return replace(plan, targets=targets, remarks=[*plan.remarks, *([sentence] if sentence else [])])
 
     def _plan(self, prepared: PreparedData) -> Plan:
         network = network_for(prepared, self.network)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,14 +16,14 @@ from elr.data.examples import Examples
 from elr.data.formats.images import SMALLEST
 from elr.data.pictures.image_store import ImageStore
 from elr.data.preprocessing import Augmentation
-from elr.devices import mixed_seed
+from elr.devices import memory_for_tables, mixed_seed
 from elr.errors import ArgumentError
 from elr.methods.catalog import method_from_json
 from elr.methods.config import MethodConfig
 from elr.networks.architectures import FastConvNet
 from elr.networks.backbones import load_body
 from elr.networks.spec import NetworkSpec
-from elr.targets.choice import AUTO, TARGETS_ARE
+from elr.targets.choice import AUTO, TARGETS_ARE, chosen_targets
 from elr.targets.config import DENSE, TargetsConfig
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
@@ -96,6 +97,28 @@ class Plan:
             probe_period=run["probe_period"],
             remarks=run["remarks"],
         )
+
+    def with_targets(
+        self, prepared: PreparedData, *, targets: str, dtype: str | None, device: str, max_memory: int | None = None
+    ) -> Plan:
+        """The same with a store of targets for some data, and a remark where there is something to say of it.
+
+        Args:
+            prepared: the data.
+            targets: as of `elr.targets.choice.chosen_targets`.
+            dtype: as there.
+            device: where the model is to lie, see `elr.devices.memory_for_tables`.
+            max_memory: bytes that may be used. Default: what is free.
+        """
+        config, sentence = chosen_targets(
+            len(prepared.examples),
+            self.method.num_targets(prepared.preprocessing.num_classes),
+            memory=memory_for_tables(device, max_memory),
+            targets=targets,
+            dtype=dtype,
+            ranks=int(os.environ.get("WORLD_SIZE", "1")),
+        )
+        return replace(self, targets=config, remarks=[*self.remarks, *([sentence] if sentence else [])])
 
     def going_on(self, run: Mapping[str, Any]) -> Plan:
         """The same with the store of targets of an unfinished run, where the free memory of the day has chosen it."""

@@ -10,6 +10,8 @@ from elr.data.preprocessing import Augmentation
 from elr.datasets.base import TEST
 from elr.errors import ArgumentError
 from elr.methods.config import MethodConfig
+from elr.targets.choice import check_choice
+from elr.targets.config import DENSE_PLACEMENT
 from elr.training.config import TrainingConfig
 
 
@@ -76,9 +78,12 @@ class Changes:
         precision: see `TrainingConfig`.
         device: see `TrainingConfig`.
         cuda_graphs: see `TrainingConfig`.
+        targets: where the targets are kept, see `elr.runs.fit_config.FitConfig`; by default in memory as float32, which
+            is what the published settings are.
+        targets_dtype: see there.
 
     Raises:
-        ArgumentError: fewer than two examples.
+        ArgumentError: fewer than two examples, or no such store of targets.
 
     Example:
         >>> from elr.runs.recipes import RECIPES
@@ -95,8 +100,11 @@ class Changes:
     precision: str | None = None
     device: str | None = None
     cuda_graphs: bool | None = None
+    targets: str | None = None
+    targets_dtype: str | None = None
 
     def __post_init__(self) -> None:
+        check_choice(self.targets or DENSE_PLACEMENT, self.targets_dtype)
         if self.num_examples is not None and self.num_examples < 2:
             raise ArgumentError(f"num_examples is {self.num_examples}: expected at least 2")
 

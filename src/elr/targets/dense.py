@@ -12,9 +12,15 @@ from elr.devices import sent
 from elr.errors import ArgumentError
 from elr.targets.ranks import refuse_unlike_tables
 from elr.targets.store import CHUNK, Targets, update_rows
-from elr.targets.updating import blend, full_type, gather_rows, has_repeats, mean_over_repeats, note_nonfinite
-
-STORAGE_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+from elr.targets.updating import (
+    STORAGE_DTYPES,
+    blend,
+    full_type,
+    gather_rows,
+    has_repeats,
+    mean_over_repeats,
+    note_nonfinite,
+)
 
 
 class DenseTargets(Targets):
@@ -77,13 +83,8 @@ class DenseTargets(Targets):
             distinct = self.trusts_rows or (index.device.type == "cpu" and not has_repeats(index))
             index = sent(index, self.table.device)
             parts = self._noted(probs)
-            return blend(
-                self.table,
-                index,
-                probs if distinct else mean_over_repeats(index, probs, self.parts),
-                beta,
-                parts=parts,
-            )
+            probs = probs if distinct else mean_over_repeats(index, probs, self.parts)
+            return self._blended(index, probs, beta, parts=parts)
         if not self.compared:
             shape = (self.num_examples, self.num_classes)
             refuse_unlike_tables(type(self).__name__, shape, self.table.dtype, self.process_group)
@@ -94,6 +95,12 @@ class DenseTargets(Targets):
         if rows.device.type == "cpu":
             self.tell_nonfinite()
         return rows[start : start + local]
+
+    def _blended(
+        self, index: Tensor, probs: Tensor, beta: float, *, out: Tensor | None = None, parts: int | None = None
+    ) -> Tensor:
+        """`blend` of rows of the table; `out` is memory for as many, of the type that they are stored in."""
+        return blend(self.table, index, probs, beta, out=out, parts=parts)
 
     def _follow(self, dtype: torch.dtype) -> None:
         """Go over from float32 to float64 where that is what comes."""
@@ -127,7 +134,7 @@ class DenseTargets(Targets):
             parts = self._noted(probs)
             if parts is not None:
                 self.nonfinite[1].clamp_(max=steps)
-            return blend(self.table, some, probs, beta, out=scratch[0][: len(some)], parts=parts)
+            return self._blended(some, probs, beta, out=scratch[0][: len(some)], parts=parts)
 
         return update
 
@@ -137,8 +144,8 @@ class DenseTargets(Targets):
     def set_extra_state(self, state: Tensor) -> None:
         if not isinstance(state, Tensor):
             raise ArgumentError(
-                "the saved targets belong to another kind of store, this one is dense: make it with the placement that "
-                "they were saved from"
+                f"the saved targets belong to another kind of store than {type(self).__name__}: make it with the "
+                "placement that they were saved from"
             )
         if state.shape != self.table.shape:
             raise ArgumentError(

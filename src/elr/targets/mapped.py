@@ -18,15 +18,18 @@ from torch import Tensor
 from torch import distributed as dist
 
 from elr.checking import checked
-from elr.errors import ArgumentError
-from elr.targets.dense import STORAGE_DTYPES, DenseTargets
+from elr.errors import ArgumentError, OutputError
+from elr.targets.dense import DenseTargets
 from elr.targets.store import CHUNK, Targets
 from elr.targets.table_file import HEADER, TableHeader, check_copy, open_table, read_copy, write_copy
+from elr.targets.updating import STORAGE_DTYPES, blend, full_type
 
 ROWS_FILE = "rows.targets"
 """The copy of the table in a checkpoint."""
 RESIDENT = 2**28
 """Bytes of the file that this process has in view before it lets go of them; the system keeps what it has room for."""
+_BY_PLACE = hasattr(os, "pread")
+_SAID = 4  # numbers that a state has where the rows are apart
 _AROUND = 2**16  # bytes that the system brings into view around one that is touched
 
 
@@ -103,6 +106,7 @@ class MappedTargets(DenseTargets):
     def _opened(self) -> tuple[BinaryIO, Path]:
         file, path = open_table(self.path, self.folder or Path(tempfile.gettempdir()), self._header)
         weakref.finalize(self, _removed, path, file, os.getpid())
+        _advise(file, "RANDOM")
         return file, path
 
     @cached_property
@@ -110,28 +114,71 @@ class MappedTargets(DenseTargets):
         return mmap.mmap(self._opened[0].fileno(), self._header.size)
 
     def read(self, index: Tensor) -> Tensor:
-        self._ahead(index)
-        return super().read(index).to(index.device)
+        if torch.compiler.is_compiling() or not _BY_PLACE:
+            return super().read(index).to(index.device)
+        self.check(index)
+        return self._fetched(index.cpu()).to(full_type(self.table)).to(index.device)
 
     def update(self, index: Tensor, probs: Tensor, *, beta: float) -> Tensor:
+        if self.process_group is not None and isinstance(index, Tensor):
+            self._look(len(index) * dist.get_world_size(self.process_group))
         given = super().update(index, probs, beta=beta)
         return given.to(probs.device)
 
     def mean(self) -> Tensor:
-        sums = []
-        for rows in torch.arange(self.num_examples).split(max(1, CHUNK // self.num_classes)):
-            self._ahead(rows)
-            self._look(len(rows))
-            sums.append(self.table[int(rows[0]) : int(rows[-1]) + 1].sum(dim=0, dtype=torch.float64))
+        chunks = torch.arange(self.num_examples).split(max(1, CHUNK // self.num_classes))
+        sums = [self._fetched(rows).sum(dim=0, dtype=torch.float64) for rows in chunks]
         return torch.stack(sums).sum(dim=0) / self.num_examples
-
-    def check(self, index: Tensor, probs: Tensor | None = None, *, beta: float = 0.0) -> None:
-        super().check(index, probs, beta=beta)
-        self._look(len(index))
 
     def table_of(self, index: Tensor, *, beta: float) -> Tensor | None:
         self._look(len(index))
         return super().table_of(index, beta=beta)
+
+    def _blended(
+        self, index: Tensor, probs: Tensor, beta: float, *, out: Tensor | None = None, parts: int | None = None
+    ) -> Tensor:
+        """Through calls of the system: to bring pages into view and to let go of them takes twice as long."""
+        if not _BY_PLACE:
+            self._look(len(index))
+            return super()._blended(index, probs, beta, out=out, parts=parts)
+        rows = self._fetched(index)
+        found = blend(rows, torch.arange(len(index)), probs, beta, out=out, parts=parts)
+        self._put(index, rows)
+        return found
+
+    def _fetched(self, index: Tensor) -> Tensor:
+        """(B, C) a copy of rows, as they are stored, without bringing them into view."""
+        if not _BY_PLACE:
+            self._look(len(index))
+            return self.table[index]
+        file, width = self._opened[0].fileno(), self.num_classes * self.dtype.itemsize
+        if not len(index):
+            return torch.empty(0, self.num_classes, dtype=self.dtype)
+        first = int(index[0])
+        if len(index) > 1 and torch.equal(index, torch.arange(first, first + len(index))):  # at once
+            parts, places, left = [], HEADER + first * width, len(index) * width
+            while left:
+                parts.append(os.pread(file, left, places))
+                places, left = places + len(parts[-1]), left - len(parts[-1])
+        else:
+            parts = [os.pread(file, width, place) for place in (index * width + HEADER).tolist()]
+        return torch.frombuffer(bytearray(b"".join(parts)), dtype=self.dtype).view(len(index), self.num_classes)
+
+    def _put(self, index: Tensor, rows: Tensor) -> None:
+        """Write rows, (B, C) as they are stored."""
+        file, width = self._opened[0].fileno(), self.num_classes * self.dtype.itemsize
+        content = rows.view(torch.uint8).numpy().tobytes()
+        starts = range(0, len(content), width)
+        places = (index * width + HEADER).tolist()
+        try:
+            written = [
+                os.pwrite(file, content[start : start + width], place)
+                for start, place in zip(starts, places, strict=True)
+            ]
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror}; the rows of this step are lost") from error
+        if sum(written) != len(content):
+            raise OutputError(f"cannot write {self.path}: the disk took a part of a row; make room")
 
     def release(self) -> None:
         """Let go of what is in view; nothing is lost, and the system writes it down when it sees fit."""
@@ -147,6 +194,7 @@ class MappedTargets(DenseTargets):
         check_copy(folder / ROWS_FILE, self._header)
         read_copy(folder / ROWS_FILE, self._opened[0], self._header)
         self.release()
+        _advise(self._opened[0], "DONTNEED")
 
     def get_extra_state(self) -> Tensor:
         """The table, or where `save_rows` writes that, what it must agree in: N, C, dtype and the run's number."""
@@ -156,13 +204,18 @@ class MappedTargets(DenseTargets):
 
     def set_extra_state(self, state: Tensor) -> None:
         if not self.rows_apart:
-            if state.shape != (self.num_examples, self.num_classes):
+            if not isinstance(state, Tensor) or state.shape != (self.num_examples, self.num_classes):
                 return super().set_extra_state(state)  # which says so
             rows = max(1, CHUNK // self.num_classes)
             for start in range(0, self.num_examples, rows):
                 self._look(rows)
                 self.table[start : start + rows] = state[start : start + rows]
             return None
+        if not isinstance(state, Tensor) or state.shape != (_SAID,):
+            raise ArgumentError(
+                "the saved targets belong to another kind of store than MappedTargets: make it with the placement that "
+                "they were saved from"
+            )
         *counts, kind, nonce = state.tolist()
         if counts != [self.num_examples, self.num_classes] or STORAGE_DTYPES[kind] != self.dtype:
             raise ArgumentError(
@@ -201,18 +254,19 @@ class MappedTargets(DenseTargets):
         if self.seen > RESIDENT:
             self.release()
 
-    def _ahead(self, index: Tensor) -> None:
-        """Have rows that follow one another read at once: page by page it takes many times as long from a disk."""
-        if not isinstance(index, Tensor) or index.dtype != torch.int64 or index.ndim != 1:
-            return  # to be refused
-        if index.device.type != "cpu" or len(index) < 2 or torch.compiler.is_compiling():
-            return
-        first, last = int(index[0]), int(index[-1])
-        if last - first + 1 == len(index) and first >= 0 and last < self.num_examples:
-            width = self.num_classes * self.dtype.itemsize
-            start = (HEADER + first * width) // mmap.PAGESIZE * mmap.PAGESIZE
-            with suppress(AttributeError, OSError):
-                self._map.madvise(mmap.MADV_WILLNEED, start, HEADER + (last + 1) * width - start)
+
+def _advise(file: BinaryIO, kind: str) -> None:
+    """Have the system keep the file in small pages.
+
+    It reads and writes long stretches in pages of up to megabytes, and to write one row into such a page takes ten
+    times as long. "RANDOM": from now on; "DONTNEED": those that are there.
+    """
+    advise = getattr(os, "posix_fadvise", None)
+    if advise is not None:
+        with suppress(OSError):
+            if kind == "DONTNEED":  # only what is written down can go
+                os.fdatasync(file.fileno())
+            advise(file.fileno(), 0, 0, getattr(os, f"POSIX_FADV_{kind}"))
 
 
 def _removed(path: Path, file: BinaryIO, process: int) -> None:

@@ -17,9 +17,8 @@ from elr.files import writing
 from elr.targets.ranks import number_of_ranks, refuse_unlike_tables
 from elr.targets.row_files import load_part, part_name, part_of, save_part
 from elr.targets.store import CHUNK, Targets, update_rows
-from elr.targets.updating import full_type
+from elr.targets.updating import STORAGE_DTYPES, full_type
 
-STORAGE_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 _READ, _UPDATE, _REFUSED = 0, 1, 2
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _ROW_NUMBER = 8  # bytes

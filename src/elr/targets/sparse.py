@@ -12,8 +12,10 @@ from elr.checking import checked
 from elr.devices import sent
 from elr.errors import ArgumentError
 from elr.targets.largest import moved_largest, spread
+from elr.targets.ranks import refuse_unlike_tables
 from elr.targets.store import CHUNK, Targets, check_rows
 from elr.targets.updating import (
+    STORAGE_DTYPES,
     finite_parts,
     full_type,
     gather_rows,
@@ -21,8 +23,6 @@ from elr.targets.updating import (
     mean_over_repeats,
     note_nonfinite,
 )
-
-STORAGE_DTYPES = (torch.bfloat16, torch.float32, torch.float16, torch.float64)
 
 _SHORT = 2**15  # classes that int16 numbers from 0; up to twice as many from -_SHORT
 _State = dict[str, Tensor]
@@ -113,6 +113,11 @@ class SparseTargets(Targets):
         probs = probs.detach().to(self.values.device, full_type(self.values))
         if self.process_group is None:
             return self._moved(sent(index, self.ids.device), probs, beta)
+        if not self.compared:
+            shape = (self.num_examples, self.num_classes)
+            kind = f"{type(self).__name__} of {self.top_k} classes a row"
+            refuse_unlike_tables(kind, shape, self.values.dtype, self.process_group)
+            self.compared = True
         local = len(index)
         index, probs, start = gather_rows(index.to(self.ids.device), probs, self.process_group)
         check_rows(index, self.num_examples)
@@ -162,8 +167,13 @@ class SparseTargets(Targets):
         destination.update({f"{prefix}{name}": part for name, part in self.rows_state().items()})
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
-        names = [name for name in self.rows_state() if f"{prefix}{name}" in state_dict]
-        self.set_rows_state({name: state_dict.pop(f"{prefix}{name}") for name in names})
+        names = list(self.rows_state())
+        if any(name.startswith(prefix) for name in state_dict):
+            there = [name for name in names if f"{prefix}{name}" in state_dict]
+            self.set_rows_state({name: state_dict.pop(f"{prefix}{name}") for name in there})
+        else:  # a state that says nothing of targets, which torch refuses where it is to be whole
+            missing_keys: list[str] = args[2]
+            missing_keys += [f"{prefix}{name}" for name in names]
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def rows_state(self) -> _State:
@@ -179,8 +189,8 @@ class SparseTargets(Targets):
         """Take what `rows_state` gave."""
         if state.keys() != self.rows_state().keys():
             raise ArgumentError(
-                "the saved targets are not of a sparse store, this one is: make it with the placement that they were "
-                "saved from"
+                f"the saved targets have {', '.join(state) or 'no rows'}, and are not of a sparse store: make it with "
+                "the placement that they were saved from"
             )
         count, top_k = state["values"].shape
         shape, here = (count, int(state["num_classes"])), (self.num_examples, self.num_classes)

@@ -21,6 +21,7 @@ from elr.targets.updating import blend, full_type, mean_over_repeats, note_nonfi
 
 CHUNK = 2**20
 """Numbers that are read at once where all rows are gone over: 4 MiB in float32."""
+_EXTRA_STATE = "_extra_state"  # where torch has what get_extra_state gives
 
 
 class Targets(nn.Module, ABC):
@@ -108,6 +109,13 @@ class Targets(nn.Module, ABC):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         found = state_dict.pop(f"{prefix}nonfinite", None)  # not a buffer, so not looked for by what follows
+        keeps_rows_in_one = type(self).get_extra_state is not nn.Module.get_extra_state
+        others = [name.removeprefix(prefix) for name in state_dict if name.startswith(prefix)]
+        if keeps_rows_in_one and others and _EXTRA_STATE not in others:
+            raise ArgumentError(
+                f"the saved targets have {', '.join(others)}: they belong to another kind of store than "
+                f"{type(self).__name__}; make it with the placement that they were saved from"
+            )
         if found is not None:
             self.nonfinite.copy_(found)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+STORAGE_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+"""What targets can be stored in."""
+
 
 def blend(
     table: Tensor, index: Tensor, probs: Tensor, beta: float, *, out: Tensor | None = None, parts: int | None = None

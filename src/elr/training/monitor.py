@@ -114,7 +114,7 @@ class Monitor:
     """Collects the predictions of a training run, as it runs, and measures each epoch.
 
     It keeps one class and one margin per row, from the outputs of the training steps themselves (train mode, augmented
-    inputs), so it costs an argmax and a maximum a step: 14 N bytes for the classes, those of the epoch before, how long
+    inputs), so it costs an argmax and a maximum a step: 10 N bytes for the classes, those of the epoch before, how long
     they have stood, and the rows that were contradicted when most were; 16 N for margins, and 8 N for the labels, which
     it shares with the caller's array where that is int64. With clean labels it also keeps the logits of up to 4,000
     rows, 4 C bytes for each, to measure gradients from.
@@ -142,7 +142,7 @@ class Monitor:
                 f"{len(self.labels)} given and {len(self.clean_labels)} clean labels: expected one per example"
             )
         count = len(self.labels)
-        self.predicted = torch.full((count,), _NEVER)
+        self.predicted = torch.full((count,), _NEVER, dtype=torch.int32)
         self.labels_there = torch.from_numpy(self.labels)  # on the device of the logits
         self.margins_now = torch.full((count,), -torch.inf)
         self.margin_sums = torch.zeros(count, dtype=torch.float64)
@@ -164,7 +164,7 @@ class Monitor:
         others = logits_in_full.scatter(1, given, -torch.inf).amax(dim=1)
         margins = logits_in_full.gather(1, given)[:, 0] - others
         said = margins.isfinite()  # a row whose logits are not has said nothing
-        self.predicted[index] = torch.where(said, logits.argmax(dim=1), self.predicted[index])
+        self.predicted[index] = torch.where(said, logits.argmax(dim=1).int(), self.predicted[index])
         self.margins_now[index] = torch.where(said, margins, self.margins_now[index])
         if self.sample:
             self.sample.keep(index, logits)
@@ -249,7 +249,7 @@ class Monitor:
 
     def _keep(self, predicted: Tensor, seen: Tensor) -> None:
         """What is to be known of this epoch in those to come."""
-        self.previous = predicted.int()
+        self.previous = predicted.clone()
         self.margin_sums += torch.where(seen, self.margins_now.cpu(), 0.0)
         self.margin_counts += seen
 

@@ -5,6 +5,7 @@ from elr.runs.bench.cell import Cell
 from elr.runs.bench.plans import check_cell, fill, holdout, needed, plan_cell, recipe_of
 from elr.runs.bench.sources.planting import Noise
 from elr.runs.bench.sources.source import source_of
+from elr.targets.config import DENSE
 from tiny_cifar import write_parquet
 
 
@@ -62,6 +63,17 @@ def test_a_pattern_is_the_recipe_of_the_noise():
 def images(tmp_path_factory):
     folder = write_parquet(tmp_path_factory.mktemp("cifar"))
     return source_of("cifar10", {}, places={"cifar10": folder}).load(seed=0).prepared(Noise("none"), seed=0)
+
+
+def test_targets_are_kept_as_a_recipe_has_them_or_as_training_says(images):
+    asked = {"recipe": "cifar100-clean-elr", "epochs": 100}
+    assert plan_cell(cell("elr", **asked), images).plan.targets == DENSE
+    sparse = plan_cell(cell("elr", **asked, targets="sparse"), images).plan
+    assert (sparse.targets.placement, sparse.targets.dtype) == ("sparse", "bfloat16")
+    assert "kept as sparse ones" in sparse.remarks[-1]
+    assert plan_cell(cell("elr", **asked, targets_dtype="bfloat16"), images).plan.targets.dtype == "bfloat16"
+    with pytest.raises(ArgumentError, match="targets is 'cloud'"):
+        check_cell(cell("elr", **asked, targets="cloud"))
 
 
 def test_a_recipe_gives_its_network_and_loop_and_its_own_method_its_settings(images):

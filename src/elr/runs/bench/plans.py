@@ -15,6 +15,8 @@ from elr.methods.config import NOISE_RATE, QUANTITIES, TRANSITION
 from elr.noise.transitions import count_transitions, transition_matrix
 from elr.runs.bench.cell import Cell
 from elr.runs.bench.sources.loaded import noise_rate
+from elr.targets.choice import check_choice
+from elr.targets.config import DENSE_PLACEMENT
 from elr.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from elr.runs.plan import Plan
     from elr.runs.recipe import Recipe
 
+_STORE = ("targets", "targets_dtype")
 _LOOP = {each.name for each in fields(TrainingConfig)} - {"seed"}
 
 
@@ -67,7 +70,8 @@ def check_cell(cell: Cell) -> None:
     if recipe_of(cell) is None:
         _fit_config(cell, dict.fromkeys(needed(cell)))
         return
-    unused = cell.training.keys() - _LOOP - {"recipe", "holdout"}
+    check_choice(cell.training.get("targets", DENSE_PLACEMENT), cell.training.get("targets_dtype"))
+    unused = cell.training.keys() - _LOOP - {"recipe", "holdout", *_STORE}
     if unused:
         raise ArgumentError(
             f"{', '.join(sorted(unused))} belongs to training without a recipe, and {cell.training['recipe']!r} is "
@@ -249,4 +253,9 @@ def _plan_of_recipe(cell: Cell, recipe: Recipe, prepared: PreparedData, filled: 
             training = replace(training, milestones=milestones).in_generations(method.generations)
             recipe = replace(recipe, training=training)
     method.check_generations(recipe.training.generations)
-    return plan_of(replace(recipe, method=method), prepared)
+    plan = plan_of(replace(recipe, method=method), prepared)
+    targets, dtype = (cell.training.get(name) for name in _STORE)
+    if targets is None and dtype is None:
+        return plan
+    device = recipe.training.device
+    return plan.with_targets(prepared, targets=targets or DENSE_PLACEMENT, dtype=dtype, device=device)
