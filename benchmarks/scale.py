@@ -34,7 +34,7 @@ from elr.training.monitor import Monitor
 
 FEATURES, BATCH = 16, 1024
 EPOCHS = 2
-"""In the first, targets are zero, and a file of them was never read."""
+"""By default. In the first, targets are zero, and a file of them was never read."""
 SMALL = 100_000
 """Rows of the dense store that the others are compared with."""
 EVIDENCE = 4 * 10**9
@@ -240,8 +240,10 @@ def peak() -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
-def measure(config: TargetsConfig, rows: int, num_classes: int, folder: Path) -> dict[str, float]:
-    """Two epochs and the audit.
+def measure(
+    config: TargetsConfig, rows: int, num_classes: int, folder: Path, *, epochs: int = EPOCHS
+) -> dict[str, float]:
+    """Some epochs and the audit.
 
     Seconds a step as ratios to those of a dense store of at most 100,000 rows, taking turns in one process (median, and
     mean; the median of processor time, which a crowded machine leaves as it is), in the
@@ -261,7 +263,7 @@ def measure(config: TargetsConfig, rows: int, num_classes: int, folder: Path) ->
 
     other.method.stores[0].mean()  # its memory is there
     before = forget_peak()
-    training = training_of(examples, num_classes, replace(config, folder=folder), epochs=EPOCHS, folder=folder)
+    training = training_of(examples, num_classes, replace(config, folder=folder), epochs=epochs, folder=folder)
 
     def stepped(progress) -> None:
         if progress.step == 1:  # and no other than the last
@@ -278,11 +280,11 @@ def measure(config: TargetsConfig, rows: int, num_classes: int, folder: Path) ->
             turns.finish()
             beside.join()
     in_training = peak()
-    steps = len(turns.times["large"]) // EPOCHS
+    steps = len(turns.times["large"]) // epochs
     found = {
         "step_ms": 1e3 * float(np.median([wall for wall, _ in turns.times["large"]])),
         "first_epoch": turns.ratios(slice(steps)),
-        "last_epoch": turns.ratios(slice(steps * (EPOCHS - 1), None)),
+        "last_epoch": turns.ratios(slice(steps * (epochs - 1), None)),
         "store_bytes": store_bytes(config, rows, num_classes),
         "peak_in_training": in_training - before,
         "checkpoint_seconds": checkpoints[-1],
@@ -357,6 +359,7 @@ def main() -> None:
     parser.add_argument("--placement", nargs="+", default=["mapped", "sparse"])
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--folder", type=Path, default=Path())
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--json", action="store_true", help="one store in this process, and its numbers alone")
     asked = parser.parse_args()
     if asked.table:
@@ -365,19 +368,28 @@ def main() -> None:
     if asked.json:
         store = TargetsConfig(placement=asked.placement[0], dtype=asked.dtype)
         with tempfile.TemporaryDirectory(dir=asked.folder) as place:
-            found = measure(store, asked.rows, asked.classes, Path(place))
+            found = measure(store, asked.rows, asked.classes, Path(place), epochs=asked.epochs)
         print(json.dumps({"placement": store.placement, "dtype": store.dtype} | found))
         return
     lines = []
     for placement in asked.placement:
         own = [sys.executable, __file__, "--json", "--placement", placement, "--dtype", asked.dtype]
-        own += ["--rows", str(asked.rows), "--classes", str(asked.classes), "--folder", str(asked.folder)]
+        own += [
+            "--epochs",
+            str(asked.epochs),
+            "--rows",
+            str(asked.rows),
+            "--classes",
+            str(asked.classes),
+            "--folder",
+            str(asked.folder),
+        ]
         ran = subprocess.run(own, stdout=subprocess.PIPE, text=True, check=True)
         print(ran.stdout, end="", file=sys.stderr)
         lines.append(line(json.loads(ran.stdout.splitlines()[-1])))
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     print(
-        f"{asked.rows:,} rows of {asked.classes:,} classes, batches of {BATCH}, {time.strftime('%Y-%m-%d')}, "
+        f"{asked.epochs} epoch(s) of {asked.rows:,} rows of {asked.classes:,} classes, batches of {BATCH}, {time.strftime('%Y-%m-%d')}, "
         f"{platform.machine()} with {os.cpu_count()} cores, torch {torch.__version__}, load at the end {load}:\n"
     )
     print(HEAD)
