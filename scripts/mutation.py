@@ -56,9 +56,10 @@ def teach() -> None:
 
 
 def tests_of(module: str) -> list[str]:
-    """The tests that hold a module: the file that mirrors it."""
+    """The tests that hold a module: the file that mirrors it, and the contract of its package."""
     path = Path(module)
-    return [f"tests/{path.parent}/test_{path.name}.py"]
+    found = [f"tests/{path.parent}/test_{path.name}.py", f"tests/{path.parent}/test_contract.py"]
+    return [each for each in found if (ROOT / each).exists()]
 
 
 def run(module: str, *, count: int, seed: int, children: int, tests: list[str]) -> dict:
