@@ -67,6 +67,7 @@ def run(module: str, *, count: int, seed: int, children: int, tests: list[str]) 
 
     Returns: the module, how many mutants there are, how many were tried, how each ended, and the survivors.
     """
+    os.environ["TORCHDYNAMO_DISABLE"] = "1"  # which cannot trace the choice of a mutant
     for name in ("src", "tests"):
         shutil.copytree(ROOT / name, name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", "pyproject.toml")
