@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import shutil
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from mutmut.mutation import file_mutation, mutators
 ROOT = Path(__file__).resolve().parent.parent
 _HARMLESS = {"checked", "property", "cached_property", "contextmanager", "abstractmethod", "override"}
 _HARMLESS |= {"torch.no_grad", "torch.inference_mode"}
+_MEMORY = 12 * 2**30  # a mutant may ask for all there is
 _KEPT = {"staticmethod", "classmethod"}  # mutmut knows how
 
 
@@ -67,6 +69,7 @@ def run(module: str, *, count: int, seed: int, children: int, tests: list[str]) 
 
     Returns: the module, how many mutants there are, how many were tried, how each ended, and the survivors.
     """
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     os.environ["TORCHDYNAMO_DISABLE"] = "1"  # which cannot trace the choice of a mutant
     for name in ("src", "tests"):
         shutil.copytree(ROOT / name, name, ignore=shutil.ignore_patterns("__pycache__"))
