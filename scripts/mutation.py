@@ -38,12 +38,17 @@ def named(decorator: cst.Decorator) -> str:
 
 def teach() -> None:
     """Have mutmut mutate functions with harmless decorators, and nothing in messages."""
-    skips, arranges = file_mutation.MutationVisitor._skip_node_and_children, file_mutation.function_trampoline_arrangement
+    skips, arranges = (
+        file_mutation.MutationVisitor._skip_node_and_children,
+        file_mutation.function_trampoline_arrangement,
+    )
 
     def skip(self, node):
         if isinstance(node, cst.FunctionDef) and node.decorators:
             return not {named(each) for each in node.decorators} <= _HARMLESS | _KEPT
-        unread = isinstance(node, cst.Raise) or (isinstance(node, cst.Expr) and isinstance(node.value, cst.SimpleString))
+        unread = isinstance(node, cst.Raise) or (
+            isinstance(node, cst.Expr) and isinstance(node.value, cst.SimpleString)
+        )
         return unread or skips(self, node)
 
     def arrange(function, *arguments, **named_ones):
@@ -64,7 +69,7 @@ def tests_of(module: str) -> list[str]:
     return [each for each in found if (ROOT / each).exists()]
 
 
-def run(module: str, *, count: int, seed: int, children: int, tests: list[str]) -> dict:
+def run(module: str, *, names: list[str], count: int, seed: int, children: int, tests: list[str]) -> dict:
     """Mutate one module in a copy of the tree, in the current folder.
 
     Returns: the module, how many mutants there are, how many were tried, how each ended, and the survivors.
@@ -86,7 +91,8 @@ def run(module: str, *, count: int, seed: int, children: int, tests: list[str]) 
         mutmut.setup_source_paths()
         mutmut.create_mutants(1)
     every = [name for _, name, _ in mutmut.collect_source_file_mutation_data(mutant_names=[])[0]]
-    drawn = every if len(every) <= count else sorted(random.Random(seed).sample(every, count))
+    asked = [name for name in names if name in every] or every
+    drawn = asked if len(asked) <= count else sorted(random.Random(seed).sample(asked, count))
     mutmut._run(tuple(drawn), children)
     found = mutmut.collect_source_file_mutation_data(mutant_names=drawn)[0]
     ends = {name: mutmut.status_by_exit_code[code] for _, name, code in found}
@@ -110,7 +116,12 @@ def main() -> int:
     parser.add_argument("--children", type=int, default=os.cpu_count() or 1, help="processes at a time")
     parser.add_argument("--tests", nargs="+", default=None, help="these instead of the file that mirrors the module")
     parser.add_argument("--log", type=Path, help="a line of JSON for each module")
+    parser.add_argument("--again", type=Path, help="only mutants that survived by such a log")
     options = parser.parse_args()
+    again = {}
+    for line in options.again.read_text(encoding="utf-8").splitlines() if options.again else ():
+        found = json.loads(line)
+        again[found["module"]] = list(found["survivors"])
     log = options.log.resolve() if options.log else None
     teach()
     # mutmut keeps what it knows for the life of a process; so each module has one of its own
@@ -123,7 +134,14 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             tests = options.tests or tests_of(module)
-            found = run(module, count=options.sample, seed=options.seed, children=options.children, tests=tests)
+            found = run(
+                module,
+                names=again.get(module, []),
+                count=options.sample,
+                seed=options.seed,
+                children=options.children,
+                tests=tests,
+            )
             os.chdir(ROOT)
         if log:
             with log.open("a", encoding="utf-8") as file:

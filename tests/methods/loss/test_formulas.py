@@ -9,8 +9,8 @@ from elr.errors import ArgumentError
 from elr.methods.loss.formulas import (
     KnownGradient,
     as_tensor,
-    check_classes,
     check_clamp,
+    check_classes,
     check_weights,
     confined,
     cross_entropy,
@@ -264,7 +264,7 @@ def test_tensors_of_small_integers_become_int64_and_others_stay():
 
 @pytest.mark.parametrize("values", [3, 0.5, [True], [None], [[1], [1, 2]], np.array(7), {"a": 1}, [2**70]])
 def test_what_is_no_row_of_numbers_is_refused(values):
-    with pytest.raises(ArgumentError, match="labels is .*: expected a tensor, or a list or array of numbers"):
+    with pytest.raises(ArgumentError, match=r"labels is .*: expected a tensor, or a list or array of numbers"):
         as_tensor(values, "labels", device=None)
 
 

@@ -197,7 +197,12 @@ def test_the_ends_of_the_ranges_of_settings_are_taken():
     config = GeneralizedCrossEntropyConfig(q=0.4)
     assert torch.equal(config.losses(logits, labels), generalized_cross_entropy(logits, labels, q=0.4))
     told = TRUNCATED.described()
-    assert {name: told[name] for name in ("q", "k", "warmup", "period")} == {"q": 0.7, "k": 0.5, "warmup": 2, "period": 3}
+    assert {name: told[name] for name in ("q", "k", "warmup", "period")} == {
+        "q": 0.7,
+        "k": 0.5,
+        "warmup": 2,
+        "period": 3,
+    }
 
 
 @pytest.mark.parametrize(("epoch", "chosen"), [(0, False), (1, False), (2, True), (3, False), (4, False), (5, True)])
