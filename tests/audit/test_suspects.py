@@ -54,6 +54,7 @@ def test_a_row_has_all_that_is_known_of_it():
 
 def test_what_a_row_lacks_is_left_out_at_its_end_and_is_zero_before():
     rows = content([suspect(0), suspect(1, fields={"y": "2"}), suspect(2, why={"z": 1})])["rows"]
+    assert [row[1] for row in rows] == [None] * 3
     assert [row[5:] for row in rows] == [[], [0, ["2"]], [0, 0, {"z": 1}]]
 
 
@@ -103,8 +104,8 @@ def test_thumbnails_are_pictures_of_a_size_that_fits():
     suspect(0, thumbnail=PNG + bytes(MAX_THUMBNAIL_BYTES - len(PNG)))
     with pytest.raises(ArgumentError, match=r"thumbnail of row 3 is 262,145 bytes .* at most 262,144 fit: shrink it"):
         suspect(3, thumbnail=PNG + bytes(MAX_THUMBNAIL_BYTES + 1 - len(PNG)))
-    with pytest.raises(ArgumentError, match=r"thumbnail of row 3 is 4 bytes that begin with b'GIF8'; give the bytes"):
-        suspect(3, thumbnail=b"GIF8")
+    with pytest.raises(ArgumentError, match=r"thumbnail of row 3 is 6 bytes that begin with b'GIF8'; give the bytes"):
+        suspect(3, thumbnail=b"GIF89a")
     for quality in (0.0, 1.0):
         suspect(0, label_quality=quality)
     for quality in (-0.1, 1.1):
