@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from elr.errors import ArgumentError
+from elr.methods.method import Batch
 
 B, C = 6, 4
 
@@ -46,6 +47,16 @@ def check(loss, expected, *, atol=1e-12):
         loss(logits, labels[:-1])
     with pytest.raises(ArgumentError, match=r"labels are torch\.int32"):
         loss(logits, labels.int())
+
+
+def same_as_configured(config, loss):
+    """What settings make of logits is what the loss makes of them, in a method of one network too."""
+    logits, labels, rows = drawn()
+    for given in (labels, rows):
+        assert torch.equal(config.losses(logits, given), loss(logits, given))
+    method = config.build([torch.nn.Identity()], num_examples=B, num_classes=C)
+    step = method(Batch(torch.arange(B), logits, labels))
+    torch.testing.assert_close(step.loss, loss(logits, labels).mean())
 
 
 def _check_precisions(loss):

@@ -66,6 +66,22 @@ def test_the_tests_take_arguments_and_have_the_development_extras(checkout, tmp_
     assert called(checkout, "test", cwd=tmp_path) == [f"python in {checkout}: -m pytest"]
 
 
+def test_branches_are_counted_over_the_whole_suite(checkout, tmp_path):
+    assert called(checkout, "coverage", "-k", "audit", cwd=tmp_path) == [
+        installs(checkout, ".[dev]"),
+        f"python in {checkout}: -m coverage erase",
+        f"python in {checkout}: -m coverage run -m pytest -k audit",
+        f"python in {checkout}: -m coverage combine --quiet",
+        f"python in {checkout}: -m coverage report",
+    ]
+
+
+def test_mutants_are_made_by_mutmut_of_the_modules_that_are_named(checkout, tmp_path):
+    assert called(checkout, "mutants", "noise/models", "--sample", "9", cwd=tmp_path)[1:] == [
+        f"python in {checkout}: scripts/mutation.py noise/models --sample 9",
+    ]
+
+
 def test_it_is_installed_again_where_the_metadata_have_changed(checkout):
     called(checkout, "demo", cwd=checkout)
     stamp = checkout / ".venv" / ".elr-installed-plain"

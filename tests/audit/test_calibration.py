@@ -4,8 +4,10 @@ import time
 
 import numpy as np
 import pytest
-from scipy.special import expit
+from scipy.special import expit, rel_entr
+from scipy.stats import beta
 
+from elr.audit import calibration
 from elr.audit.calibration import calibrate, favorites_of
 from elr.audit.label_quality import audit_labels
 
@@ -123,3 +125,70 @@ def test_expected_precision_of_an_audit_comes_true():
     wrong, issues = (labels != clean)[audit.ranking], audit.num_label_issues
     for cut in (issues // 10, issues // 2, issues):
         assert audit.expected_precision[cut - 1] == pytest.approx(wrong[:cut].mean(), abs=0.1)
+
+
+def test_one_round_of_fitting_is_that_of_expectation_maximization_class_by_class(monkeypatch):
+    """Against sums over the true class of every row; what smooths is left out."""
+    monkeypatch.setattr(calibration, "_smoothed", lambda counts, spread: (counts, 0.0))
+    rng = np.random.default_rng(1)
+    favored, given, counts = rng.integers(3, size=20), rng.integers(3, size=20), rng.integers(1, 9, size=20)
+    right, seconds = rng.uniform(0.4, 0.9, size=20), np.array([0.5, 0.3, 0.2])
+    start = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.1, 0.6]])
+    expected, likelihood = np.zeros((3, 3)), 0.0
+    for k, j, n, a in zip(favored, given, counts, right, strict=True):
+        classes = seconds * (1 - a) / (1 - seconds[k])
+        classes[k] = a
+        joint = classes * start[:, j]
+        expected[:, j] += n * joint / joint.sum()
+        likelihood += n * np.log(joint.sum())
+    setting = calibration._Setting(0.0, 0.0, np.zeros(0), right, start, 0.0, -np.inf)
+    cells = calibration._Cells(favored, given, np.zeros(20, dtype=int), counts)
+    found = calibration._fitted(setting, cells, seconds, most=1)
+    np.testing.assert_allclose(found.transitions, expected)
+    assert found.likelihood == pytest.approx(likelihood)
+
+
+def test_what_smooths_has_the_prior_that_it_says():
+    counts, spread = np.array([[8.0, 1.0, 3.0], [0.0, 6.0, 2.0], [2.0, 2.0, 9.0]]), 0.5
+    found, prior = calibration._smoothed(counts, spread)
+    overall = (10 + 1) / (33 + 2)
+    rates = (np.array([4, 2, 4]) + 2 * overall) / (np.array([12, 8, 13]) + 2)
+    np.testing.assert_allclose(1 - np.diagonal(found), rates)
+    shares = np.array([[1.5, 3.5], [0.5, 2.5], [2.5, 2.5]]) / np.array([[5.0], [3.0], [5.0]])
+    np.testing.assert_allclose(found[~np.eye(3, dtype=bool)].reshape(3, 2), shares * rates[:, None])
+    told = -2 * (rel_entr(overall, rates) + rel_entr(1 - overall, 1 - rates)).sum()  # of the rate of each class
+    told += spread * np.log(2 * shares).sum()  # of how even its flips are
+    told += np.log(overall * (1 - overall))  # and of the rate of all
+    assert prior == pytest.approx(told)
+    np.testing.assert_allclose(calibration._smoothed(counts, 1e6)[0][0, 1:], rates[0] / 2, rtol=1e-4)
+
+
+def test_fitting_starts_from_a_quarter_of_wrong_labels():
+    for classes in (2, 3, 10):
+        start = calibration._start(classes)
+        np.testing.assert_allclose(np.diagonal(start), 0.75)
+        np.testing.assert_allclose(start.sum(axis=1), 1.0)
+        assert np.ptp(start[~np.eye(classes, dtype=bool)]) < 1e-12
+
+
+def test_the_interval_of_one_setting_is_jeffreys():
+    low, high = calibration._interval(0.3, np.array([1.0]), np.array([0.3]), 200)
+    assert (low, high) == pytest.approx(tuple(beta.ppf([0.025, 0.975], 60.5, 140.5)))
+    mixed = calibration._interval(0.4, np.array([0.5, 0.5]), np.array([0.3, 0.5]), 200)
+    assert mixed[0] < low + 0.03
+    assert mixed[1] > beta.ppf(0.95, 100.5, 100.5) - 1e-9
+
+
+@pytest.mark.parametrize(("count", "evenly"), [(89, True), (90, False)])
+def test_pairs_are_not_told_apart_while_there_are_few_rows_for_each(count, evenly, monkeypatch):
+    fitted, spreads = calibration._fitted, []
+
+    def spied(*arguments, **options):
+        spreads.append(options.get("spread", calibration._SPREAD))
+        return fitted(*arguments, **options)
+
+    monkeypatch.setattr(calibration, "_fitted", spied)
+    labels, probs, _ = planted(count=count, classes=3)
+    calibrated(labels, probs)
+    assert (calibration._EVENLY in spreads) == evenly
+    assert spreads[-1] == calibration._SPREAD, "in the end they are, with whatever rows there are"

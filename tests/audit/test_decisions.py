@@ -296,6 +296,54 @@ def test_runs_without_a_file_of_given_labels_are_refused(tmp_path):
         clean(tmp_path / "absent", tmp_path / "d.csv", tmp_path / "out.csv")
 
 
+def test_what_lies_in_the_place_of_the_data_is_told(done, tmp_path, photos):
+    decisions = decide(done, (3, NAMES[0]))
+    with pytest.raises(DataError, match=r"photos is a folder, the run was trained on a file: name that with --data"):
+        clean(done, decisions, tmp_path / "out.csv", data=photos)
+    run = fitted(photos, tmp_path / "run", nested=True)
+    with pytest.raises(DataError, match=r"data\.csv is a file, the run was trained on a folder of images"):
+        clean(run, decide(run), tmp_path / "out", data=done.parent / "data.csv")
+    (tmp_path / "data.doc").write_text("x")
+    with pytest.raises(DataError, match=r"ends in '\.doc': expected .*\.csv.*, or a folder of images"):
+        clean(done, decisions, tmp_path / "out.csv", data=tmp_path / "data.doc")
+
+
+def test_a_row_number_is_one_that_a_table_can_have(done, tmp_path):
+    for digits, words in ((18, "row 1{18}, which the run in .* was not trained on"), (19, "has row '1{19}': expected")):
+        (tmp_path / "d.csv").write_text(HEADER + f"{'1' * digits},,a,keep,a\n")
+        with pytest.raises(DataError, match=words):
+            clean(done, tmp_path / "d.csv", tmp_path / "out.csv")
+
+
+def test_a_label_of_two_lines_is_read_as_it_was_exported(done, tmp_path):
+    clean(done, decide(done, (0, NAMES[1])), tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="") as lines:
+        assert [line[2] for line in csv.reader(lines)][1] == NAMES[1]
+
+
+def test_rows_and_images_that_are_gone_are_told(done, tmp_path, photos):
+    rows().iloc[:23].to_csv(tmp_path / "shorter.csv", index=False)
+    with pytest.raises(DataError, match=r"row 23 of .* is not there or is another image, the run was trained with"):
+        clean(done, decide(done, (23, NAMES[0])), tmp_path / "out.csv", data=tmp_path / "shorter.csv")
+    run = fitted(photos, tmp_path / "run", nested=True)
+    row = int(pd.read_csv(run / "issues.csv").set_index("id")["row"]["cat/sub/3.png"])
+    decisions = decide(run, (row, "dog, big"))
+    (photos / "cat/sub/3.png").rename(photos / "cat/sub/3b.png")
+    with pytest.raises(DataError, match=rf"row {row} of .* is not there or is another image"):
+        clean(run, decisions, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_class_that_no_row_has_any_more_cannot_be_given(tmp_path):
+    rows(names=["a", "b"]).to_csv(tmp_path / "data.csv", index=False)
+    run = fitted(tmp_path / "data.csv", tmp_path / "run", label="y")
+    decisions = decide(run, (0, "b"))
+    rows(names=["a"]).to_csv(tmp_path / "data.csv", index=False)
+    with pytest.raises(DataError, match=r"data\.csv has no row of class 'b' any more: it has changed since the run"):
+        clean(run, decisions, tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
 # The commands
 
 

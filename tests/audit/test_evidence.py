@@ -248,3 +248,21 @@ def test_evidence_keeps_whether_it_is_out_of_fold(tmp_path):
         np.testing.assert_array_equal(found.audit().label_quality, audit.label_quality)
     assert read_evidence(folders[0], folders[0]).out_of_fold
     assert not read_evidence(*folders).out_of_fold  # in the mean, a label has a say that was seen
+
+
+def test_a_number_that_changed_on_the_disk_is_found(tmp_path):
+    """Whatever byte of the probabilities it is: they are noise, so that no compression finds anything in them."""
+    probs = np.random.default_rng(0).dirichlet([1.0, 1.0], size=40).astype(np.float32)
+    about = {"status": "complete", "data": {"num_examples": 40}, "preprocessing": {"class_names": ["a", "b"]}}
+    files.write_json(tmp_path / files.RUN_FILE, about)
+    path, parts = tmp_path / files.EVIDENCE_FILE, {"rows": np.arange(40), "labels": np.zeros(40, dtype=int)}
+    parts |= {"margins": np.zeros(40, dtype=np.float32), "ids": None, "class_names": ("a", "b")}
+    write_evidence(path, Evidence(**parts, chunks=lambda: [probs]))
+    np.testing.assert_array_equal(read_evidence(tmp_path).pred_probs, probs)
+    content = path.read_bytes()
+    first = content.find(probs[5].tobytes())
+    assert first > 0, "they lie in the file as they are"
+    for place in range(first, first + 64, 5):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(ArtifactError, match=r"evidence\.parquet"):
+            _ = read_evidence(tmp_path).pred_probs

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elr.audit.label_quality import Tally, audit_labels, score_suspects
+from elr.audit.label_quality import Tally, audit_labels, rows_at_once, score_suspects
+from elr.audit.tables.confusions import Confusion
 from elr.errors import ArgumentError
 
 PROBS = [[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.3, 0.3, 0.4], [0.5, 0.5, 0.0]]
@@ -160,3 +161,107 @@ def test_the_row_of_a_class_never_predicted_stays_the_identity_out_of_fold():
     labels, probs, _ = blind()
     wide = np.column_stack([probs, np.zeros(400)])
     np.testing.assert_array_equal(audit_labels(labels, wide, out_of_fold=True).transition_matrix[3], [0, 0, 0, 1])
+
+
+def of_counts(counts):
+    """Labels and probabilities of which [i, j] rows given class j are favored in class i, with little doubt."""
+    favored, given = (np.repeat(each.ravel(), np.ravel(counts)) for each in np.indices(np.shape(counts)))
+    probs = np.full((len(given), len(counts)), 0.1 / (len(counts) - 1))
+    probs[np.arange(len(given)), favored] = 0.9
+    return given, probs
+
+
+def test_where_nothing_was_learned_there_is_a_ranking_and_no_more():
+    labels, probs = of_counts([[30, 20], [20, 30]])  # agrees in 60 of 100, the larger class would in 50: 2 errors
+    assert not audit_labels(labels, probs, out_of_fold=True).nothing_learned
+    labels, probs = of_counts([[27, 23], [23, 27]])  # 54 against 50, a standard error is 5
+    audit, plain = audit_labels(labels, probs, out_of_fold=True), audit_labels(labels, probs)
+    assert (audit.nothing_learned, audit.out_of_fold, plain.nothing_learned) == (True, True, False)
+    assert not audit.is_label_issue.any()
+    assert audit.is_label_issue.shape == labels.shape
+    np.testing.assert_array_equal(audit.predicted_labels, labels)
+    assert audit.error_probs.shape == labels.shape
+    assert np.isnan(audit.error_probs).all()
+    assert np.isnan(audit.noise_rate)
+    assert audit.noise_rate_interval == (0.0, 1.0)
+    np.testing.assert_array_equal(audit.transition_matrix, np.eye(2))
+    np.testing.assert_array_equal(audit.favored_counts, [[27, 23], [23, 27]])
+    assert set(audit.ranking[:46]) == set(np.flatnonzero(plain.is_label_issue)), "which is still a ranking"
+
+
+@pytest.mark.parametrize(
+    ("counts", "nothing"),
+    [
+        ([[80, 10], [10, 0]], True),  # agrees in 80 of 100 rows, of which 90 have the most frequent given label
+        ([[89, 1], [1, 9]], False),  # 98 against 90, a standard error is 1.4
+        ([[88, 5], [2, 5]], False),  # 93 against 90, a standard error is 2.6
+        ([[88, 6], [2, 4]], True),  # 92 against 90, a standard error is 2.7
+        ([[50, 0], [0, 50]], False),
+    ],
+)
+def test_what_is_learned_is_held_to_the_most_frequent_given_label(counts, nothing):
+    labels, probs = of_counts(np.array(counts))
+    assert audit_labels(labels, probs, out_of_fold=True).nothing_learned == nothing
+
+
+def test_transitions_out_of_fold_are_those_of_the_calibration():
+    """Not the raw counts, in which the errors of the evidence are counted as wrong labels."""
+    labels, probs, clean = blind(count=1200)
+    audit, plain = audit_labels(labels, probs, out_of_fold=True), audit_labels(labels, probs)
+    true = np.stack([np.bincount(labels[clean == each], minlength=3) / (clean == each).sum() for each in range(3)])
+    assert np.abs(audit.transition_matrix - true).max() < np.abs(plain.transition_matrix - true).max()
+
+
+def test_what_an_audit_says_in_words_lines_and_pairs():
+    audit = audit_labels([0, 0, 2, 1], PROBS)
+    assert "4 labels" in repr(audit).replace("rows", "labels")
+    np.testing.assert_allclose(audit.expected_precision, [0.8, 0.65, 1.9 / 3, 0.5])
+    np.testing.assert_allclose(audit.error_probs, [0.1, 0.8, 0.6, 0.5], err_msg="which are left as they were")
+    frame = audit.to_frame()
+    assert frame["row"].tolist() == [1, 3, 2, 0]
+    assert frame["given_label"].tolist() == [0, 1, 2, 0]
+    assert frame["predicted_label"].tolist() == [1, 1, 2, 0]
+    assert frame["is_label_issue"].tolist() == [True, False, False, False]
+    np.testing.assert_allclose(frame["expected_precision"], audit.expected_precision)
+    assert audit.to_datalab().get_issues("label")["is_label_issue"].tolist() == [False, True, False, False]
+    assert audit.confusions() == [Confusion(given=0, clean=1, num_rows=1, rate=0.5)]
+    np.testing.assert_allclose(audit.class_noise_rates, [0.5, 0.0, 0.0])
+
+
+def test_at_most_ten_pairs_are_told_unless_more_are_asked_for():
+    labels, probs = of_counts(np.ones((4, 4), dtype=int))
+    audit = audit_labels(labels, probs)
+    assert [len(audit.confusions(*limit)) for limit in ((), (3,), (100,))] == [10, 3, 12]
+    assert {each.rate for each in audit.confusions()} == {0.25}
+
+
+def test_the_rate_of_a_class_that_nobody_gave_is_zero():
+    audit = audit_labels([0, 0, 0], [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])
+    np.testing.assert_allclose(audit.class_noise_rates, [2 / 3, 0.0])
+
+
+def test_rows_are_looked_at_in_parts_of_a_million_numbers():
+    assert [rows_at_once(each) for each in (2, 2**20, 2**20 + 1, 2**30)] == [2**19, 1, 1, 1]
+
+
+def test_a_tally_says_what_is_still_to_come_and_what_is_too_much():
+    tally = Tally([0, 1, 1], num_classes=2)
+    tally.add([[0.9, 0.1], [0.2, 0.8]])
+    with pytest.raises(ArgumentError, match="pred_probs of 2 rows for 3 labels"):
+        tally.audit()
+    for wrong in ([[0.5, 0.5]] * 2, [[0.2, 0.3, 0.5]], [0.5, 0.5]):
+        with pytest.raises(ArgumentError, match="from row 2 on: expected 2 classes and at most 1 rows"):
+            tally.add(wrong)
+    with pytest.raises(ArgumentError, match="pred_probs of row 2"):
+        tally.add([[0.7, 0.7]])
+    tally.add([[0.6, 0.4]])
+    assert tally.audit().is_label_issue.tolist() == [False, False, True]
+
+
+def test_audits_of_published_size_are_tallied_in_several_parts(monkeypatch):
+    labels, probs, _ = blind()
+    whole = audit_labels(labels, probs)
+    monkeypatch.setattr("elr.audit.label_quality._NUMBERS", 300)
+    parts = audit_labels(labels, probs)
+    np.testing.assert_array_equal(parts.label_quality, whole.label_quality)
+    np.testing.assert_array_equal(parts.predicted_labels, whole.predicted_labels)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from elr.audit.suspects import Suspect, clip, embedded, safe_json
+from elr.audit.suspects import MAX_CELL, MAX_ID, MAX_THUMBNAIL_BYTES, Suspect, clip, embedded, safe_json
 from elr.errors import ArgumentError
 
 
@@ -35,3 +35,79 @@ def test_what_a_page_must_not_hold_is_escaped():
     assert clip("x" * 9, 5) == "xxxx…"
     with pytest.raises(ArgumentError, match="rows are counted from 0"):
         suspect(-1)
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def content(suspects, room=10_000, **changes):
+    return json.loads(embedded(suspects, **{"class_names": ["a", "b"], "key": ["k"], "room": room} | changes))
+
+
+def test_a_row_has_all_that_is_known_of_it():
+    why = {"neighbors": 3}
+    found = content([suspect(4, id="file.png", label_quality=0.123456, thumbnail=PNG, fields={"x": "1"}, why=why)])
+    picture = "iVBORw0KGgo="
+    assert found["rows"] == [[4, "file.png", 0, 1, 0.1235, picture, ["1"], why]]
+    assert found["columns"] == ["x"]
+
+
+def test_what_a_row_lacks_is_left_out_at_its_end_and_is_zero_before():
+    rows = content([suspect(0), suspect(1, fields={"y": "2"}), suspect(2, why={"z": 1})])["rows"]
+    assert [row[1] for row in rows] == [None] * 3
+    assert [row[5:] for row in rows] == [[], [0, ["2"]], [0, 0, {"z": 1}]]
+
+
+def test_ids_cells_and_columns_are_clipped():
+    found = content([suspect(0, id="i" * 1000, fields={"c" * 500: "v" * 5000})])
+    assert (len(found["rows"][0][1]), len(found["columns"][0]), len(found["rows"][0][6][0])) == (MAX_ID, 100, MAX_CELL)
+
+
+def test_cells_of_another_column_are_empty():
+    found = content([suspect(0, fields={"x": "1"}), suspect(1, fields={"y": "2"})])
+    assert found["columns"] == ["x", "y"]
+    assert [row[6] for row in found["rows"]] == [["1", ""], ["", "2"]]
+
+
+def test_another_run_has_another_key_and_the_same_run_the_same():
+    keys = [content([], key=key)["key"] for key in (["a"], ["a"], ["b"], ("a",))]
+    assert keys[0] == keys[1] == keys[3] != keys[2]
+    assert len(keys[0]) == 20
+
+
+@pytest.mark.parametrize("name", ["a", "ä", "日本"])
+def test_it_never_has_more_bytes_than_there_is_room(name):
+    many = [suspect(row, id=name * 9, fields={"x": name * row}, thumbnail=PNG, why={name: row}) for row in range(30)]
+    whole = len(embedded(many, class_names=["a", "b"], key=[], room=10**6).encode())
+    counts = []
+    for room in range(150, whole + 200, 40):
+        text = embedded(many, class_names=["a", "b"], key=[], room=room)
+        counts.append(len(json.loads(text)["rows"]))
+        assert len(text.encode()) <= room
+    assert counts == sorted(counts)
+    assert counts[-1] == 30
+    assert counts[0] < 5
+    assert len(text.encode()) == whole, "with some room to spare, all of it"
+    assert room - whole < 300
+
+
+def test_text_is_written_as_it_is_in_few_bytes():
+    assert safe_json({"ä": [1, None]}) == '{"ä":[1,null]}'
+
+
+def test_a_text_of_just_the_length_stays_whole():
+    assert [clip("abcde", limit) for limit in (6, 5, 4)] == ["abcde", "abcde", "abc…"]
+    assert clip(12345, 4) == "123…"
+
+
+def test_thumbnails_are_pictures_of_a_size_that_fits():
+    suspect(0, thumbnail=PNG + bytes(MAX_THUMBNAIL_BYTES - len(PNG)))
+    with pytest.raises(ArgumentError, match=r"thumbnail of row 3 is 262,145 bytes .* at most 262,144 fit: shrink it"):
+        suspect(3, thumbnail=PNG + bytes(MAX_THUMBNAIL_BYTES + 1 - len(PNG)))
+    with pytest.raises(ArgumentError, match=r"thumbnail of row 3 is 6 bytes that begin with b'GIF8'; give the bytes"):
+        suspect(3, thumbnail=b"GIF89a")
+    for quality in (0.0, 1.0):
+        suspect(0, label_quality=quality)
+    for quality in (-0.1, 1.1):
+        with pytest.raises(ArgumentError, match="label_quality is"):
+            suspect(0, label_quality=quality)

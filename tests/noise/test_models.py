@@ -557,3 +557,10 @@ def test_instance_dependent_checks_the_rest_too():
         corrupt_instance_dependent([0, 1], np.ones((2, 1)), noise_rate=2, num_classes=2, seed=0)
     with pytest.raises(ArgumentError, match="seed is None"):
         corrupt_instance_dependent([0, 1], np.ones((2, 1)), noise_rate=0.2, num_classes=2, seed=None)
+
+
+def test_blocks_of_two_are_pairs_and_every_model_says_its_name():
+    assert consecutive_blocks(4, 2) == {0: 1, 1: 0, 2: 3, 3: 2}
+    features = np.random.default_rng(0).random((6, 2))
+    noisy = corrupt_instance_dependent([0, 1] * 3, features, noise_rate=0.3, num_classes=2, seed=0)
+    assert noisy.name == "instance-dependent"

@@ -51,3 +51,64 @@ def test_noisy_labels_audit_and_published_set_have_the_same_matrix():
 def test_a_matrix_as_text_that_is_no_list_is_told_how_it_is_written():
     with pytest.raises(ArgumentError, match=r"transition is '0.9,0.1;0.2,0.8'; expected a row .*\[\[0.9,0.1\]"):
         checked_transitions("0.9,0.1;0.2,0.8", "transition")
+
+
+@pytest.mark.parametrize(
+    ("labels", "clean", "classes", "words"),
+    [
+        ([0], [0], 0, "num_classes is 0: expected an integer of at least 1"),
+        ([0, 1], [0], 2, r"labels have shape \(2,\), clean_labels \(1,\)"),
+        ([[0]], [[0]], 2, r"labels have shape \(1, 1\)"),
+        ([0, 2], [0, 0], 2, r"labels go from 0 to 2: expected classes in \[0, 2\)"),
+        ([0, 0], [0, 2], 2, "clean_labels go from 0 to 2"),
+        ([-1, 0], [0, 0], 2, "labels go from -1 to 0"),
+        ([0, 0], [0, -1], 2, "clean_labels go from -1 to 0"),
+        ([0.5], [0], 2, "labels has dtype float64"),
+        ([0], ["a"], 2, "clean_labels has dtype <U1"),
+    ],
+)
+def test_labels_that_cannot_be_counted_are_refused(labels, clean, classes, words):
+    with pytest.raises(ArgumentError, match=words):
+        count_transitions(np.array(labels), np.array(clean), num_classes=classes)
+
+
+def test_one_class_and_small_integers_are_counted():
+    assert count_transitions(np.zeros(3, int), np.zeros(3, int), num_classes=1).tolist() == [[3]]
+    small = np.array([199, 0, 199], dtype=np.uint8)  # 199 * 200 is more than its type holds
+    counts = count_transitions(small, small, num_classes=200)
+    assert (counts.dtype, counts.sum(), counts[199, 199], counts[0, 0]) == (np.int64, 3, 2, 1)
+
+
+@pytest.mark.parametrize("counts", [[1, 2], [[1, 2, 3], [4, 5, 6]], [[[1]]]])
+def test_counts_that_are_no_matrix_are_refused(counts):
+    with pytest.raises(ArgumentError, match=r"expected \(C, C\), a row for each true class"):
+        transition_matrix(counts)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "words"),
+    [
+        ([0.5, 0.5], r"m has shape \(2,\)"),
+        ([[1.0]], r"m has shape \(1, 1\)"),
+        ([[0.5, 0.5]], r"m has shape \(1, 2\)"),
+        ([[1.5, -0.5], [0, 1]], "m has a negative or not finite entry"),
+        ([[np.nan, 1], [0, 1]], "m has a negative or not finite entry"),
+        ([[np.inf, 1], [0, 1]], "m has a negative or not finite entry"),
+        ([[1, 0], [0.1, 0.8]], "row 1 of m sums to 0.9; expected 1"),
+        ([[0.5, 0.4], [0.1, 0.2]], "row 1 of m sums to 0.3"),
+        ([[0.9, 0.1], [0, 1.00001]], "row 1 of m sums to 1.00001"),
+        ([["a", "b"], ["c", "d"]], "m has dtype <U1"),
+    ],
+)
+def test_what_is_no_transition_matrix_is_refused(matrix, words):
+    with pytest.raises(ArgumentError, match=words):
+        checked_transitions(matrix, "m")
+
+
+def test_a_transition_matrix_comes_back_in_float64():
+    found = checked_transitions(np.array([[0.9, 0.1], [0.3, 0.7]], dtype=np.float32))
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, [[0.9, 0.1], [0.3, 0.7]], atol=1e-7)
+    assert checked_transitions([[1, 0], [0, 1]]).tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    with pytest.raises(ArgumentError, match="transition_matrix has shape"):
+        checked_transitions([[1]])

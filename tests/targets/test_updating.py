@@ -1,6 +1,8 @@
 """The operations that stores of targets are made of; outputs that are not finite never enter targets, on every path."""
 
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -9,11 +11,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from elr.methods.loss.elr_loss import ELRLoss
+from elr.targets import updating
 from elr.targets.config import DTYPES, PLACEMENTS, TargetsConfig
 from elr.targets.updating import (
     STORAGE_DTYPES,
     blend,
     finite_parts,
+    gather_rows,
     has_repeats,
     mean_over_repeats,
     note_nonfinite,
@@ -201,3 +205,61 @@ def test_where_it_is_not_known_that_all_is_finite_the_numbers_are_the_same(dtype
     probs[7] = torch.nan
     blend(other, index, probs, beta, parts=2)
     assert torch.equal(one[index[7]], other[index[7]])
+
+
+class Gathered:
+    """Ranks that are threads, in place of `torch.distributed`."""
+
+    def __init__(self, size):
+        self.size, self.own, self.barrier, self.given = size, threading.local(), threading.Barrier(size), [None] * size
+
+    def get_world_size(self, group):
+        assert group == "the ranks"
+        return self.size
+
+    def get_rank(self, group):
+        assert group == "the ranks"
+        return self.own.rank
+
+    def all_gather(self, parts, part, *, group):
+        assert group == "the ranks"
+        self.given[self.own.rank] = part
+        self.barrier.wait(10)
+        for mine, theirs in zip(parts, self.given, strict=True):
+            assert (mine.shape, mine.dtype) == (theirs.shape, theirs.dtype)
+            mine.copy_(theirs)
+        self.barrier.wait(10)
+
+
+@pytest.mark.parametrize("lengths", [(2, 3, 1), (0, 4, 2), (3, 0, 0), (1, 1, 1)])
+def test_rows_of_all_ranks_are_put_together_in_their_order(lengths, monkeypatch):
+    ranks = Gathered(len(lengths))
+    monkeypatch.setattr(updating, "dist", ranks)
+    index = torch.arange(sum(lengths)) + 5
+    probs = outputs(0, sum(lengths), 3)
+    shares = list(zip(index.split(lengths), probs.split(lengths), strict=True))
+
+    def of(rank):
+        ranks.own.rank = rank
+        return gather_rows(*shares[rank], "the ranks")
+
+    with ThreadPoolExecutor(len(lengths)) as threads:
+        found = list(threads.map(of, range(len(lengths))))
+    for rank, (rows, gathered, start) in enumerate(found):
+        assert torch.equal(rows, index)
+        assert torch.equal(gathered, probs)
+        assert start == sum(lengths[:rank])
+
+
+def test_rows_that_are_kept_are_compared_in_the_precision_of_the_table():
+    """An output in float64 of which a part is not finite, for a table in bfloat16."""
+    table = outputs(0, 4, 4).bfloat16()
+    before = table.clone()
+    probs = outputs(1, 2, 4).double()
+    probs[0, :2] = torch.nan
+    found = blend(table, torch.tensor([2, 0]), probs, 0.5, parts=2)
+    assert found.dtype == torch.float32
+    assert torch.equal(table[2, :2], before[2, :2])
+    expected = (0.5 * before[2, 2:].float() + 0.5 * probs[0, 2:].float()).bfloat16()
+    torch.testing.assert_close(table[2, 2:], expected)
+    assert torch.equal(table[[1, 3]], before[[1, 3]])

@@ -104,7 +104,10 @@ def load_part(folder: Path, wanted: tuple[int, int], *, shape: tuple[int, int]) 
     first, last = wanted
     found = sorted(folder.glob("rank-*.safetensors"))
     if not found:
-        raise CheckpointError(f"{folder} has no rows of targets: expected a file for each rank; {_ADVICE}")
+        alone = part_name(0, 1, shape[0])
+        raise CheckpointError(
+            f"{folder} has no rows of targets: expected a file for each rank, {alone} of a run on one; {_ADVICE}"
+        )
     header = _header(found[0], shape)
     world = int(header["world"])
     paths = [folder / part_name(rank, world, shape[0]) for rank in range(world)]

@@ -11,7 +11,9 @@ from torch import nn
 
 from elr.audit.label_quality import audit_labels
 from elr.errors import ArgumentError, DataWarning, ELRError, RowIndexError
+from elr.methods.ingredients.alignment import before
 from elr.methods.loss.elr_loss import ELRLoss
+from elr.methods.loss.fused import elr_loss
 from elr.targets.dense import DenseTargets
 from elr.targets.store import Targets
 from reference import losses_reference as reference
@@ -262,8 +264,9 @@ def test_audit_in_parts_is_the_same(monkeypatch):
 def test_audit_says_which_rows_it_knows_nothing_of():
     with pytest.raises(ArgumentError, match="no row has a target yet, so nothing can be said"):
         ELRLoss(6, 3).audit(GIVEN)
-    with pytest.warns(DataWarning, match="2 of 6 rows have no target, for no step of training had them"):
+    with pytest.warns(DataWarning, match="2 of 6 rows have no target, for no step of training had them") as caught:
         audit = trained(seen=4).audit([0, 1, 2, 1, 0, 0])
+    assert caught[0].filename == __file__, "where it was asked for"
     assert audit.is_label_issue.tolist() == [False, False, False, True, False, False]
     assert audit.label_quality[4:].tolist() == [0.5, 0.5]
 
@@ -294,3 +297,50 @@ def test_measuring_in_train_mode_is_refused_and_moves_nothing():
     assert not loss.targets.read(torch.arange(4)).any()
     with torch.no_grad():
         loss.eval()(logits, labels, index)
+
+
+def test_what_is_set_by_itself_is_the_papers_for_cifar10():
+    assert ELRLoss(4, 3).extra_repr() == "lam=3.0, beta=0.7, clamp=0.0001"
+    with pytest.raises(ArgumentError, match="make it with class_shares to have them aligned"):
+        ELRLoss(4, 3).realign()
+
+
+@pytest.mark.parametrize("clamp", [0.0, 1e-4])
+@pytest.mark.parametrize("blocks", [True, False])
+def test_aligned_targets_are_those_from_before_the_step(blocks, clamp, monkeypatch):
+    """Step by step against the same put together by hand, on both ways through the loss."""
+    if not blocks:
+        monkeypatch.setattr(ELRLoss, "_renewal", lambda *arguments: None)
+    generator = torch.Generator().manual_seed(0)
+    shares = torch.tensor([0.5, 0.3, 0.2])
+    loss, plain = (ELRLoss(6, 3, clamp=clamp, class_shares=shares) for _ in range(2))
+    for _ in range(3):
+        index = torch.randperm(6, generator=generator)[:4]
+        logits, labels = 2.0 * torch.randn(4, 3, generator=generator), torch.tensor([0, 2, 1, 0])
+        loss.realign()
+        plain.realign()
+        probs = logits.softmax(dim=1).clamp(clamp, 1.0 - clamp)
+        former = plain.targets.read(index)
+        renewed = plain.targets.update(index, probs / probs.sum(dim=1, keepdim=True), beta=0.7)
+        expected = elr_loss(logits, labels, plain.alignment(before(former, renewed)), lam=3.0, clamp=clamp)[0]
+        torch.testing.assert_close(loss(logits, labels, index), expected)
+        torch.testing.assert_close(loss.targets.table, plain.targets.table)
+    assert not torch.allclose(loss.alignment.weights, torch.ones(3)), "it made a difference"
+    loss.eval()
+    seen = loss.alignment(loss.targets.read(index))
+    torch.testing.assert_close(loss(logits, labels, index), elr_loss(logits, labels, seen, lam=3.0, clamp=clamp)[0])
+    torch.testing.assert_close(loss.renewed(index, probs, update=False), seen)
+    loss.realign(class_shares=torch.tensor([1.0, 0.0, 0.0]))
+    assert loss.alignment.weights[1:].max() < 1e-3, "of classes that nobody has"
+
+
+def test_rows_are_counted_until_targets_are_aligned_again():
+    loss = ELRLoss(2, 3, class_shares=torch.ones(3))
+    loss.realign()
+    step = torch.zeros(2, 3), torch.tensor([0, 1]), torch.tensor([0, 1])
+    for _ in range(2):
+        loss(*step)
+    with pytest.raises(ArgumentError, match="realign"):
+        loss(*step)
+    loss.realign()
+    loss(*step)

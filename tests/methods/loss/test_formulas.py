@@ -6,7 +6,17 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from elr.errors import ArgumentError
-from elr.methods.loss.formulas import as_tensor, confined, cross_entropy, elr_term, regularizer
+from elr.methods.loss.formulas import (
+    as_tensor,
+    check_clamp,
+    check_classes,
+    check_weights,
+    confined,
+    cross_entropy,
+    elr_term,
+    regularizer,
+)
+from elr.methods.loss.known_gradient import in_blocks
 from elr_batches import autograd_term, random_case
 from reference import losses_reference as reference
 
@@ -214,3 +224,92 @@ def test_names_in_place_of_class_numbers_are_refused_in_a_few_words():
     with pytest.raises(ArgumentError, match=r"labels is text, such as 'cat': .* LabelEncoder") as caught:
         as_tensor(np.array(["cat", "dog"] * 1000), "labels", device=None)
     assert len(str(caught.value)) < 120
+
+
+def test_label_probabilities_of_another_precision_are_taken():
+    logits, soft = torch.tensor([[1.0, -1.0, 0.5]]), torch.tensor([[0.2, 0.5, 0.3]])
+    expected = cross_entropy(logits, soft)
+    for dtype in (torch.float64, torch.float16):
+        torch.testing.assert_close(cross_entropy(logits, soft.to(dtype)), expected, rtol=1e-3, atol=1e-3)
+        assert cross_entropy(logits, soft.to(dtype)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("values", [[2, 0], np.array([2, 0], dtype=np.int8), np.array([2, 0], dtype=">i4")])
+def test_class_numbers_of_any_kind_become_int64(values):
+    found = as_tensor(values, "labels", device=None)
+    assert (found.dtype, found.tolist(), found.device.type) == (torch.int64, [2, 0], "cpu")
+
+
+def test_tensors_of_small_integers_become_int64_and_others_stay():
+    for dtype in (torch.int32, torch.int16, torch.int8, torch.uint8):
+        assert as_tensor(torch.tensor([3], dtype=dtype), "labels", device=None).dtype == torch.int64
+    for dtype in (torch.float32, torch.float64, torch.bool):
+        given = torch.ones(1, dtype=dtype)
+        assert as_tensor(given, "labels", device=None) is given
+    assert as_tensor([0.5, 0.25], "labels", device=None).tolist() == [0.5, 0.25]
+    assert as_tensor(np.array([0.5]), "labels", device=None).dtype == torch.float64
+    assert as_tensor([1], "labels", device=torch.device("meta")).device.type == "meta"
+
+
+@pytest.mark.parametrize("values", [3, 0.5, [True], [None], [[1], [1, 2]], np.array(7), {"a": 1}, [2**70]])
+def test_what_is_no_row_of_numbers_is_refused(values):
+    with pytest.raises(ArgumentError, match=r"labels is .*: expected a tensor, or a list or array of numbers"):
+        as_tensor(values, "labels", device=None)
+
+
+def test_weights_and_clamps_at_the_edges_of_their_ranges():
+    for lam in (0.0, 0.5, 1e6):
+        check_weights(lam, 0.0)
+    check_weights(3.0, 0.999)
+    for lam in (-1e-9, float("inf"), float("nan")):
+        with pytest.raises(ArgumentError, match=r"lam is .*: expected a weight >= 0"):
+            check_weights(lam, 0.7)
+    for beta in (-1e-9, 1.0, float("nan")):
+        with pytest.raises(ArgumentError, match=r"beta is .*: expected a momentum"):
+            check_weights(3.0, beta)
+    for clamp in (0.0, 0.4999):
+        check_clamp(clamp)
+    for clamp in (-1e-9, 0.5, float("nan")):
+        with pytest.raises(ArgumentError, match="clamp is"):
+            check_clamp(clamp)
+
+
+def test_class_numbers_at_the_edges_of_their_range():
+    check_classes(torch.tensor([0, 2]), 3)
+    check_classes(torch.tensor([], dtype=torch.int64), 1)
+    for wrong, told in (([3, 0], 3), ([0, -1], -1), ([-2, 7], -2)):
+        with pytest.raises(ArgumentError, match=rf"label {told} is out of range: expected class numbers in \[0, 3\)"):
+            check_classes(torch.tensor(wrong), 3)
+
+
+def test_blocks_are_for_processors_that_trace_nothing(monkeypatch):
+    tensors = torch.zeros(1), torch.zeros(1, device="meta")
+    assert [in_blocks(each) for each in tensors] == [True, False]
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert [in_blocks(each) for each in tensors] == [False, False]
+
+
+@pytest.mark.parametrize("clamp", [0.0, 0.1])
+def test_what_is_traced_has_the_same_formula(clamp, monkeypatch):
+    """The branches that a compiler takes, taken without one: out of blocks, in logarithms."""
+    logits, targets = map(torch.tensor, random_case(19, scale=4.0))
+    probs = logits.softmax(dim=1)
+    expected = regularizer(probs, targets, clamp=clamp, logits=logits)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    for found in (
+        regularizer(probs, targets, clamp=clamp, logits=logits),
+        regularizer(probs, targets, clamp=clamp),
+        regularizer(probs, targets, clamp=clamp, logits=logits, complements=1.0 - targets),
+    ):
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_complements_that_are_known_stand_for_targets():
+    logits, targets = map(torch.tensor, random_case(20))
+    probs, room = logits.softmax(dim=1), torch.full((64, 10), torch.nan, dtype=torch.float64)
+    expected = regularizer(probs, targets, logits=logits)
+    found = regularizer(probs, torch.full_like(targets, torch.nan), complements=1.0 - targets, logits=logits, out=room)
+    assert found[2] is room
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)

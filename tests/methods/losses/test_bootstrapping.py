@@ -5,7 +5,7 @@ import torch
 from elr.errors import ArgumentError
 from elr.methods.loss.formulas import cross_entropy
 from elr.methods.losses.bootstrapping import BootstrappingConfig, bootstrapping
-from loss_checks import C, check, drawn
+from loss_checks import C, check, drawn, same_as_configured
 
 
 @pytest.mark.parametrize(("kind", "beta"), [("soft", 0.95), ("hard", 0.8), ("soft", 0.3), ("hard", 0.3)])
@@ -49,3 +49,9 @@ def test_the_share_of_the_label_goes_by_the_kind():
 def test_settings_that_cannot_be_are_refused(settings, message):
     with pytest.raises(ArgumentError, match=message):
         BootstrappingConfig(**settings)
+
+
+@pytest.mark.parametrize(("kind", "beta"), [("hard", 0.8), ("soft", 0.95), ("hard", 1.0), ("soft", 0.3)])
+def test_settings_are_those_of_the_loss(kind, beta):
+    config = BootstrappingConfig(kind=kind, beta=beta)
+    same_as_configured(config, lambda *given: bootstrapping(*given, kind=kind, beta=beta))

@@ -256,3 +256,35 @@ def test_settings_that_cannot_be_are_refused(config, settings, message):
 def test_a_matrix_for_other_classes_is_refused():
     with pytest.raises(ArgumentError, match=r"transition is for 2 classes, and there are 3: expected \(3, 3\)"):
         built(ForwardCorrectionConfig(transition=[[0.9, 0.1], [0.1, 0.9]]))
+
+
+@BOTH
+def test_gradients_of_the_logits_are_those_of_the_losses(config):
+    method = built(config(transition=NEXT_CLASS)).train()
+    index = torch.tensor([4, 9, 11])
+    labels = examples().labels[index]
+    logits = method(Batch(index, examples().fetch(index), labels)).logits.detach().requires_grad_()
+    losses = method.config.corrected(logits, labels, method.factors)
+    [expected] = torch.autograd.grad(losses.sum(), logits)
+    torch.testing.assert_close(method.logit_gradients(index, logits.detach(), labels), expected)
+    plain = built(config())  # which knows nothing yet
+    [expected] = torch.autograd.grad(nn.functional.cross_entropy(logits, labels, reduction="sum"), logits)
+    torch.testing.assert_close(plain.logit_gradients(index, logits.detach(), labels), expected)
+
+
+def test_a_state_brings_back_whether_there_was_an_estimate_and_how_good_the_best_network_was():
+    method = built(ForwardCorrectionConfig(warmup=1))
+    method.begin_epoch(0, Rows())
+    method.begin_epoch(1, Rows())
+    again = built(ForwardCorrectionConfig(warmup=1))
+    assert (again.known, again.lowest) == (False, float("inf"))
+    again.load_state_dict(method.state_dict())
+    assert (again.known, again.lowest) == (True, method.lowest)
+    assert 0.0 < again.lowest < float("inf")
+    assert torch.equal(again.transitions, method.transitions)
+    assert not any(each.requires_grad for each in (*again.first.parameters(), *again.best.parameters()))
+
+
+def test_a_run_that_ends_within_its_generation_says_so():
+    with pytest.raises(TrainingError, match="would be estimated after a generation, so that nothing was corrected"):
+        built(ForwardCorrectionConfig()).end_training(Rows())

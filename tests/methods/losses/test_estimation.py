@@ -58,3 +58,10 @@ def test_a_few_rows_that_were_learned_by_heart_do_no_harm_below_the_percentile()
 def test_few_rows_and_rows_all_alike_have_an_estimate():
     np.testing.assert_allclose(said(np.array([[0.7, 0.3]]), 97.0), [[0.7, 0.3], [0.7, 0.3]])
     np.testing.assert_allclose(said(np.full((50, 2), 0.5), 97.0), np.full((2, 2), 0.5))
+
+
+def test_rows_that_do_not_quite_sum_to_one_are_divided_by_their_sum():
+    """As float16 and float32 leave them."""
+    probs = np.array([[0.8, 0.4], [0.1, 0.4]])
+    np.testing.assert_allclose(said(probs[:1], 100.0), [[2 / 3, 1 / 3]] * 2)
+    np.testing.assert_allclose(said(np.array([[0.9, 0.3], [0.1, 0.4]]), 100.0), [[0.75, 0.25], [0.2, 0.8]])

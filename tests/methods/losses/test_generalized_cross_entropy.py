@@ -157,6 +157,9 @@ def test_short_runs_leave_out_earlier():
     assert of(120) == of(300) == (40, 10)
     assert of(30) == (10, 2)
     assert of(2) == (1, 1)
+    assert of(30, warmup=29)[0] == 29
+    with pytest.raises(ArgumentError, match="warmup is 30 of 30 epochs"):
+        of(30, warmup=30)
     assert of(30, warmup=20, period=4) == (20, 4)
     with pytest.raises(ArgumentError, match="warmup is 40 of 30 epochs: nothing would be truncated"):
         of(30, warmup=40)
@@ -186,3 +189,29 @@ def test_people_see_what_matters():
     assert GeneralizedCrossEntropyConfig(q=0.5).described() == {"name": "generalized cross entropy", "q": 0.5}
     assert TRUNCATED.described()["name"] == "truncated generalized cross entropy"
     assert "warmup=2" in repr(built(TRUNCATED))
+
+
+def test_the_ends_of_the_ranges_of_settings_are_taken():
+    assert GeneralizedCrossEntropyConfig(q=1.0, warmup=1, period=1).q == 1.0
+    logits, labels, _ = drawn()
+    config = GeneralizedCrossEntropyConfig(q=0.4)
+    assert torch.equal(config.losses(logits, labels), generalized_cross_entropy(logits, labels, q=0.4))
+    told = TRUNCATED.described()
+    assert {name: told[name] for name in ("q", "k", "warmup", "period")} == {
+        "q": 0.7,
+        "k": 0.5,
+        "warmup": 2,
+        "period": 3,
+    }
+
+
+@pytest.mark.parametrize(("epoch", "chosen"), [(0, False), (1, False), (2, True), (3, False), (4, False), (5, True)])
+def test_rows_are_chosen_before_the_epochs_of_the_schedule_only(epoch, chosen):
+    method = built(TRUNCATED)
+    with torch.no_grad():  # a network that believes class 0 of every row, and no other
+        for each in method.network.parameters():
+            each.zero_()
+        list(method.network.parameters())[-1][0] = 9.0
+    method.begin_epoch(epoch, Rows())
+    expected = torch.from_numpy(blobs()[1] == 0) if chosen else torch.ones(N, dtype=torch.bool)
+    assert torch.equal(method.kept, expected)

@@ -5,7 +5,7 @@ import torch
 from elr.errors import ArgumentError
 from elr.methods.loss.formulas import cross_entropy
 from elr.methods.losses.label_smoothing import LabelSmoothingConfig, label_smoothing
-from loss_checks import C, check, drawn
+from loss_checks import C, check, drawn, same_as_configured
 
 
 @pytest.mark.parametrize("alpha", [0.1, 0.6])
@@ -36,3 +36,9 @@ def test_no_prediction_is_best_that_is_sure():
 def test_shares_that_cannot_be_are_refused(alpha):
     with pytest.raises(ArgumentError, match=r"alpha is .*: expected a share of the label in \[0, 1\)"):
         LabelSmoothingConfig(alpha=alpha)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.1, 0.999])
+def test_settings_are_those_of_the_loss(alpha):
+    config = LabelSmoothingConfig(alpha=alpha)
+    same_as_configured(config, lambda *given: label_smoothing(*given, alpha=alpha))

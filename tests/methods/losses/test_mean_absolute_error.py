@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from elr.methods.losses.mean_absolute_error import MeanAbsoluteErrorConfig, mean_absolute_error
-from loss_checks import B, C, check, drawn
+from loss_checks import B, C, check, drawn, same_as_configured
 
 
 def test_value_and_gradient():
@@ -40,3 +40,4 @@ def gradient(labels, logits):
 def test_there_is_nothing_to_set():
     assert MeanAbsoluteErrorConfig().to_json() == {"name": "mae"}
     assert MeanAbsoluteErrorConfig().described() == {"name": "mean absolute error"}
+    same_as_configured(MeanAbsoluteErrorConfig(), mean_absolute_error)

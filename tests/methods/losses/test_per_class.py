@@ -21,3 +21,9 @@ def test_a_label_is_a_row_with_one_entry():
     assert torch.equal(mean_over_labels(values, labels), mean_over_labels(values, one_hot))
     torch.testing.assert_close(mean_over_labels(values, rows)[0], sum(rows[0, c] * values[0, c] for c in range(C)))
     assert mean_over_labels(values, labels).shape == (B,)
+
+
+def test_label_probabilities_are_taken_in_the_precision_of_the_values():
+    values, _, rows = drawn()
+    assert mean_over_labels(values.float(), rows.double()).dtype == torch.float32
+    assert mean_over_labels(values, rows.float()).dtype == torch.float64

@@ -6,7 +6,7 @@ from elr.errors import ArgumentError
 from elr.methods.loss.formulas import cross_entropy
 from elr.methods.losses.mean_absolute_error import mean_absolute_error
 from elr.methods.losses.symmetric_cross_entropy import SymmetricCrossEntropyConfig, symmetric_cross_entropy
-from loss_checks import B, C, check, drawn
+from loss_checks import B, C, check, drawn, same_as_configured
 
 
 @pytest.mark.parametrize(("alpha", "beta", "log_zero"), [(0.1, 1.0, -4.0), (6.0, 0.1, -4.0), (0.5, 2.0, -6.0)])
@@ -43,8 +43,15 @@ def test_defaults_are_the_papers_for_cifar10():
         ({"beta": float("inf")}, "beta is inf: expected a weight >= 0"),
         ({"alpha": 0.0, "beta": 0.0}, "nothing would be learned"),
         ({"log_zero": 0.0}, "log_zero is 0.0: expected a number below 0"),
+        ({"log_zero": float("-inf")}, "log_zero is -inf: expected a number below 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):
     with pytest.raises(ArgumentError, match=message):
         SymmetricCrossEntropyConfig(**settings)
+
+
+@pytest.mark.parametrize("settings", [{}, {"alpha": 0.0}, {"beta": 0.0}, {"alpha": 6.0, "beta": 0.1, "log_zero": -9.0}])
+def test_settings_are_those_of_the_loss(settings):
+    told = {"alpha": 0.1, "beta": 1.0, "log_zero": -4.0} | settings
+    same_as_configured(SymmetricCrossEntropyConfig(**settings), lambda *given: symmetric_cross_entropy(*given, **told))

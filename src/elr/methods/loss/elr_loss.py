@@ -247,7 +247,7 @@ class ELRLoss(nn.Module):
                 f"{unseen} of {count} rows have no target, for no step of training had them (of several processes: "
                 "none of this one's, unless `targets.distribute` was called): nothing is said of their labels",
                 DataWarning,
-                stacklevel=2,
+                stacklevel=3,  # past `checked`
             )
         names = None if class_names is None else tuple(class_names)
         return replace(tally.audit(), class_names=names)

@@ -299,7 +299,8 @@ def as_tensor(values: object, name: str, *, device: torch.device | None) -> Tens
             array = array.astype(np.int64) if array.dtype.kind in "iu" else array
             found = torch.tensor(array, device=device)
         except (TypeError, ValueError, OverflowError, RuntimeError):
-            first = values[0] if isinstance(values, list | tuple | np.ndarray) and len(values) else None
+            row = values.tolist() if isinstance(values, np.ndarray) else values  # a number alone has no first
+            first = row[0] if isinstance(row, list | tuple) and row else None
             if isinstance(first, str):
                 raise ArgumentError(
                     f"{name} is text, such as {str(first)[:40]!r}: expected numbers; scikit-learn's LabelEncoder makes "
