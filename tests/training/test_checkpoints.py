@@ -154,3 +154,21 @@ def test_a_group_that_moves_otherwise_is_another_configuration(own):
     weights = list(method.parameters())
     one, other = (identity_of(method, [[ParameterGroup(weights, 1.0, **more)]], SETTINGS) for more in ({}, own))
     assert one["groups"] != other["groups"]
+
+
+def test_a_kill_while_a_checkpoint_is_written_again_leaves_no_half_of_one(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path, {"lam": 3.0}, make_accelerator("cpu"), {})
+    checkpoints.save(0)
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("elr.training.checkpoints.shutil.rmtree", lambda *_, **__: None)
+    checkpoints.save(1)
+    monkeypatch.undo()
+    for path in checkpoint_folders(tmp_path)[:1]:
+        assert (path / "identity.json").exists()
+    monkeypatch.setattr("elr.training.checkpoints.shutil.rmtree", lambda path, **_: path.exists() and killed())
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.save(1)
+    assert all((path / "identity.json").exists() for path in checkpoint_folders(tmp_path))
