@@ -9,8 +9,9 @@ from elr.errors import CheckpointError
 from elr.methods.elr import ELR, ELRConfig
 from elr.methods.method import ParameterGroup
 from elr.training import checkpoints
-from elr.training.checkpoints import identity_of
+from elr.training.checkpoints import Checkpoints, checkpoint_folders, identity_of
 from elr.training.config import TrainingConfig
+from elr.training.engine import make_accelerator
 from elr.training.loop import Training
 
 SETTINGS = TrainingConfig()
@@ -154,3 +155,23 @@ def test_a_group_that_moves_otherwise_is_another_configuration(own):
     weights = list(method.parameters())
     one, other = (identity_of(method, [[ParameterGroup(weights, 1.0, **more)]], SETTINGS) for more in ({}, own))
     assert one["groups"] != other["groups"]
+
+
+def test_a_kill_while_a_checkpoint_is_written_again_leaves_no_half_of_one(tmp_path, monkeypatch):
+    again = Checkpoints(tmp_path, {"lam": 3.0}, make_accelerator("cpu"), {})
+    again.save(1)
+
+    def killed(path, **_):
+        if path.exists() and path.name != "checkpoint.partial":
+            (path / "identity.json").unlink()  # the first file that goes
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("elr.training.checkpoints.shutil.rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        again.save(1)
+    monkeypatch.undo()
+    assert [(path.name, (path / "identity.json").exists()) for path in checkpoint_folders(tmp_path)] == [
+        ("checkpoint-000001", True)
+    ]
+    again.save(2)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-000002"]

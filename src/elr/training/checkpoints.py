@@ -29,6 +29,7 @@ COST_SHARE = 0.05
 """Checkpoints may take this share of the training time; they are written as often as that allows."""
 
 PARTIAL = "checkpoint.partial"
+_OUTDATED = ".checkpoint.partial"
 IDENTITY = "identity.json"
 PARTS = "parts.pt"
 _ADVICE = "delete it and start anew"
@@ -148,10 +149,13 @@ class Checkpoints:
     def _name(self, partial: Path, epoch: int) -> None:
         outdated = checkpoint_folders(self.folder)
         final = self.folder / f"checkpoint-{epoch:06d}"
-        if final in outdated:  # of a run begun anew in the same folder
-            shutil.rmtree(final)
+        if final in outdated:  # of a run that went on from it, and comes by it again: never half of it has its name
+            with writing(final):
+                shutil.rmtree(self.folder / _OUTDATED, ignore_errors=True)
+                final.rename(self.folder / _OUTDATED)
         with writing(final):
             partial.rename(final)
+        shutil.rmtree(self.folder / _OUTDATED, ignore_errors=True)
         for old in outdated:
             if old != final:
                 shutil.rmtree(old)
@@ -259,7 +263,7 @@ def remove_checkpoints(folder: Path) -> None:
         ...     checkpoint_folders(Path(folder))
         []
     """
-    for path in [*checkpoint_folders(folder), folder / PARTIAL]:
+    for path in [*checkpoint_folders(folder), folder / PARTIAL, folder / _OUTDATED]:
         shutil.rmtree(path, ignore_errors=True)
 
 

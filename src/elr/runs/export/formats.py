@@ -135,8 +135,10 @@ class TorchExport(ModelFile):
 
     def write(self, made: Any, path: Path) -> None:
         program, about = made
-        with _quiet(), path.open("wb") as handle:  # a path must end in .pt2, which a partial one does not
-            torch.export.save(program, handle, extra_files={"about.json": json.dumps(about, ensure_ascii=False)})
+        archive = io.BytesIO()  # PyTorch's own writer ends the whole process when a disk is full
+        with _quiet():
+            torch.export.save(program, archive, extra_files={"about.json": json.dumps(about, ensure_ascii=False)})
+        path.write_bytes(archive.getbuffer())
 
     def probs(self, path: Path, inputs: Sequence[Tensor], *, names: Sequence[str]) -> Tensor:
         del names

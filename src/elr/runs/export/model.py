@@ -18,7 +18,7 @@ from elr.checking import checked
 from elr.data.kinds.images import BackbonePreprocessing
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions
-from elr.errors import ArgumentError, DataError, ELRError
+from elr.errors import ArgumentError, DataError, ELRError, OutputError
 from elr.networks.side_by_side import side_by_side
 from elr.networks.spec import NetworkSpec
 from elr.runs.export.formats import FORMATS, ModelFile
@@ -215,7 +215,11 @@ def _written(
     files.write_file(path, write)
     found = {**about, **form.says}
     found["check"] = {**about["check"], "largest_difference": differences[-1]}
-    files.write_json(_beside(path), found)
+    try:
+        files.write_json(_beside(path), found)
+    except OutputError:  # both or none
+        path.unlink(missing_ok=True)
+        raise
     return ExportedFile(path=path, described=_beside(path), about=found)
 
 
