@@ -389,7 +389,8 @@ def main() -> None:
         lines.append(line(json.loads(ran.stdout.splitlines()[-1])))
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     print(
-        f"{asked.epochs} epoch(s) of {asked.rows:,} rows of {asked.classes:,} classes, batches of {BATCH}, {time.strftime('%Y-%m-%d')}, "
+        f"{asked.epochs} epoch(s) of {asked.rows:,} rows of {asked.classes:,} classes, batches of {BATCH}, "
+        f"{time.strftime('%Y-%m-%d')}, "
         f"{platform.machine()} with {os.cpu_count()} cores, torch {torch.__version__}, load at the end {load}:\n"
     )
     print(HEAD)
