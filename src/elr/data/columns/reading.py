@@ -84,8 +84,8 @@ class ColumnReading:
         if "form" in values:
             values["form"] = NumberForm.from_json(values["form"])
         values["categories"] = tuple(values.get("categories", ()))
-        unknown = {name: math.nan for name in _NUMBERS if values.get(name, 0.0) is None}  # JSON has no such number
-        found = cls(**values | unknown)
+        values |= {name: math.nan for name in _NUMBERS if values.get(name, 0.0) is None}  # JSON has no such number
+        found = cls(**values)
         check_types(found)
         check_ranges(found, {"kind": (found.kind in _KINDS, f"one of {', '.join(_KINDS)}")})
         return found
