@@ -125,6 +125,7 @@ def keep_and_restore(store, again, rank, folder):
         folder.mkdir()
     dist.barrier()
     store.save_rows(folder)
+    dist.barrier()  # as the checkpoint waits until every rank has confirmed
     with rows_apart([store, again]):
         state = [copy.deepcopy(store.state_dict())]
         dist.broadcast_object_list(state, 0)

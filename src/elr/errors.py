@@ -177,7 +177,9 @@ def lack_of_memory(error: BaseException | None) -> str | None:
         'Unable to allocate 74.5 GiB'
         >>> lack_of_memory(ValueError("no such column"))
     """
-    while error is not None:
+    looked_at: list[BaseException] = []
+    while error is not None and error not in looked_at:  # an error can be its own cause
+        looked_at.append(error)
         said = " ".join(str(error).split())
         told = isinstance(error, RuntimeError | OSError) and any(word in said.lower() for word in _LACKS_MEMORY)
         if isinstance(error, MemoryError) or told:

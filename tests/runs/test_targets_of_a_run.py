@@ -7,7 +7,7 @@ import pytest
 
 from elr.devices import memory_for_tables
 from elr.errors import ArgumentError
-from elr.runs import fit_config
+from elr.runs import plan
 from elr.runs.fit import fit
 from elr.runs.fit_config import FitConfig
 
@@ -31,10 +31,10 @@ def test_a_mapped_run_is_the_dense_run_and_leaves_no_table(tmp_path):
 
 
 def test_memory_that_is_short_chooses_and_a_resumed_run_keeps_to_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(fit_config, "memory_for_tables", lambda device, limit: 100)
+    monkeypatch.setattr(plan, "memory_for_tables", lambda device, limit: 100)
     first = fitted(tmp_path / "run", members=1)
     assert first.run["targets"]["placement"] == "mapped"
-    monkeypatch.setattr(fit_config, "memory_for_tables", memory_for_tables)
+    monkeypatch.setattr(plan, "memory_for_tables", memory_for_tables)
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     (tmp_path / "run" / "run.json").write_text(json.dumps(run | {"status": "running"}))
     again = fit(DATA, out=tmp_path / "run", config=FitConfig(epochs=2, device="cpu", members=1), resume=True).fitted

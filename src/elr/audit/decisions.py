@@ -14,6 +14,7 @@ import numpy as np
 from elr import files
 from elr.audit.evidence import read_evidence
 from elr.audit.suspects import MAX_ID, clip
+from elr.audit.tables.lines import without_formulas
 from elr.data.formats.format import Changes, FileFormat
 from elr.data.kinds.catalog import KINDS
 from elr.data.label_coding import LabelCoding
@@ -190,8 +191,12 @@ def _decision(cells: Sequence[str], line: int, name: str) -> Decision:
 
 def _in_one_spelling(taken: Sequence[Decision], coding: LabelCoding) -> list[Decision]:
     """Decisions with classes in the spelling of the run."""
-    given = coding.canonical([each.given_label for each in taken])
-    labels = coding.canonical([each.label for each in taken])
+    shown = dict(zip(without_formulas(coding.class_names), coding.class_names, strict=True))  # as issues.csv has them
+    known = set(coding.class_names)
+    given, labels = (
+        coding.canonical([label if label in known else str(shown.get(label, label)) for label in column])
+        for column in ([each.given_label for each in taken], [each.label for each in taken])
+    )
     return [replace(each, given_label=old, label=new) for each, old, new in zip(taken, given, labels, strict=True)]
 
 
@@ -212,7 +217,8 @@ def _check_decisions(taken: Sequence[Decision], folder: Path, class_names: Seque
                 f"{place} has given label {each.given_label[:80]!r} for row {each.row}, the run in {folder} was "
                 f"trained with {given[:80]!r}: give the decisions of this run"
             )
-        if each.id and name and each.id not in (name, clip(name, MAX_ID)):
+        names = [name, clip(name, MAX_ID)] if name else []
+        if each.id and names and each.id not in (*names, *without_formulas(names)):
             raise DataError(f"{place} names row {each.row} {each.id[:80]!r}, the run in {folder} {name[:80]!r}")
         if each.label not in class_names:
             raise DataError(

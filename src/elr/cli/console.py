@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from elr.errors import ELRError, lack_of_memory
+from elr.errors import DataError, ELRError, lack_of_memory
 
 _AGREEMENTS = {  # what says without trusted labels how good a model is, the best witness first
     "out_of_fold_agreement": "the given labels are predicted by networks that never saw them",
@@ -303,7 +303,8 @@ def errors(as_json: bool, *, resume_with: str | None = None, by_itself: bool = F
     except typer.Exit:
         raise
     except (ELRError, MemoryError, OSError, RuntimeError) as error:
-        lacking = lack_of_memory(error)
+        told = isinstance(error, DataError) and "memory" in str(error)  # what is too large, and what to do
+        lacking = None if told else lack_of_memory(error)
         if lacking is None and not isinstance(error, ELRError):
             raise
         said = str(error) if lacking is None else f"not enough memory: {lacking}; {_LESS}"

@@ -59,7 +59,9 @@ def read_data(data: Data, options: ReadOptions, *, training: bool = True) -> Rec
     try:
         records = _read(form, data, options, training=training)
     except RowError as error:
-        raise (error if line_of is None else error.located(line_of)) from error
+        if line_of is None:
+            raise
+        raise error.located(line_of) from error
     except MemoryError as error:
         reason = " ".join(str(error).split())[:100] or "none is left"
         raise DataError(

@@ -162,7 +162,8 @@ def read_parquet_images(
         CheckpointError: they are not those of the run that goes on.
 
     Example:
-        >>> import tempfile
+        >>> import io, tempfile
+        >>> from PIL import Image
         >>> picture = io.BytesIO()
         >>> Image.new("RGB", (8, 8), "white").save(picture, "PNG")
         >>> with tempfile.TemporaryDirectory() as folder:
