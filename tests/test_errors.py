@@ -77,3 +77,9 @@ def test_a_lack_of_memory_is_found_behind_other_errors():
     told = RuntimeError("DefaultCPUAllocator: can't allocate memory Exception raised from alloc\nframe #0")
     assert lack_of_memory(told) == "DefaultCPUAllocator: can't allocate memory"
     assert lack_of_memory(RuntimeError("a bug")) is None
+
+
+def test_an_error_that_is_its_own_cause_is_looked_at_once():
+    error = DataError("no such column")
+    error.__cause__ = error
+    assert lack_of_memory(error) is None

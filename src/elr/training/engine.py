@@ -120,7 +120,7 @@ def refuse_other_data(examples: Examples, settings: object) -> None:
     """
     if not dist.is_available() or not dist.is_initialized():
         return
-    labels = b"" if examples.labels is None else memoryview(examples.labels.contiguous().numpy())
+    labels = b"" if examples.labels is None else examples.labels.contiguous().numpy().data
     told = {
         "the number of training rows": len(examples),
         "the labels (sha256)": hashlib.sha256(labels).hexdigest()[:12],
