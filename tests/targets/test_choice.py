@@ -5,13 +5,14 @@ import pytest
 from elr.errors import ArgumentError
 from elr.targets.choice import AUTO, chosen_targets
 from elr.targets.config import DENSE, TargetsConfig
+from elr.targets.sparse import SparseTargets
 
 GB = 10**9
 
 
 def test_what_fits_is_dense_and_nothing_is_said():
-    assert chosen_targets(50_000, 10, memory=GB) == (DENSE, "")
-    assert chosen_targets(10**9, 0, memory=GB) == (DENSE, "")  # a method that keeps none
+    assert chosen_targets(50_000, [10], memory=GB) == (DENSE, "")
+    assert chosen_targets(10**9, [], memory=GB) == (DENSE, "")  # a method that keeps none
 
 
 @pytest.mark.parametrize(
@@ -23,28 +24,38 @@ def test_what_fits_is_dense_and_nothing_is_said():
     ],
 )
 def test_what_does_not_fit_goes_down_the_list(memory, ranks, placement, dtype, words):
-    config, sentence = chosen_targets(1_000_000, 1000, memory=memory, ranks=ranks)
+    config, sentence = chosen_targets(1_000_000, [1000], memory=memory, ranks=ranks)
     assert config == TargetsConfig(placement=placement, dtype=dtype)
     assert sentence.startswith("the targets are kept as ")
     assert words in sentence
 
 
 def test_what_is_given_is_taken():
-    assert chosen_targets(10, 3, memory=GB, targets="dense") == (DENSE, "")
-    assert chosen_targets(10**9, 1000, memory=GB, targets="dense", dtype="float16")[0] == TargetsConfig(dtype="float16")
-    config, sentence = chosen_targets(10, 3, memory=GB, targets="mapped")
+    assert chosen_targets(10, [3], memory=GB, targets="dense") == (DENSE, "")
+    assert chosen_targets(10**9, [1000], memory=GB, targets="dense", dtype="float16")[0] == TargetsConfig(
+        dtype="float16"
+    )
+    config, sentence = chosen_targets(10, [3], memory=GB, targets="mapped")
     assert config == TargetsConfig(placement="mapped", dtype="bfloat16")
     assert sentence == "the targets are kept as mapped ones in bfloat16, 60 bytes of disk"
-    config, sentence = chosen_targets(10, 3, memory=GB, targets="stateless")
+    config, sentence = chosen_targets(10, [3], memory=GB, targets="stateless")
     assert config.placement == "stateless"
     assert "averaged weights" in sentence
-    assert chosen_targets(10, 3, memory=1, dtype="float32")[0] == TargetsConfig(placement="mapped")
+    assert chosen_targets(10, [3], memory=1, dtype="float32")[0] == TargetsConfig(placement="mapped")
+
+
+def test_sparse_rows_are_counted_as_they_are_stored():
+    assert SparseTargets(10, 100_000).bytes_per_row == 98
+    sizes = {(1000,): 66, (100_000,): 98, (1000, 1000): 132, (5000, 1000): 5 * 64 + 2 + 66, (3,): 3 * 4 + 2}
+    for widths, row in sizes.items():
+        _, sentence = chosen_targets(10, widths, memory=GB, targets="sparse")
+        assert sentence.endswith(f"in bfloat16, 16 classes a row, {10 * row:,} bytes of memory")
 
 
 def test_what_there_is_not_is_refused():
     with pytest.raises(ArgumentError, match="targets is 'cloud': expected one of auto, dense, mapped"):
-        chosen_targets(10, 3, memory=GB, targets="cloud")
+        chosen_targets(10, [3], memory=GB, targets="cloud")
     with pytest.raises(ArgumentError, match="targets_dtype is 'int8'"):
-        chosen_targets(10, 3, memory=GB, targets=AUTO, dtype="int8")
+        chosen_targets(10, [3], memory=GB, targets=AUTO, dtype="int8")
     with pytest.raises(ArgumentError, match="which keeps none"):
-        chosen_targets(10, 3, memory=GB, targets="stateless", dtype="float32")
+        chosen_targets(10, [3], memory=GB, targets="stateless", dtype="float32")

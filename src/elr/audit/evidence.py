@@ -17,6 +17,7 @@ from elr import files
 from elr.audit.label_quality import Audit, Tally, rows_at_once
 from elr.data.label_coding import Label
 from elr.errors import ArgumentError, ArtifactError
+from elr.names import plain_name
 
 Chunks = Callable[[], Iterable[NDArray[np.float32]]]
 """Goes through the probabilities of all rows, (B, C) at a time, in order."""
@@ -288,7 +289,7 @@ def _read_chunks(path: Path, classes: int) -> Iterator[NDArray[np.float32]]:
 
 
 def _opened(path: Path) -> pq.ParquetFile:
-    with files.plain_name(path) as named:
+    with plain_name(path) as named:
         return pq.ParquetFile(named, page_checksum_verification=True)
 
 

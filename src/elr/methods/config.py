@@ -109,9 +109,9 @@ class MethodConfig(ABC):
         """How many networks it trains."""
         return 1
 
-    def num_targets(self, num_classes: int) -> int:  # noqa: ARG002
-        """How many targets it keeps of each row: C for each of its stores, where it has some."""
-        return 0
+    def target_widths(self, num_classes: int) -> tuple[int, ...]:  # noqa: ARG002
+        """How many targets each of its stores keeps of a row: C, or C for each of networks that lie side by side."""
+        return ()
 
     @property
     def num_predictors(self) -> int:

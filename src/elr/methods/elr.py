@@ -63,8 +63,8 @@ class ELRConfig(ELRSettings):
         count = config.networks if config.ensembling else 0
         return ELR(networks, config, stores=[(targets or DENSE).build(num_examples, num_classes) for _ in range(count)])
 
-    def num_targets(self, num_classes: int) -> int:
-        return self.networks * num_classes if self.ensembling else 0
+    def target_widths(self, num_classes: int) -> tuple[int, ...]:
+        return (num_classes,) * self.networks if self.ensembling else ()
 
     def stateless(self) -> ELRConfig:
         """The same without a store: averaged weights say what the targets would.

@@ -42,8 +42,8 @@ class KLPenaltyConfig(MethodConfig):
         check_types(self)
         check_weights(self.lam, self.beta)
 
-    def num_targets(self, num_classes: int) -> int:
-        return num_classes
+    def target_widths(self, num_classes: int) -> tuple[int, ...]:
+        return (num_classes,)
 
     @checked
     def build(

@@ -112,7 +112,7 @@ class Plan:
         """
         config, sentence = chosen_targets(
             len(prepared.examples),
-            self.method.num_targets(prepared.preprocessing.num_classes),
+            self.method.target_widths(prepared.preprocessing.num_classes),
             memory=memory_for_tables(device, max_memory),
             targets=targets,
             dtype=dtype,

@@ -13,7 +13,6 @@ from elr.errors import ArgumentError
 from elr.targets.ranks import refuse_unlike_tables
 from elr.targets.store import CHUNK, Targets, update_rows
 from elr.targets.updating import (
-    STORAGE_DTYPES,
     blend,
     full_type,
     gather_rows,
@@ -54,8 +53,7 @@ class DenseTargets(Targets):
     @checked
     def __init__(self, num_examples: int, num_classes: int, *, dtype: torch.dtype = torch.float32) -> None:
         super().__init__(num_examples, num_classes)
-        if not isinstance(dtype, torch.dtype) or dtype not in STORAGE_DTYPES:
-            raise ArgumentError(f"targets stored as {dtype}: expected one of {', '.join(map(str, STORAGE_DTYPES))}")
+        self.check_storage(dtype)
         self.table = torch.zeros(num_examples, num_classes, dtype=dtype)
 
     def read(self, index: Tensor) -> Tensor:

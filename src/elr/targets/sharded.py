@@ -17,7 +17,7 @@ from elr.files import writing
 from elr.targets.ranks import number_of_ranks, refuse_unlike_tables
 from elr.targets.row_files import load_part, part_name, part_of, save_part
 from elr.targets.store import CHUNK, Targets, update_rows
-from elr.targets.updating import STORAGE_DTYPES, full_type
+from elr.targets.updating import full_type
 
 _READ, _UPDATE, _REFUSED = 0, 1, 2
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -93,8 +93,7 @@ class ShardedTargets(Targets):
     @checked
     def __init__(self, num_examples: int, num_classes: int, *, dtype: torch.dtype = torch.float32) -> None:
         super().__init__(num_examples, num_classes)
-        if not isinstance(dtype, torch.dtype) or dtype not in STORAGE_DTYPES:
-            raise ArgumentError(f"targets stored as {dtype}: expected one of {', '.join(map(str, STORAGE_DTYPES))}")
+        self.check_storage(dtype)
         self.dtype = dtype
         self.world, self.rank = 1, 0
         self.sent = 0

@@ -15,7 +15,6 @@ from elr.targets.largest import moved_largest, spread
 from elr.targets.ranks import refuse_unlike_tables
 from elr.targets.store import CHUNK, Targets, check_rows
 from elr.targets.updating import (
-    STORAGE_DTYPES,
     finite_parts,
     full_type,
     gather_rows,
@@ -66,13 +65,12 @@ class SparseTargets(Targets):
         self, num_examples: int, num_classes: int, *, top_k: int = 16, dtype: torch.dtype = torch.bfloat16
     ) -> None:
         super().__init__(num_examples, num_classes)
-        if not isinstance(dtype, torch.dtype) or dtype not in STORAGE_DTYPES:
-            raise ArgumentError(f"targets stored as {dtype}: expected one of {', '.join(map(str, STORAGE_DTYPES))}")
+        self.check_storage(dtype)
         if top_k < 1:
             raise ArgumentError(f"top_k is {top_k}: expected at least 1 class to store of each row; the default is 16")
         self.top_k = min(top_k, num_classes)
         self.offset = _SHORT if _SHORT < num_classes <= 2 * _SHORT else 0
-        kind = torch.int16 if num_classes <= 2 * _SHORT else torch.int32
+        kind = _id_type(num_classes)
         first = (torch.arange(self.top_k) - self.offset).to(kind)
         self.ids = first.repeat(num_examples, 1)
         self.values = torch.zeros(num_examples, self.top_k, dtype=dtype)
@@ -81,7 +79,7 @@ class SparseTargets(Targets):
     @property
     def bytes_per_row(self) -> int:
         """What a row takes, of classes, values and the sum of the others."""
-        return self.top_k * (self.ids.itemsize + self.values.itemsize) + self.rest.itemsize
+        return sparse_row_bytes(self.num_classes, top_k=self.top_k, dtype=self.values.dtype)
 
     def read(self, index: Tensor) -> Tensor:
         self.check(index)
@@ -310,3 +308,17 @@ def _(ids: Tensor, values: Tensor, rest: Tensor, index: Tensor, probs: Tensor, *
         probs.new_empty(shape, dtype=full),
         rest.new_empty(len(index), dtype=full),
     )
+
+
+def sparse_row_bytes(num_classes: int, *, top_k: int, dtype: torch.dtype) -> int:
+    """What a row of a sparse store takes: k classes, their values, and the sum of the others.
+
+    Example:
+        >>> [sparse_row_bytes(count, top_k=16, dtype=torch.bfloat16) for count in (10_000, 100_000)]
+        [66, 98]
+    """
+    return min(top_k, num_classes) * (_id_type(num_classes).itemsize + dtype.itemsize) + dtype.itemsize
+
+
+def _id_type(num_classes: int) -> torch.dtype:
+    return torch.int16 if num_classes <= 2 * _SHORT else torch.int32

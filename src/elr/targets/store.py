@@ -1,14 +1,13 @@
 """Running target probabilities per example: what the network has said of each training row so far.
 
-`Targets` is the contract that `elr.methods.elr` relies on; where the rows live (dense in memory here; sharded,
-memory-mapped or sparse elsewhere) is the class, in which precision is an argument.
+`Targets` is the contract that `elr.methods.elr` relies on; where the rows live is the class, how precisely an argument.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from elr.errors import ArgumentError, RowIndexError
-from elr.targets.updating import blend, full_type, mean_over_repeats, note_nonfinite, warn_nonfinite
+from elr.targets.updating import STORAGE_DTYPES, blend, full_type, mean_over_repeats, note_nonfinite, warn_nonfinite
 
 CHUNK = 2**20
 """Numbers that are read at once where all rows are gone over: 4 MiB in float32."""
@@ -255,6 +254,12 @@ class Targets(nn.Module, ABC):
         if not self.trusts_rows:
             check_rows(index, self.num_examples)
 
+    @staticmethod
+    def check_storage(dtype: object) -> None:
+        """Raise ArgumentError for a type that targets are not stored in."""
+        if not isinstance(dtype, torch.dtype) or dtype not in STORAGE_DTYPES:
+            raise ArgumentError(f"targets stored as {dtype}: expected one of {', '.join(map(str, STORAGE_DTYPES))}")
+
     def _check_shapes(self, index: Tensor, probs: Tensor | None, beta: float) -> None:
         for name, value in (("index", index), ("probs", probs)):
             if not isinstance(value, Tensor) and not (name == "probs" and value is None):
@@ -285,7 +290,19 @@ def stores_in(module: nn.Module) -> list[Targets]:
 
 
 @contextmanager
-def rows_apart(stores: Sequence[Targets]) -> Iterator[None]:
+def _marked(stores: Sequence[Targets], mark: str) -> Iterator[None]:
+    """Within it, an attribute of stores is true."""
+    before = [getattr(store, mark) for store in stores]
+    for store in stores:
+        setattr(store, mark, True)
+    try:
+        yield
+    finally:
+        for store, was in zip(stores, before, strict=True):
+            setattr(store, mark, was)
+
+
+def rows_apart(stores: Sequence[Targets]) -> AbstractContextManager[None]:
     """Within it, `state_dict()` of stores whose rows `save_rows` writes leaves them out.
 
     Example:
@@ -293,18 +310,10 @@ def rows_apart(stores: Sequence[Targets]) -> Iterator[None]:
         >>> with rows_apart([DenseTargets(4, 2)]) as none:
         ...     none
     """
-    before = [store.rows_apart for store in stores]
-    for store in stores:
-        store.rows_apart = True
-    try:
-        yield
-    finally:
-        for store, apart in zip(stores, before, strict=True):
-            store.rows_apart = apart
+    return _marked(stores, "rows_apart")
 
 
-@contextmanager
-def trusted_rows(stores: Sequence[Targets]) -> Iterator[None]:
+def trusted_rows(stores: Sequence[Targets]) -> AbstractContextManager[None]:
     """Within it, stores take it that rows are in range and that none comes twice in a batch.
 
     For a loop that draws without replacement: on an accelerator, looking costs more than the loss itself. What `read`
@@ -319,14 +328,7 @@ def trusted_rows(stores: Sequence[Targets]) -> Iterator[None]:
         >>> targets.trusts_rows
         False
     """
-    before = [store.trusts_rows for store in stores]
-    for store in stores:
-        store.trusts_rows = True
-    try:
-        yield
-    finally:
-        for store, trusted in zip(stores, before, strict=True):
-            store.trusts_rows = trusted
+    return _marked(stores, "trusts_rows")
 
 
 def whole_probs(targets: Tensor) -> Tensor:

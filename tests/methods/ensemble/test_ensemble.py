@@ -8,6 +8,7 @@ from blobs import C, D, N, Rows, blobs, ensemble, examples
 from elr.errors import ArgumentError
 from elr.methods.ingredients.alignment import aligned, alignment_weights
 from elr.methods.method import Batch
+from elr.targets.config import TargetsConfig
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
 
@@ -211,3 +212,10 @@ def test_groups_of_parameters_are_the_stacks_linear_ones_at_their_rate():
     assert sum(weight.numel() for group in groups for weight in group.weights) == 6 * (D * 32 + 32 + 32 * C + C) + 3 * (
         D * C + C
     )
+
+
+def test_sparse_targets_keep_as_many_classes_of_each_network():
+    method = ensemble(targets=TargetsConfig(placement="sparse", top_k=2))
+    kept = [(store.num_classes, store.top_k) for store in method.stores]
+    assert kept == [(width, 2 * width // C) for width in method.config.target_widths(C)]
+    assert kept[0][1] == 2 * method.config.num_networks

@@ -16,6 +16,7 @@ from elr import files
 from elr.audit.explanation.differences import Difference
 from elr.checking import checked
 from elr.errors import ArgumentError, ArtifactError
+from elr.names import plain_name
 
 if TYPE_CHECKING:
     from elr.audit.audited_run import AuditedRun
@@ -299,7 +300,7 @@ class Explanations:
         if not path.exists():
             raise ArtifactError(f"{path.parent} has no {path.name}: it was trained without it; {_ADVICE}")
         try:
-            with files.plain_name(path) as named:
+            with plain_name(path) as named:
                 table = pq.read_table(named, page_checksum_verification=True)
             about = table.schema.metadata or {}
             epochs, space = json.loads(about[b"epochs"]), about[b"space"].decode()

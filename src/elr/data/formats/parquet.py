@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -20,7 +19,7 @@ from elr.data.formats.images import read_images
 from elr.data.formats.labels import check_ids, label_columns, labeled
 from elr.data.formats.table import ParsedTable, TableFile, annotated, check_columns
 from elr.data.labels.columns import NO_VOTE, LabelColumn, some
-from elr.data.pictures.decoding import Encoded
+from elr.data.pictures.decoding import Encoded, data_uri
 from elr.data.pictures.image_index import index_at
 from elr.data.pictures.parquet_images import (
     open_parquet,
@@ -37,7 +36,6 @@ from elr.devices import memory_to_use
 from elr.errors import DataError
 from elr.names import printable
 
-_MEDIA = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp", b"BM": "bmp"}
 _SHARE_KEPT = 4  # of the memory that may be taken, for groups of rows
 
 
@@ -134,8 +132,7 @@ def _data_uris(source: Path, column: str, wanted: set[int]) -> Iterator[tuple[in
     for row, (encoded, _) in enumerate(islice(parquet_images(source, column), last + 1)):
         if row in wanted:
             content = encoded if isinstance(encoded, bytes) else Path(encoded).read_bytes() if encoded else b""
-            kind = next((kind for magic, kind in _MEDIA.items() if content.startswith(magic)), "png")
-            yield row, f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+            yield row, data_uri(content)
 
 
 def read_parquet_images(

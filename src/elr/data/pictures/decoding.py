@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import math
 from collections.abc import Callable
@@ -24,6 +25,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".ti
 Encoded = Path | bytes
 MOST_PIXELS = 89_478_485
 """From which on Pillow warns of decompression bombs."""
+_MEDIA = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp", b"BM": "bmp"}
 CENTER = 0.5
 _FRAMES = (0xC0, 0xC1, 0xC2)  # JPEG's markers: of baseline, extended and progressive frames, which have the size,
 _EXIF, _ADOBE = 0xE1, 0xEE  # of records that may turn the image, or say that its colors are not those of a JPEG,
@@ -326,3 +328,14 @@ def thumbnail(image: Tensor, *, side: int = 64) -> bytes:
         picture.save(buffer, kind, **options)
         encoded.append(buffer.getvalue())
     return min(encoded, key=len)
+
+
+def data_uri(encoded: bytes) -> str:
+    """An encoded image as the address of itself, for pages and tools that take addresses.
+
+    Example:
+        >>> data_uri(b"GIF89a")
+        'data:image/gif;base64,R0lGODlh'
+    """
+    kind = next((kind for magic, kind in _MEDIA.items() if encoded.startswith(magic)), "png")
+    return f"data:image/{kind};base64,{base64.b64encode(encoded).decode('ascii')}"

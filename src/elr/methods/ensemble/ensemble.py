@@ -40,8 +40,8 @@ class EnsembleConfig(EnsembleSettings):
         2
     """
 
-    def num_targets(self, num_classes: int) -> int:
-        return (self.num_networks + 1) * num_classes
+    def target_widths(self, num_classes: int) -> tuple[int, ...]:
+        return self.num_networks * num_classes, num_classes
 
     @checked
     def build(
@@ -60,10 +60,11 @@ class EnsembleConfig(EnsembleSettings):
                 "trains a single network on all of them"
             )
         store = targets or DENSE
+        wide = replace(store, top_k=self.num_networks * store.top_k)  # as many classes of each network
         return Ensemble(
             networks,
             self,
-            targets=store.build(num_examples, self.num_networks * num_classes),
+            targets=wide.build(num_examples, self.num_networks * num_classes),
             evidence=store.build(num_examples, num_classes),
         )
 

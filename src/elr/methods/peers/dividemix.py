@@ -39,8 +39,8 @@ class DivideMixConfig(DivideMixSettings):
 
     name: ClassVar[str] = "dividemix"
 
-    def num_targets(self, num_classes: int) -> int:
-        return self.num_networks * num_classes
+    def target_widths(self, num_classes: int) -> tuple[int, ...]:
+        return (num_classes,) * self.num_networks
 
     @checked
     def build(

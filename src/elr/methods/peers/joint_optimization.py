@@ -118,8 +118,8 @@ class JointOptimizationConfig(MethodConfig):
     def generations(self) -> int:
         return 2 if self.retrain else 1
 
-    def num_targets(self, num_classes: int) -> int:
-        return self.window * num_classes
+    def target_widths(self, num_classes: int) -> tuple[int, ...]:
+        return (num_classes,) * self.window
 
     @checked
     def build(

@@ -19,6 +19,7 @@ from elr.data.kinds.images import BackbonePreprocessing
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions
 from elr.errors import ArgumentError, DataError, ELRError, OutputError
+from elr.names import printable
 from elr.networks.side_by_side import side_by_side
 from elr.networks.spec import NetworkSpec
 from elr.runs.export.formats import FORMATS, ModelFile
@@ -162,7 +163,7 @@ def _rows(
     source = Path(data or run["data"]["source"])
     made = inputs.made(np.random.default_rng(0))
     if data is not None and not source.exists():
-        raise DataError(f"there are no data at {files.printable(source)}: leave out --data, or say where they are")
+        raise DataError(f"there are no data at {printable(source)}: leave out --data, or say where they are")
     if inputs.of is None or isinstance(preprocessing, BackbonePreprocessing):
         return made, "made at random"
     if data is None and not _small(source):
@@ -174,7 +175,7 @@ def _rows(
             training=False,
         )
         records = records.take(np.arange(min(CHECKED_ROWS, len(records))))
-        return inputs.of(records), f"of {files.printable(source)}"
+        return inputs.of(records), f"of {printable(source)}"
     except ELRError:
         if data is not None:
             raise

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from elr import files
 from elr.errors import ArtifactError
+from elr.names import printable
 
 CARD_FILE = "README.md"
 _TASKS = {"images": "image-classification", "text": "text-classification", "table": "tabular-classification"}
@@ -129,7 +130,7 @@ def _metadata(run: Mapping[str, Any]) -> dict[str, Any]:
         return metadata
     name = Path(run["data"]["test"] or run["data"]["source"]).name
     metrics = [{"type": kind, "value": value, "name": said} for kind, said, value in measured]
-    dataset = {"name": files.printable(name), "type": "custom"}
+    dataset = {"name": printable(name), "type": "custom"}
     result = {"task": {"type": task or "other"}, "dataset": dataset, "metrics": metrics}
     model = Path(run["data"]["source"]).stem or "model"
     return metadata | {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import tarfile
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from elr.data.formats.format import Changes, FileFormat, refuse_columns
 from elr.data.formats.images import read_images
-from elr.data.pictures.decoding import IMAGE_SUFFIXES
+from elr.data.pictures.decoding import IMAGE_SUFFIXES, data_uri
 from elr.data.pictures.image_index import index_at
 from elr.data.pictures.shards import TarImages, open_tars
 from elr.data.pictures.tar_members import damaged, example_of, shown
@@ -132,7 +131,7 @@ class TarShards(FileFormat):
         store = open_tars(_shards(source), labeled=False)[0]
         if max(rows, default=-1) >= len(store):
             raise DataError(f"{printable(source)} has fewer images than the run: name the data of this run with --data")
-        return [_data_uri(store.encoded(row)) for row in rows]
+        return [data_uri(store.encoded(row)) for row in rows]
 
 
 def _shards(path: Path) -> list[Path]:
@@ -148,11 +147,6 @@ def _shards(path: Path) -> list[Path]:
 
 def _sources(store: TarImages) -> Any:
     return ((store.encoded(row), store.name(row)) for row in range(len(store)))
-
-
-def _data_uri(content: bytes) -> str:
-    kind = "png" if content.startswith(b"\x89PNG") else "webp" if content.startswith(b"RIFF") else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _write_shard(source: Path, target: Path, new: dict[bytes, int | str], key: str) -> None:
