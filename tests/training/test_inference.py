@@ -8,10 +8,11 @@ from elr.audit.evidence import Evidence, write_evidence
 from elr.data.examples import Examples
 from elr.data.transforms import ImageTransform, Transform
 from elr.methods.elr import ELR, ELRConfig
+from elr.networks.spec import NetworkSpec
 from elr.targets.dense import DenseTargets
 from elr.training import inference
 from elr.training.config import ALL, ANEW, TrainingConfig
-from elr.training.inference import PlainInputs, ahead, gathered_probs, predicted_probs, softmax_of
+from elr.training.inference import PlainInputs, ahead, gathered_probs, predicted_probs, settle_statistics, softmax_of
 from elr.training.loop import Training
 
 CPU = torch.device("cpu")
@@ -119,3 +120,38 @@ def test_ahead_keeps_order_and_begins_early():
     assert begun == [0, 1, 2]
     assert list(items) == [1, 2, 3, 4]
     assert list(ahead([], 2)) == []
+
+
+def convolutional():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 2))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5])
+def test_a_network_that_was_trained_for_a_few_steps_predicts_what_it_has_learned(gamma):
+    """Averages of batch normalization lag behind: without settling them, eval mode sees one class only."""
+    labels = np.arange(40) % 2
+    pixels = np.random.default_rng(0).integers(0, 80, size=(40, 3, 16, 16)) + 150 * labels[:, None, None, None]
+    images = Examples(torch.from_numpy(pixels.astype(np.uint8)), labels)
+    transform = ImageTransform([0.45] * 3, [0.3] * 3)
+    config = TrainingConfig(epochs=10, batch_size=40, learning_rate=0.1, nesterov=True, device="cpu")
+    settings = {"gamma": gamma, "predict_with": "averaged"} if gamma else {}
+    net = NetworkSpec("fast", 2, in_channels=3, widths=(8, 16, 16)).build(generator_seed=0)
+    method = ELRConfig(**settings).build([net], num_examples=40, num_classes=2)
+    training = Training(method, images, config=config, transform=transform, probe=images)
+    training.run()
+    assert training.history[-1]["agreement_with_given_labels"] > 0.95
+    for predicted in (training.predict_labels(images), training.probe_labels[-1]):  # also where test data are measured
+        assert (predicted.numpy() == labels).mean() > 0.9
+
+
+def test_statistics_that_have_had_their_steps_stay_as_they_are():
+    net = convolutional()
+    method = ELRConfig().build([net], num_examples=9, num_classes=2)
+    images = Examples(torch.zeros(9, 3, 8, 8, dtype=torch.uint8), None)
+    plain = PlainInputs(transform=ImageTransform([0.5] * 3, [0.5] * 3), device=torch.device("cpu"))
+    before = net[1].running_mean.clone()
+    settle_statistics(method, plain, images, steps=100)
+    assert torch.equal(net[1].running_mean, before)
+    settle_statistics(method, plain, images, steps=99)
+    assert not torch.equal(net[1].running_mean, before)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from elr.data.examples import Examples
 from elr.data.transforms import Transform
@@ -22,6 +23,8 @@ Predictor = Callable[[Tensor], Tensor]
 """From inputs (B, ...) to class probabilities (B, C)."""
 AHEAD = 2
 """Chunks or batches that are read while the network works."""
+_SETTLED = 10.0  # momentum times steps from which on e^-10 of the first statistics is left
+_NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 _NUMBERS = 2**20  # of probabilities that are asked of a store at a time: 4 MiB
 
 
@@ -63,6 +66,45 @@ class PlainInputs:
         chunks = torch.arange(len(examples)).split(examples.at_once)
         for rows, fetched in ahead(((rows, examples.start(rows)) for rows in chunks), AHEAD):
             yield rows, sent(fetched(), self.device)
+
+
+def settle_statistics(
+    method: Method,
+    plain: PlainInputs,
+    examples: Examples,
+    *,
+    steps: int,
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> None:
+    """Take the statistics of batch normalization anew from all examples, where training was too short for its averages.
+
+    An average of momentum m has forgotten what it began with, and what the weights were long ago, after some 10 / m
+    steps. Before that a network that has learned everything predicts at random in eval mode, and nothing else tells.
+
+    Args:
+        method: at the end of training; its networks, and the averages of them, that lack steps are changed.
+        plain: makes inputs of examples.
+        examples: those of training; no label is looked at.
+        steps: that the averages have had.
+        autocast: within which networks are called.
+
+    Example:
+        >>> from elr.methods.cross_entropy import LossMethod
+        >>> norm = nn.BatchNorm1d(1)
+        >>> method = LossMethod(nn.Sequential(norm, nn.Linear(1, 2)))
+        >>> examples = Examples(torch.tensor([[7.0], [9.0]]), [0, 1])
+        >>> plain = PlainInputs(transform=Transform(), device=torch.device("cpu"))
+        >>> for steps in (1000, 5):
+        ...     settle_statistics(method, plain, examples, steps=steps)
+        ...     print(norm.running_mean.item())
+        0.0
+        8.0
+    """
+    for network in {id(each): each for each in (*method.trained_networks, *method.predictors)}.values():
+        norms = [each for each in network.modules() if isinstance(each, _NORMS)]
+        if any(each.track_running_stats and steps * (each.momentum or 1.0 / steps) < _SETTLED for each in norms):
+            with autocast():
+                update_bn((inputs for _, inputs in plain.inputs(examples)), network)
 
 
 def predicted_probs(

@@ -35,7 +35,7 @@ from elr.training.checkpoints import Checkpoints, RunState, identity_of
 from elr.training.config import ALL, TrainingConfig
 from elr.training.cuda_graphs import replayed
 from elr.training.engine import make_accelerator, refuse_other_data, threads_for
-from elr.training.inference import PlainInputs, gathered_probs, predicted_probs
+from elr.training.inference import PlainInputs, gathered_probs, predicted_probs, settle_statistics
 from elr.training.method_view import TrainingView
 from elr.training.monitor import Monitor
 from elr.training.optimizers import groups_of, make_optimizer, make_scheduler
@@ -323,7 +323,9 @@ class Training:
             for seen in self.state.monitor.shared(self.accelerator.device):
                 dist.all_reduce(seen, op=dist.ReduceOp.MAX)
         measures: Measures = dict(self.state.monitor.end_epoch(self._target_labels(), self._gradients))
-        epoch = self.state.epoch + 1
+        epoch, steps = self.state.epoch + 1, self.config.generation_epochs * self.steps_per_epoch
+        if epoch == self.config.epochs:
+            settle_statistics(self.method, self.plain_inputs, self.examples, steps=steps, autocast=self._autocast)
         if self.probe is not None and (epoch % self.probe_period == 0 or epoch == self.config.epochs):
             self.state.probe_labels.append(self.predict_labels(self.probe))
             self.state.probe_epochs.append(epoch)
