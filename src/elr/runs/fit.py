@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,7 +23,7 @@ from elr.runs.reporting import write_report
 from elr.runs.run import Fitted, run_plan
 from elr.runs.tuning import check_tuning
 from elr.runs.tuning import tune as search
-from elr.training.engine import from_main_process, is_main_process
+from elr.training.engine import from_main_process, is_main_process, number_of_processes
 from elr.training.progress import Progress
 
 BASELINE = "cross_entropy"
@@ -212,7 +211,7 @@ def _read(
         found.append(read(options))
         if found[0].streamed is None:
             return 0
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not (options.index and index.exists()):
+        if number_of_processes() > 1 and not (options.index and index.exists()):
             _hand_over(found[0], handed)
         return 1
 

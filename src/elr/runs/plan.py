@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from elr.networks.spec import NetworkSpec
 from elr.targets.choice import AUTO, TARGETS_ARE, chosen_targets
 from elr.targets.config import DENSE, TargetsConfig
 from elr.training.config import TrainingConfig
+from elr.training.engine import number_of_processes
 from elr.training.loop import Training
 from elr.training.monitor import Monitor
 
@@ -116,7 +116,7 @@ class Plan:
             memory=memory_for_tables(device, max_memory),
             targets=targets,
             dtype=dtype,
-            ranks=int(os.environ.get("WORLD_SIZE", "1")),
+            ranks=number_of_processes(),
         )
         return replace(self, targets=config, remarks=[*self.remarks, *([sentence] if sentence else [])])
 

@@ -6,7 +6,6 @@ first trial.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -23,6 +22,7 @@ from elr.errors import ArgumentError, CheckpointError, OutputError, TrainingErro
 from elr.runs.plan import Plan
 from elr.runs.run_folder import another, contents, something_else
 from elr.runs.study import complete_trials, opened, quiet, writing_study
+from elr.training.engine import number_of_processes
 from elr.training.loop import Training
 from elr.training.progress import Progress
 
@@ -99,7 +99,7 @@ def check_tuning(trials: int) -> None:
     if type(trials) is not int or trials < 1:
         raise ArgumentError(f"tune is {trials!r}: expected the number of settings to try, at least 1")
     optional("optuna", "tune", extra="tune")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if number_of_processes() > 1:
         raise ArgumentError("tune runs in one process: leave torchrun out, or pass the settings that it finds there")
 
 

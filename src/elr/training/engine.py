@@ -61,6 +61,16 @@ def is_main_process() -> bool:
     return PartialState().is_main_process
 
 
+def number_of_processes() -> int:
+    """How many processes train together, by what launched them; known before they have met.
+
+    Example:
+        >>> number_of_processes()
+        1
+    """
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def from_main_process(device: str, compute: Callable[[], int]) -> int:
     """A number that the main process finds, on all processes of its group: the others wait for it.
 
@@ -75,7 +85,7 @@ def from_main_process(device: str, compute: Callable[[], int]) -> int:
         >>> from_main_process("cpu", lambda: 7)
         7
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    if number_of_processes() < 2:
         return compute()
     accelerator = make_accelerator(device)
     number, failed = torch.full((1,), -1, device=accelerator.device), None
