@@ -106,6 +106,14 @@ def test_no_page_is_too_long(page: Path):
         assert len(page.read_text(encoding="utf-8").split()) <= MOST_WORDS
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_nothing_is_taken_for_a_tag_and_left_out(page: Path):
+    """A product such as <p, t> is a tag to a browser: in text it has to be code."""
+    lines = _FENCE.sub("", page.read_text(encoding="utf-8")).splitlines()
+    text = "\n".join(line for line in lines if not line.startswith("    "))
+    assert re.findall(r"<\w[^>\n]*,[^>\n]*>", _CODE.sub("", text)) == []
+
+
 def test_every_decision_and_every_entry_of_the_log_is_in_its_index():
     for folder in (DOCS / "decisions", DOCS / "log"):
         index = (folder / "index.md").read_text(encoding="utf-8")
