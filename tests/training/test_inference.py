@@ -8,6 +8,7 @@ from elr.audit.evidence import Evidence, write_evidence
 from elr.data.examples import Examples
 from elr.data.transforms import ImageTransform, Transform
 from elr.methods.elr import ELR, ELRConfig
+from elr.methods.method import Batch
 from elr.networks.spec import NetworkSpec
 from elr.targets.dense import DenseTargets
 from elr.training import inference
@@ -145,13 +146,18 @@ def test_a_network_that_was_trained_for_a_few_steps_predicts_what_it_has_learned
         assert (predicted.numpy() == labels).mean() > 0.9
 
 
-def test_statistics_that_have_had_their_steps_stay_as_they_are():
+@pytest.mark.parametrize(("tracked", "settled"), [(99, True), (100, False)])
+def test_statistics_that_have_seen_their_batches_stay_as_they_are(tracked, settled):
     net = convolutional()
+    net[1].num_batches_tracked.fill_(tracked)
     method = ELRConfig().build([net], num_examples=9, num_classes=2)
-    images = Examples(torch.zeros(9, 3, 8, 8, dtype=torch.uint8), None)
-    plain = PlainInputs(transform=ImageTransform([0.5] * 3, [0.5] * 3), device=torch.device("cpu"))
-    before = net[1].running_mean.clone()
-    settle_statistics(method, plain, images, steps=100)
-    assert torch.equal(net[1].running_mean, before)
-    settle_statistics(method, plain, images, steps=99)
-    assert not torch.equal(net[1].running_mean, before)
+    before, asked = net[1].running_mean.clone(), []
+    index = torch.arange(3)
+
+    def batches(epoch):
+        asked.append(epoch)
+        return [(Batch(index, torch.ones(3, 3, 8, 8), index % 2), 1.0)] * 4
+
+    settle_statistics(method, batches)
+    assert asked == ([0, 1, 2] if settled else []), "at least ten batches"
+    assert torch.equal(net[1].running_mean, before) != settled

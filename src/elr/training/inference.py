@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from typing import Any, TypeVar
 
 import torch
@@ -16,14 +16,14 @@ from torch.optim.swa_utils import update_bn
 from elr.data.examples import Examples
 from elr.data.transforms import Transform
 from elr.devices import sent
-from elr.methods.method import Method
+from elr.methods.method import Batch, Method
 
 Started = TypeVar("Started")
 Predictor = Callable[[Tensor], Tensor]
 """From inputs (B, ...) to class probabilities (B, C)."""
 AHEAD = 2
 """Chunks or batches that are read while the network works."""
-_SETTLED = 10.0  # momentum times steps from which on e^-10 of the first statistics is left
+_SETTLED = 10.0  # momentum times batches from which on e^-10 of the first statistics is left; batches of new ones
 _NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 _NUMBERS = 2**20  # of probabilities that are asked of a store at a time: 4 MiB
 
@@ -70,41 +70,50 @@ class PlainInputs:
 
 def settle_statistics(
     method: Method,
-    plain: PlainInputs,
-    examples: Examples,
+    batches: Callable[[int], Iterable[tuple[Batch, float]]],
     *,
-    steps: int,
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> None:
-    """Take the statistics of batch normalization anew from all examples, where training was too short for its averages.
+    """Take the statistics of batch normalization anew, where training was too short for its running averages.
 
     An average of momentum m has forgotten what it began with, and what the weights were long ago, after some 10 / m
-    steps. Before that a network that has learned everything predicts at random in eval mode, and nothing else tells.
+    batches. Before that a network that has learned everything predicts at random in eval mode, and nothing else tells.
 
     Args:
-        method: at the end of training; its networks, and the averages of them, that lack steps are changed.
-        plain: makes inputs of examples.
-        examples: those of training; no label is looked at.
-        steps: that the averages have had.
+        method: at the end of training; its networks, and the averages of them, that have seen too few are changed.
+        batches: those of a further epoch, 0 for the first one, augmented as in training; no label is looked at.
         autocast: within which networks are called.
 
     Example:
         >>> from elr.methods.cross_entropy import LossMethod
         >>> norm = nn.BatchNorm1d(1)
         >>> method = LossMethod(nn.Sequential(norm, nn.Linear(1, 2)))
-        >>> examples = Examples(torch.tensor([[7.0], [9.0]]), [0, 1])
-        >>> plain = PlainInputs(transform=Transform(), device=torch.device("cpu"))
-        >>> for steps in (1000, 5):
-        ...     settle_statistics(method, plain, examples, steps=steps)
-        ...     print(norm.running_mean.item())
-        0.0
+        >>> batch = Batch(torch.tensor([0, 1]), torch.tensor([[7.0], [9.0]]), torch.tensor([0, 1]))
+        >>> settle_statistics(method, lambda epoch: [(batch, 1.0)])
+        >>> round(norm.running_mean.item(), 4)
         8.0
     """
+
+    def inputs() -> Iterator[Any]:
+        seen = 0
+        for epoch in count():
+            for batch, _ in batches(epoch):
+                seen += 1
+                yield batch.inputs
+            if seen >= _SETTLED:
+                return
+
     for network in {id(each): each for each in (*method.trained_networks, *method.predictors)}.values():
-        norms = [each for each in network.modules() if isinstance(each, _NORMS)]
-        if any(each.track_running_stats and steps * (each.momentum or 1.0 / steps) < _SETTLED for each in norms):
+        if any(isinstance(each, _NORMS) and _lags(each) for each in network.modules()):
             with autocast():
-                update_bn((inputs for _, inputs in plain.inputs(examples)), network)
+                update_bn(inputs(), network)
+
+
+def _lags(norm: Any) -> bool:
+    """Whether the running averages still hold what they began with."""
+    if not norm.track_running_stats or norm.momentum is None:  # the latter is a mean over all batches
+        return False
+    return norm.momentum * int(norm.num_batches_tracked) < _SETTLED
 
 
 def predicted_probs(

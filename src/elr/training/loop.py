@@ -323,9 +323,9 @@ class Training:
             for seen in self.state.monitor.shared(self.accelerator.device):
                 dist.all_reduce(seen, op=dist.ReduceOp.MAX)
         measures: Measures = dict(self.state.monitor.end_epoch(self._target_labels(), self._gradients))
-        epoch, steps = self.state.epoch + 1, self.config.generation_epochs * self.steps_per_epoch
+        epoch = self.state.epoch + 1
         if epoch == self.config.epochs:
-            settle_statistics(self.method, self.plain_inputs, self.examples, steps=steps, autocast=self._autocast)
+            settle_statistics(self.method, lambda n: self._batches(self.rows.begin(epoch + n)), autocast=self._autocast)
         if self.probe is not None and (epoch % self.probe_period == 0 or epoch == self.config.epochs):
             self.state.probe_labels.append(self.predict_labels(self.probe))
             self.state.probe_epochs.append(epoch)
