@@ -70,15 +70,15 @@ def moved_largest(
     if rivals.shape[1]:
         coming = torch.lerp(share.expand(rivals.shape), probs.gather(1, rivals), toward)
         together = torch.cat([kept, coming.masked_fill_(absent, -1.0)], dim=1)
-        ordered, order = together.sort(dim=1, descending=True, stable=True)
-        count, stays = ids.shape[1], absent.all(dim=1, keepdim=True)  # nor does its order depend on other rows
-        chosen = torch.cat([ids, rivals], dim=1).gather(1, order[:, :count])
-        kept, ids = torch.where(stays, kept, ordered[:, :count]), torch.where(stays, ids, chosen)
+        order = in_order(together, ids.shape[1])
+        stays = absent.all(dim=1, keepdim=True)  # nor does its order depend on other rows
+        chosen = torch.cat([ids, rivals], dim=1).gather(1, order)
+        kept, ids = torch.where(stays, kept, together.gather(1, order)), torch.where(stays, ids, chosen)
     return ids, kept, (total - kept.sum(dim=1)).clamp_(min=0.0)
 
 
 def rivals_of(ids: Tensor, probs: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
-    """The classes of a row that are larger than its `least` and not among its `ids`; of many, the k largest at least.
+    """The classes of a row that are larger than its `least` and not among its `ids`; of many, those of the k largest.
 
     Args:
         ids: (B, k) int64, different from one another in a row.
@@ -100,17 +100,47 @@ def rivals_of(ids: Tensor, probs: Tensor, least: Tensor) -> tuple[Tensor, Tensor
     if probs.device.type != "cpu":
         rivals = probs.topk(count, dim=1, sorted=False).indices
         return rivals, (rivals[:, :, None] == ids[:, None, :]).any(dim=2)
-    above = probs.numpy() > least.numpy()
-    if np.count_nonzero(above, axis=1).max(initial=0) > 2 * count:
-        above = probs.numpy() > np.maximum(least.numpy(), _bound(probs, 2 * count))
-    np.put_along_axis(above, ids.numpy(), False, axis=1)
-    rows, classes = np.divmod(np.flatnonzero(above), above.shape[1])
-    counts = np.bincount(rows, minlength=len(above))
+    numbers, passed = probs.numpy(), least.numpy()
+    above = numbers > passed
+    many = np.count_nonzero(above) > 2 * count * len(above)  # of all rows together: by row it takes ten times as long
+    found = None if many else _places(above, ids)
+    if found is None or found[2].max(initial=0) > 2 * count:
+        found = _places(numbers > np.maximum(passed, _bound(probs, count)), ids)
+    rows, classes, counts = found
     places = np.arange(len(rows)) - (counts.cumsum() - counts)[rows]
     rivals = np.zeros((len(above), counts.max(initial=0)), dtype=np.int64)
     rivals[rows, places] = classes
     absent = np.arange(rivals.shape[1]) >= counts[:, None]
     return torch.from_numpy(rivals), torch.from_numpy(absent)
+
+
+def _places(above: np.ndarray, ids: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows and classes where `above` (B, C) holds, but for those of `ids`, and how many there are of each row."""
+    np.put_along_axis(above, ids.numpy(), False, axis=1)
+    rows, classes = np.divmod(np.flatnonzero(above), above.shape[1])
+    return rows, classes, np.bincount(rows, minlength=len(above))
+
+
+def in_order(values: Tensor, count: int) -> Tensor:
+    """The places of the `count` largest of each row, the largest first; of equal ones that which comes first.
+
+    Args:
+        values: (B, m) floating; on a CPU those below 0 are one and the same number.
+        count: k <= m.
+
+    Returns:
+        (B, k) int64.
+
+    Example:
+        >>> in_order(torch.tensor([[0.5, -1.0, 2.0, 0.5]]), 3)
+        tensor([[2, 0, 3]])
+    """
+    if values.device.type != "cpu" or values.dtype != torch.float32:
+        return values.sort(dim=1, descending=True, stable=True).indices[:, :count]
+    width = values.shape[1]  # bits of numbers from 0 are in the order of the numbers: ten times as fast as torch.sort
+    keys = ((values + 0.0).numpy().view(np.int32).astype(np.int64) << 32) | np.arange(width - 1, -1, -1)
+    keys.sort(axis=1)
+    return torch.from_numpy(width - 1 - (keys[:, : -count - 1 : -1] & 0xFFFFFFFF))
 
 
 def _bound(probs: Tensor, count: int) -> np.ndarray:
