@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
 from elr.data.formats.catalog import FORMATS
 from elr.data.formats.format import FileFormat, TypedColumns, refuse_columns
+from elr.data.reading import read_data
 from elr.data.records import ReadOptions
 from elr.errors import DataError
 
@@ -30,6 +32,36 @@ def test_a_path_is_called_what_it_is_and_has_its_labels_there(name):
     assert FILES[name].source("a/b.x") == "a/b.x"
     expected = "labels" if name == "npy" else "data"
     assert FILES[name].label_file(Path("data"), "labels") == Path(expected)
+
+
+def _write(frame: pd.DataFrame, folder: Path, kind: str) -> Path:
+    path = folder / f"t.{kind}"
+    if kind == "csv":
+        frame.to_csv(path, index=False)
+    elif kind == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    elif kind == "npz":
+        np.savez(path, x=frame[["x0", "x1"]].to_numpy(), y=frame["y"].to_numpy())
+    elif kind == "parts":
+        path.mkdir()
+        for half in range(2):
+            frame[half::2].to_parquet(path / f"{half}.parquet")
+    else:
+        {"parquet": frame.to_parquet, "feather": frame.reset_index(drop=True).to_feather}[kind](path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "feather", "npz", "parts"])
+def test_what_takes_more_memory_than_is_allowed_is_refused_before_it_is_read(kind, tmp_path):
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.normal(size=(40_000, 2)), columns=["x0", "x1"]).assign(y=np.arange(40_000) % 2)
+    path = _write(frame, tmp_path, kind)
+    needed = FORMATS[kind if kind != "jsonl" else "json_lines"].memory_needed(path)
+    assert needed > 2**20
+    message = rf"t\.{kind} takes .* GB of memory or more .*max_memory is 0\.00105 GB: only images are streamed"
+    with pytest.raises(DataError, match=message):
+        read_data(path, ReadOptions(label="y", max_memory=2**20))
+    assert len(read_data(path, ReadOptions(label="y", max_memory=needed))) == 40_000
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ class ArrayFile(FileFormat):
     """
 
     shows_rows = False
+    memory_per_byte = 2
 
     def labels(self, source: Path, options: ReadOptions, *, named: bool = False) -> list[str]:
         del named
@@ -64,6 +65,7 @@ class Npz(ArrayFile):
         del annotations
         path = Path(data)
         refuse_columns(options, printable(path))
+        self.check_memory(path, options)
         place = printable(path)
         arrays, refused = _npz_arrays(path)
         names = [*arrays, *refused]
@@ -138,6 +140,7 @@ class Npy(ArrayFile):
         del annotations
         path = Path(data)
         refuse_columns(options, printable(path))
+        self.check_memory(path, options)
         place = printable(path)
         records = from_arrays(_npy_array(path), name=place, training=training)
         if not training:

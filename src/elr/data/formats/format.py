@@ -87,6 +87,10 @@ class FileFormat(Format):
     shows_rows: ClassVar[bool] = True
     """Whether people can be shown its rows, as `cells` or `pictures`."""
 
+    memory_per_byte: ClassVar[int] = 0
+    """Bytes of memory that a byte of a file takes at least while it is read and prepared (docs/scale.md): measured.
+    0 where data are streamed."""
+
     file_or_folder: ClassVar[bool] = False
     """Whether it may be either, with a label that is named or not."""
 
@@ -95,6 +99,26 @@ class FileFormat(Format):
 
     def source(self, data: str | Path) -> str:
         return printable(data)
+
+    def memory_needed(self, path: Path) -> int:
+        """Bytes of memory that reading and preparing a file (or folder) takes at least."""
+        return self.memory_per_byte * path.stat().st_size
+
+    def check_memory(self, path: Path, options: ReadOptions) -> None:
+        """Refuse what cannot be read within `options.max_memory`, before it is.
+
+        Raises:
+            DataError: it takes more, for certain.
+        """
+        if options.max_memory is None:
+            return
+        needed, allowed = self.memory_needed(path) / 1e9, options.max_memory / 1e9
+        if needed > allowed:
+            raise DataError(
+                f"{printable(path)} takes {needed:.3g} GB of memory or more to read and prepare, and max_memory is "
+                f"{allowed:.3g} GB: only images are streamed from disk; take fewer rows or columns, or allow more "
+                "(--max-memory)"
+            )
 
     def label_file(self, path: Path, label: str) -> Path:
         """Where the labels are that belong to the data at `path`: there, by default."""

@@ -63,6 +63,10 @@ class PartsFolder(TableFile):
                 break
         return found
 
+    def memory_needed(self, path: Path) -> int:
+        paths, form = self.parts(path)
+        return sum(map(form.memory_needed, paths))
+
     def table(
         self,
         path: Path,

@@ -74,6 +74,7 @@ class TableFile(FileFormat):
     """
 
     has_columns = True
+    memory_per_byte = 7
     as_written: ClassVar[bool] = False
     """Whether its cells are text, so that "007" and "12" mean the same whatever stands in the others."""
 
@@ -131,6 +132,7 @@ class TableFile(FileFormat):
         self, data: str | Path, options: ReadOptions, *, training: bool, annotations: pd.DataFrame | None = None
     ) -> Records:
         path = Path(data)
+        self.check_memory(path, options)
         named = (options.label, *options.annotators, options.clean_label, options.id, options.text)
         parsed = self.table(path, options, as_text=[column for column in named if column])
         try:
