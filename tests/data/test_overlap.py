@@ -7,9 +7,9 @@ import torch
 from scipy import sparse
 
 from elr.data.examples import Examples
-from elr.data.overlap import overlap, text_overlap
+from elr.data.overlap import conflict, overlap, text_overlap
 from elr.data.prepared_data import prepare_data
-from elr.data.records import ReadOptions
+from elr.data.records import ReadOptions, Records
 
 RNG = np.random.default_rng(0)
 NUMBERS = RNG.normal(size=(100, 5)).astype("float32")
@@ -74,3 +74,37 @@ def test_images_and_arrays_that_stand_in_training_are_said():
         prepared = prepare_data((inputs[:70], labels[:70]), ReadOptions(), test=(inputs[40:], labels[40:]))
         assert prepared.findings[-1].text.startswith("30 of 60 rows")
         assert prepared.findings[-1].loud
+
+
+def _records(count: int, ids: list[str] | None = None) -> Records:
+    return Records(kind="features", rows=np.arange(count), features=np.zeros((count, 1), "float32"), ids=ids)
+
+
+@pytest.mark.parametrize("inputs", [NUMBERS, IMAGES, sparse.csr_array(NUMBERS)])
+def test_the_same_row_under_another_label_is_told(inputs):
+    chosen = np.r_[np.arange(100), 7, 30, 30, 64]
+    labels = np.arange(100) % 2
+    labels = np.r_[labels, 1 - labels[7], labels[30], 1 - labels[30], labels[64]]
+    found = conflict(Examples(inputs[chosen], labels), _records(104))
+    assert found.text.startswith("5 rows are the same as others with another label, such as row 7 and row 100")
+    assert not found.loud
+    assert conflict(Examples(inputs[chosen], np.zeros(104, "int64")), _records(104)) is None
+    named = conflict(Examples(inputs[chosen], labels), _records(104, [f"{row}.jpg" for row in range(104)]))
+    assert "such as 7.jpg and 100.jpg" in named.text
+
+
+def test_rows_of_few_values_come_again_by_chance_and_empty_ones_do_not_count():
+    few = RNG.integers(0, 2, (100, 3)).astype("float32")
+    assert conflict(Examples(few, np.arange(100) % 2), _records(100)) is None
+    empty = sparse.csr_array(np.concatenate([NUMBERS, np.zeros((5, 5), "float32")]))
+    assert conflict(Examples(empty, np.arange(105) % 2), _records(105)) is None
+
+
+def test_a_copy_in_another_class_is_told_of_what_is_read():
+    frame = pd.DataFrame(NUMBERS, columns=list("abcde")).assign(label=["cat", "dog"] * 50)
+    again = pd.concat([frame, frame.iloc[[3]].assign(label="cat")], ignore_index=True)
+    found = prepare_data(again, ReadOptions(label="label")).findings
+    assert [each.text for each in found] == [
+        "2 rows are the same as others with another label, such as row 3 and row 100: one of each is wrong"
+    ]
+    assert prepare_data(frame, ReadOptions(label="label")).findings == ()

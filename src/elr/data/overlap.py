@@ -1,4 +1,4 @@
-"""Test data that stand in the training data: rows that say nothing about new ones."""
+"""Rows that come again: in the test data, where they say nothing about new ones, or under another label."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from elr.data.examples import Examples, StoredInputs
-from elr.data.records import Finding
+from elr.data.records import Finding, Records
+from elr.names import printable
 
 _SHARE = 0.1  # of the test rows from which on it is loud
 _DISTINCT = 0.9  # of the training rows: where fewer are, rows come again by chance
@@ -62,6 +63,45 @@ def text_overlap(train: Sequence[str], test: Sequence[str]) -> Finding | None:
     known = {" ".join(text.casefold().split()) for text in train} - {""}
     again = np.array([" ".join(text.casefold().split()) in known for text in test], dtype=bool)
     return _said(again, distinct=len(known) / max(1, len(train)))
+
+
+def conflict(train: Examples, records: Records) -> Finding | None:
+    """How many rows are the same, or nearly, as another one that has another label: one of the two is wrong.
+
+    Compared as in `overlap`. Images on disk are not read for this, and rows without any value or word do not count.
+
+    Args:
+        train: encoded, with labels.
+        records: of the same rows, for their names.
+
+    Returns:
+        what was found; None where no row does, or where rows come again by chance, as those of few columns do.
+
+    Example:
+        >>> inputs = np.eye(20, dtype="float32")[[*range(20), 1]]
+        >>> records = Records(kind="features", rows=np.arange(21), features=inputs)
+        >>> conflict(Examples(inputs, [0, 1] * 10 + [0]), records).text
+        '2 rows are the same as others with another label, such as row 1 and row 20: one of each is wrong'
+    """
+    if train.labels is None or isinstance(train.inputs, StoredInputs) or len(train) < 2:
+        return None
+    keys, labels = _keys(train), train.labels.numpy()
+    order = np.lexsort((labels, keys))
+    keys, labels = keys[order], labels[order]
+    starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
+    if len(starts) < _DISTINCT * len(keys):
+        return None
+    counts = np.diff(np.append(starts, len(keys)))
+    differ = (labels[starts] != labels[starts + counts - 1]) & (keys[starts] != 0)
+    if not differ.any():
+        return None
+    pairs = np.sort(order[np.stack([starts[differ], (starts + counts - 1)[differ]])], axis=0)
+    pair = pairs[:, pairs[0].argmin()].tolist()
+    first, second = (records.place_of(row) if records.ids is None else printable(records.ids[row]) for row in pair)
+    return Finding(
+        text=f"{int(counts[differ].sum())} rows are the same as others with another label, such as {first} and "
+        f"{second}: one of each is wrong"
+    )
 
 
 def _said(again: NDArray[np.bool_], *, distinct: float) -> Finding | None:

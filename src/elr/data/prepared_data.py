@@ -21,7 +21,7 @@ from elr.data.kinds.catalog import KINDS, fit_preprocessing
 from elr.data.label_coding import LabelCoding
 from elr.data.labels.columns import NO_VOTE
 from elr.data.labels.spelling import class_key
-from elr.data.overlap import overlap, text_overlap
+from elr.data.overlap import conflict, overlap, text_overlap
 from elr.data.pictures.decoding import Square
 from elr.data.pictures.image_index import ImageIndex
 from elr.data.pictures.image_store import ImageStore
@@ -51,7 +51,7 @@ class PreparedData:
         noise: what the labels were corrupted with, as NAME:RATE; None if they are as read.
         test_source: what the test data were read from; None if there are none.
         sha256: of everything above that is encoded: examples, given and clean labels, test data.
-        findings: what the user should know about the test data.
+        findings: what the user should know about rows that come again, and about the test data.
 
     Example:
         >>> import pandas as pd
@@ -257,11 +257,10 @@ def prepare_records(
         with records.locating():
             clean = preprocessing.coding.encode(records.clean_labels, column=column)
     label_name = test_label_name or options.label_name
-    encoded_test, findings = None, ()
+    encoded_test, found = None, [conflict(examples, records)]
     if test is not None:
-        encoded_test, findings = _encoded_test(test, preprocessing, label_name=label_name)
-        again = _overlap((records, examples), (test, encoded_test))
-        findings = findings if again is None else (*findings, again)
+        encoded_test, of_test = _encoded_test(test, preprocessing, label_name=label_name)
+        found += [*of_test, _overlap((records, examples), (test, encoded_test))]
     return PreparedData(
         records=records,
         preprocessing=preprocessing,
@@ -274,7 +273,7 @@ def prepare_records(
         noise=None if noise is None else f"{noise[0]}:{noise[1]:g}",
         test_source=test_source,
         sha256=_fingerprint(examples, clean, encoded_test, validation),
-        findings=findings,
+        findings=tuple(finding for finding in found if finding is not None),
     )
 
 
