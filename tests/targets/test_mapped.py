@@ -131,7 +131,7 @@ def test_a_file_of_something_else_is_named_and_left_alone(tmp_path, content, wor
 
 def test_a_disk_without_room_is_an_error_at_once_and_nothing_is_left(tmp_path):
     store = MappedTargets(10**9, 10_000, folder=tmp_path)
-    with pytest.raises(OutputError, match=r"No space left.* need 40,000,000,004,096 bytes and [\d,]+ are free there"):
+    with pytest.raises(OutputError, match=r"No space left.* need 40,960,000,004,096 bytes and [\d,]+ are free there"):
         store.read(ALL)
     assert not list(tmp_path.iterdir())
 
@@ -261,3 +261,94 @@ def test_a_path_and_a_folder_are_one_too_many(tmp_path):
         MappedTargets(9, 4, path=tmp_path / "a", folder=tmp_path)
     with pytest.raises(ArgumentError, match=r"expected one of torch\.float32"):
         MappedTargets(9, 4, dtype=torch.int64, folder=tmp_path)
+
+
+# Reading ahead
+
+
+def _both(tmp_path, rows=40, classes=6):
+    return MappedTargets(rows, classes, folder=tmp_path), DenseTargets(rows, classes)
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        lambda store: store.update(torch.tensor([9, 3, 30]), outputs(5, 3, 6), beta=0.4),
+        lambda store: store.update(torch.arange(2, 12), outputs(6, 10, 6), beta=0.4),
+        lambda store: store.table_of(torch.tensor([3]), beta=0.4)[3].fill_(0.125),
+        lambda store: store.set_extra_state(torch.full((40, 6), 0.25)),
+        lambda store: store.read(torch.tensor([3, 9])),
+    ],
+)
+def test_rows_read_ahead_are_those_that_the_update_finds(tmp_path, between):
+    stores, index = _both(tmp_path), torch.tensor([9, 30, 3, 17])
+    for store in stores:
+        store.update(index.flip(0), outputs(1, 4, 6), beta=0.7)
+        store.prefetch(index)
+        between(store)
+        store.update(index, outputs(2, 4, 6), beta=0.7)
+    assert torch.equal(*(store.table for store in stores))
+    assert stores[0].ahead is None
+
+
+def test_rows_read_ahead_serve_a_batch_in_pieces(tmp_path):
+    stores, index = _both(tmp_path), torch.tensor([9, 30, 3, 17, 22])
+    for store in stores:
+        for step in range(2):
+            store.prefetch(index)
+            piece = store.piecewise(index, beta=0.7)
+            for rows in (slice(0, 3), slice(3, 5)):
+                piece(rows, outputs(step, 5, 6)[rows])
+    assert torch.equal(*(store.table for store in stores))
+
+
+def test_rows_restored_after_reading_ahead_are_those_of_the_checkpoint(tmp_path):
+    store, index = MappedTargets(9, 4, folder=tmp_path), torch.tensor([7, 2, 4])
+    steps(store)
+    (tmp_path / "rows").mkdir()
+    store.save_rows(tmp_path / "rows")
+    expected = store.read(index).clone()
+    steps(store)
+    store.prefetch(index)
+    store.load_rows(tmp_path / "rows")
+    assert torch.equal(store.read(index), expected)
+
+
+def test_a_system_that_does_not_say_what_it_has_in_memory_is_read_all_the_same(tmp_path, monkeypatch):
+    real = os.preadv
+
+    def unsupported(file, views, place, flags=0):
+        if flags:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return real(file, views, place)
+
+    monkeypatch.setattr(os, "preadv", unsupported)
+    stores = [steps(store) for store in (MappedTargets(9, 4, folder=tmp_path), DenseTargets(9, 4))]
+    assert torch.equal(*(store.table for store in stores))
+
+
+def test_what_the_system_does_not_have_in_memory_is_asked_for_before_it_is_waited_for(tmp_path, monkeypatch):
+    asked, real = [], os.preadv
+
+    def absent(file, views, place, flags=0):
+        if flags:
+            raise BlockingIOError
+        asked.append("wait")
+        return real(file, views, place)
+
+    store = steps(MappedTargets(9, 4, folder=tmp_path))
+    expected = store.read(torch.tensor([7, 2]))
+    monkeypatch.setattr(os, "preadv", absent)
+    monkeypatch.setattr(os, "posix_fadvise", lambda file, place, count, kind: asked.append((place, count)))
+    store.prefetch(torch.tensor([7, 2]))
+    assert asked == [(table_file.HEADER + 7 * 16, 16), (table_file.HEADER + 2 * 16, 16)]
+    assert torch.equal(store.read(torch.tensor([7, 2])), expected)
+    assert asked[2:] == ["wait", "wait"]
+
+
+def test_a_file_that_was_cut_short_from_outside_is_told(tmp_path):
+    store = steps(MappedTargets(9, 4, folder=tmp_path))
+    os.truncate(store.path, table_file.HEADER + 40)
+    with pytest.raises(OutputError, match=r"ends before its last row: it was changed from outside"):
+        store.read(torch.tensor([7, 2]))
+    os.truncate(store.path, table_file.HEADER + 9 * 16)

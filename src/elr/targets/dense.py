@@ -115,11 +115,15 @@ class DenseTargets(Targets):
 
     def table_of(self, index: Tensor, *, beta: float) -> Tensor | None:
         self._check_shapes(index, None, beta)
-        return self.table if self.process_group is None and self.table.device == index.device else None
+        return self.table if self._is_near(index) else None
+
+    def _is_near(self, index: Tensor) -> bool:
+        """Whether the rows are all here, and on the device of `index`."""
+        return self.process_group is None and self.table.device == index.device
 
     def piecewise(self, index: Tensor, *, beta: float) -> Callable[[slice, Tensor], Tensor] | None:
         self.check(index, beta=beta)
-        if self.table_of(index, beta=beta) is None or (not self.trusts_rows and has_repeats(index)):
+        if not self._is_near(index) or (not self.trusts_rows and has_repeats(index)):
             return None
         scratch: list[Tensor] = []
         steps = self.nonfinite[1] + 1  # whichever pieces have outputs that are not finite, it is one step

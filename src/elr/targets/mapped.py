@@ -7,6 +7,7 @@ import os
 import tempfile
 import uuid
 import weakref
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
@@ -28,7 +29,8 @@ ROWS_FILE = "rows.targets"
 """The copy of the table in a checkpoint."""
 RESIDENT = 2**28
 """Bytes of the file that this process has in view before it lets go of them; the system keeps what it has room for."""
-_BY_PLACE = hasattr(os, "pread")
+_BY_PLACE = hasattr(os, "preadv") and hasattr(os, "pwrite")
+_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 _SAID = 4  # numbers that a state has where the rows are apart
 _AROUND = 2**16  # bytes that the system brings into view around one that is touched
 
@@ -87,6 +89,7 @@ class MappedTargets(DenseTargets):
         self.folder = folder
         self.nonce = uuid.uuid4().int >> 66  # of the run's table, to tell its copies from those of another run
         self.seen = 0  # bytes in view, at most
+        self.ahead: _Rows | None = None  # rows of the step that is to come
 
     @cached_property
     def table(self) -> Tensor:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -98,9 +101,9 @@ class MappedTargets(DenseTargets):
         self.path, header = self._opened[1], self._header
         with suppress(AttributeError, OSError):  # rows come in no order: reading ahead would be for nothing
             self._map.madvise(mmap.MADV_RANDOM)
-        count = header.num_examples * header.num_classes
+        count = header.num_examples * header.stride // self.dtype.itemsize
         flat = torch.frombuffer(self._map, dtype=self.dtype, count=count, offset=HEADER)
-        return flat.view(header.num_examples, header.num_classes)
+        return flat.view(header.num_examples, -1)[:, : header.num_classes]
 
     @cached_property
     def _opened(self) -> tuple[BinaryIO, Path]:
@@ -131,6 +134,7 @@ class MappedTargets(DenseTargets):
         return torch.stack(sums).sum(dim=0) / self.num_examples
 
     def table_of(self, index: Tensor, *, beta: float) -> Tensor | None:
+        self.ahead = None  # whoever has the table changes it
         self._look(len(index))
         return super().table_of(index, beta=beta)
 
@@ -146,30 +150,44 @@ class MappedTargets(DenseTargets):
         self._put(index, rows)
         return found
 
+    def prefetch(self, index: Tensor) -> None:
+        """Read rows that the system has in memory, and have it bring the others while the network works."""
+        self.check(index)
+        if _BY_PLACE and self.process_group is None and index.device.type == "cpu":
+            self.ahead = self._begun(index)
+
     def _fetched(self, index: Tensor) -> Tensor:
         """(B, C) a copy of rows, as they are stored, without bringing them into view."""
         if not _BY_PLACE:
             self._look(len(index))
             return self.table[index]
-        file, width = self._opened[0].fileno(), self.num_classes * self.dtype.itemsize
-        if not len(index):
-            return torch.empty(0, self.num_classes, dtype=self.dtype)
-        first = int(index[0])
-        if len(index) > 1 and torch.equal(index, torch.arange(first, first + len(index))):  # at once
-            parts, places, left = [], HEADER + first * width, len(index) * width
-            while left:
-                parts.append(os.pread(file, left, places))
-                places, left = places + len(parts[-1]), left - len(parts[-1])
-        else:
-            parts = [os.pread(file, width, place) for place in (index * width + HEADER).tolist()]
-        return torch.frombuffer(bytearray(b"".join(parts)), dtype=self.dtype).view(len(index), self.num_classes)
+        first, ahead, self.ahead = int(index[0]) if len(index) else 0, self.ahead, None
+        if len(index) > 1 and torch.equal(index, torch.arange(first, first + len(index))):
+            return self._stretch(first, len(index))
+        if ahead is None or not ahead.has(index):
+            ahead = self._begun(index)
+        rows = ahead.take(len(index))
+        self.ahead = ahead if ahead.left else None
+        return rows
+
+    def _stretch(self, first: int, count: int) -> Tensor:
+        """Rows that follow each other, read at once."""
+        file, stride = self._opened[0].fileno(), self._header.stride
+        content = torch.empty(count, stride, dtype=torch.uint8)
+        _fill(memoryview(content.view(-1).numpy()), file, HEADER + first * stride)
+        return content[:, : self.num_classes * self.dtype.itemsize].contiguous().view(self.dtype)
+
+    def _begun(self, index: Tensor) -> _Rows:
+        places = (index * self._header.stride + HEADER).tolist()
+        rows = torch.empty(len(index), self.num_classes, dtype=self.dtype)
+        return _Rows(self._opened[0].fileno(), index, rows, places)
 
     def _put(self, index: Tensor, rows: Tensor) -> None:
         """Write rows, (B, C) as they are stored."""
         file, width = self._opened[0].fileno(), self.num_classes * self.dtype.itemsize
-        content = rows.view(torch.uint8).numpy().tobytes()
+        content = memoryview(rows.contiguous().view(torch.uint8).view(-1).numpy())
         starts = range(0, len(content), width)
-        places = (index * width + HEADER).tolist()
+        places = (index * self._header.stride + HEADER).tolist()
         try:
             written = [
                 os.pwrite(file, content[start : start + width], place)
@@ -191,6 +209,7 @@ class MappedTargets(DenseTargets):
             write_copy(self._opened[0], folder / ROWS_FILE, self._header)
 
     def load_rows(self, folder: Path) -> None:
+        self.ahead = None
         check_copy(folder / ROWS_FILE, self._header)
         read_copy(folder / ROWS_FILE, self._opened[0], self._header)
         self.release()
@@ -203,6 +222,7 @@ class MappedTargets(DenseTargets):
         return torch.tensor([self.num_examples, self.num_classes, STORAGE_DTYPES.index(self.dtype), self.nonce])
 
     def set_extra_state(self, state: Tensor) -> None:
+        self.ahead = None
         if not self.rows_apart:
             if not isinstance(state, Tensor) or state.shape != (self.num_examples, self.num_classes):
                 return super().set_extra_state(state)  # which says so
@@ -253,6 +273,70 @@ class MappedTargets(DenseTargets):
         self.seen += rows * (_AROUND + self.num_classes * self.dtype.itemsize)
         if self.seen > RESIDENT:
             self.release()
+
+
+class _Rows:
+    """Rows that are being read: those that the system has in memory at once, the others when they are taken.
+
+    Args:
+        file: descriptor.
+        index: (B,) which rows.
+        rows: (B, C) memory for them.
+        places: of each in the file, in bytes.
+    """
+
+    def __init__(self, file: int, index: Tensor, rows: Tensor, places: list[int]) -> None:
+        self.file, self.index, self.rows, self.places = file, index, rows, places
+        self.taken, self.flags = 0, _NOWAIT
+        self.width = rows.shape[1] * rows.itemsize
+        self.views = memoryview(rows.view(torch.uint8).view(-1).numpy())
+        self.missing = deque(number for number in range(len(places)) if not self._is_read(number))
+        for number in self.missing:  # all are asked for before one is waited for
+            os.posix_fadvise(file, places[number], self.width, os.POSIX_FADV_WILLNEED)
+
+    @property
+    def left(self) -> int:
+        """How many rows are still to be taken."""
+        return len(self.places) - self.taken
+
+    def has(self, index: Tensor) -> bool:
+        """Whether these rows are the next ones."""
+        return torch.equal(self.index[self.taken : self.taken + len(index)], index)
+
+    def take(self, count: int) -> Tensor:
+        """The next rows, (count, C)."""
+        end = self.taken + count
+        while self.missing and self.missing[0] < end:
+            number = self.missing.popleft()
+            _fill(self._view(number), self.file, self.places[number])
+        rows, self.taken = self.rows[self.taken : end], end
+        return rows
+
+    def _view(self, number: int) -> memoryview:
+        return self.views[number * self.width : (number + 1) * self.width]
+
+    def _is_read(self, number: int) -> bool:
+        """Read a row, unless one would have to wait for it."""
+        if not self.flags:  # a system that does not say
+            _fill(self._view(number), self.file, self.places[number])
+            return True
+        try:
+            return os.preadv(self.file, [self._view(number)], self.places[number], self.flags) == self.width
+        except BlockingIOError:
+            return False
+        except OSError:  # not on this file system
+            self.flags = 0
+            return self._is_read(number)
+
+
+def _fill(view: memoryview, file: int, place: int) -> None:
+    """Read as many bytes as there is room for."""
+    done = 0
+    while done < len(view):
+        count = os.preadv(file, [view[done:]], place + done)
+        if not count:
+            raise OutputError("the file of the targets ends before its last row: it was changed from outside")
+        done += count
 
 
 def _advise(file: BinaryIO, kind: str) -> None:

@@ -19,8 +19,11 @@ from elr.errors import CheckpointError, OutputError
 MAGIC = b"elr targets 1\n"
 HEADER = 4096
 """Bytes before the rows: what file it is, in JSON, filled up with spaces; rows begin on a page."""
+PAGE = 4096
+"""Bytes that the system reads and writes at least."""
 COPIED = 2**26
 """Bytes that are copied at a time."""
+_PADDED = 1.125
 _ANEW = "delete the checkpoint and start anew"
 
 
@@ -36,8 +39,8 @@ class TableHeader:
 
     Example:
         >>> header = TableHeader(num_examples=1_281_167, num_classes=1_000, dtype="bfloat16", nonce=7)
-        >>> header.size
-        2562338096
+        >>> header.stride, header.size
+        (2048, 2623834112)
         >>> len(header.written)
         4096
     """
@@ -48,9 +51,16 @@ class TableHeader:
     nonce: int
 
     @property
+    def stride(self) -> int:
+        """Bytes from one row to the next: a little more than a row has where rows then lie on fewer pages."""
+        width = self.num_classes * getattr(torch, self.dtype).itemsize
+        padded = -(-width // PAGE) * PAGE if width > PAGE else 2 ** (width - 1).bit_length()
+        return padded if padded <= width * _PADDED else width
+
+    @property
     def size(self) -> int:
         """Bytes of the whole file."""
-        return HEADER + self.num_examples * self.num_classes * getattr(torch, self.dtype).itemsize
+        return HEADER + self.num_examples * self.stride
 
     @property
     def written(self) -> bytes:
