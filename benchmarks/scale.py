@@ -27,12 +27,14 @@ from elr.audit.issues_view import write_issues
 from elr.data.examples import Examples, StoredInputs
 from elr.methods.elr import ELRConfig
 from elr.targets.config import TargetsConfig
+from elr.targets.table_file import TableHeader
 from elr.training.checkpoints import Checkpoints, remove_checkpoints
 from elr.training.config import TrainingConfig
 from elr.training.loop import Training
 from elr.training.monitor import Monitor
 
 FEATURES, BATCH = 16, 1024
+_DTYPES = {2: "bfloat16", 4: "float32", 8: "float64"}
 EPOCHS = 2
 """By default. In the first, targets are zero, and a file of them was never read."""
 SMALL = 100_000
@@ -66,7 +68,7 @@ def sizes(place: Place, placement: str, *, itemsize: int = 2, top_k: int = 16) -
     """Bytes of each process, of the disk, sent by a GPU a step, and seconds of a checkpoint.
 
     dense: N C s on each process; all ranks' outputs are gathered: B (W - 1) (8 + 4 C) bytes arrive a step.
-    mapped: the same with the table on disk, once for each process.
+    mapped: the same with the table on disk, once for each process, rows padded to whole pages where that takes little.
     sharded: N C s / W on each; B (W - 1) / W (8 + 4 C + s C) are sent.
     sparse: N (k (i + s) + s), i = 2 bytes up to 65,536 classes and 4 above; outputs as dense.
     A checkpoint writes the table once, by W processes at the same time where it is sharded.
@@ -76,6 +78,8 @@ def sizes(place: Place, placement: str, *, itemsize: int = 2, top_k: int = 16) -
     gathered = batch * (ranks - 1) * (8 + 4 * classes)
     if placement == "sparse":
         table = rows * (top_k * ((2 if classes <= 2**16 else 4) + itemsize) + itemsize)
+    if placement == "mapped":
+        table = rows * TableHeader(num_examples=rows, num_classes=classes, dtype=_DTYPES[itemsize], nonce=0).stride
     memory = {"mapped": 0.0, "sharded": table / ranks}.get(placement, float(table))
     sent = batch * (ranks - 1) / ranks * (8 + 4 * classes + itemsize * classes) if placement == "sharded" else gathered
     writers = ranks if placement == "sharded" else 1

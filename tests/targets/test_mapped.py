@@ -291,6 +291,17 @@ def test_rows_read_ahead_are_those_that_the_update_finds(tmp_path, between):
     assert stores[0].ahead is None
 
 
+def test_numbers_that_are_written_over_after_reading_ahead_are_other_rows(tmp_path):
+    stores, index = _both(tmp_path), torch.tensor([9, 30, 3])
+    for store in stores:
+        store.update(index, outputs(1, 3, 6), beta=0.7)
+        memory = index.clone()
+        store.prefetch(memory)
+        memory.copy_(torch.tensor([30, 3, 12]))
+        store.update(memory, outputs(2, 3, 6), beta=0.7)
+    assert torch.equal(*(store.table for store in stores))
+
+
 def test_rows_read_ahead_serve_a_batch_in_pieces(tmp_path):
     stores, index = _both(tmp_path), torch.tensor([9, 30, 3, 17, 22])
     for store in stores:

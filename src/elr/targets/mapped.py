@@ -180,7 +180,7 @@ class MappedTargets(DenseTargets):
     def _begun(self, index: Tensor) -> _Rows:
         places = (index * self._header.stride + HEADER).tolist()
         rows = torch.empty(len(index), self.num_classes, dtype=self.dtype)
-        return _Rows(self._opened[0].fileno(), index, rows, places)
+        return _Rows(self._opened[0].fileno(), index.clone(), rows, places)  # its own: callers use memory again
 
     def _put(self, index: Tensor, rows: Tensor) -> None:
         """Write rows, (B, C) as they are stored."""
