@@ -174,7 +174,7 @@ class MappedTargets(DenseTargets):
         """Rows that follow each other, read at once."""
         file, stride = self._opened[0].fileno(), self._header.stride
         content = torch.empty(count, stride, dtype=torch.uint8)
-        _fill(memoryview(content.view(-1).numpy()), file, HEADER + first * stride)
+        _fill(content.view(-1).numpy().data, file, HEADER + first * stride)
         return content[:, : self.num_classes * self.dtype.itemsize].contiguous().view(self.dtype)
 
     def _begun(self, index: Tensor) -> _Rows:
@@ -185,7 +185,7 @@ class MappedTargets(DenseTargets):
     def _put(self, index: Tensor, rows: Tensor) -> None:
         """Write rows, (B, C) as they are stored."""
         file, width = self._opened[0].fileno(), self.num_classes * self.dtype.itemsize
-        content = memoryview(rows.contiguous().view(torch.uint8).view(-1).numpy())
+        content = rows.contiguous().view(torch.uint8).view(-1).numpy().data
         starts = range(0, len(content), width)
         places = (index * self._header.stride + HEADER).tolist()
         try:
@@ -289,7 +289,7 @@ class _Rows:
         self.file, self.index, self.rows, self.places = file, index, rows, places
         self.taken, self.flags = 0, _NOWAIT
         self.width = rows.shape[1] * rows.itemsize
-        self.views = memoryview(rows.view(torch.uint8).view(-1).numpy())
+        self.views = rows.view(torch.uint8).view(-1).numpy().data
         self.missing = deque(number for number in range(len(places)) if not self._is_read(number))
         for number in self.missing:  # all are asked for before one is waited for
             os.posix_fadvise(file, places[number], self.width, os.POSIX_FADV_WILLNEED)
