@@ -190,14 +190,15 @@ class Preprocessing(ABC):
         del settings
         return cls(coding=coding, transformer=transformer) if isinstance(transformer, StandardScaler) else None
 
-    def _transformed(self, values: Any, name: str) -> NDArray[np.float32]:
+    def _transformed(self, values: Any, name: str, *, first: int = 0) -> NDArray[np.float32]:
+        """Rows of which that at `first` of the data is the first one."""
         with np.errstate(over="ignore"):  # named below
             rows = np.asarray(self.transformer.transform(values)).astype(np.float32, copy=False)
         bad = ~np.isfinite(rows).all(axis=1)
         if bad.any():
             raise RowError(
                 f"{name} has a value in ",
-                [int(bad.argmax())],
+                [first + int(bad.argmax())],
                 " that is too far from those of training to be computed with: check that row",
             )
         return rows

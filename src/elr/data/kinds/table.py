@@ -20,7 +20,7 @@ from elr.data.formats.format import FileFormat
 from elr.data.kinds.kind import Contents, Kind, column_cells, table_rows
 from elr.data.label_coding import LabelCoding
 from elr.data.preprocessing import Preprocessing
-from elr.data.records import TABLE, Finding, ReadOptions, Records
+from elr.data.records import ROWS_AT_ONCE, TABLE, Finding, ReadOptions, Records
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,16 @@ class TablePreprocessing(Preprocessing):
         )
 
     def _inputs(self, records: Records, name: str) -> NDArray[np.float32]:
-        return self._transformed(self.plain(records, name=name), name)
+        plain = self.plain(records, name=name)
+        inputs = self._transformed(plain.iloc[:ROWS_AT_ONCE], name)
+        if len(plain) <= ROWS_AT_ONCE:
+            return inputs
+        room = np.empty((len(plain), inputs.shape[1]), dtype=np.float32)
+        room[:ROWS_AT_ONCE] = inputs
+        for start in range(ROWS_AT_ONCE, len(plain), ROWS_AT_ONCE):  # all at once take several times the memory
+            stop = start + ROWS_AT_ONCE
+            room[start:stop] = self._transformed(plain.iloc[start:stop], name, first=start)
+        return room
 
     def plain(self, records: Records, *, name: str) -> pd.DataFrame:
         assert records.table is not None, "a table has columns"
