@@ -55,8 +55,10 @@ def test_tables_are_removed_and_nothing_else(tmp_path):
         (1_000, "float32", 4_096),
         (100, "float32", 400),
         (3, "bfloat16", 6),
-    ]
-    + [(21_841, "bfloat16", 45_056), (2_000, "bfloat16", 4_096), (2_100, "bfloat16", 4_200)],
+        (21_841, "bfloat16", 45_056),
+        (2_000, "bfloat16", 4_096),
+        (2_100, "bfloat16", 4_200),
+    ],
 )
 def test_rows_lie_on_as_few_pages_as_a_little_room_allows(classes, dtype, stride):
     header = TableHeader(num_examples=7, num_classes=classes, dtype=dtype, nonce=1)
