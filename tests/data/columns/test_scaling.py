@@ -4,10 +4,11 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from elr.data.columns.new_data import plain_columns
 from elr.data.columns.reading import CATEGORICAL, DATE, NUMERIC, ColumnReading
-from elr.data.columns.scaling import table_preprocessing
+from elr.data.columns.scaling import fit_table_preprocessing, table_preprocessing
 
 
 def test_numbers_are_imputed_by_the_median_and_standardized():
@@ -39,3 +40,32 @@ def test_at_most_a_hundred_categories_a_column():
     assert rows.shape == (2, 100)
     assert rows.sum(axis=1).tolist() == [1, 1]
     assert rows[1, -1] == 1
+
+
+@pytest.mark.parametrize("kinds", [{"x": NUMERIC, "c": CATEGORICAL}, {"x": NUMERIC}, {"c": CATEGORICAL}])
+def test_fitted_with_less_memory_it_is_the_same(kinds, tmp_path):
+    rng = np.random.default_rng(0)
+    train = pd.DataFrame({"x": rng.normal(size=300), "c": rng.choice([f"v{i}" for i in range(150)], 300)})
+    train.loc[::7, "x"] = np.nan
+    train.loc[::9, "c"] = None
+    train = train[list(kinds)]
+    ready = plain_columns(train, {name: ColumnReading(kind=kind) for name, kind in kinds.items()}, name="it")
+    expected, found = table_preprocessing(kinds).fit(ready), fit_table_preprocessing(ready, kinds)
+    rows = [each.transform(ready) for each in (expected, found)]
+    assert type(rows[1]) is np.ndarray
+    assert rows[0].dtype == rows[1].dtype
+    np.testing.assert_array_equal(*rows)
+    assert repr(found) == repr(expected)
+    states = [_plain_state(each) for each in (expected, found)]
+    assert states[0] == states[1]
+
+
+def _plain_state(fitted):
+    """All that is in a transformer, as text."""
+    if hasattr(fitted, "__sklearn_tags__"):
+        return {name: _plain_state(value) for name, value in vars(fitted).items()}
+    if isinstance(fitted, dict):
+        return {name: _plain_state(value) for name, value in fitted.items()}
+    if isinstance(fitted, list | tuple):
+        return [_plain_state(value) for value in fitted]
+    return repr(fitted)

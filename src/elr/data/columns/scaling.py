@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
@@ -23,7 +24,6 @@ def table_preprocessing(kinds: Mapping[str, str]) -> ColumnTransformer:
         kinds: of the columns, by name.
 
     Example:
-        >>> import pandas as pd
         >>> kinds = {"x": NUMERIC, "n": CATEGORICAL}
         >>> table_preprocessing(kinds).fit_transform(pd.DataFrame({"x": [1.0, 3.0], "n": ["u", "v"]})).tolist()
         [[-1.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
@@ -36,3 +36,28 @@ def table_preprocessing(kinds: Mapping[str, str]) -> ColumnTransformer:
     )
     parts = [(NUMERIC, numbers, numeric), (CATEGORICAL, one_hot, categorical)]
     return ColumnTransformer([part for part in parts if part[2]], sparse_threshold=0.0)
+
+
+def fit_table_preprocessing(plain: pd.DataFrame, kinds: Mapping[str, str]) -> ColumnTransformer:
+    """`table_preprocessing` fitted, with less memory than its own `fit`, which makes all rows and throws them away.
+
+    The rows are sparse ones here, of which a table of many categories takes a fraction.
+
+    Args:
+        plain: what `plain_columns` gave of the training data.
+        kinds: of its columns, by name.
+
+    Example:
+        >>> plain = pd.DataFrame({"x": [1.0, 3.0], "n": ["u", "v"]})
+        >>> fit_table_preprocessing(plain, {"x": NUMERIC, "n": CATEGORICAL}).transform(plain).tolist()
+        [[-1.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
+    """
+    transformer = table_preprocessing(kinds)
+    if CATEGORICAL not in kinds.values():
+        return transformer.fit(plain)
+    sparse = f"{CATEGORICAL}__sparse_output"
+    transformer.set_params(sparse_threshold=1.0, **{sparse: True}).fit(plain)
+    transformer.set_params(sparse_threshold=0.0, **{sparse: False})
+    transformer.named_transformers_[CATEGORICAL].sparse_output = False
+    transformer.sparse_output_ = False
+    return transformer

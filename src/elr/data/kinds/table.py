@@ -14,7 +14,7 @@ from sklearn.compose import ColumnTransformer
 
 from elr.data.columns.new_data import column_findings, plain_columns
 from elr.data.columns.reading import ColumnReading
-from elr.data.columns.scaling import table_preprocessing
+from elr.data.columns.scaling import fit_table_preprocessing
 from elr.data.columns.selection import select_columns
 from elr.data.formats.format import FileFormat
 from elr.data.kinds.kind import Contents, Kind, column_cells, table_rows
@@ -53,7 +53,7 @@ class TablePreprocessing(Preprocessing):
         kinds = {name: reading.kind for name, reading in chosen.readings.items()}
         return cls(
             coding=coding,
-            transformer=table_preprocessing(kinds).fit(chosen.plain),
+            transformer=fit_table_preprocessing(chosen.plain, kinds),
             columns=kinds,
             remarks=chosen.remarks,
             column_reports=chosen.reports,
