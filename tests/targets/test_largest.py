@@ -87,7 +87,7 @@ def test_rows_are_moved_as_if_they_were_written_out(num_classes, top_k, beta, dt
         for row in range(12):
             known = ids[row].tolist()
             order = known + [each for each in range(num_classes) if each not in known]
-            sorted_ones = sorted(order, key=lambda each: -moved[row, each])[:top_k]  # noqa: B023 - used at once
+            sorted_ones = sorted(order, key=lambda each: -moved[row, each])[:top_k]
             if beta == 1.0 or set(sorted_ones) == set(known):  # then their order is left alone
                 sorted_ones = known
             assert new_ids[row].tolist() == sorted_ones

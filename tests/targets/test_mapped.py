@@ -23,6 +23,7 @@ from elr.targets.mapped import ROWS_FILE, MappedTargets
 from elr.targets.store import rows_apart
 from elr.targets.updating import STORAGE_DTYPES
 from elr_batches import outputs
+from thread_ranks import check_as_one_process
 
 ALL = torch.arange(9)
 
@@ -261,3 +262,16 @@ def test_a_path_and_a_folder_are_one_too_many(tmp_path):
         MappedTargets(9, 4, path=tmp_path / "a", folder=tmp_path)
     with pytest.raises(ArgumentError, match=r"expected one of torch\.float32"):
         MappedTargets(9, 4, dtype=torch.int64, folder=tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:.*outputs of the network were not finite:RuntimeWarning")
+@pytest.mark.parametrize("dtype", STORAGE_DTYPES)
+def test_ranks_have_the_rows_of_one_process_and_one_copy_is_kept(tmp_path, monkeypatch, dtype):
+    def make(num_examples, num_classes):
+        return MappedTargets(num_examples, num_classes, dtype=dtype, folder=tmp_path)
+
+    stores, ranks = check_as_one_process(make, monkeypatch)
+    for rank in range(3):
+        (tmp_path / f"{rank}").mkdir()
+    ranks.run(lambda rank: stores[rank].save_rows(tmp_path / f"{rank}"))
+    assert [path.parent.name for path in tmp_path.rglob(ROWS_FILE)] == ["0"]
