@@ -96,30 +96,33 @@ def batches(world, step):
         count = 0 if (rank + step) % world == 1 else int(torch.randint(1, 9, (), generator=draw))
         probs = outputs(100 * step + rank, count, C)
         if step == 2:
-            probs[:1] = torch.nan
+            probs[:1, 0] = torch.nan
         yield torch.randint(0, N, (count,), generator=draw), probs
 
 
-def check_as_one_process(make, monkeypatch, world=3, steps=5):
+def check_as_one_process(make, monkeypatch, world=3, parts=1):
     """Stores on ranks have the targets of one in one process, bit for bit; returns them."""
     ranks, alone = ThreadRanks(world).patch(monkeypatch), make(N, C)
     alone.distribute(None)
-    parts = [list(batches(world, step)) for step in range(steps)]
+    stores = [make(N, C) for _ in range(world)]
+    for store in (*stores, alone):
+        store.parts = parts
+    given_to = [list(batches(world, step)) for step in range(5)]
     expected = []
-    for each in parts:
+    for each in given_to:
         index, probs = (torch.cat(some) for some in zip(*each, strict=True))
         lengths = [len(rows) for rows, _ in each]
         expected.append(alone.update(index, probs, beta=0.7).split(lengths))
-    stores = [make(N, C) for _ in range(world)]
 
     def of(rank):
         stores[rank].distribute(ranks)
-        for each, given in zip(parts, expected, strict=True):
+        for each, given in zip(given_to, expected, strict=True):
             assert torch.equal(stores[rank].update(*each[rank], beta=0.7), given[rank])
         asked = torch.arange(N).roll(rank)[: N - rank]
         assert torch.equal(stores[rank].read(asked), alone.read(asked))
         torch.testing.assert_close(stores[rank].mean(), alone.mean(), rtol=0, atol=1e-14)
         assert stores[rank].nonfinite.tolist() == alone.nonfinite.tolist()
+        assert stores[rank].told
 
     ranks.run(of)
     return stores, ranks

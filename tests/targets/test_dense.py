@@ -133,11 +133,12 @@ def test_a_float32_table_goes_over_to_float64_with_what_comes(way):
 
 @pytest.mark.filterwarnings("ignore:.*outputs of the network were not finite:RuntimeWarning")
 @pytest.mark.parametrize("dtype", STORAGE_DTYPES)
-def test_ranks_have_the_table_of_one_process(monkeypatch, dtype):
+@pytest.mark.parametrize("parts", [1, 5])
+def test_ranks_have_the_table_of_one_process(monkeypatch, dtype, parts):
     def make(num_examples, num_classes, dtype=dtype):
         return DenseTargets(num_examples, num_classes, dtype=dtype)
 
-    stores, ranks = check_as_one_process(make, monkeypatch)
+    stores, ranks = check_as_one_process(make, monkeypatch, parts=parts)
     other = torch.float64 if dtype != torch.float64 else torch.float32
     unlike = [
         (lambda: make(12, 5), "num_examples (11 on rank 0 and 1, 12 on rank 2)"),
@@ -178,12 +179,12 @@ def test_pieces_that_are_not_finite_are_one_step():
     store, probs = DenseTargets(6, 4), outputs(0, 6, 4)
     store.parts = 2
     before = store.update(torch.arange(6), outputs(1, 6, 4), beta=0.5)
-    probs[0, 1], probs[1, 2], probs[4, 3] = torch.nan, torch.inf, torch.nan
+    probs[0, 1], probs[1, 2], probs[4, 3], probs[5] = torch.nan, torch.inf, torch.nan, torch.nan
     for step in (1, 2):
         piece = store.piecewise(torch.arange(6), beta=0.5)
         for start in (0, 2, 4):
             piece(slice(start, start + 2), probs[start : start + 2])
-        assert store.nonfinite.tolist() == [3 * step, step]
+        assert store.nonfinite.tolist() == [5 * step, step]
     found = store.read(torch.arange(6))
-    assert torch.equal(found[[0, 1, 4], [0, 3, 2]], before[[0, 1, 4], [0, 3, 2]])
+    assert torch.equal(found[[0, 1, 4, 5, 5], [0, 3, 2, 0, 3]], before[[0, 1, 4, 5, 5], [0, 3, 2, 0, 3]])
     assert not torch.equal(found[0, 2:], before[0, 2:])

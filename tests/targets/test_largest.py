@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from elr.targets.largest import in_order, moved_largest, rivals_of, spread
-from elr_batches import outputs
+from elr_batches import Elsewhere, outputs
 
 
 def test_many_rivals_are_the_largest_at_least():
@@ -48,12 +48,6 @@ def test_a_row_does_not_depend_on_the_others():
         some = slice(row, row + 1)
         alone = moved_largest(ids[some], values[some], rest[some], probs[some], 0.5)
         assert all(torch.equal(a, b[some]) for a, b in zip(alone, together, strict=True))
-
-
-class Elsewhere(torch.Tensor):
-    """Says that it is on an accelerator, so that what is done there is done here."""
-
-    device = property(lambda self: torch.device("cuda"))
 
 
 def rows_of(count, num_classes, top_k, seed):

@@ -266,11 +266,12 @@ def test_a_path_and_a_folder_are_one_too_many(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*outputs of the network were not finite:RuntimeWarning")
 @pytest.mark.parametrize("dtype", STORAGE_DTYPES)
-def test_ranks_have_the_rows_of_one_process_and_one_copy_is_kept(tmp_path, monkeypatch, dtype):
+@pytest.mark.parametrize("parts", [1, 5])
+def test_ranks_have_the_rows_of_one_process_and_one_copy_is_kept(tmp_path, monkeypatch, dtype, parts):
     def make(num_examples, num_classes):
         return MappedTargets(num_examples, num_classes, dtype=dtype, folder=tmp_path)
 
-    stores, ranks = check_as_one_process(make, monkeypatch)
+    stores, ranks = check_as_one_process(make, monkeypatch, parts=parts)
     for rank in range(3):
         (tmp_path / f"{rank}").mkdir()
     ranks.run(lambda rank: stores[rank].save_rows(tmp_path / f"{rank}"))

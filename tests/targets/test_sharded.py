@@ -174,11 +174,12 @@ def spread(monkeypatch):
 @pytest.mark.filterwarnings("ignore:.*outputs of the network were not finite:RuntimeWarning")
 @pytest.mark.parametrize("world", [2, 3, 4])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-def test_threads_have_the_table_of_one_process_in_parts(monkeypatch, dtype, world):
+@pytest.mark.parametrize("parts", [1, 5])
+def test_threads_have_the_table_of_one_process_in_parts(monkeypatch, dtype, world, parts):
     def make(num_examples, num_classes, dtype=dtype):
         return ShardedTargets(num_examples, num_classes, dtype=dtype)
 
-    stores, ranks = check_as_one_process(make, monkeypatch, world)
+    stores, ranks = check_as_one_process(make, monkeypatch, world, parts)
     each = -(-11 // world)
     assert [(store.first, store.last) for store in stores] == [
         (each * rank, min(each * (rank + 1), 11)) for rank in range(world)
@@ -279,11 +280,9 @@ def test_threads_that_ask_different_things_are_told(spread):
     ranks, stores, _ = spread(2)
 
     def of(rank):
+        index, probs = torch.tensor([0]), torch.full((1, 5), 0.2)
         with pytest.raises(ArgumentError, match=r"\(read on rank 0, update on rank 1\): expected the same calls"):
-            if rank:
-                stores[rank].update(torch.tensor([0]), torch.full((1, 5), 0.2), beta=0.5)
-            else:
-                stores[rank].read(torch.tensor([0]))
+            _ = stores[rank].update(index, probs, beta=0.5) if rank else stores[rank].read(index)
 
     ranks.run(of)
 

@@ -271,11 +271,12 @@ def test_the_audit_reads_a_sparse_store():
 
 
 @pytest.mark.filterwarnings("ignore:.*outputs of the network were not finite:RuntimeWarning")
-def test_ranks_have_the_rows_of_one_process(monkeypatch):
+@pytest.mark.parametrize("parts", [1, 5])
+def test_ranks_have_the_rows_of_one_process(monkeypatch, parts):
     def make(num_examples, num_classes, top_k=2, dtype=torch.float32):
         return SparseTargets(num_examples, num_classes, top_k=top_k, dtype=dtype)
 
-    stores, ranks = check_as_one_process(make, monkeypatch)
+    stores, ranks = check_as_one_process(make, monkeypatch, parts=parts)
     unlike = [
         (lambda: make(11, 5, top_k=3), "SparseTargets of 2 classes a row on rank 0 and 1"),
         (lambda: make(12, 5), "num_examples (11 on rank 0 and 1, 12 on rank 2)"),

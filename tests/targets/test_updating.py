@@ -20,7 +20,7 @@ from elr.targets.updating import (
     note_nonfinite,
     warn_nonfinite,
 )
-from elr_batches import outputs
+from elr_batches import Elsewhere, outputs
 from thread_ranks import ThreadRanks
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*outputs of the network were not finite:RuntimeWarning")
@@ -40,6 +40,7 @@ def test_rows_that_repeat_get_the_mean_of_their_outputs(rows, seed):
     expected = torch.stack([probs[index == row].mean(dim=0) for row in rows])
     before = probs.clone()
     torch.testing.assert_close(mean_over_repeats(index, probs), expected)
+    assert torch.equal(mean_over_repeats(index.as_subclass(Elsewhere), probs), mean_over_repeats(index, probs))
     assert torch.equal(probs, before), "outputs may be buffers of the caller"
 
 
