@@ -66,9 +66,10 @@ def teach() -> None:
 
 
 def tests_of(module: str) -> list[str]:
-    """The tests that hold a module: the file that mirrors it, and the contract of its package."""
+    """The tests that hold a module: the file that mirrors it or what is made of it, and the contract of its package."""
     path = Path(module)
-    found = [f"tests/{path.parent}/test_{path.name}.py", f"tests/{path.parent}/test_contract.py"]
+    names = [path.name, *([_OF_STORE[path.name]] if path.name in _OF_STORE else []), "contract"]
+    found = [f"tests/{path.parent}/test_{name}.py" for name in names]
     return [each for each in found if (ROOT / each).exists()]
 
 

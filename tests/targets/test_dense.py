@@ -121,6 +121,7 @@ def test_a_float32_table_goes_over_to_float64_with_what_comes(way):
         found = store.update(index, probs, beta=0.7)
     else:
         found = store.piecewise(index, beta=0.7)(slice(0, 2), probs)
+    assert found.dtype == store.table.dtype == torch.float64
     assert torch.equal(found, torch.lerp(before.double(), probs, 1.0 - 0.7))
     assert torch.equal(store.read(index), found)
     again = DenseTargets(4, 2)

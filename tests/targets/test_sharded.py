@@ -342,6 +342,9 @@ def test_a_state_has_the_place_of_its_part(spread):
 
     ranks.run(of)
     assert torch.equal(torch.cat([store.table for store in others]), dense.table)
+    dense.update(torch.arange(11), outputs(5, 11, 5), beta=0.5)
+    ranks.run(lambda rank: others[rank].load_state_dict(dense.state_dict()))  # each takes its part of the whole
+    assert torch.equal(torch.cat([store.table for store in others]), dense.table)
     with pytest.raises(ArgumentError, match="part of rank 1 of 2, and this is rank 0 of 1"):
         ShardedTargets(11, 5).load_state_dict(states[1])
     with pytest.raises(ArgumentError, match=r"shape \(11, 5\), these \(12, 5\)"):
@@ -366,6 +369,27 @@ def test_moving_a_model_moves_the_part_and_leaves_its_dtype():
     store.update(torch.tensor([3]), torch.tensor([[0.5, 0.5]]), beta=0.0)
     assert store.to(torch.bfloat16).table.dtype == torch.float32
     assert store.table[3].tolist() == [0.5, 0.5]
-    assert store.to("meta").table.is_meta
+    assert store.to("meta").to(torch.float32).table.is_meta
     assert ShardedTargets(4, 2).to("meta").table.is_meta
     assert "4, 2, dtype=torch.float32" in repr(store)
+
+
+@pytest.mark.parametrize("how", ["state_dict", "load_rows"])
+def test_float32_goes_over_to_float64_with_the_rows_that_are_loaded(tmp_path, how):
+    store, other = ShardedTargets(6, 3, dtype=torch.float64), ShardedTargets(6, 3)
+    store.update(torch.arange(6), outputs(0, 6, 3).double(), beta=0.7)
+    if how == "state_dict":
+        other.load_state_dict(store.state_dict())
+    else:
+        store.save_rows(tmp_path)
+        other.load_rows(tmp_path)
+    assert other.table.dtype == torch.float64
+    assert torch.equal(other.table, store.table)
+
+
+def test_a_group_of_one_sends_nothing(monkeypatch):
+    ranks, store = ThreadRanks(1).patch(monkeypatch), ShardedTargets(6, 3)
+    ranks.run(lambda rank: store.distribute(ranks))
+    assert store.process_group is None
+    ranks.run(lambda rank: store.update(torch.tensor([5]), outputs(0, 1, 3), beta=0.5))
+    assert (store.first, store.last, store.sent) == (0, 6, 0)
