@@ -295,7 +295,7 @@ def test_where_the_system_cannot_read_by_place_it_is_the_same(tmp_path, monkeypa
     assert torch.equal(store.mean(), dense.mean())
 
 
-def test_what_comes_into_view_row_by_row_is_let_go_of_by_its_bytes(tmp_path, monkeypatch):
+def test_what_comes_into_view_row_by_row_is_released_by_its_bytes(tmp_path, monkeypatch):
     released, row = [], 2**16 + 4 * 4
     monkeypatch.setattr(mapped_module, "_BY_PLACE", False)
     monkeypatch.setattr(mapped_module, "RESIDENT", 4 * row)
