@@ -157,8 +157,8 @@ def flipped(*counts, classes):
 
 
 def test_flips_that_may_be_chance_are_no_direction():
-    assert "one-way noise" not in flipped((0, 0, 51), (0, 1, 9), (1, 1, 57), (1, 0, 3), classes=2)
-    assert "one-way noise" in flipped((0, 0, 510), (0, 1, 90), (1, 1, 570), (1, 0, 30), classes=2)
+    assert "one-way noise" not in flipped((0, 0, 50), (0, 1, 10), (1, 1, 57), (1, 0, 3), classes=2)
+    assert "one-way noise" in flipped((0, 0, 500), (0, 1, 100), (1, 1, 570), (1, 0, 30), classes=2)
 
 
 def test_of_several_directions_that_with_most_rows_comes_first():
