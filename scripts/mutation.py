@@ -28,6 +28,9 @@ _HARMLESS = {"checked", "property", "cached_property", "contextmanager", "abstra
 _HARMLESS |= {"torch.no_grad", "torch.inference_mode"}
 _MEMORY = 12 * 2**30  # a mutant may ask for all there is
 _KEPT = {"staticmethod", "classmethod"}  # mutmut knows how
+_STORES = ("dense", "mapped", "sharded", "sparse")
+_OF_STORE = {"largest": "sparse", "table_file": "mapped", "row_files": "sharded"}
+_SLOW = ("learns", "killed", "let_go_of", "may_not_be_so_large")  # they train, or start a process, which sees no mutant
 
 
 def named(decorator: cst.Decorator) -> str:
@@ -63,10 +66,21 @@ def teach() -> None:
 
 
 def tests_of(module: str) -> list[str]:
-    """The tests that hold a module: the file that mirrors it, and the contract of its package."""
+    """The tests that hold a module: the file that mirrors it or what is made of it, and the contract of its package."""
     path = Path(module)
-    found = [f"tests/{path.parent}/test_{path.name}.py", f"tests/{path.parent}/test_contract.py"]
+    names = [path.name, *([_OF_STORE[path.name]] if path.name in _OF_STORE else []), "contract"]
+    found = [f"tests/{path.parent}/test_{name}.py" for name in names]
     return [each for each in found if (ROOT / each).exists()]
+
+
+def left_out(module: str) -> str:
+    """For `pytest -k`: of tests of stores, none that trains or forks, and of the contract only what this store does."""
+    if not module.startswith("targets/"):
+        return ""
+    name = Path(module).name
+    store = _OF_STORE.get(name, name if name in _STORES else "dense")
+    others = " or ".join(f"[{each}" for each in _STORES if each != store)
+    return f"not {' and not '.join(_SLOW)} and not (test_sharded and rank) and not (test_contract and ({others}))"
 
 
 def run(module: str, *, names: list[str], count: int, seed: int, children: int, tests: list[str]) -> dict:
@@ -81,7 +95,7 @@ def run(module: str, *, names: list[str], count: int, seed: int, children: int, 
     shutil.copy(ROOT / "pyproject.toml", "pyproject.toml")
     config = configuration._load_config()
     config.only_mutate, config.pytest_add_cli_args_test_selection = [f"src/elr/{module}.py"], tests
-    config.pytest_add_cli_args = ["-p", "no:cacheprovider", "-W", "ignore"]
+    config.pytest_add_cli_args = ["-p", "no:cacheprovider", "-W", "ignore", "-k", left_out(module)]
     config.use_git_change_detection = config.track_dependencies = False
     configuration._config = config
     mutmut.makedirs("mutants", exist_ok=True)

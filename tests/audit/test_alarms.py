@@ -40,6 +40,7 @@ def test_labels_that_are_foretold_may_follow_a_rule():
         found = kinds(labels, sure(labels), out_of_fold=True)
         assert set(found) == {"noise out of sight"}
         assert "a rule or a program gave" in found["noise out of sight"].text
+        assert found["noise out of sight"].to_json()["classes"] == []
         assert kinds(labels, sure(labels)) == {}  # a network agrees with labels that it was trained on in any case
 
 
@@ -61,7 +62,9 @@ def test_a_class_nearly_all_of_whose_rows_are_contradicted(out_of_fold):
     predicted[np.flatnonzero(labels == 2)[:3]] = 2
     alarm = kinds(labels, sure(predicted), out_of_fold=out_of_fold)["class contradicted"]
     assert alarm.classes == [2]
-    assert alarm.numbers["share_contradicted"] == pytest.approx(1 - 3 / (labels == 2).sum())
+    rows = int((labels == 2).sum())
+    assert alarm.numbers == {"num_rows": rows, "share_contradicted": pytest.approx(1 - 3 / rows)}
+    assert alarm.text.startswith(f"Of the rows given 'eel' ({rows} rows) at least {1 - 3 / rows:.0%} are predicted as")
 
 
 def test_a_model_no_better_than_the_most_frequent_class_calls_no_label_wrong():
@@ -70,7 +73,10 @@ def test_a_model_no_better_than_the_most_frequent_class_calls_no_label_wrong():
     probs = sure(predicted, classes=2)
     found = kinds(labels, probs, out_of_fold=True)
     assert set(found) == {"nothing learned"}
-    assert found["nothing learned"].numbers["most_frequent_class"] == 0.7
+    agreement = float((predicted == labels).mean())
+    assert found["nothing learned"].numbers == {"agreement_with_given_labels": agreement, "most_frequent_class": 0.7}
+    assert f"agree with {agreement:.1%} of the given labels" in found["nothing learned"].text
+    assert found["nothing learned"].classes == []
     audit = audit_labels(labels, probs, out_of_fold=True)
     assert audit.num_label_issues == 0
     assert not audit.is_label_issue.any()
@@ -122,6 +128,8 @@ def test_a_class_predicted_far_less_often_than_given(out_of_fold):
     alarm = kinds(labels, sure(drifted), out_of_fold=out_of_fold)["class shares changed"]
     assert alarm.classes[0] == 2
     assert "'eel' (given to" in alarm.text
+    ratio = (labels == 2).sum() / (drifted == 2).sum()
+    assert alarm.numbers == {"largest_ratio": pytest.approx(ratio), "num_classes": len(alarm.classes)}
 
 
 def test_of_many_classes_a_few_are_named():
@@ -130,3 +138,36 @@ def test_of_many_classes_a_few_are_named():
     [alarm] = [each for each in find_alarms(audit, list(range(100))) if each.kind == "class never predicted"]
     assert alarm.text.startswith("No row is predicted as '50', '51', '52' and 47 more (given to 500 rows)")
     assert alarm.to_json()["classes"] == list(range(50, 100))
+
+
+@pytest.mark.parametrize(("lost", "said"), [(2, "'8', '9'"), (3, "'7', '8', '9'"), (4, "'6', '7', '8' and 1 more")])
+def test_what_is_named_is_all_or_is_counted(lost, said):
+    labels = np.arange(200) % 10
+    predicted = np.where(labels >= 10 - lost, 0, labels)
+    audit = audit_labels(labels, sure(predicted, classes=10))
+    [alarm] = [each for each in find_alarms(audit, list(range(10))) if each.kind == "class never predicted"]
+    assert alarm.text.startswith(f"No row is predicted as {said} (given to {20 * lost} rows): each of their labels")
+
+
+def flipped(*counts, classes):
+    """Labels and what is predicted, by (predicted, given, rows)."""
+    predicted = np.concatenate([np.full(rows, clean) for clean, _, rows in counts])
+    labels = np.concatenate([np.full(rows, given) for _, given, rows in counts])
+    return kinds(labels, sure(predicted, classes=classes, of=0.999))
+
+
+def test_flips_that_may_be_chance_are_no_direction():
+    assert "one-way noise" not in flipped((0, 0, 50), (0, 1, 10), (1, 1, 57), (1, 0, 3), classes=2)
+    assert "one-way noise" in flipped((0, 0, 500), (0, 1, 100), (1, 1, 570), (1, 0, 30), classes=2)
+
+
+def test_of_several_directions_that_with_most_rows_comes_first():
+    found = flipped((0, 0, 240), (0, 1, 60), (1, 1, 300), (2, 2, 180), (2, 0, 120), classes=3)
+    assert found["one-way noise"].classes == [(2, 0), (0, 1)]
+    assert "40% of 'eel' as 'cat', 20% of 'cat' as 'dog', and hardly back" in found["one-way noise"].text
+    assert found["one-way noise"].numbers == {"largest_rate": pytest.approx(0.4, abs=0.01), "num_pairs": 2}
+
+
+def test_shares_that_differ_by_chance_are_quiet():
+    assert "class shares changed" not in flipped((0, 0, 500), (1, 1, 491), (1, 2, 4), (2, 2, 5), classes=3)
+    assert "class shares changed" in flipped((0, 0, 500), (1, 1, 400), (1, 2, 40), (2, 2, 50), classes=3)

@@ -266,3 +266,32 @@ def test_a_number_that_changed_on_the_disk_is_found(tmp_path):
         path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
         with pytest.raises(ArtifactError, match=r"evidence\.parquet"):
             _ = read_evidence(tmp_path).pred_probs
+
+
+def test_the_mean_of_runs_is_that_of_the_exact_numbers(tmp_path):
+    about = {"status": "complete", "data": {"num_examples": 40}, "preprocessing": {"class_names": ["a", "b", "c"]}}
+    rng, folders, tables = np.random.default_rng(0), [], []
+    for number in range(7):
+        folders.append(tmp_path / str(number))
+        folders[-1].mkdir()
+        files.write_json(folders[-1] / files.RUN_FILE, about)
+        tables.append(rng.dirichlet([1.0, 1.0, 1.0], size=40).astype(np.float32))
+        parts = {"rows": np.arange(40), "labels": np.zeros(40, dtype=int), "ids": None, "class_names": ("a", "b", "c")}
+        parts |= {"margins": np.zeros(40, dtype=np.float32), "chunks": lambda: [tables[-1]]}
+        write_evidence(folders[-1] / files.EVIDENCE_FILE, Evidence(**parts))
+    [chunk] = read_evidence(*folders).chunks()
+    assert chunk.dtype == np.float32
+    np.testing.assert_array_equal(chunk, np.mean(np.array(tables, dtype=np.float64), axis=0).astype(np.float32))
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.float32(), 1), pa.list_(pa.float32()), pa.list_(pa.float64(), 2)])
+def test_probabilities_of_another_shape_are_damage(kind, tmp_path):
+    run = {"status": "complete", "preprocessing": {"class_names": [3, "b"]}, "data": {"num_examples": 2}}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    path = tmp_path / "evidence.parquet"
+    write_evidence(path, small_evidence())
+    table = pq.read_table(path)
+    place, width = table.schema.get_field_index("pred_probs"), getattr(kind, "list_size", 2)
+    pq.write_table(table.set_column(place, "pred_probs", pa.array([[0.5] * width] * 2, kind)), path)
+    with pytest.raises(ArtifactError, match=r"evidence\.parquet is damaged, or no evidence of a run \(pred_probs are"):
+        read_evidence(tmp_path)

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from elr.errors import ArgumentError, RowIndexError
 from elr.targets.dense import DenseTargets
+from elr.targets.sparse import SparseTargets
 from elr.targets.updating import STORAGE_DTYPES
 from elr_batches import outputs
 from reference.losses_reference import running_average
+from thread_ranks import check_as_one_process, check_unlike_are_refused
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=20), st.floats(0, 1), st.integers(0, 1000))
@@ -119,6 +121,7 @@ def test_a_float32_table_goes_over_to_float64_with_what_comes(way):
         found = store.update(index, probs, beta=0.7)
     else:
         found = store.piecewise(index, beta=0.7)(slice(0, 2), probs)
+    assert found.dtype == store.table.dtype == torch.float64
     assert torch.equal(found, torch.lerp(before.double(), probs, 1.0 - 0.7))
     assert torch.equal(store.read(index), found)
     again = DenseTargets(4, 2)
@@ -127,3 +130,62 @@ def test_a_float32_table_goes_over_to_float64_with_what_comes(way):
     half = DenseTargets(4, 2, dtype=torch.bfloat16)  # asked for, to save memory
     assert half.update(index, probs, beta=0.7).dtype == torch.float32
     assert half.table.dtype == torch.bfloat16
+
+
+@pytest.mark.filterwarnings("ignore:.*outputs of the network were not finite:RuntimeWarning")
+@pytest.mark.parametrize("dtype", STORAGE_DTYPES)
+@pytest.mark.parametrize("parts", [1, 5])
+def test_ranks_have_the_table_of_one_process(monkeypatch, dtype, parts):
+    def make(num_examples, num_classes, dtype=dtype):
+        return DenseTargets(num_examples, num_classes, dtype=dtype)
+
+    stores, ranks = check_as_one_process(make, monkeypatch, parts=parts)
+    other = torch.float64 if dtype != torch.float64 else torch.float32
+    unlike = [
+        (lambda: make(12, 5), "num_examples (11 on rank 0 and 1, 12 on rank 2)"),
+        (lambda: make(11, 6), "num_classes (5 on rank 0 and 1, 6 on rank 2)"),
+        (lambda: make(11, 5, dtype=other), f"dtype ({dtype} on rank 0 and 1, {other} on rank 2)"),
+        (lambda: SparseTargets(11, 5, dtype=dtype), "store (DenseTargets on rank 0 and 1, SparseTargets"),
+    ]
+    check_unlike_are_refused(make, unlike, ranks)
+    monkeypatch.setattr("elr.targets.dense.refuse_unlike_tables", None)  # once is enough
+    assert not any(store.piecewise(torch.tensor([1, 3]), beta=0.7) for store in stores)
+
+    def of(rank):
+        stores[rank].trusts_rows = True  # under a process group they look nevertheless
+        with pytest.raises(RowIndexError, match="index 11 is out of range for 11"):
+            stores[rank].update(torch.tensor([11 if rank == 1 else 0]), outputs(0, 1, 5), beta=0.5)
+
+    ranks.run(of)
+
+
+@pytest.mark.parametrize("trusts_rows", [False, True])
+def test_whether_rows_repeat_is_looked_at_once(monkeypatch, trusts_rows):
+    store, looked = DenseTargets(6, 9), []
+    monkeypatch.setattr("elr.targets.dense.has_repeats", lambda index: bool(looked.append(index)))
+    monkeypatch.setattr("elr.targets.dense.mean_over_repeats", None)
+    store.trusts_rows = trusts_rows
+    store.update(torch.tensor([3, 1]), outputs(0, 2, 9), beta=0.5)
+    assert len(looked) == (not trusts_rows)
+
+
+def test_pieces_are_written_into_the_same_memory():
+    store, probs = DenseTargets(6, 9), outputs(0, 6, 9)
+    piece = store.piecewise(torch.arange(6), beta=0.5)
+    assert len({piece(slice(start, start + 2), probs[start : start + 2]).data_ptr() for start in (0, 2, 4)}) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*outputs of the network were not finite:RuntimeWarning")
+def test_pieces_that_are_not_finite_are_one_step():
+    store, probs = DenseTargets(6, 4), outputs(0, 6, 4)
+    store.parts = 2
+    before = store.update(torch.arange(6), outputs(1, 6, 4), beta=0.5)
+    probs[0, 1], probs[1, 2], probs[4, 3], probs[5] = torch.nan, torch.inf, torch.nan, torch.nan
+    for step in (1, 2):
+        piece = store.piecewise(torch.arange(6), beta=0.5)
+        for start in (0, 2, 4):
+            piece(slice(start, start + 2), probs[start : start + 2])
+        assert store.nonfinite.tolist() == [5 * step, step]
+    found = store.read(torch.arange(6))
+    assert torch.equal(found[[0, 1, 4, 5, 5], [0, 3, 2, 0, 3]], before[[0, 1, 4, 5, 5], [0, 3, 2, 0, 3]])
+    assert not torch.equal(found[0, 2:], before[0, 2:])

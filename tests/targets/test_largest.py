@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from elr.targets.largest import in_order, moved_largest, rivals_of, spread
-from elr_batches import outputs
+from elr_batches import Elsewhere, outputs
 
 
 def test_many_rivals_are_the_largest_at_least():
@@ -48,3 +48,56 @@ def test_a_row_does_not_depend_on_the_others():
         some = slice(row, row + 1)
         alone = moved_largest(ids[some], values[some], rest[some], probs[some], 0.5)
         assert all(torch.equal(a, b[some]) for a, b in zip(alone, together, strict=True))
+
+
+def rows_of(count, num_classes, top_k, seed):
+    """Rows as a store has them, in sixty-fourths, so that sums and halves are exact and many are equal."""
+    draw = torch.Generator().manual_seed(seed)
+    ids = torch.stack([torch.randperm(num_classes, generator=draw)[:top_k] for _ in range(count)])
+    share = torch.randint(0, 3, (count, 1), generator=draw).double() / 64
+    values = share + torch.randint(0, 5, (count, top_k), generator=draw) / 64
+    probs = torch.randint(0, 5, (count, num_classes), generator=draw).double() / 64
+    probs[::3] = 0.0
+    probs[1::3] *= torch.rand(1, num_classes, generator=draw) < 0.3
+    return ids, values, share[:, 0] * (num_classes - top_k), probs
+
+
+SHAPES = [(5, 4), (5, 5), (10, 4), (14, 4), (30, 1), (50, 4), (200, 16), (203, 3)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("beta", [0.0, 0.25, 0.5, 1.0])
+@pytest.mark.parametrize(("num_classes", "top_k"), SHAPES)
+def test_rows_are_moved_as_if_they_were_written_out(num_classes, top_k, beta, dtype):
+    for seed in range(3):
+        ids, *parts = rows_of(12, num_classes, top_k, seed)
+        values, rest, probs = (each.to(dtype) for each in parts)
+        given = probs.clone()
+        new_ids, kept, others = moved_largest(ids, values, rest, probs, beta)
+        found = moved_largest(ids, values, rest, probs.as_subclass(Elsewhere), beta)
+        elsewhere = [each.as_subclass(torch.Tensor) for each in found]
+        assert torch.equal(probs, given)
+        moved = beta * spread(ids, values, rest, num_classes) + (1 - beta) * given
+        for row in range(12):
+            known = ids[row].tolist()
+            order = known + [each for each in range(num_classes) if each not in known]
+            sorted_ones = sorted(order, key=lambda each: -moved[row, each])[:top_k]
+            if beta == 1.0 or set(sorted_ones) == set(known):  # then their order is left alone
+                sorted_ones = known
+            assert new_ids[row].tolist() == sorted_ones
+            assert torch.equal(kept[row], moved[row, sorted_ones])
+            assert torch.equal(others[row], moved[row].sum() - kept[row].sum())
+        assert torch.equal(elsewhere[1].sort().values, kept.sort().values)  # of equal ones any may come there
+        assert torch.equal(elsewhere[1], moved.gather(1, elsewhere[0]))
+        assert torch.equal(elsewhere[2], others)
+
+
+@pytest.mark.parametrize(("num_classes", "top_k"), SHAPES)
+def test_rows_are_written_out_into_memory_that_is_given(num_classes, top_k):
+    ids, values, rest, _ = rows_of(7, num_classes, top_k, 0)
+    out = torch.full((7, num_classes), torch.nan, dtype=torch.float64)
+    assert spread(ids, values, rest, num_classes, out=out) is out
+    assert torch.equal(out, spread(ids, values, rest, num_classes))
+    assert torch.equal(out.gather(1, ids), values)
+    assert torch.equal(out.sum(dim=1), values.sum(dim=1) + rest)
+    assert torch.equal(out.scatter(1, ids, -1.0).amax(dim=1).clamp(min=0.0), rest / max(num_classes - top_k, 1))

@@ -23,6 +23,7 @@ from elr.targets.mapped import ROWS_FILE, MappedTargets
 from elr.targets.store import rows_apart
 from elr.targets.updating import STORAGE_DTYPES
 from elr_batches import outputs
+from thread_ranks import check_as_one_process
 
 ALL = torch.arange(9)
 
@@ -363,3 +364,82 @@ def test_a_file_that_was_cut_short_from_outside_is_told(tmp_path):
     with pytest.raises(OutputError, match=r"ends before its last row: it was changed from outside"):
         store.read(torch.tensor([7, 2]))
     os.truncate(store.path, table_file.HEADER + 9 * 16)
+
+
+@pytest.mark.filterwarnings("ignore:.*outputs of the network were not finite:RuntimeWarning")
+@pytest.mark.parametrize("dtype", STORAGE_DTYPES)
+@pytest.mark.parametrize("parts", [1, 5])
+def test_ranks_have_the_rows_of_one_process_and_one_copy_is_kept(tmp_path, monkeypatch, dtype, parts):
+    def make(num_examples, num_classes):
+        return MappedTargets(num_examples, num_classes, dtype=dtype, folder=tmp_path)
+
+    stores, ranks = check_as_one_process(make, monkeypatch, parts=parts)
+    for rank in range(3):
+        (tmp_path / f"{rank}").mkdir()
+    ranks.run(lambda rank: stores[rank].save_rows(tmp_path / f"{rank}"))
+    assert [path.parent.name for path in tmp_path.rglob(ROWS_FILE)] == ["0"]
+
+
+@pytest.mark.parametrize("dtype", STORAGE_DTYPES)
+def test_where_the_system_cannot_read_by_place_it_is_the_same(tmp_path, monkeypatch, dtype):
+    monkeypatch.setattr(mapped_module, "_BY_PLACE", False)
+    store, dense = MappedTargets(9, 4, dtype=dtype, folder=tmp_path), DenseTargets(9, 4, dtype=dtype)
+    for each in (store, dense):
+        each.parts = 2
+        steps(each)
+        probs = outputs(7, 3, 4)
+        probs[1, 3] = torch.nan
+        with pytest.warns(RuntimeWarning, match="not finite"):
+            each.update(torch.tensor([8, 1, 7]), probs, beta=0.4)
+        each.piecewise(torch.tensor([3, 2]), beta=0.2)(slice(0, 2), outputs(8, 2, 4))
+    assert torch.equal(store.read(ALL), dense.read(ALL))
+    assert store.read(ALL).dtype == dense.read(ALL).dtype
+    assert torch.equal(store.mean(), dense.mean())
+
+
+def test_what_comes_into_view_row_by_row_is_released_by_its_bytes(tmp_path, monkeypatch):
+    released, row = [], 2**16 + 4 * 4
+    monkeypatch.setattr(mapped_module, "_BY_PLACE", False)
+    monkeypatch.setattr(mapped_module, "RESIDENT", 4 * row)
+    store = MappedTargets(9, 4, folder=tmp_path)
+    release = store.release
+    monkeypatch.setattr(store, "release", lambda: released.append(store.seen // row) or release())
+    for number in range(12):
+        store.table_of(ALL[number % 9 :][:1], beta=0.5)
+    assert released == [5, 5]
+    assert store.seen == 2 * row
+
+
+@pytest.mark.parametrize("dtype", STORAGE_DTYPES)
+def test_no_rows_have_the_type_of_the_others(tmp_path, dtype):
+    store, none = MappedTargets(9, 4, dtype=dtype, folder=tmp_path), ALL[:0]
+    full = torch.float64 if dtype == torch.float64 else torch.float32
+    assert store.update(none, torch.empty(0, 4), beta=0.5).dtype == store.read(none).dtype == full
+
+
+@pytest.mark.parametrize("left", ["nothing", "another file"])
+def test_a_name_that_is_no_longer_its_own_is_left_alone(tmp_path, left):
+    store = steps(MappedTargets(9, 4, folder=tmp_path))
+    file, path = store._opened
+    path.unlink()
+    if left == "another file":
+        path.write_text("mine", encoding="utf-8")
+    del store
+    gc.collect()
+    assert file.closed
+    assert [each.read_text(encoding="utf-8") for each in tmp_path.iterdir()] == (["mine"] if left != "nothing" else [])
+
+
+@pytest.mark.parametrize("fault", ["no room", "half a row"])
+def test_a_row_that_cannot_be_written_is_an_error(tmp_path, monkeypatch, fault):
+    store, pwrite = MappedTargets(9, 4, folder=tmp_path), os.pwrite
+    store.read(ALL)
+
+    def failing(file, content, place):
+        if fault == "no room":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return pwrite(file, content[:8], place)
+
+    monkeypatch.setattr(os, "pwrite", failing)
+    with pytest.raises(OutputError, match=r"cannot write .*partial: (No space left|the disk took a part of a row)"):
+        steps(store)

@@ -17,6 +17,7 @@ from elr.targets.sparse import SparseTargets
 from elr.targets.updating import STORAGE_DTYPES
 from elr_batches import outputs
 from reference.losses_reference import running_average
+from thread_ranks import check_as_one_process, check_unlike_are_refused
 
 
 def cut(rows, top_k):
@@ -267,3 +268,52 @@ def test_the_audit_reads_a_sparse_store():
     logits = 9.0 * torch.eye(50)[:4]
     loss(logits, torch.arange(4), torch.arange(4))
     assert loss.audit([0, 1, 7, 3]).is_label_issue.tolist() == [False, False, True, False]
+
+
+@pytest.mark.filterwarnings("ignore:.*outputs of the network were not finite:RuntimeWarning")
+@pytest.mark.parametrize("parts", [1, 5])
+def test_ranks_have_the_rows_of_one_process(monkeypatch, parts):
+    def make(num_examples, num_classes, top_k=2, dtype=torch.float32):
+        return SparseTargets(num_examples, num_classes, top_k=top_k, dtype=dtype)
+
+    stores, ranks = check_as_one_process(make, monkeypatch, parts=parts)
+    unlike = [
+        (lambda: make(11, 5, top_k=3), "SparseTargets of 2 classes a row on rank 0 and 1"),
+        (lambda: make(12, 5), "num_examples (11 on rank 0 and 1, 12 on rank 2)"),
+        (lambda: make(11, 5, dtype=torch.float64), "dtype (torch.float32 on rank 0 and 1, torch.float64 on rank 2)"),
+    ]
+    check_unlike_are_refused(make, unlike, ranks)
+    compared = []
+    monkeypatch.setattr("elr.targets.sparse.refuse_unlike_tables", lambda *_: compared.append(1))
+    assert not any(store.piecewise(torch.tensor([1, 3]), beta=0.7) for store in stores)
+
+    def of(rank):
+        stores[rank].trusts_rows = True  # under a process group they look nevertheless
+        with pytest.raises(RowIndexError, match="index 11 is out of range for 11"):
+            stores[rank].update(torch.tensor([11 if rank == 1 else 0]), outputs(0, 1, 5), beta=0.5)
+
+    ranks.run(of)
+    assert not compared, "once is enough"
+
+
+def test_bytes_of_a_row_are_those_of_its_parts():
+    for classes, top_k, dtype in ((7, 3, torch.float32), (70_000, 4, torch.bfloat16), (3, 9, torch.float64)):
+        store = SparseTargets(2, classes, top_k=top_k, dtype=dtype)
+        parts = (store.ids, store.values, store.rest)
+        assert store.bytes_per_row == sum(part.nbytes for part in parts) / 2
+        assert "70000, top_k=4, dtype=torch.bfloat16" in repr(store) or classes != 70_000
+
+
+def test_pieces_are_written_into_the_same_memory():
+    store, probs = SparseTargets(6, 9, top_k=2), outputs(0, 6, 9)
+    piece = store.piecewise(torch.arange(6), beta=0.5)
+    places = {piece(slice(start, start + 2), probs[start : start + 2]).data_ptr() for start in (0, 2, 4)}
+    assert len(places) == 1
+
+
+def test_rows_that_are_trusted_are_not_compared(monkeypatch):
+    store = SparseTargets(6, 9, top_k=2)
+    monkeypatch.setattr("elr.targets.sparse.mean_over_repeats", None)
+    store.trusts_rows = True
+    store.update(torch.tensor([3, 1]), outputs(0, 2, 9), beta=0.5)
+    assert store.piecewise(torch.tensor([3, 1]), beta=0.5) is not None

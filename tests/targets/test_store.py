@@ -157,3 +157,46 @@ def test_targets_that_have_just_begun_are_made_whole(seed, begun):
     whole = whole_probs(probs * shares)
     torch.testing.assert_close(whole[:3], probs[:3])
     assert torch.equal(whole[3], torch.full((5,), 0.2))
+
+
+def test_the_mean_is_over_all_rows_whatever_the_chunks(monkeypatch):
+    store = Last(7, 3)
+    store.update(torch.tensor([6, 1, 2]), outputs(0, 3, 3), beta=0.5)
+    for chunk in (2, 6, 7, 100):
+        monkeypatch.setattr(store_module, "CHUNK", chunk)
+        assert store.mean().dtype == torch.float64
+        torch.testing.assert_close(store.mean(), store.table.double().mean(dim=0), rtol=0, atol=1e-15)
+
+
+def test_a_store_within_a_model_is_saved_and_moved_with_it():
+    model, other = (nn.Sequential(nn.Linear(2, 2), DenseTargets(4, 3)) for _ in range(2))
+    model[1].update(torch.tensor([2]), outputs(0, 1, 3), beta=0.5)
+    model[1].nonfinite += 2
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(other[1].table, model[1].table)
+    assert other[1].nonfinite.tolist() == [2, 2]
+    assert other.to("meta")[1].nonfinite.is_meta
+    assert len(model.state_dict()) == 4
+    state = {name: part for name, part in model.state_dict().items() if "extra" not in name} | {"1.ids": torch.zeros(1)}
+    with pytest.raises(ArgumentError, match="the saved targets have ids: they belong to another kind of store"):
+        model.load_state_dict(state)
+
+
+def test_one_of_several_processes_is_refused_until_it_is_told(monkeypatch):
+    class Several:
+        is_available = is_initialized = staticmethod(lambda: True)
+        get_world_size = staticmethod(lambda: 2)
+
+    monkeypatch.setattr(store_module, "dist", Several)
+    store, step = Last(5, 2), (torch.tensor([0]), outputs(0, 1, 2))
+    with pytest.raises(ArgumentError, match="2 processes train together"):
+        store.update(*step, beta=0.5)
+    assert not store.table.any()
+    store.read(step[0])  # which changes nothing
+    store.distribute(None)
+    store.update(*step, beta=0.5)
+    store.compared = True
+    store.distribute(None)
+    assert not store.compared, "other ranks are to be compared anew"
+    monkeypatch.setattr(Several, "get_world_size", lambda: 1)
+    Last(5, 2).update(*step, beta=0.5)

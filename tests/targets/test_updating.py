@@ -1,8 +1,6 @@
 """The operations that stores of targets are made of; outputs that are not finite never enter targets, on every path."""
 
-import threading
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -11,7 +9,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 from elr.methods.loss.elr_loss import ELRLoss
-from elr.targets import updating
 from elr.targets.config import DTYPES, PLACEMENTS, TargetsConfig
 from elr.targets.updating import (
     STORAGE_DTYPES,
@@ -23,7 +20,8 @@ from elr.targets.updating import (
     note_nonfinite,
     warn_nonfinite,
 )
-from elr_batches import outputs
+from elr_batches import Elsewhere, outputs
+from thread_ranks import ThreadRanks
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*outputs of the network were not finite:RuntimeWarning")
 ROWS = st.lists(st.integers(0, 6), min_size=1, max_size=25)
@@ -42,6 +40,7 @@ def test_rows_that_repeat_get_the_mean_of_their_outputs(rows, seed):
     expected = torch.stack([probs[index == row].mean(dim=0) for row in rows])
     before = probs.clone()
     torch.testing.assert_close(mean_over_repeats(index, probs), expected)
+    assert torch.equal(mean_over_repeats(index.as_subclass(Elsewhere), probs), mean_over_repeats(index, probs))
     assert torch.equal(probs, before), "outputs may be buffers of the caller"
 
 
@@ -207,44 +206,13 @@ def test_where_it_is_not_known_that_all_is_finite_the_numbers_are_the_same(dtype
     assert torch.equal(one[index[7]], other[index[7]])
 
 
-class Gathered:
-    """Ranks that are threads, in place of `torch.distributed`."""
-
-    def __init__(self, size):
-        self.size, self.own, self.barrier, self.given = size, threading.local(), threading.Barrier(size), [None] * size
-
-    def get_world_size(self, group):
-        assert group == "the ranks"
-        return self.size
-
-    def get_rank(self, group):
-        assert group == "the ranks"
-        return self.own.rank
-
-    def all_gather(self, parts, part, *, group):
-        assert group == "the ranks"
-        self.given[self.own.rank] = part
-        self.barrier.wait(10)
-        for mine, theirs in zip(parts, self.given, strict=True):
-            assert (mine.shape, mine.dtype) == (theirs.shape, theirs.dtype)
-            mine.copy_(theirs)
-        self.barrier.wait(10)
-
-
 @pytest.mark.parametrize("lengths", [(2, 3, 1), (0, 4, 2), (3, 0, 0), (1, 1, 1)])
 def test_rows_of_all_ranks_are_put_together_in_their_order(lengths, monkeypatch):
-    ranks = Gathered(len(lengths))
-    monkeypatch.setattr(updating, "dist", ranks)
+    ranks = ThreadRanks(len(lengths)).patch(monkeypatch)
     index = torch.arange(sum(lengths)) + 5
     probs = outputs(0, sum(lengths), 3)
     shares = list(zip(index.split(lengths), probs.split(lengths), strict=True))
-
-    def of(rank):
-        ranks.own.rank = rank
-        return gather_rows(*shares[rank], "the ranks")
-
-    with ThreadPoolExecutor(len(lengths)) as threads:
-        found = list(threads.map(of, range(len(lengths))))
+    found = ranks.run(lambda rank: gather_rows(*shares[rank], ranks))
     for rank, (rows, gathered, start) in enumerate(found):
         assert torch.equal(rows, index)
         assert torch.equal(gathered, probs)

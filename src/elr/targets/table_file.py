@@ -206,8 +206,10 @@ def _taken(path: Path, header: TableHeader) -> BinaryIO | None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("r+b" if path.exists() else "x+b")
-    except FileExistsError:
-        return _taken(path, header)  # another process was quicker
+    except FileExistsError as error:
+        if path.parent.is_dir() and not path.is_symlink():
+            return _taken(path, header)  # another process was quicker
+        raise _unwritten(path, header.size, error) from error  # a folder that is a file, or a link to nothing
     except OSError as error:
         raise _unwritten(path, header.size, error) from error
     if not _locked(file):
