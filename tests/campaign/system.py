@@ -247,20 +247,6 @@ def clock_that_jumps_back(folder: Path, _: random.Random) -> None:
     need(results(folder / "run") == results(folder / "plain"), DIFFERS, "results depend on the clock")
 
 
-@trial("system", repeats=2, seconds=300)
-def two_runs_on_one_folder_at_once(folder: Path, _: random.Random) -> None:
-    clusters(400).to_csv(folder / "d.csv", index=False)
-    command = [*ELR, *FIT, "d.csv", "--out", "run"]
-    settings = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    both = [subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, **settings) for _ in range(2)]  # type: ignore[call-overload]
-    ended = [(each.communicate(timeout=250)[1], each.returncode) for each in both]
-    codes = sorted(code for _, code in ended)
-    need(codes in ([0, 2], [0, 0]), DIFFERS, f"exit statuses {codes}: {[words[-600:] for words, _ in ended]}")
-    need(codes == [0, 2], SILENT, "both say that they wrote the folder")
-    accepted(inside(*FIT, "d.csv", "--out", "alone", folder=folder))
-    need(results(folder / "run") == results(folder / "alone"), DIFFERS, "the folder is not that of one run")
-
-
 @trial("system", seconds=300)
 def claims_of_a_bench_that_is_gone(folder: Path, _: random.Random) -> None:
     """What a machine that was switched off leaves: the lock of a process that is no more."""

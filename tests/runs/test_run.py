@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from elr.errors import CheckpointError, OutputError
 from elr.runs import run as runs
 from elr.runs.fit_config import FitConfig
 from elr.runs.run import run_plan
+from elr.runs.run_folder import alone_in
 from elr.training import checkpoints
 
 
@@ -58,6 +60,44 @@ def test_a_run_that_was_quicker_keeps_its_folder(prepared, tmp_path, monkeypatch
     assert (tmp_path / "run" / "run.json").read_text() == theirs
 
 
+class Stopped(Exception):
+    pass
+
+
+def begun(prepared, out):
+    """The folder of a run that was stopped in its first epoch."""
+
+    def stop(progress):
+        raise Stopped
+
+    config = FitConfig(epochs=2)
+    with pytest.raises(Stopped):
+        run_plan(prepared, config.plan(prepared), config=config.to_json(), out=out, on_progress=stop)
+
+
+def test_two_that_go_on_in_one_folder_do_not_mix_their_checkpoints(prepared, tmp_path):
+    begun(prepared, tmp_path / "run")
+    before = (tmp_path / "run" / "run.json").read_text()
+    with alone_in(tmp_path / "run"), pytest.raises(OutputError, match="another process is at work in"):
+        run(prepared, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "run.json").read_text() == before
+    assert run(prepared, tmp_path / "run", resume=True).run["status"] == "complete"
+
+
+def test_a_run_that_another_process_finished_in_the_meantime_is_given_back(prepared, tmp_path, monkeypatch):
+    begun(prepared, tmp_path / "run")
+    begun(prepared, tmp_path / "theirs")
+    theirs = run(prepared, tmp_path / "theirs", resume=True)
+
+    def finished(*_):
+        shutil.copytree(tmp_path / "theirs", tmp_path / "run", dirs_exist_ok=True)
+
+    monkeypatch.setattr(runs, "_refuse_other_ranks", finished)  # between the look at the folder and its taking
+    again = run(prepared, tmp_path / "run", resume=True)
+    assert again.run["created"] == theirs.run["created"]
+    np.testing.assert_array_equal(again.audit.label_quality, theirs.audit.label_quality)
+
+
 def test_another_run_is_refused_by_what_has_changed(prepared, tmp_path):
     run(prepared, tmp_path / "run")
     with pytest.raises(OutputError, match="already holds a run: choose another --out"):
@@ -73,9 +113,6 @@ def test_stopped_within_an_epoch_networks_side_by_side_end_bit_identical(prepare
     config = FitConfig(members=2, batch_size=20, device="cpu", precision="float32")
     plan = replace(config.plan(prepared), training=replace(config.plan(prepared).training, epochs=6))
     plan = replace(plan, method=replace(plan.method, epochs=6, kept_epochs=(2, 4)))
-
-    class Stopped(Exception):
-        pass
 
     def stop(progress):
         if progress.step == 15:  # within the fourth epoch: one of the kept is behind it, one ahead

@@ -1,9 +1,11 @@
+import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from elr.errors import OutputError
-from elr.runs.run_folder import contents, is_tuning, remove_unfinished, something_else
+from elr.runs.run_folder import alone_in, contents, is_tuning, remove_unfinished, something_else
 
 
 def test_what_a_killed_run_had_not_finished_is_left_out(tmp_path):
@@ -37,3 +39,29 @@ def test_what_was_left_by_a_run_killed_as_it_began_goes(tmp_path):
         (tmp_path / name).touch()
     remove_unfinished(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".model.safetensors.partial", "run.json"]
+
+
+def test_a_folder_that_another_process_is_at_work_in_is_refused(tmp_path):
+    said = r"another process is at work in .*: wait until it has ended, or choose"
+    with alone_in(tmp_path), pytest.raises(OutputError, match=said), alone_in(tmp_path):
+        pass
+    with alone_in(tmp_path):
+        pass
+    with pytest.raises(OutputError, match=r"cannot write .*gone: "), alone_in(tmp_path / "gone"):
+        pass
+
+
+def test_what_takes_a_moment_waits_for_it(tmp_path):
+    order = []
+
+    def second():
+        with alone_in(tmp_path, wait=True):
+            order.append("second")
+
+    with alone_in(tmp_path):
+        thread = Thread(target=second)
+        thread.start()
+        time.sleep(0.05)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]

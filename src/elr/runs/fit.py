@@ -21,6 +21,7 @@ from elr.runs.model_card.card import write_card
 from elr.runs.plan import Plan
 from elr.runs.reporting import write_report
 from elr.runs.run import Fitted, run_plan
+from elr.runs.run_folder import alone_in
 from elr.runs.tuning import check_tuning
 from elr.runs.tuning import tune as search
 from elr.training.engine import from_main_process, is_main_process, number_of_processes
@@ -177,11 +178,12 @@ def fit(
         else None
     )
     if is_main_process():
-        write_report(prepared, fitted, baseline=baseline)
-        write_card(out)
-        if baseline is not None:
-            write_report(prepared, baseline)
-            write_card(baseline_folder)
+        with alone_in(out, wait=True):
+            write_report(prepared, fitted, baseline=baseline)
+            write_card(out)
+            if baseline is not None:
+                write_report(prepared, baseline)
+                write_card(baseline_folder)
     return Outcome(fitted=fitted, report=out / REPORT_FILE, baseline=baseline)
 
 

@@ -24,6 +24,7 @@ from elr.errors import ArgumentError, ArtifactError, OutputError
 from elr.networks.spec import NetworkSpec
 from elr.runs.model_card.card import CARD_FILE, write_card
 from elr.runs.plan import Plan
+from elr.runs.run_folder import alone_in
 
 if TYPE_CHECKING:
     from elr.data.prepared_data import PreparedData
@@ -113,9 +114,13 @@ def rewrite_report(folder: str | Path, out: str | Path | None = None) -> Path:
         raise ArtifactError(
             f"{source} is damaged ({error}): repeat the command of the run with --resume, where the data are"
         ) from error
-    files.write_text(path, page)
-    if out is None and (folder / CARD_FILE).exists():
-        write_card(folder)
+    if out is not None:
+        files.write_text(path, page)
+        return path
+    with alone_in(folder, wait=True):
+        files.write_text(path, page)
+        if (folder / CARD_FILE).exists():
+            write_card(folder)
     return path
 
 

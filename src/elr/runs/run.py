@@ -6,6 +6,7 @@ import json
 import platform
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
@@ -26,10 +27,10 @@ from elr.audit.tables.lines import without_formulas
 from elr.data.prepared_data import PreparedData, inspection_of
 from elr.errors import CheckpointError, OutputError
 from elr.runs.plan import Plan
-from elr.runs.run_folder import another, changes, contents, is_tuning, remove_unfinished, something_else
+from elr.runs.run_folder import alone_in, another, changes, contents, is_tuning, remove_unfinished, something_else
 from elr.targets.table_file import remove_tables
 from elr.training.checkpoints import remove_checkpoints
-from elr.training.engine import refuse_other_ranks
+from elr.training.engine import from_main_process, refuse_other_ranks
 from elr.training.loop import Training
 from elr.training.monitor import fractions
 from elr.training.progress import Progress, read_lines, write_lines
@@ -124,32 +125,34 @@ def run_plan(
     training.predict(prepared.examples.first(2))  # a network that they do not fit fails before anything is written
     started = time.perf_counter()
     run = found or {"status": "running", "command": command, "created": _now(), **description}
-    _begin(out, run, training, first=found is None)
-    if training.accelerator.is_main_process and not (out / files.INDEX_FILE).exists():
-        index = prepared.image_index()
-        if index is not None:
-            index.write(out / files.INDEX_FILE)
-            (out / f".{files.INDEX_FILE}.partial").unlink(missing_ok=True)  # what other ranks read
-    training.run(resume=resume, on_progress=on_progress)
-    main, evidence = training.accelerator.is_main_process, _evidence(prepared, training)
-    audit = write_evidence(out / files.EVIDENCE_FILE, evidence) if main else evidence.audit()
-    seconds = time.perf_counter() - started + training.earlier_seconds
-    history = _with_accuracies(training, prepared)
-    results = {"out": str(out)} | _results(prepared, training, audit, history=history, seconds=seconds)
-    results["remarks"] = [*run["data"]["remarks"], *plan.remarks]
-    results |= {} if tuning is None else {"tuning": tuning}
-    choice = training.method.choice()
-    results |= {"choice": {name: choice[name] for name in ("text", "chosen")}} if choice else {}
-    run |= {"status": "complete", "results": results, "choice": choice}
-    votes = _votes(training)
-    training.accelerator.wait_for_everyone()  # no rank reads the checkpoint any more
-    if main:
-        written = written_evidence(out / files.EVIDENCE_FILE, evidence)  # no other rank is here
-        _write(out, prepared, training, written, audit, history, votes)
-        files.write_json(out / files.RUN_FILE, run)
-        _remove_what_is_for_resuming(out)
-    training.accelerator.wait_for_everyone()
-    return Fitted(out=out, results=results, audit=audit, history=history, run=run)
+    with ExitStack() as held:
+        if _begin(out, run, training, held, first=found is None):
+            return _finished(out, files.read_json(out / files.RUN_FILE))
+        if training.accelerator.is_main_process and not (out / files.INDEX_FILE).exists():
+            index = prepared.image_index()
+            if index is not None:
+                index.write(out / files.INDEX_FILE)
+                (out / f".{files.INDEX_FILE}.partial").unlink(missing_ok=True)  # what other ranks read
+        training.run(resume=resume, on_progress=on_progress)
+        main, evidence = training.accelerator.is_main_process, _evidence(prepared, training)
+        audit = write_evidence(out / files.EVIDENCE_FILE, evidence) if main else evidence.audit()
+        seconds = time.perf_counter() - started + training.earlier_seconds
+        history = _with_accuracies(training, prepared)
+        results = {"out": str(out)} | _results(prepared, training, audit, history=history, seconds=seconds)
+        results["remarks"] = [*run["data"]["remarks"], *plan.remarks]
+        results |= {} if tuning is None else {"tuning": tuning}
+        choice = training.method.choice()
+        results |= {"choice": {name: choice[name] for name in ("text", "chosen")}} if choice else {}
+        run |= {"status": "complete", "results": results, "choice": choice}
+        votes = _votes(training)
+        training.accelerator.wait_for_everyone()  # no rank reads the checkpoint any more
+        if main:
+            written = written_evidence(out / files.EVIDENCE_FILE, evidence)  # no other rank is here
+            _write(out, prepared, training, written, audit, history, votes)
+            files.write_json(out / files.RUN_FILE, run)
+            _remove_what_is_for_resuming(out)
+        training.accelerator.wait_for_everyone()
+        return Fitted(out=out, results=results, audit=audit, history=history, run=run)
 
 
 def _describe(prepared: PreparedData, plan: Plan, config: dict[str, Any]) -> dict[str, Any]:
@@ -211,17 +214,25 @@ def _open_folder(out: Path, description: dict[str, Any], *, resume: bool) -> dic
     return found
 
 
-def _begin(out: Path, run: dict[str, Any], training: Training, *, first: bool) -> None:
-    """Make the folder of the run and say in it that it is under way."""
+def _begin(out: Path, run: dict[str, Any], training: Training, held: ExitStack, *, first: bool) -> bool:
+    """Make the folder of the run, hold it and say in it that it is under way; or whether another has finished it."""
     training.accelerator.wait_for_everyone()  # every rank has looked at the folder before one of them makes it
     run["num_processes"] = training.accelerator.num_processes
-    if training.accelerator.is_main_process:
+
+    def take() -> int:
         with files.writing(out):
             out.mkdir(parents=True, exist_ok=True)
-        if not first:
-            files.write_json(out / files.RUN_FILE, run)
-        elif not files.write_first(out / files.RUN_FILE, run):
+        held.enter_context(alone_in(out))
+        if first and not files.write_first(out / files.RUN_FILE, run):
             raise OutputError(f"another run was quicker to take {out}: {another(out)}")
+        if first:
+            return 0
+        if files.read_json(out / files.RUN_FILE).get("status") == "complete":
+            return 1
+        files.write_json(out / files.RUN_FILE, run)
+        return 0
+
+    return bool(from_main_process(training.config.device, take))
 
 
 def _results(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from elr.errors import OutputError
 from elr.files import TUNING_FILE, differences, free_folder, is_partial, writing
+from elr.locks import locked
 
 _ALONE = ("whiten", "probe_period")  # settings that belong to no part of a plan
 
@@ -56,6 +58,37 @@ def another(folder: Path) -> str:
         True
     """
     return f"choose another --out, such as {free_folder(folder)}"
+
+
+@contextmanager
+def alone_in(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Have the folder of a run to oneself: two processes would write one another's checkpoints.
+
+    Args:
+        folder: that is there. Where its file system has no locks, nothing is held.
+        wait: until others have ended, where that takes a moment.
+
+    Raises:
+        OutputError: another process has it, or it cannot be looked at.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, alone_in(Path(folder)):
+        ...     try:
+        ...         with alone_in(Path(folder)):
+        ...             pass
+        ...     except OutputError as error:
+        ...         print(str(error).replace(folder, "run"))
+        another process is at work in run: wait until it has ended, or choose another --out, such as run-2
+    """
+    with writing(folder):
+        descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if not locked(descriptor, wait=wait):
+            raise OutputError(f"another process is at work in {folder}: wait until it has ended, or {another(folder)}")
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def remove_unfinished(folder: Path) -> None:

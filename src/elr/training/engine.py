@@ -98,7 +98,7 @@ def from_main_process(device: str, compute: Callable[[], int]) -> int:
     if failed is not None:
         raise failed
     if number.item() < 0:
-        raise TrainingError("the first process of the group could not read the data: see what it says")
+        raise TrainingError("the first process of the group could not go on: see what it says")
     return int(number.item())
 
 
