@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from elr.training.engine import SMALL_NETWORK, preserved_random_state, threads_for
+from elr.training.engine import SMALL_NETWORK, is_lost_rank, preserved_random_state, threads_for
 
 
 def test_random_state_comes_back_for_all_three():
@@ -33,3 +33,11 @@ def test_only_small_perceptrons_are_computed_in_one_thread():
             assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
+
+
+def test_under_several_processes_an_error_of_the_group_is_that_another_has_ended(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert is_lost_rank(RuntimeError("[gloo] Connection reset by peer"))
+    assert is_lost_rank(torch.distributed.DistBackendError("NCCL error"))
+    assert not is_lost_rank(RuntimeError("shapes do not fit"))
+    assert not is_lost_rank(OSError("Connection reset by peer"))

@@ -20,6 +20,7 @@ from elr.devices import is_convolutional
 from elr.errors import ArgumentError, TrainingError
 from elr.targets.ranks import refuse_differences
 
+_GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
 SMALL_NETWORK = 1_000_000
 """Parameters below which a network without convolutions is trained in one thread."""
 
@@ -100,6 +101,21 @@ def from_main_process(device: str, compute: Callable[[], int]) -> int:
     if number.item() < 0:
         raise TrainingError("the first process of the group could not go on: see what it says")
     return int(number.item())
+
+
+def is_lost_rank(error: BaseException) -> bool:
+    """Whether it says that another process of the group has ended, which this one waits for.
+
+    Args:
+        error: what was raised here; only under several processes it can be that.
+
+    Example:
+        >>> is_lost_rank(RuntimeError("gloo/transport/tcp/pair.cc:561] Connection closed by peer"))  # there is none
+        False
+    """
+    if number_of_processes() < 2 or not isinstance(error, RuntimeError):
+        return False
+    return isinstance(error, dist.DistError) or any(words in str(error) for words in _GONE)
 
 
 def refuse_other_ranks(values: Mapping[str, Any]) -> None:
