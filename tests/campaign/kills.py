@@ -101,13 +101,14 @@ def killed(command: list[str], folder: Path, by: signal.Signals, until: Callable
 
 
 TABLE = ("d.csv", "--label", "label")
+CO_TEACHING = ("--members", "1", "--method", "co_teaching", "--set", "forget_rate=0.2")
 FITS: dict[str, tuple[str, ...]] = {
     "a table by one network": (*TABLE, "--members", "1", "--epochs", "60"),
     "a table by several networks": (*TABLE, "--epochs", "5"),
     "a table by ELR+": (*TABLE, "--method", "elr_plus", "--epochs", "15"),
     "a table in generations": (*TABLE, "--members", "1", "--method", "joint_optimization", "--epochs", "16"),
     "a table by DivideMix": (*TABLE, "--members", "1", "--method", "dividemix", "--epochs", "8"),
-    "a table by co-teaching": (*TABLE, "--members", "1", "--method", "co_teaching", "--epochs", "16"),
+    "a table by co-teaching": (*TABLE, *CO_TEACHING, "--epochs", "16"),
     "a table with mapped targets": (*TABLE, "--members", "1", "--targets", "mapped", "--epochs", "40"),
     "a table with sparse targets": (*TABLE, "--members", "1", "--targets", "sparse", "--epochs", "40"),
     "images": ("pictures", "--network", "fast", "--epochs", "3"),

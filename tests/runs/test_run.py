@@ -13,6 +13,7 @@ from elr.data.prepared_data import prepare_data
 from elr.data.records import ReadOptions
 from elr.errors import CheckpointError, OutputError
 from elr.runs import run as runs
+from elr.runs import run_folder
 from elr.runs.fit_config import FitConfig
 from elr.runs.run import run_plan
 from elr.runs.run_folder import alone_in
@@ -46,14 +47,14 @@ def test_a_run_that_was_quicker_keeps_its_folder(prepared, tmp_path, monkeypatch
     """Two begin at once: the other has made its run.json after this one has looked."""
     (tmp_path / "run").mkdir()
     theirs = '{"status": "running"}'
-    looked = runs.contents
+    looked = run_folder.contents
 
     def look(out):
         names = looked(out)
         (out / "run.json").write_text(theirs)
         return names
 
-    monkeypatch.setattr(runs, "contents", look)
+    monkeypatch.setattr(run_folder, "contents", look)
     with pytest.raises(OutputError, match=r"another run was quicker to take .*: choose another --out, such as .*run-2"):
         run(prepared, tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]

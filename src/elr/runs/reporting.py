@@ -71,7 +71,14 @@ def write_report(prepared: PreparedData, fitted: Fitted, *, baseline: Fitted | N
         True
     """
     path = fitted.out / files.REPORT_FILE
-    report = _report(prepared, fitted, baseline)
+    try:
+        report = _report(prepared, fitted, baseline)
+    except (ArgumentError, AttributeError, KeyError, TypeError, ValueError) as error:
+        if not fitted.before:
+            raise
+        raise ArtifactError(
+            f"{fitted.out / files.RUN_FILE} is damaged ({error}): repeat its command with another --out"
+        ) from error
     files.write_text(fitted.out / files.REPORT_DATA_FILE, _to_json(report) + "\n")
     files.write_text(path, render(report))
     return path

@@ -25,9 +25,9 @@ from elr.audit.issues_view import write_issues
 from elr.audit.label_quality import Audit, score_suspects
 from elr.audit.tables.lines import without_formulas
 from elr.data.prepared_data import PreparedData, inspection_of
-from elr.errors import CheckpointError, OutputError
+from elr.errors import OutputError
 from elr.runs.plan import Plan
-from elr.runs.run_folder import alone_in, another, changes, contents, is_tuning, remove_unfinished, something_else
+from elr.runs.run_folder import alone_in, another, opened, read_begun, remove_unfinished
 from elr.targets.table_file import remove_tables
 from elr.training.checkpoints import remove_checkpoints
 from elr.training.engine import from_main_process, refuse_other_ranks
@@ -52,6 +52,7 @@ class Fitted:
         audit: which labels are suspect, by position in the training examples.
         history: measures of each epoch.
         run: the content of run.json.
+        before: whether it was finished before, and read again.
 
     Example:
         >>> import tempfile
@@ -69,6 +70,7 @@ class Fitted:
     audit: Audit
     history: list[dict[str, Any]]
     run: dict[str, Any]
+    before: bool = False
 
 
 def run_plan(
@@ -115,9 +117,9 @@ def run_plan(
         ['evidence.parquet', 'explanations.parquet', 'issues.csv', 'metrics.jsonl']
     """
     if resume and (out / files.RUN_FILE).is_file():
-        plan = plan.going_on(files.read_json(out / files.RUN_FILE))
+        plan = plan.going_on(read_begun(out))
     description = _describe(prepared, plan, config) | ({} if tuning is None else {"tuning": tuning})
-    found = _open_folder(out, description, resume=resume)
+    found = opened(out, description, resume=resume)
     if found is not None and found["status"] == "complete":
         return _finished(out, found)
     training = plan.build(prepared, probe=prepared.probe, folder=out)
@@ -127,7 +129,7 @@ def run_plan(
     run = found or {"status": "running", "command": command, "created": _now(), **description}
     with ExitStack() as held:
         if _begin(out, run, training, held, first=found is None):
-            return _finished(out, files.read_json(out / files.RUN_FILE))
+            return _finished(out, read_begun(out))
         if training.accelerator.is_main_process and not (out / files.INDEX_FILE).exists():
             index = prepared.image_index()
             if index is not None:
@@ -193,27 +195,6 @@ def _remarks(prepared: PreparedData) -> list[str]:
     return [*prepared.records.remarks, *prepared.preprocessing.remarks, *findings]
 
 
-def _open_folder(out: Path, description: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
-    """The run.json already in `out`, if any; refuses folders that hold anything but this very run."""
-    names = contents(out)
-    if not names or ("tuning" in description and all(map(is_tuning, names))):
-        return None
-    if files.RUN_FILE not in names:
-        raise something_else(out, names)
-    found = files.read_json(out / files.RUN_FILE)
-    if not resume:
-        finish = "" if found.get("status") == "complete" else ", or --resume to finish that one"
-        raise OutputError(f"{out} already holds a run: {another(out)}{finish}")
-    changed = changes(found, description)
-    if changed:
-        its_own = f" ({found['command']})" if found.get("command") else ""
-        raise CheckpointError(
-            f"{out} holds a run of another configuration: {'; '.join(changed[:4])}; repeat its own command"
-            f"{its_own}, or {another(out)}"
-        )
-    return found
-
-
 def _begin(out: Path, run: dict[str, Any], training: Training, held: ExitStack, *, first: bool) -> bool:
     """Make the folder of the run, hold it and say in it that it is under way; or whether another has finished it."""
     training.accelerator.wait_for_everyone()  # every rank has looked at the folder before one of them makes it
@@ -227,7 +208,7 @@ def _begin(out: Path, run: dict[str, Any], training: Training, held: ExitStack, 
             raise OutputError(f"another run was quicker to take {out}: {another(out)}")
         if first:
             return 0
-        if files.read_json(out / files.RUN_FILE).get("status") == "complete":
+        if read_begun(out)["status"] == "complete":
             return 1
         files.write_json(out / files.RUN_FILE, run)
         return 0
@@ -385,7 +366,9 @@ def _finished(out: Path, run: dict[str, Any]) -> Fitted:
     """A run that is complete, as its folder has it."""
     _remove_what_is_for_resuming(out)  # it may have been killed before it came to that
     history = read_lines(out / files.METRICS_FILE)
-    return Fitted(out=out, results=run["results"], audit=read_evidence(out).audit(), history=history, run=run)
+    return Fitted(
+        out=out, results=run["results"], audit=read_evidence(out).audit(), history=history, run=run, before=True
+    )
 
 
 def _remove_what_is_for_resuming(out: Path) -> None:
