@@ -99,6 +99,15 @@ def test_a_run_that_another_process_finished_in_the_meantime_is_given_back(prepa
     np.testing.assert_array_equal(again.audit.label_quality, theirs.audit.label_quality)
 
 
+def test_ranks_agree_on_the_state_of_the_folder_before_one_of_them_leaves(prepared, tmp_path, monkeypatch):
+    """One that saw the run of an orphaned rank complete, and one that did not, waited for each other for ever."""
+    run(prepared, tmp_path / "run")
+    told = []
+    monkeypatch.setattr(runs, "refuse_other_ranks", told.append)
+    run(prepared, tmp_path / "run", resume=True)
+    assert [each["the state of the folder"] for each in told] == ["complete"]
+
+
 def test_another_run_is_refused_by_what_has_changed(prepared, tmp_path):
     run(prepared, tmp_path / "run")
     with pytest.raises(OutputError, match="already holds a run: choose another --out"):

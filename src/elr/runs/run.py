@@ -120,6 +120,7 @@ def run_plan(
         plan = plan.going_on(read_begun(out))
     description = _describe(prepared, plan, config) | ({} if tuning is None else {"tuning": tuning})
     found = opened(out, description, resume=resume)
+    _refuse_other_ranks(description, found)  # who saw a run that has just been finished would not wait for the others
     if found is not None and found["status"] == "complete":
         return _finished(out, found)
     training = plan.build(prepared, probe=prepared.probe, folder=out)
