@@ -120,11 +120,12 @@ def run_plan(
         plan = plan.going_on(read_begun(out))
     description = _describe(prepared, plan, config) | ({} if tuning is None else {"tuning": tuning})
     found = opened(out, description, resume=resume)
-    _refuse_other_ranks(description, found)  # who saw a run that has just been finished would not wait for the others
+    state = "a new one" if found is None else found["status"]
+    refuse_other_ranks({"the state of the folder": state})  # who sees it just finished would not wait for the others
     if found is not None and found["status"] == "complete":
         return _finished(out, found)
     training = plan.build(prepared, probe=prepared.probe, folder=out)
-    _refuse_other_ranks(description, found)
+    _refuse_other_ranks(description)
     training.predict(prepared.examples.first(2))  # a network that they do not fit fails before anything is written
     started = time.perf_counter()
     run = found or {"status": "running", "command": command, "created": _now(), **description}
@@ -182,11 +183,10 @@ def _describe(prepared: PreparedData, plan: Plan, config: dict[str, Any]) -> dic
     return json.loads(json.dumps(description))  # as it will be read again
 
 
-def _refuse_other_ranks(description: dict[str, Any], found: dict[str, Any] | None) -> None:
-    """Refuse, on all ranks, data, settings or a folder that are not the same on all of them."""
+def _refuse_other_ranks(description: dict[str, Any]) -> None:
+    """Refuse, on all ranks, data or settings that are not the same on all of them."""
     told: dict[str, Any] = {"the data (sha256)": description["data"]["sha256"][:12]}
     told |= {name: json.dumps(part, sort_keys=True) for name, part in description.items() if name in _ALIKE}
-    told |= {"the state of the folder": "a new one" if found is None else found["status"]}
     told |= {f"the version of {name}": description["versions"][name] for name in ("torch", "numpy", "accelerate")}
     refuse_other_ranks(told)
 
