@@ -225,7 +225,7 @@ def refuse_unlike(present: Any, stored: Any, name: str) -> None:
         return
     kinds = {bool: bool, int: (int, float), float: (int, float), list: (list, tuple), tuple: (list, tuple)}
     kind = next((each for each in (Tensor, dict) if isinstance(present, each)), kinds.get(type(present), type(present)))
-    if not isinstance(stored, kind) or (isinstance(stored, bool) and type(present) is not bool):
+    if not isinstance(stored, kind) or type(stored) is bool is not type(present):
         raise ValueError(f"{name} is {type(stored).__name__}, expected {type(present).__name__}")
     if isinstance(present, Tensor):
         if (present.dtype, present.shape) != (stored.dtype, stored.shape):
