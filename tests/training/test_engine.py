@@ -1,9 +1,12 @@
 import random
+import threading
+import time
 
 import numpy as np
 import torch
 from torch import nn
 
+from elr.training import engine
 from elr.training.engine import SMALL_NETWORK, is_lost_rank, preserved_random_state, threads_for
 
 
@@ -41,3 +44,21 @@ def test_under_several_processes_an_error_of_the_group_is_that_another_has_ended
     assert is_lost_rank(torch.distributed.DistBackendError("NCCL error"))
     assert not is_lost_rank(RuntimeError("shapes do not fit"))
     assert not is_lost_rank(OSError("Connection reset by peer"))
+
+
+def test_threads_make_the_engine_one_by_one(monkeypatch):
+    at_once, most = [], []
+
+    def slow(**_):
+        at_once.append(1)
+        most.append(len(at_once))
+        time.sleep(0.02)
+        at_once.pop()
+
+    monkeypatch.setattr(engine, "Accelerator", slow)
+    threads = [threading.Thread(target=engine.make_accelerator, args=("cpu",)) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert most == [1] * 4

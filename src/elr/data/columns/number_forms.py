@@ -15,8 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from elr.checking import check_ranges, check_types
-
 _BLANKS = re.compile(r"[\s\u00a0\u2007\u2009\u202f]+")
 _PARTS = re.compile(
     r"(?P<sign>[+-]?)\s*(?P<prefix>[$€£¥₹₽₩₺]|(?:US|[AR])\$|(?:[A-Z]{3}|Rs\.?|kr\.?)(?=\s)|)\s*(?P<inner>[+-]?)\s*"
@@ -71,6 +69,8 @@ class NumberForm:
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> NumberForm:
+        from elr.checking import check_ranges, check_types
+
         form = cls(**settings)
         check_types(form)
         ranges = {"decimal": (form.decimal in _MARKS, "a point or a comma")}
