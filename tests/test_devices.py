@@ -3,6 +3,8 @@
 import ctypes
 import random
 import sys
+import threading
+import time
 from contextlib import suppress
 
 import numpy as np
@@ -100,3 +102,24 @@ def test_all_three_generators_come_back_even_after_an_error():
 
 def test_leaving_a_group_that_is_none():
     leave_process_group()
+
+
+def test_threads_take_turns_at_the_random_state():
+    """A process has one: of two that drew at once, each would get some numbers of the other."""
+    found = []
+
+    def draw():
+        with forked_random_state(torch.device("cpu")):
+            torch.manual_seed(3)
+            numbers = []
+            for _ in range(5):
+                numbers.append(torch.rand(1).item())
+                time.sleep(0.002)
+            found.append(numbers)
+
+    threads = [threading.Thread(target=draw) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert all(numbers == found[0] for numbers in found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -146,6 +147,10 @@ def prefers_channels_last(device: torch.device) -> bool:
     )
 
 
+TURNS = threading.RLock()
+"""Threads that draw torch's random numbers, of which a process has one state, take turns."""
+
+
 @contextmanager
 def forked_random_state(device: torch.device) -> Iterator[None]:
     """Inside, torch's random numbers of the processor and of a device run on; outside, nothing of that is seen.
@@ -160,7 +165,7 @@ def forked_random_state(device: torch.device) -> Iterator[None]:
         True
     """
     devices = [device.index or 0] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with TURNS, torch.random.fork_rng(devices=devices):
         yield
 
 

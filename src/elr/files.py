@@ -36,7 +36,7 @@ TUNING_FILE = "tuning.sqlite"
 INDEX_FILE = "index.parquet"  # of images that are streamed from disk
 REPORT_DATA_FILE = "report.json"  # all that the page shows
 
-_TORCH_WRITER = ("PytorchStreamWriter", "unexpected pos", "file write failed")
+_TORCH_WRITER = ("PytorchStreamWriter", "unexpected pos", "file write failed", "Parent directory")
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EFBIG: "the file is too large"}
 
 

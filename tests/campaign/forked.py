@@ -41,7 +41,10 @@ said = os.open(asked["words"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 nothing = os.open(os.devnull, os.O_RDONLY)
 os.dup2(nothing, 0), os.dup2(said, 1), os.dup2(said, 2)
 sys.argv = ["elr", *asked["command"]]
-main()
+try:
+    main()
+except KeyboardInterrupt:  # before its first line
+    sys.exit(130)
 """
 
 

@@ -59,14 +59,14 @@ def bounded(more: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def _leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in pairs:
         yield (*path, key)
-        yield from _leaves(inner, (*path, key))
+        yield from leaves(inner, (*path, key))
 
 
-def _changed(content: dict[str, Any], path: tuple[Any, ...], value: Any) -> dict[str, Any]:
+def changed(content: dict[str, Any], path: tuple[Any, ...], value: Any) -> dict[str, Any]:
     copy = json.loads(json.dumps(content))
     inner = copy
     for key in path[:-1]:
@@ -82,10 +82,10 @@ def _fuzzed(folder: Path, generator: random.Random, data: str, count: int = 25) 
     path = folder / "run" / "run.json"
     good = path.read_text()
     content = json.loads(good)
-    leaves = list(_leaves(content))
+    places = list(leaves(content))
     for _ in range(count):
-        leaf, value = generator.choice(leaves), generator.choice(VALUES)
-        path.write_text(json.dumps(_changed(content, leaf, value)))
+        leaf, value = generator.choice(places), generator.choice(VALUES)
+        path.write_text(json.dumps(changed(content, leaf, value)))
         with bounded(6 * 2**30):
             try:
                 outcomes = every_command(folder, data=data)
@@ -98,13 +98,13 @@ def _fuzzed(folder: Path, generator: random.Random, data: str, count: int = 25) 
         nothing_ran(folder, f"{leaf} = {value!r}")
 
 
-@trial("hostile_runs", repeats=8)
+@trial("hostile_runs", repeats=10)
 def a_run_json_that_says_anything_of_a_table(folder: Path, generator: random.Random) -> None:
     a_run(folder)
     _fuzzed(folder, generator, "data.csv")
 
 
-@trial("hostile_runs", repeats=8)
+@trial("hostile_runs", repeats=10)
 def a_run_json_that_says_anything_of_images(folder: Path, generator: random.Random) -> None:
     pictures(folder, wrong=2)
     accepted(inside("fit", "d", "--epochs", "2", "--out", "run", "--json", folder=folder))

@@ -8,7 +8,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,24 +20,24 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from campaign.forked import ENVIRONMENT, forked
+from campaign.forked import forked
 from campaign.made import clusters
 from campaign.outcomes import contents, kept, no_leftovers
-from campaign.trials import DIFFERS, HALF_WRITTEN, HANG, TRACEBACK, UNCLEAR, FaultFound, need, trial
+from campaign.trials import DIFFERS, HALF_WRITTEN, TRACEBACK, UNCLEAR, need, trial
 
 SIGNALS = {signal.SIGKILL: (-9,), signal.SIGTERM: (143, -15), signal.SIGINT: (130, -2)}
 TIMED = ("run.json", "report.html", "report.json", "metrics.jsonl", "README.md", "preprocessing.skops", "tuning.sqlite")
 """Files that say when and how long, or hold addresses in memory: not compared."""
 SENT: Counter[str] = Counter()
 """Signals that reached a command at work."""
-_HERE = Path(tempfile.mkdtemp(prefix="elr-campaign-kills-"))
+HERE = Path(tempfile.mkdtemp(prefix="elr-campaign-kills-"))
 _OWNER = os.getpid()
 
 
 @atexit.register
 def _end() -> None:
     if os.getpid() == _OWNER:
-        shutil.rmtree(_HERE, ignore_errors=True)
+        shutil.rmtree(HERE, ignore_errors=True)
         if SENT:
             print(f"kills: {sum(SENT.values())} in all: {dict(SENT)}", file=sys.stderr)
 
@@ -46,7 +45,7 @@ def _end() -> None:
 @cache
 def data() -> Path:
     """A table, images, a grid of a bench, new rows, finished runs and decisions about them, made once."""
-    folder = _HERE / "data"
+    folder = HERE / "data"
     folder.mkdir()
     clusters(400, wrong=20).to_csv(folder / "d.csv", index=False)
     clusters(30_000, seed=3).drop(columns="label").to_csv(folder / "new.csv", index=False)
@@ -102,13 +101,14 @@ def killed(command: list[str], folder: Path, by: signal.Signals, until: Callable
 
 
 TABLE = ("d.csv", "--label", "label")
+CO_TEACHING = ("--members", "1", "--method", "co_teaching", "--set", "forget_rate=0.2")
 FITS: dict[str, tuple[str, ...]] = {
     "a table by one network": (*TABLE, "--members", "1", "--epochs", "60"),
     "a table by several networks": (*TABLE, "--epochs", "5"),
     "a table by ELR+": (*TABLE, "--method", "elr_plus", "--epochs", "15"),
     "a table in generations": (*TABLE, "--members", "1", "--method", "joint_optimization", "--epochs", "16"),
     "a table by DivideMix": (*TABLE, "--members", "1", "--method", "dividemix", "--epochs", "8"),
-    "a table by co-teaching": (*TABLE, "--members", "1", "--method", "co_teaching", "--epochs", "16"),
+    "a table by co-teaching": (*TABLE, *CO_TEACHING, "--epochs", "16"),
     "a table with mapped targets": (*TABLE, "--members", "1", "--targets", "mapped", "--epochs", "40"),
     "a table with sparse targets": (*TABLE, "--members", "1", "--targets", "sparse", "--epochs", "40"),
     "images": ("pictures", "--network", "fast", "--epochs", "3"),
@@ -130,9 +130,9 @@ def results(run: Path) -> dict[str, str]:
 @cache
 def unbroken(name: str) -> tuple[dict[str, str], float]:
     """The results of a run that nobody disturbs, and how many seconds it takes."""
-    out = _HERE / f"unbroken {name}"
+    out = HERE / f"unbroken {name}"
     started = time.monotonic()
-    code, words = forked([*command_of(name), "--out", str(out)], _HERE)
+    code, words = forked([*command_of(name), "--out", str(out)], HERE)
     need(code == 0, UNCLEAR, words)
     return results(out), time.monotonic() - started
 
@@ -208,44 +208,10 @@ def measured(out: Path) -> dict[str, object]:
 
 @cache
 def _whole_bench() -> dict[str, object]:
-    out = _HERE / "whole bench"
-    code, words = forked(["bench", str(data() / "grid.toml"), "--threads", "1", "--out", str(out)], _HERE)
+    out = HERE / "whole bench"
+    code, words = forked(["bench", str(data() / "grid.toml"), "--threads", "1", "--out", str(out)], HERE)
     need(code == 0, UNCLEAR, words)
     return measured(out)
-
-
-@trial("kills", repeats=3, seconds=1200)
-def two_ranks(folder: Path, generator: random.Random) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d"]
-    command += ["--rdzv-endpoint=localhost:0", "-m", "elr", *command_of("a table by one network"), "--resume", "--out"]
-
-    def run(out: Path, by: signal.Signals | None = None, until: Callable[[], bool] = lambda: False) -> float:
-        started = time.monotonic()
-        with (folder / "words").open("w+") as words, subprocess.Popen(
-            [*command, str(out)], cwd=folder, env=os.environ | ENVIRONMENT, stdout=words, stderr=words,
-            start_new_session=True,
-        ) as process:  # fmt: skip
-            while process.poll() is None:
-                if by is not None and until():
-                    os.killpg(process.pid, by)
-                    SENT[f"{by.name} to two ranks"] += 1
-                    by = None
-                if time.monotonic() - started > 500:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    raise FaultFound(HANG, f"two ranks had not ended: {(folder / 'words').read_text()[-1500:]}")
-                time.sleep(0.002)
-        said = (folder / "words").read_text(errors="replace")
-        need(process.returncode == 0 or until(), UNCLEAR, f"two ranks: {said[-2500:]}")
-        return time.monotonic() - started
-
-    seconds = run(folder / "whole")
-    for _ in range(2):
-        by = generator.choice([signal.SIGKILL, signal.SIGTERM])
-        until = moment(folder / "broken", generator, seconds)
-        run(folder / "broken", by, until)
-    run(folder / "broken")
-    need(results(folder / "whole") == results(folder / "broken"), DIFFERS, "two ranks after kills: other results")
-    no_leftovers(folder)
 
 
 READERS: dict[str, tuple[tuple[str, ...], str]] = {  # the command, and what it writes
@@ -261,7 +227,7 @@ READERS: dict[str, tuple[tuple[str, ...], str]] = {  # the command, and what it 
 def _whole(name: str) -> tuple[dict[str, str], float]:
     """What such a command writes when nobody disturbs it, and how many seconds it takes."""
     command, written = READERS[name]
-    folder = _HERE / f"whole {name}"
+    folder = HERE / f"whole {name}"
     shutil.copytree(data(), folder)
     started = time.monotonic()
     code, words = forked([*command, *_moved(name)], folder)

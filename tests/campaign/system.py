@@ -170,9 +170,8 @@ def out_of_memory_while_reading(folder: Path, generator: random.Random) -> None:
     most = generator.choice([6, 8]) * 2**30
     command = [*FIT[:1], *FIT[3:], "x.npy", "--label", "y.npy", "--out", "run"]
     outcome = limited(command, folder, resource.RLIMIT_AS, most)
-    need(outcome.code == 1, SILENT if outcome.code == 0 else UNCLEAR, outcome.words)
-    checked(outcome)
-    need("not enough memory" in outcome.err, UNCLEAR, outcome.words)
+    checked(failed(outcome, "memory"))
+    need("x.npy does not fit" in outcome.err or "not enough memory" in outcome.err, UNCLEAR, outcome.words)
     need(not (folder / "run").exists(), HALF_WRITTEN, "a folder was left behind")
 
 
@@ -245,20 +244,6 @@ def clock_that_jumps_back(folder: Path, _: random.Random) -> None:
     need(result.returncode == 0, UNCLEAR, result.stderr[-1500:])
     accepted(inside(*FIT, "d.csv", "--out", "plain", folder=folder))
     need(results(folder / "run") == results(folder / "plain"), DIFFERS, "results depend on the clock")
-
-
-@trial("system", repeats=2, seconds=300)
-def two_runs_on_one_folder_at_once(folder: Path, _: random.Random) -> None:
-    clusters(400).to_csv(folder / "d.csv", index=False)
-    command = [*ELR, *FIT, "d.csv", "--out", "run"]
-    settings = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    both = [subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, **settings) for _ in range(2)]  # type: ignore[call-overload]
-    ended = [(each.communicate(timeout=250)[1], each.returncode) for each in both]
-    codes = sorted(code for _, code in ended)
-    need(codes in ([0, 2], [0, 0]), DIFFERS, f"exit statuses {codes}: {[words[-600:] for words, _ in ended]}")
-    need(codes == [0, 2], SILENT, "both say that they wrote the folder")
-    accepted(inside(*FIT, "d.csv", "--out", "alone", folder=folder))
-    need(results(folder / "run") == results(folder / "alone"), DIFFERS, "the folder is not that of one run")
 
 
 @trial("system", seconds=300)

@@ -199,3 +199,17 @@ def test_a_lack_of_memory_is_told_with_what_to_do(capsys, fail):
 def test_other_failures_of_the_program_are_not_hidden():
     with pytest.raises(RuntimeError, match="a bug"), errors(False):
         raise RuntimeError("a bug")
+
+
+@pytest.mark.parametrize("said", ["[pair.cc:561] Connection closed by peer [127.0.0.1]:652", "writev: Broken pipe"])
+def test_a_rank_that_has_lost_another_says_so(capsys, monkeypatch, said):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(typer.Exit) as ended, errors(as_json=True):
+        raise RuntimeError(said)
+    assert ended.value.exit_code == 1
+    out, err = capsys.readouterr()
+    assert err == "error: another rank has ended: see what it says; a run that had begun goes on with --resume\n"
+    assert json.loads(out)["error"]["type"] == "TrainingError"
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with pytest.raises(RuntimeError), errors(as_json=False):
+        raise RuntimeError(said)

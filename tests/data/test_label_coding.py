@@ -236,3 +236,19 @@ def test_folders_of_images_are_classes_in_any_spelling():
     assert coding.encode(["th\u00e9", "caf\u00e9"], column="y").tolist() == [1, 0]
     assert coding.canonical(["th\u00e9", "cow"]) == ["the\u0301", "cow"]
     assert coding.numbers(["cow", None, "-1"]).tolist() == [-1, -1, -1]
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"class_names": ["cat", []]}, "expected texts or whole numbers"),
+        ({"class_names": ["cat", {"a": 1}]}, "expected texts or whole numbers"),
+        ({"class_names": [0, True]}, "expected texts or whole numbers"),
+        ({"class_names": "cat"}, "expected texts or whole numbers"),
+        ({"class_names": ["cat", "cat"]}, "a class twice"),
+        ({"spellings": []}, "expected those of each class"),
+    ],
+)
+def test_a_coding_of_a_run_that_is_none_is_no_coding(change, error):
+    with pytest.raises(TypeError, match=error):
+        LabelCoding.stored({"class_names": ["cat", "dog"], "spellings": {}} | change)

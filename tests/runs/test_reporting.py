@@ -1,14 +1,17 @@
 """The report of a run is kept, and shown again without the data."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import elr
+from elr.data.prepared_data import prepare_data
+from elr.data.records import ReadOptions
 from elr.errors import ArtifactError, OutputError
 from elr.methods.ensemble.grid import HIDDEN
-from elr.runs.reporting import compared, rewrite_report
+from elr.runs.reporting import compared, rewrite_report, write_report
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +56,12 @@ def test_a_run_without_a_report_says_how_to_get_one(fitted, tmp_path):
 
 def test_the_row_of_a_comparison_has_what_was_measured(fitted):
     assert compared(fitted) == {"method": "elr", "seconds": fitted.results["seconds"]}
+
+
+def test_a_run_json_that_lacks_what_a_report_tells_is_damaged_only_where_it_was_read_again(fitted):
+    prepared = prepare_data((np.tile(np.eye(2), (30, 1)), np.tile([0, 1], 30)), ReadOptions())
+    less = {name: value for name, value in fitted.results.items() if name != "num_classes"}
+    with pytest.raises(ArtifactError, match=r"run\.json is damaged \('num_classes'\): repeat its command"):
+        write_report(prepared, replace(fitted, results=less, before=True))
+    with pytest.raises(KeyError):
+        write_report(prepared, replace(fitted, results=less))

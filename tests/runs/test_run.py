@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +13,10 @@ from elr.data.prepared_data import prepare_data
 from elr.data.records import ReadOptions
 from elr.errors import CheckpointError, OutputError
 from elr.runs import run as runs
+from elr.runs import run_folder
 from elr.runs.fit_config import FitConfig
 from elr.runs.run import run_plan
+from elr.runs.run_folder import alone_in
 from elr.training import checkpoints
 
 
@@ -44,18 +47,65 @@ def test_a_run_that_was_quicker_keeps_its_folder(prepared, tmp_path, monkeypatch
     """Two begin at once: the other has made its run.json after this one has looked."""
     (tmp_path / "run").mkdir()
     theirs = '{"status": "running"}'
-    looked = runs.contents
+    looked = run_folder.contents
 
     def look(out):
         names = looked(out)
         (out / "run.json").write_text(theirs)
         return names
 
-    monkeypatch.setattr(runs, "contents", look)
+    monkeypatch.setattr(run_folder, "contents", look)
     with pytest.raises(OutputError, match=r"another run was quicker to take .*: choose another --out, such as .*run-2"):
         run(prepared, tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
     assert (tmp_path / "run" / "run.json").read_text() == theirs
+
+
+class Stopped(Exception):
+    pass
+
+
+def begun(prepared, out):
+    """The folder of a run that was stopped in its first epoch."""
+
+    def stop(progress):
+        raise Stopped
+
+    config = FitConfig(epochs=2)
+    with pytest.raises(Stopped):
+        run_plan(prepared, config.plan(prepared), config=config.to_json(), out=out, on_progress=stop)
+
+
+def test_two_that_go_on_in_one_folder_do_not_mix_their_checkpoints(prepared, tmp_path):
+    begun(prepared, tmp_path / "run")
+    before = (tmp_path / "run" / "run.json").read_text()
+    with alone_in(tmp_path / "run"), pytest.raises(OutputError, match="another process is at work in"):
+        run(prepared, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "run.json").read_text() == before
+    assert run(prepared, tmp_path / "run", resume=True).run["status"] == "complete"
+
+
+def test_a_run_that_another_process_finished_in_the_meantime_is_given_back(prepared, tmp_path, monkeypatch):
+    begun(prepared, tmp_path / "run")
+    begun(prepared, tmp_path / "theirs")
+    theirs = run(prepared, tmp_path / "theirs", resume=True)
+
+    def finished(*_):
+        shutil.copytree(tmp_path / "theirs", tmp_path / "run", dirs_exist_ok=True)
+
+    monkeypatch.setattr(runs, "_refuse_other_ranks", finished)  # between the look at the folder and its taking
+    again = run(prepared, tmp_path / "run", resume=True)
+    assert again.run["created"] == theirs.run["created"]
+    np.testing.assert_array_equal(again.audit.label_quality, theirs.audit.label_quality)
+
+
+def test_ranks_agree_on_the_state_of_the_folder_before_one_of_them_leaves(prepared, tmp_path, monkeypatch):
+    """One that saw the run of an orphaned rank complete, and one that did not, waited for each other for ever."""
+    run(prepared, tmp_path / "run")
+    told = []
+    monkeypatch.setattr(runs, "refuse_other_ranks", told.append)
+    run(prepared, tmp_path / "run", resume=True)
+    assert [each["the state of the folder"] for each in told] == ["complete"]
 
 
 def test_another_run_is_refused_by_what_has_changed(prepared, tmp_path):
@@ -73,9 +123,6 @@ def test_stopped_within_an_epoch_networks_side_by_side_end_bit_identical(prepare
     config = FitConfig(members=2, batch_size=20, device="cpu", precision="float32")
     plan = replace(config.plan(prepared), training=replace(config.plan(prepared).training, epochs=6))
     plan = replace(plan, method=replace(plan.method, epochs=6, kept_epochs=(2, 4)))
-
-    class Stopped(Exception):
-        pass
 
     def stop(progress):
         if progress.step == 15:  # within the fourth epoch: one of the kept is behind it, one ahead

@@ -1,9 +1,14 @@
+import json
+import time
 from pathlib import Path
+from threading import Thread
 
+import numpy as np
 import pytest
 
-from elr.errors import OutputError
-from elr.runs.run_folder import contents, is_tuning, remove_unfinished, something_else
+import elr
+from elr.errors import ArtifactError, OutputError
+from elr.runs.run_folder import alone_in, contents, is_tuning, read_begun, remove_unfinished, something_else
 
 
 def test_what_a_killed_run_had_not_finished_is_left_out(tmp_path):
@@ -37,3 +42,75 @@ def test_what_was_left_by_a_run_killed_as_it_began_goes(tmp_path):
         (tmp_path / name).touch()
     remove_unfinished(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".model.safetensors.partial", "run.json"]
+
+
+def test_a_folder_that_another_process_is_at_work_in_is_refused(tmp_path):
+    said = r"another process is at work in .*: wait until it has ended, or choose"
+    with alone_in(tmp_path), pytest.raises(OutputError, match=said), alone_in(tmp_path):
+        pass
+    with alone_in(tmp_path):
+        pass
+    with pytest.raises(OutputError, match=r"cannot write .*gone: "), alone_in(tmp_path / "gone"):
+        pass
+
+
+def test_what_takes_a_moment_waits_for_it(tmp_path):
+    order = []
+
+    def second():
+        with alone_in(tmp_path, wait=True):
+            order.append("second")
+
+    with alone_in(tmp_path):
+        thread = Thread(target=second)
+        thread.start()
+        time.sleep(0.05)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def damaged(run, *path, value):
+    """A copy of a run.json in which one value is another."""
+    copy = json.loads(json.dumps(run))
+    inner = copy
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return copy
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("finished") / "run"
+    elr.fit((np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20)), out=out, config=elr.FitConfig(epochs=1, members=1))
+    return json.loads((out / "run.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["config"], [[]]),
+        (["augmentation"], ""),
+        (["targets", "dtype"], []),
+        (["targets", "top_k"], -1),
+        (["data", "streamed"], 7),
+        (["data", "reading", "classes"], [{"a": 1}]),
+        (["data", "remarks"], None),
+        (["status"], 0),
+        (["versions"], 0),
+        (["results", "num_classes"], "2"),
+        (["results", "early_learning"], "<script>"),
+        (["results", "noise_rate_interval"], [None, "x"]),
+    ],
+)
+def test_a_run_json_that_no_run_wrote_is_refused_with_what_is_odd(finished, tmp_path, path, value):
+    (tmp_path / "run.json").write_text(json.dumps(damaged(finished, *path, value=value)))
+    with pytest.raises(ArtifactError, match=rf"run\.json is damaged: expected .*{path[0]}.* as `elr fit` writes it"):
+        read_begun(tmp_path)
+
+
+def test_a_run_json_is_read_as_it_was_written(finished, tmp_path):
+    for run in (finished, damaged(finished, "status", value="running")):
+        (tmp_path / "run.json").write_text(json.dumps(run))
+        assert read_begun(tmp_path) == run

@@ -175,3 +175,23 @@ def test_a_kill_while_a_checkpoint_is_written_again_leaves_no_half_of_one(tmp_pa
     ]
     again.save(2)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-000002"]
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("scheduler 0", "last_epoch", torch.zeros(0)),
+        ("scheduler 0", "last_epoch", "x"),
+        ("state", "epoch", 2**40),
+        ("state", "epoch", None),
+        ("state", "history", "[]"),
+        ("state", "probe_epochs", {}),
+    ],
+)
+def test_a_checkpoint_whose_values_are_others_is_refused_before_it_is_gone_on_with(stopped, part, name, value):
+    path = checkpoint_folders(stopped)[-1] / "parts.pt"
+    parts = torch.load(path, weights_only=True)
+    parts[part][name] = value
+    torch.save(parts, path)
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        training_of(folder=stopped).run(resume=True)

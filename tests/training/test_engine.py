@@ -1,10 +1,13 @@
 import random
+import threading
+import time
 
 import numpy as np
 import torch
 from torch import nn
 
-from elr.training.engine import SMALL_NETWORK, preserved_random_state, threads_for
+from elr.training import engine
+from elr.training.engine import SMALL_NETWORK, is_lost_rank, preserved_random_state, threads_for
 
 
 def test_random_state_comes_back_for_all_three():
@@ -33,3 +36,29 @@ def test_only_small_perceptrons_are_computed_in_one_thread():
             assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
+
+
+def test_under_several_processes_an_error_of_the_group_is_that_another_has_ended(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert is_lost_rank(RuntimeError("[gloo] Connection reset by peer"))
+    assert is_lost_rank(torch.distributed.DistBackendError("NCCL error"))
+    assert not is_lost_rank(RuntimeError("shapes do not fit"))
+    assert not is_lost_rank(OSError("Connection reset by peer"))
+
+
+def test_threads_make_the_engine_one_by_one(monkeypatch):
+    at_once, most = [], []
+
+    def slow(**_):
+        at_once.append(1)
+        most.append(len(at_once))
+        time.sleep(0.02)
+        at_once.pop()
+
+    monkeypatch.setattr(engine, "Accelerator", slow)
+    threads = [threading.Thread(target=engine.make_accelerator, args=("cpu",)) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert most == [1] * 4

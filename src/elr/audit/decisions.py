@@ -100,7 +100,7 @@ def clean(folder: str | Path, decisions: str | Path, out: str | Path, *, data: s
     run = files.read_run(folder)
     try:
         source, form = _source(run, data)
-        coding = LabelCoding(class_names=tuple(run["preprocessing"]["class_names"]))
+        coding = LabelCoding.stored(run["preprocessing"])
         options = ReadOptions(**run["data"]["options"])
         named = KINDS[run["preprocessing"]["kind"]].named_classes
     except (AttributeError, KeyError, TypeError) as error:

@@ -306,6 +306,7 @@ def errors(as_json: bool, *, resume_with: str | None = None, by_itself: bool = F
         told = isinstance(error, DataError) and "memory" in str(error)  # what is too large, and what to do
         lacking = None if told else lack_of_memory(error)
         if lacking is None and not isinstance(error, ELRError):
+            _say_lost_rank(error, as_json)
             raise
         said = str(error) if lacking is None else f"not enough memory: {lacking}; {_LESS}"
         if as_json:
@@ -324,6 +325,20 @@ def errors(as_json: bool, *, resume_with: str | None = None, by_itself: bool = F
             print_json({"error": {"type": "KeyboardInterrupt", "message": f"interrupted{again}"}})
         say(f"interrupted{again}")
         raise typer.Exit(143 if isinstance(interrupt, _Terminated) else 130) from interrupt
+
+
+def _say_lost_rank(error: BaseException, as_json: bool) -> None:
+    """End with words, where the fault is that of another process of the group."""
+    if "torch" not in sys.modules:
+        return
+    from elr.training.engine import is_lost_rank
+
+    if is_lost_rank(error):
+        said = "another rank has ended: see what it says; a run that had begun goes on with --resume"
+        if as_json:
+            print_json({"error": {"type": "TrainingError", "message": said}})
+        say(f"error: {said}")
+        raise typer.Exit(1) from error
 
 
 class _Terminated(KeyboardInterrupt):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,6 +75,26 @@ class LabelCoding:
                 [rows[position] for position in single],
             )
         return coding
+
+    @classmethod
+    def stored(cls, settings: Mapping[str, Any]) -> LabelCoding:
+        """The coding in the preprocessing of a run.json.
+
+        Raises:
+            KeyError, TypeError: it is none.
+
+        Example:
+            >>> LabelCoding.stored({"class_names": ["cat", "dog"], "spellings": {}}).class_names
+            ('cat', 'dog')
+        """
+        names, spellings = settings["class_names"], settings["spellings"]
+        if not isinstance(names, list) or any(type(name) not in (str, int) for name in names):
+            raise TypeError(f"class_names are {str(names)[:80]}, expected texts or whole numbers")
+        if len(set(names)) < len(names):
+            raise TypeError("class_names has a class twice")
+        if not isinstance(spellings, dict):
+            raise TypeError(f"spellings are {str(spellings)[:80]}, expected those of each class")
+        return cls(class_names=tuple(names), spellings=spellings)
 
     def encode(self, labels: Sequence[Label | None], *, column: str) -> NDArray[np.int64]:
         """Class numbers (N,) of label values, in whichever spelling: 1, "1", "1.0" and True are one class.

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from elr.devices import TURNS
 from elr.errors import ArgumentError
 from elr.networks.architectures import (
     MLP,
@@ -179,7 +180,7 @@ class NetworkSpec:
         settings = {setting: getattr(self, setting) for setting in architecture.defaults}
         if self.columns is not None:
             settings["columns"] = self.columns
-        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        with TURNS, torch.random.fork_rng(devices=[]), torch.device("cpu"):
             # Not torch.manual_seed: it would also seed the GPU generators, which fork_rng(devices=[]) does not restore.
             torch.default_generator.manual_seed(seed)
             return architecture.build(num_classes=self.num_classes, **settings)

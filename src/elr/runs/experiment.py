@@ -26,6 +26,7 @@ from elr.runs.predict import predict_probs
 from elr.runs.recipe import Changes, Recipe
 from elr.runs.reporting import write_report
 from elr.runs.run import Fitted, run_plan
+from elr.runs.run_folder import alone_in
 from elr.targets.config import DENSE_PLACEMENT
 from elr.training.engine import is_main_process
 from elr.training.progress import Progress
@@ -100,9 +101,10 @@ def run_recipe(
         on_progress=on_progress,
     )
     if is_main_process():
-        if others is not None:
-            fitted = _measured_on(fitted, others, name="ilsvrc12")
-        write_report(prepared, fitted)
+        with alone_in(fitted.out, wait=True):
+            if others is not None:
+                fitted = _measured_on(fitted, others, name="ilsvrc12")
+            write_report(prepared, fitted)
     return fitted
 
 

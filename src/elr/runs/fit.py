@@ -15,12 +15,13 @@ from elr.data.reading import Data
 from elr.data.records import NO_BACKBONE, ReadOptions
 from elr.datasets.as_data import load_digits
 from elr.errors import ArgumentError
-from elr.files import INDEX_FILE, REPORT_FILE, RUN_FILE, read_json, writing
+from elr.files import INDEX_FILE, REPORT_FILE, RUN_FILE, writing
 from elr.runs.fit_config import FitConfig
 from elr.runs.model_card.card import write_card
 from elr.runs.plan import Plan
 from elr.runs.reporting import write_report
 from elr.runs.run import Fitted, run_plan
+from elr.runs.run_folder import alone_in, read_begun
 from elr.runs.tuning import check_tuning
 from elr.runs.tuning import tune as search
 from elr.training.engine import from_main_process, is_main_process, number_of_processes
@@ -177,11 +178,12 @@ def fit(
         else None
     )
     if is_main_process():
-        write_report(prepared, fitted, baseline=baseline)
-        write_card(out)
-        if baseline is not None:
-            write_report(prepared, baseline)
-            write_card(baseline_folder)
+        with alone_in(out, wait=True):
+            write_report(prepared, fitted, baseline=baseline)
+            write_card(out)
+            if baseline is not None:
+                write_report(prepared, baseline)
+                write_card(baseline_folder)
     return Outcome(fitted=fitted, report=out / REPORT_FILE, baseline=baseline)
 
 
@@ -200,7 +202,7 @@ def _read(
     """
     index = out / INDEX_FILE
     if resume and (out / RUN_FILE).exists():
-        streamed = bool(read_json(out / RUN_FILE).get("data", {}).get("streamed"))
+        streamed = bool(read_begun(out)["data"].get("streamed"))
         options = replace(options, stream=streamed, index=str(index) if streamed else None)
     if not isinstance(data, str | Path) or options.stream is False:
         return read(options)

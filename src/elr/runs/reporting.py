@@ -24,6 +24,7 @@ from elr.errors import ArgumentError, ArtifactError, OutputError
 from elr.networks.spec import NetworkSpec
 from elr.runs.model_card.card import CARD_FILE, write_card
 from elr.runs.plan import Plan
+from elr.runs.run_folder import alone_in
 
 if TYPE_CHECKING:
     from elr.data.prepared_data import PreparedData
@@ -70,7 +71,14 @@ def write_report(prepared: PreparedData, fitted: Fitted, *, baseline: Fitted | N
         True
     """
     path = fitted.out / files.REPORT_FILE
-    report = _report(prepared, fitted, baseline)
+    try:
+        report = _report(prepared, fitted, baseline)
+    except (ArgumentError, AttributeError, KeyError, TypeError, ValueError) as error:
+        if not fitted.before:
+            raise
+        raise ArtifactError(
+            f"{fitted.out / files.RUN_FILE} is damaged ({error}): repeat its command with another --out"
+        ) from error
     files.write_text(fitted.out / files.REPORT_DATA_FILE, _to_json(report) + "\n")
     files.write_text(path, render(report))
     return path
@@ -113,9 +121,13 @@ def rewrite_report(folder: str | Path, out: str | Path | None = None) -> Path:
         raise ArtifactError(
             f"{source} is damaged ({error}): repeat the command of the run with --resume, where the data are"
         ) from error
-    files.write_text(path, page)
-    if out is None and (folder / CARD_FILE).exists():
-        write_card(folder)
+    if out is not None:
+        files.write_text(path, page)
+        return path
+    with alone_in(folder, wait=True):
+        files.write_text(path, page)
+        if (folder / CARD_FILE).exists():
+            write_card(folder)
     return path
 
 

@@ -6,6 +6,7 @@ import json
 import platform
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
@@ -24,12 +25,12 @@ from elr.audit.issues_view import write_issues
 from elr.audit.label_quality import Audit, score_suspects
 from elr.audit.tables.lines import without_formulas
 from elr.data.prepared_data import PreparedData, inspection_of
-from elr.errors import CheckpointError, OutputError
+from elr.errors import OutputError
 from elr.runs.plan import Plan
-from elr.runs.run_folder import another, changes, contents, is_tuning, remove_unfinished, something_else
+from elr.runs.run_folder import alone_in, another, opened, read_begun, remove_unfinished
 from elr.targets.table_file import remove_tables
 from elr.training.checkpoints import remove_checkpoints
-from elr.training.engine import refuse_other_ranks
+from elr.training.engine import from_main_process, refuse_other_ranks
 from elr.training.loop import Training
 from elr.training.monitor import fractions
 from elr.training.progress import Progress, read_lines, write_lines
@@ -51,6 +52,7 @@ class Fitted:
         audit: which labels are suspect, by position in the training examples.
         history: measures of each epoch.
         run: the content of run.json.
+        before: whether it was finished before, and read again.
 
     Example:
         >>> import tempfile
@@ -68,6 +70,7 @@ class Fitted:
     audit: Audit
     history: list[dict[str, Any]]
     run: dict[str, Any]
+    before: bool = False
 
 
 def run_plan(
@@ -114,42 +117,46 @@ def run_plan(
         ['evidence.parquet', 'explanations.parquet', 'issues.csv', 'metrics.jsonl']
     """
     if resume and (out / files.RUN_FILE).is_file():
-        plan = plan.going_on(files.read_json(out / files.RUN_FILE))
+        plan = plan.going_on(read_begun(out))
     description = _describe(prepared, plan, config) | ({} if tuning is None else {"tuning": tuning})
-    found = _open_folder(out, description, resume=resume)
+    found = opened(out, description, resume=resume)
+    state = "a new one" if found is None else found["status"]
+    refuse_other_ranks({"the state of the folder": state})  # who sees it just finished would not wait for the others
     if found is not None and found["status"] == "complete":
         return _finished(out, found)
     training = plan.build(prepared, probe=prepared.probe, folder=out)
-    _refuse_other_ranks(description, found)
+    _refuse_other_ranks(description)
     training.predict(prepared.examples.first(2))  # a network that they do not fit fails before anything is written
     started = time.perf_counter()
     run = found or {"status": "running", "command": command, "created": _now(), **description}
-    _begin(out, run, training, first=found is None)
-    if training.accelerator.is_main_process and not (out / files.INDEX_FILE).exists():
-        index = prepared.image_index()
-        if index is not None:
-            index.write(out / files.INDEX_FILE)
-            (out / f".{files.INDEX_FILE}.partial").unlink(missing_ok=True)  # what other ranks read
-    training.run(resume=resume, on_progress=on_progress)
-    main, evidence = training.accelerator.is_main_process, _evidence(prepared, training)
-    audit = write_evidence(out / files.EVIDENCE_FILE, evidence) if main else evidence.audit()
-    seconds = time.perf_counter() - started + training.earlier_seconds
-    history = _with_accuracies(training, prepared)
-    results = {"out": str(out)} | _results(prepared, training, audit, history=history, seconds=seconds)
-    results["remarks"] = [*run["data"]["remarks"], *plan.remarks]
-    results |= {} if tuning is None else {"tuning": tuning}
-    choice = training.method.choice()
-    results |= {"choice": {name: choice[name] for name in ("text", "chosen")}} if choice else {}
-    run |= {"status": "complete", "results": results, "choice": choice}
-    votes = _votes(training)
-    training.accelerator.wait_for_everyone()  # no rank reads the checkpoint any more
-    if main:
-        written = written_evidence(out / files.EVIDENCE_FILE, evidence)  # no other rank is here
-        _write(out, prepared, training, written, audit, history, votes)
-        files.write_json(out / files.RUN_FILE, run)
-        _remove_what_is_for_resuming(out)
-    training.accelerator.wait_for_everyone()
-    return Fitted(out=out, results=results, audit=audit, history=history, run=run)
+    with ExitStack() as held:
+        if _begin(out, run, training, held, first=found is None):
+            return _finished(out, read_begun(out))
+        if training.accelerator.is_main_process and not (out / files.INDEX_FILE).exists():
+            index = prepared.image_index()
+            if index is not None:
+                index.write(out / files.INDEX_FILE)
+                (out / f".{files.INDEX_FILE}.partial").unlink(missing_ok=True)  # what other ranks read
+        training.run(resume=resume, on_progress=on_progress)
+        main, evidence = training.accelerator.is_main_process, _evidence(prepared, training)
+        audit = write_evidence(out / files.EVIDENCE_FILE, evidence) if main else evidence.audit()
+        seconds = time.perf_counter() - started + training.earlier_seconds
+        history = _with_accuracies(training, prepared)
+        results = {"out": str(out)} | _results(prepared, training, audit, history=history, seconds=seconds)
+        results["remarks"] = [*run["data"]["remarks"], *plan.remarks]
+        results |= {} if tuning is None else {"tuning": tuning}
+        choice = training.method.choice()
+        results |= {"choice": {name: choice[name] for name in ("text", "chosen")}} if choice else {}
+        run |= {"status": "complete", "results": results, "choice": choice}
+        votes = _votes(training)
+        training.accelerator.wait_for_everyone()  # no rank reads the checkpoint any more
+        if main:
+            written = written_evidence(out / files.EVIDENCE_FILE, evidence)  # no other rank is here
+            _write(out, prepared, training, written, audit, history, votes)
+            files.write_json(out / files.RUN_FILE, run)
+            _remove_what_is_for_resuming(out)
+        training.accelerator.wait_for_everyone()
+        return Fitted(out=out, results=results, audit=audit, history=history, run=run)
 
 
 def _describe(prepared: PreparedData, plan: Plan, config: dict[str, Any]) -> dict[str, Any]:
@@ -176,11 +183,10 @@ def _describe(prepared: PreparedData, plan: Plan, config: dict[str, Any]) -> dic
     return json.loads(json.dumps(description))  # as it will be read again
 
 
-def _refuse_other_ranks(description: dict[str, Any], found: dict[str, Any] | None) -> None:
-    """Refuse, on all ranks, data, settings or a folder that are not the same on all of them."""
+def _refuse_other_ranks(description: dict[str, Any]) -> None:
+    """Refuse, on all ranks, data or settings that are not the same on all of them."""
     told: dict[str, Any] = {"the data (sha256)": description["data"]["sha256"][:12]}
     told |= {name: json.dumps(part, sort_keys=True) for name, part in description.items() if name in _ALIKE}
-    told |= {"the state of the folder": "a new one" if found is None else found["status"]}
     told |= {f"the version of {name}": description["versions"][name] for name in ("torch", "numpy", "accelerate")}
     refuse_other_ranks(told)
 
@@ -190,38 +196,25 @@ def _remarks(prepared: PreparedData) -> list[str]:
     return [*prepared.records.remarks, *prepared.preprocessing.remarks, *findings]
 
 
-def _open_folder(out: Path, description: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
-    """The run.json already in `out`, if any; refuses folders that hold anything but this very run."""
-    names = contents(out)
-    if not names or ("tuning" in description and all(map(is_tuning, names))):
-        return None
-    if files.RUN_FILE not in names:
-        raise something_else(out, names)
-    found = files.read_json(out / files.RUN_FILE)
-    if not resume:
-        finish = "" if found.get("status") == "complete" else ", or --resume to finish that one"
-        raise OutputError(f"{out} already holds a run: {another(out)}{finish}")
-    changed = changes(found, description)
-    if changed:
-        its_own = f" ({found['command']})" if found.get("command") else ""
-        raise CheckpointError(
-            f"{out} holds a run of another configuration: {'; '.join(changed[:4])}; repeat its own command"
-            f"{its_own}, or {another(out)}"
-        )
-    return found
-
-
-def _begin(out: Path, run: dict[str, Any], training: Training, *, first: bool) -> None:
-    """Make the folder of the run and say in it that it is under way."""
+def _begin(out: Path, run: dict[str, Any], training: Training, held: ExitStack, *, first: bool) -> bool:
+    """Make the folder of the run, hold it and say in it that it is under way; or whether another has finished it."""
     training.accelerator.wait_for_everyone()  # every rank has looked at the folder before one of them makes it
     run["num_processes"] = training.accelerator.num_processes
-    if training.accelerator.is_main_process:
+
+    def take() -> int:
         with files.writing(out):
             out.mkdir(parents=True, exist_ok=True)
-        if not first:
-            files.write_json(out / files.RUN_FILE, run)
-        elif not files.write_first(out / files.RUN_FILE, run):
+        held.enter_context(alone_in(out))
+        if first and not files.write_first(out / files.RUN_FILE, run):
             raise OutputError(f"another run was quicker to take {out}: {another(out)}")
+        if first:
+            return 0
+        if read_begun(out)["status"] == "complete":
+            return 1
+        files.write_json(out / files.RUN_FILE, run)
+        return 0
+
+    return bool(from_main_process(training.config.device, take))
 
 
 def _results(
@@ -374,7 +367,9 @@ def _finished(out: Path, run: dict[str, Any]) -> Fitted:
     """A run that is complete, as its folder has it."""
     _remove_what_is_for_resuming(out)  # it may have been killed before it came to that
     history = read_lines(out / files.METRICS_FILE)
-    return Fitted(out=out, results=run["results"], audit=read_evidence(out).audit(), history=history, run=run)
+    return Fitted(
+        out=out, results=run["results"], audit=read_evidence(out).audit(), history=history, run=run, before=True
+    )
 
 
 def _remove_what_is_for_resuming(out: Path) -> None:

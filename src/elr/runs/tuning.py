@@ -20,7 +20,7 @@ from elr.data.prepared_data import PreparedData, hold_out
 from elr.devices import mixed_seed
 from elr.errors import ArgumentError, CheckpointError, OutputError, TrainingError, optional
 from elr.runs.plan import Plan
-from elr.runs.run_folder import another, contents, something_else
+from elr.runs.run_folder import alone_in, another, contents, something_else
 from elr.runs.study import complete_trials, opened, quiet, writing_study
 from elr.training.engine import number_of_processes
 from elr.training.loop import Training
@@ -172,7 +172,7 @@ def tune(
     identity = _identity(config, part, space, holdout)
     with files.writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    with quiet(), opened(out / files.TUNING_FILE, identity) as study:
+    with alone_in(out), quiet(), opened(out / files.TUNING_FILE, identity) as study:
         done = complete_trials(study)
         while len(done) < trials:
             name = f"trial {len(done) + 1}/{trials}"

@@ -15,6 +15,7 @@ from typing import BinaryIO
 import torch
 
 from elr.errors import CheckpointError, OutputError
+from elr.locks import locked
 
 MAGIC = b"elr targets 1\n"
 HEADER = 4096
@@ -212,7 +213,7 @@ def _taken(path: Path, header: TableHeader) -> BinaryIO | None:
         raise _unwritten(path, header.size, error) from error  # a folder that is a file, or a link to nothing
     except OSError as error:
         raise _unwritten(path, header.size, error) from error
-    if not _locked(file):
+    if not locked(file.fileno()):
         file.close()
         return None
     try:
@@ -247,21 +248,6 @@ def _check_ours(file: BinaryIO, path: Path, header: TableHeader) -> None:
     size = os.fstat(file.fileno()).st_size
     if size != header.size:
         raise OutputError(f"{path} has {size:,} bytes of {header.size:,}: it is truncated; {leave}")
-
-
-def _locked(file: BinaryIO) -> bool:
-    """Whether nobody else has the file; always where the system has no locks."""
-    try:
-        import fcntl
-    except ImportError:
-        return True
-    try:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
 
 
 def _reserve(file: BinaryIO, size: int, path: Path) -> None:

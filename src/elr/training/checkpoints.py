@@ -41,9 +41,9 @@ class Stateful(Protocol):
     """Anything whose state is plain values and tensors.
 
     Example:
-        >>> part: Stateful = RunState(Monitor([0, 1]), epoch=3)
+        >>> part: Stateful = RunState(Monitor([0, 1]), epoch=1, history=[{"epoch": 1, "seconds": 0.5}])
         >>> part.state_dict()["epoch"]
-        3
+        1
     """
 
     def state_dict(self) -> dict[str, Any]: ...
@@ -61,14 +61,14 @@ class Checkpoints:
     Example:
         >>> import tempfile
         >>> from elr.training.engine import make_accelerator
-        >>> state = RunState(Monitor([0, 1]), epoch=3)
+        >>> state = RunState(Monitor([0, 1]), epoch=1, history=[{"epoch": 1, "seconds": 0.5}])
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     checkpoints = Checkpoints(Path(folder), {"lam": 3.0}, make_accelerator("cpu"), {"state": state})
-        ...     checkpoints.save(3)
+        ...     checkpoints.save(1)
         ...     state.epoch = 9
         ...     checkpoints.load()
         >>> state.epoch
-        3
+        1
     """
 
     def __init__(
@@ -196,11 +196,50 @@ class Checkpoints:
                 # Not registered with Accelerate, which reads such objects by executing what they hold.
                 states = torch.load(found[-1] / PARTS, map_location="cpu", weights_only=True)
                 for name, part in self.parts.items():
+                    refuse_unlike(part.state_dict(), states[name], name)
                     part.load_state_dict(states[name])
             except (CheckpointError, MemoryError):
                 raise
             except Exception as error:  # a damaged file fails in many ways
                 raise CheckpointError(f"{found[-1]} cannot be read ({error}): {_ADVICE}") from error
+
+
+def refuse_unlike(present: Any, stored: Any, name: str) -> None:
+    """Refuse a state whose values are of other types than those that the same part has now.
+
+    Args:
+        present: of the part that is to go on.
+        stored: from a checkpoint.
+        name: of the part, for the message.
+
+    Raises:
+        ValueError: names the value.
+
+    Example:
+        >>> refuse_unlike({"epoch": 0, "kept": []}, {"epoch": 3, "kept": [0.5]}, "state")
+        >>> refuse_unlike({"epoch": 0}, {"epoch": "3"}, "state")
+        Traceback (most recent call last):
+        ValueError: state.epoch is str, expected int
+    """
+    if present is None:
+        return
+    kinds = {bool: bool, int: (int, float), float: (int, float), list: (list, tuple), tuple: (list, tuple)}
+    kind = next((each for each in (Tensor, dict) if isinstance(present, each)), kinds.get(type(present), type(present)))
+    if not isinstance(stored, kind) or type(stored) is bool is not type(present):
+        raise ValueError(f"{name} is {type(stored).__name__}, expected {type(present).__name__}")
+    if isinstance(present, Tensor):
+        if (present.dtype, present.shape) != (stored.dtype, stored.shape):
+            raise ValueError(
+                f"{name} is {stored.dtype} {tuple(stored.shape)}, expected {present.dtype} {tuple(present.shape)}"
+            )
+    elif isinstance(present, dict):
+        if present.keys() != stored.keys():
+            raise ValueError(f"{name} has {', '.join(map(str, present.keys() ^ stored.keys()))} on one side only")
+        for key, value in present.items():
+            refuse_unlike(value, stored[key], f"{name}.{key}")
+    elif isinstance(present, list | tuple) and len(present) == len(stored):
+        for place, value in enumerate(present):
+            refuse_unlike(value, stored[place], f"{name}.{place}")
 
 
 def identity_of(method: Method, groups: Sequence[Sequence[ParameterGroup]], config: TrainingConfig) -> dict[str, Any]:
@@ -290,11 +329,11 @@ class RunState:
         visited: (N,) bool, which rows had a step, where an epoch does not have all of them.
 
     Example:
-        >>> state = RunState(Monitor([0, 1]), epoch=3)
+        >>> state = RunState(Monitor([0, 1]), epoch=1, history=[{"epoch": 1, "seconds": 0.5}])
         >>> again = RunState(Monitor([0, 1]))
         >>> again.load_state_dict(state.state_dict())
         >>> again.epoch
-        3
+        1
     """
 
     monitor: Monitor
@@ -311,7 +350,13 @@ class RunState:
         return kept | {"history": json.dumps(self.history), "monitor": self.monitor.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        history = json.loads(state["history"])
+        whole = state["epoch"] == len(history)
+        for number, record in enumerate(history, 1):
+            whole = whole and record["epoch"] == number and isinstance(record["seconds"], float)
+        if not whole:
+            raise ValueError(f"it has {len(history)} records of {state['epoch']} epochs")
         for name in _KEPT:
             setattr(self, name, state[name])
-        self.history = json.loads(state["history"])
+        self.history = history
         self.monitor.load_state_dict(state["monitor"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,9 @@ from elr.devices import is_convolutional
 from elr.errors import ArgumentError, TrainingError
 from elr.targets.ranks import refuse_differences
 
+_ONE_BY_ONE = threading.Lock()
+"""Threads that make Accelerate's object at once find the state that it shares half filled."""
+_GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
 SMALL_NETWORK = 1_000_000
 """Parameters below which a network without convolutions is trained in one thread."""
 
@@ -42,8 +46,9 @@ def make_accelerator(device: str, *, every_weight_every_step: bool = True) -> Ac
     cpu = device == "cpu" or ("LOCAL_RANK" in os.environ and not torch.accelerator.is_available())
     try:
         ranks = DistributedDataParallelKwargs(find_unused_parameters=not every_weight_every_step)
-        # Precision is ours, see docs/decisions/training.md.
-        return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[ranks])
+        with _ONE_BY_ONE:
+            # Precision is ours, see docs/decisions/training.md.
+            return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[ranks])
     except ValueError as error:  # Accelerate decides on device and precision once in a process
         raise ArgumentError(
             f"device={device!r} cannot be had in this process any more: Accelerate was set up otherwise before "
@@ -98,8 +103,23 @@ def from_main_process(device: str, compute: Callable[[], int]) -> int:
     if failed is not None:
         raise failed
     if number.item() < 0:
-        raise TrainingError("the first process of the group could not read the data: see what it says")
+        raise TrainingError("the first process of the group could not go on: see what it says")
     return int(number.item())
+
+
+def is_lost_rank(error: BaseException) -> bool:
+    """Whether it says that another process of the group has ended, which this one waits for.
+
+    Args:
+        error: what was raised here; only under several processes it can be that.
+
+    Example:
+        >>> is_lost_rank(RuntimeError("gloo/transport/tcp/pair.cc:561] Connection closed by peer"))  # there is none
+        False
+    """
+    if number_of_processes() < 2 or not isinstance(error, RuntimeError):
+        return False
+    return isinstance(error, dist.DistError) or any(words in str(error) for words in _GONE)
 
 
 def refuse_other_ranks(values: Mapping[str, Any]) -> None:

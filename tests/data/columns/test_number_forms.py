@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from elr.data.columns.number_forms import NumberForm, number_form, plain_numbers
+from elr.errors import ArgumentError
 
 
 @pytest.mark.parametrize(
@@ -84,3 +85,14 @@ def test_plain_numbers_are_those_of_pandas():
     expected = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(dtype=np.float64)
     np.testing.assert_array_equal(plain_numbers(texts), expected)
     np.testing.assert_array_equal(plain_numbers(pd.Series(texts, dtype="str")), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("group", 3.5), ("group", "."), ("group", "--"), ("decimal", ""), ("decimal", None), ("suffix", [])],
+)
+def test_a_form_of_a_run_that_is_none_is_refused(name, value):
+    stored = NumberForm(suffix="%").to_json()
+    assert NumberForm.from_json(stored) == NumberForm(suffix="%")
+    with pytest.raises(ArgumentError, match=f"^{name} is "):
+        NumberForm.from_json(stored | {name: value})

@@ -1,5 +1,7 @@
 """The file that fixes which row of a run is which image; tests/test_streaming.py has whole runs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -39,3 +41,17 @@ def test_a_file_that_changed_in_size_is_named(store, tmp_path):
         index.check_files(store)
     with pytest.raises(CheckpointError, match=r"shard new.tar is new"):
         index.check_shards([tmp_path / "new.tar"])
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [("name", None), ("used", None), ("size", ["x"] * 3), ("mtime", [1, None, 3]), ("name", [7] * 3)],
+)
+def test_an_index_with_other_columns_is_named(store, tmp_path, column, values):
+    index = ImageIndex.of(store, ["a", "b", "a"])
+    table = index.table.drop_columns([column])
+    replace(index, table=table if values is None else table.append_column(column, pa.array(values))).write(
+        tmp_path / "index.parquet"
+    )
+    with pytest.raises(ArtifactError, match=rf"index.parquet cannot be read \(.*{column}.*\): the run is damaged"):
+        index_at(str(tmp_path / "index.parquet"))

@@ -1,11 +1,14 @@
 import os
+import signal
+import subprocess
+import sys
 import threading
 
 import pytest
 import torch
 
 from elr.errors import OutputError
-from elr.runs.bench.crew import _environment, _threads, run_crew
+from elr.runs.bench.crew import _environment, _interrupts_later, _threads, run_crew
 from elr.runs.bench.work import Places
 from elr.runs.bench.workers import Work
 from tiny_grids import grid
@@ -36,3 +39,12 @@ def test_no_cells_need_no_workers(tmp_path):
     told = []
     run_crew(Work(path=tmp_path, cells=[]), jobs=2, tell=told.append)
     assert told == []
+
+
+def test_a_worker_that_is_being_started_hears_of_an_interrupt_later():
+    """While it imports it would print a traceback."""
+    asked = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    with _interrupts_later():
+        said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "True"
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])

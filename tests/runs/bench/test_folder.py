@@ -64,3 +64,14 @@ def test_a_damaged_folder_is_told(opened, tmp_path):
         folder.open(found)
     with pytest.raises(ArtifactError, match="cannot be read"):
         BenchFolder(tmp_path / "none").cells()
+
+
+@pytest.mark.parametrize("value", [{}, [], {"data": [None]}])
+def test_a_bench_whose_cells_are_none_is_damaged(opened, value):
+    folder, found = opened
+    content = json.loads((folder.path / "bench.json").read_text())
+    key = found.cells[0].key
+    content["cells"][key] = value if not value else content["cells"][key] | value
+    (folder.path / "bench.json").write_text(json.dumps(content))
+    with pytest.raises(ArtifactError, match=r"bench\.json is damaged: a cell of it is none"):
+        folder.cells()

@@ -22,6 +22,7 @@ _PARTS = re.compile(
 )
 _PLAIN = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _CODE = re.compile(r"0\d+.*", re.DOTALL)
+_MARKS, _GROUPS = (".", ","), ("", ",", ".", " ", "'")
 _MOST_STRANGE = 0.1  # of the different values: more, and the column holds no numbers
 
 
@@ -68,7 +69,14 @@ class NumberForm:
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> NumberForm:
-        return cls(**settings)
+        from elr.checking import check_ranges, check_types
+
+        form = cls(**settings)
+        check_types(form)
+        ranges = {"decimal": (form.decimal in _MARKS, "a point or a comma")}
+        ranges["group"] = (form.group in _GROUPS and form.group != form.decimal, "a mark between groups, another one")
+        check_ranges(form, ranges)
+        return form
 
     def __str__(self) -> str:
         """For messages."""
@@ -130,7 +138,7 @@ def number_form(texts: Sequence[str], *, decimal: str | None = None) -> tuple[Nu
     numbers = [number for number, affix in split if affix == (prefix, suffix)]
     if any(_CODE.fullmatch(number.lstrip("+-")) for number in numbers):
         return None, False
-    fits = {mark: _best_group(numbers, mark) for mark in (".", ",")}
+    fits = {mark: _best_group(numbers, mark) for mark in _MARKS}
     most = max(count for _, count in fits.values())
     if not most or most < (1 - _MOST_STRANGE) * len(texts):
         return None, False
@@ -155,7 +163,9 @@ def _read(numbers: Sequence[str], form: NumberForm) -> NDArray[np.float64]:
 def _best_group(numbers: Sequence[str], decimal: str) -> tuple[str, int]:
     """What stands between groups of digits if `decimal` marks decimals, and how many of the numbers are so written."""
     best = ("", -1)
-    for group in ("", "," if decimal == "." else ".", " ", "'"):
+    for group in _GROUPS:
+        if group == decimal:
+            continue
         if group and not any(group in number for number in numbers):
             continue
         pattern = _pattern(decimal, group, strict=True)

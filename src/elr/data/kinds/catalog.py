@@ -80,7 +80,7 @@ def load_preprocessing(folder: Path, settings: Mapping[str, Any]) -> Preprocessi
     """
     try:
         kind, _, _ = settings["kind"], settings["image_format"], settings["columns"]
-        coding = LabelCoding(class_names=tuple(settings["class_names"]), spellings=settings["spellings"])
+        coding = LabelCoding.stored(settings)
         return KINDS[kind].load(folder, settings, coding=coding)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(

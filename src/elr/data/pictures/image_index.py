@@ -95,12 +95,33 @@ class ImageIndex:
             with plain_name(path) as named:
                 table = pq.ParquetFile(named, page_checksum_verification=True).read()
             about = json.loads((table.schema.metadata or {})[_ABOUT])
-            return cls(table=table, shards=about["shards"], settings=about["settings"])
-        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+            found = cls(table=table, shards=about["shards"], settings=about["settings"])
+            found._check()
+            return found
+        except (OSError, KeyError, TypeError, ValueError, RecursionError, pa.ArrowException) as error:
             reason = " ".join(str(error).split())[:200]
             raise ArtifactError(
                 f"{printable(path)} cannot be read ({reason}): the run is damaged; begin anew with another --out"
             ) from error
+
+    def _check(self) -> None:
+        """Refuse columns and shards of other types than `of` gives."""
+        kinds = {"used": pa.types.is_boolean, "label": _is_label}
+        if self.shards:
+            kinds["shard"] = pa.types.is_integer
+            columns = [name for name in ("offset", "size") if name in self.table.column_names]
+        else:
+            columns = ["size", "mtime"]
+        kinds |= dict.fromkeys(columns, pa.types.is_integer) | {"name": _is_name}
+        for name, fits in kinds.items():
+            kind, gaps = self.table.schema.field(name).type, self.table.column(name).null_count
+            if not fits(kind) or (gaps and name != "label"):
+                raise ValueError(f"column {name} holds {kind}{' with gaps' if gaps else ''}")
+        if not isinstance(self.settings, dict) or not isinstance(self.shards, list):
+            raise TypeError("its settings or shards are none")
+        for shard in self.shards:
+            if (type(shard["name"]), type(shard["size"]), type(shard["mtime"])) != (str, int, int):
+                raise TypeError("a shard has no name, size and time of change")
 
     @property
     def rows(self) -> NDArray[np.int64] | None:
@@ -191,6 +212,14 @@ def index_at(path: str | None) -> ImageIndex | None:
         True
     """
     return ImageIndex.read(Path(path)) if path is not None and Path(path).exists() else None
+
+
+def _is_label(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_int64(kind)
+
+
+def _is_name(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_string(kind)
 
 
 def _labels(labels: Sequence[Any] | None, used: NDArray[np.bool_]) -> Any:

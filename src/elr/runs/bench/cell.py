@@ -70,7 +70,9 @@ class Cell:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Cell:
         """A cell as `to_json` wrote it."""
-        return cls(**values)
+        cell = cls(**values)
+        check_types(cell)
+        return cell
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,7 +46,7 @@ def run_crew(work: Work, *, jobs: int, tell: Callable[[Event], None], shelf: She
 
     def start() -> None:
         process = context.Process(target=_serve, args=(work, said), daemon=True)
-        with _environment(work.threads):
+        with _environment(work.threads), _interrupts_later():
             process.start()
         crew.append(process)
 
@@ -71,6 +71,7 @@ def run_crew(work: Work, *, jobs: int, tell: Callable[[Event], None], shelf: She
 def _serve(work: Work, said: Any) -> None:
     """A worker process."""
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         with _threads(work.threads):
             work.do(said.put)
     except (KeyboardInterrupt, LeftAlone):
@@ -122,6 +123,16 @@ def _threads(count: int | None) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """A process that is started meanwhile hears of Ctrl-C once it is ready to answer."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -150,6 +150,13 @@ class BenchFolder:
         content = read_json(self.path / BENCH_FILE)
         if not isinstance(content.get("cells"), dict):
             raise ArtifactError(f"{self.path / BENCH_FILE} is damaged: it has no cells; take another --out")
+        try:
+            for values in content["cells"].values():
+                Cell.from_json(values)
+        except (TypeError, ValueError) as error:
+            raise ArtifactError(
+                f"{self.path / BENCH_FILE} is damaged: a cell of it is none ({error}); take another --out"
+            ) from error
         return content
 
 

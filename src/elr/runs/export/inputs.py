@@ -265,7 +265,9 @@ def _table(preprocessing: TablePreprocessing) -> ModelInputs:
         columns = {}
         for name, reading in preprocessing.readings.items():
             if name in numeric:
-                values = rng.uniform(reading.low, reading.high, size=CHECKED_ROWS)
+                low, high = np.nan_to_num([reading.low, reading.high])
+                place = rng.random(CHECKED_ROWS)
+                values = low * (1 - place) + high * place  # the range itself may be beyond what a number holds
                 columns[name] = np.where(rng.random(CHECKED_ROWS) < _MISSING_SHARE, np.nan, values)
             elif one_hot is not None:
                 names = [*one_hot.categories_[categorical.index(name)].tolist(), _UNKNOWN]
