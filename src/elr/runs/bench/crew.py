@@ -16,6 +16,7 @@ from elr.runs.bench.workers import Event, LeftAlone, Work, died
 
 _PATIENCE = 5.0  # seconds in which interrupted workers may give back their claims
 _POLL = 0.3
+_MASKS = hasattr(signal, "pthread_sigmask")  # not everywhere
 
 
 def run_crew(work: Work, *, jobs: int, tell: Callable[[Event], None], shelf: Shelf | None = None) -> None:
@@ -71,7 +72,8 @@ def run_crew(work: Work, *, jobs: int, tell: Callable[[Event], None], shelf: She
 def _serve(work: Work, said: Any) -> None:
     """A worker process."""
     try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        if _MASKS:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         with _threads(work.threads):
             work.do(said.put)
     except (KeyboardInterrupt, LeftAlone):
@@ -128,6 +130,9 @@ def _threads(count: int | None) -> Iterator[None]:
 @contextmanager
 def _interrupts_later() -> Iterator[None]:
     """A process that is started meanwhile hears of Ctrl-C once it is ready to answer."""
+    if not _MASKS:
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
