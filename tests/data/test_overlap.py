@@ -76,35 +76,68 @@ def test_images_and_arrays_that_stand_in_training_are_said():
         assert prepared.findings[-1].loud
 
 
-def _records(count: int, ids: list[str] | None = None) -> Records:
-    return Records(kind="features", rows=np.arange(count), features=np.zeros((count, 1), "float32"), ids=ids)
+def _records(inputs, ids: list[str] | None = None) -> Records:
+    features = inputs if isinstance(inputs, np.ndarray) and inputs.ndim == 2 else None
+    return Records(kind="features", rows=np.arange(inputs.shape[0]), features=features, ids=ids)
 
 
 @pytest.mark.parametrize("inputs", [NUMBERS, IMAGES, sparse.csr_array(NUMBERS)])
 def test_the_same_row_under_another_label_is_told(inputs):
-    chosen = np.r_[np.arange(100), 7, 30, 30, 64]
+    again = inputs[np.r_[np.arange(100), 7, 30, 30, 64]]
     labels = np.arange(100) % 2
     labels = np.r_[labels, 1 - labels[7], labels[30], 1 - labels[30], labels[64]]
-    found = conflict(Examples(inputs[chosen], labels), _records(104))
-    assert found.text.startswith("5 rows are the same as others with another label, such as row 7 and row 100")
+    if not isinstance(inputs, np.ndarray):
+        again = sparse.csr_array(again)
+    found = conflict(Examples(again, labels), _records(again))
+    assert found.text.startswith("5 rows have the inputs of others and another label, such as row 7 and row 100: one")
     assert not found.loud
-    assert conflict(Examples(inputs[chosen], np.zeros(104, "int64")), _records(104)) is None
-    named = conflict(Examples(inputs[chosen], labels), _records(104, [f"{row}.jpg" for row in range(104)]))
+    assert conflict(Examples(again, np.zeros(104, "int64")), _records(again)) is None
+    assert conflict(Examples(again, np.where(labels == 1, -1, labels)), _records(again)) is None
+    named = conflict(Examples(again, labels), _records(again, [f"{row}.jpg" for row in range(104)]))
     assert "such as 7.jpg and 100.jpg" in named.text
 
 
-def test_rows_of_few_values_come_again_by_chance_and_empty_ones_do_not_count():
-    few = RNG.integers(0, 2, (100, 3)).astype("float32")
-    assert conflict(Examples(few, np.arange(100) % 2), _records(100)) is None
-    empty = sparse.csr_array(np.concatenate([NUMBERS, np.zeros((5, 5), "float32")]))
-    assert conflict(Examples(empty, np.arange(105) % 2), _records(105)) is None
+def test_black_images_in_two_classes_are_the_same():
+    images = np.concatenate([IMAGES[:30], np.zeros((2, 3, 8, 8), "uint8")])
+    found = conflict(Examples(images, np.arange(32) % 2), _records(images))
+    assert "row 30 and row 31" in found.text
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"a": RNG.normal(size=2000)}),
+        pd.DataFrame(RNG.normal(size=(500, 3)), columns=list("abc")).pipe(
+            lambda found: pd.concat([found, pd.DataFrame(3e4 * np.eye(3), columns=list("abc"))], ignore_index=True)
+        ),
+        pd.DataFrame({"a": RNG.choice([f"v{i}" for i in range(300)], 3000), "b": RNG.normal(size=3000)}),
+        pd.DataFrame({"age": RNG.integers(18, 80, 500), "weight": RNG.integers(40, 120, 500)}),
+        pd.DataFrame(RNG.integers(0, 2, (100, 3)), columns=list("abc")),
+    ],
+)
+def test_rows_that_are_near_or_come_again_by_chance_are_not_told(frame):
+    frame = frame.assign(label=RNG.choice(["cat", "dog"], len(frame)))
+    assert prepare_data(frame, ReadOptions(label="label")).findings == ()
+
+
+def test_texts_are_compared_whatever_their_case_and_empty_ones_not_at_all():
+    texts = [
+        f"a {adjective} {thing}" for adjective in ("red", "green", "blue") for thing in ["mug", "hat", "coat", "lamp"]
+    ]
+    frame = pd.DataFrame({"text": [*texts * 3, "", ""], "label": [*["cat", "dog"] * 18, "cat", "dog"]})
+    frame["text"] = [f"{text} number{row}" if text else "" for row, text in enumerate(frame["text"])]
+    options = ReadOptions(label="label", text="text", keep=("text",))
+    assert prepare_data(frame, options).findings == ()
+    frame.loc[37] = ["A RED  mug number0", "dog"]
+    assert "row 0 and row 37" in prepare_data(frame, options).findings[0].text
 
 
 def test_a_copy_in_another_class_is_told_of_what_is_read():
-    frame = pd.DataFrame(NUMBERS, columns=list("abcde")).assign(label=["cat", "dog"] * 50)
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame(rng.normal(size=(300, 5)), columns=list("abcde")).assign(label=["cat", "dog"] * 150)
     again = pd.concat([frame, frame.iloc[[3]].assign(label="cat")], ignore_index=True)
     found = prepare_data(again, ReadOptions(label="label")).findings
     assert [each.text for each in found] == [
-        "2 rows are the same as others with another label, such as row 3 and row 100: one of each is wrong"
+        "2 rows have the inputs of others and another label, such as row 3 and row 300: one of each is likely wrong"
     ]
     assert prepare_data(frame, ReadOptions(label="label")).findings == ()

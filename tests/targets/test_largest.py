@@ -101,3 +101,22 @@ def test_rows_are_written_out_into_memory_that_is_given(num_classes, top_k):
     assert torch.equal(out.gather(1, ids), values)
     assert torch.equal(out.sum(dim=1), values.sum(dim=1) + rest)
     assert torch.equal(out.scatter(1, ids, -1.0).amax(dim=1).clamp(min=0.0), rest / max(num_classes - top_k, 1))
+
+
+def test_a_row_whose_values_are_rounded_does_not_depend_on_the_others():
+    """In bfloat16 a stored value may stand below the share of the others: the k largest outputs are not enough."""
+    generator, classes = torch.Generator().manual_seed(1), 200
+    for trial in range(200):
+        k = 2 + trial % 7
+        share = torch.tensor(0.5 / (classes - k)).bfloat16().float()
+        ids = torch.randperm(classes, generator=generator)[:k][None]
+        values = (share * (1 + 0.003 * torch.rand(1, k, generator=generator))).bfloat16().float()
+        rest = (share * (classes - k))[None].bfloat16().float()
+        probs = torch.full((1, classes), 1e-5)
+        nearly = torch.randperm(classes, generator=generator)[: 2 * k - trial % k]
+        probs[0, nearly] = 0.05 * (1 + 1.2e-7 * torch.randint(0, 4, (len(nearly),), generator=generator))
+        probs[0, ids[0, : k // 2]] = 0.05 * (1 + 1e-6)
+        alone = moved_largest(ids, values, rest, probs, 0.97)
+        many = (torch.arange(k)[None], torch.zeros(1, k), torch.zeros(1), torch.full((1, classes), 1 / classes))
+        beside = moved_largest(*(torch.cat(each) for each in zip((ids, values, rest, probs), many, strict=True)), 0.97)
+        assert all(torch.equal(one, both[:1]) for one, both in zip(alone, beside, strict=True))

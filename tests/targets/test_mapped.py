@@ -348,14 +348,62 @@ def test_what_the_system_does_not_have_in_memory_is_asked_for_before_it_is_waite
         asked.append("wait")
         return real(file, views, place)
 
-    store = steps(MappedTargets(9, 4, folder=tmp_path))
-    expected = store.read(torch.tensor([7, 2]))
+    store, dense = steps(MappedTargets(9, 4, folder=tmp_path)), steps(DenseTargets(9, 4))
     monkeypatch.setattr(os, "preadv", absent)
     monkeypatch.setattr(os, "posix_fadvise", lambda file, place, count, kind: asked.append((place, count)))
     store.prefetch(torch.tensor([7, 2]))
     assert asked == [(table_file.HEADER + 7 * 16, 16), (table_file.HEADER + 2 * 16, 16)]
-    assert torch.equal(store.read(torch.tensor([7, 2])), expected)
+    found = [each.update(torch.tensor([7, 2]), outputs(4, 2, 4), beta=0.3) for each in (store, dense)]
+    assert torch.equal(*found)
     assert asked[2:] == ["wait", "wait"]
+
+
+def test_advice_that_the_system_does_not_take_and_rows_that_it_cannot_read(tmp_path, monkeypatch):
+    store, dense = steps(MappedTargets(9, 4, folder=tmp_path)), steps(DenseTargets(9, 4))
+    real = os.preadv
+
+    def absent(file, views, place, flags=0):
+        if flags:
+            raise BlockingIOError
+        return real(file, views, place)
+
+    def refuse(*_, **__):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "preadv", absent)
+    monkeypatch.setattr(os, "posix_fadvise", refuse)
+    assert torch.equal(store.read(torch.tensor([7, 2])), dense.read(torch.tensor([7, 2])))
+    monkeypatch.setattr(os, "preadv", refuse)
+    with pytest.raises(OutputError, match="cannot be read: Input/output error"):
+        store.read(torch.tensor([7, 2]))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_what_is_read_after_an_update_is_what_it_wrote(tmp_path, compiled):
+    stores, index = _both(tmp_path), torch.tensor([9, 30, 3])
+
+    def updated(store):
+        def update(index, probs):
+            return store.update(index, probs, beta=0.5)
+
+        return torch.compile(update, backend="aot_eager") if compiled else update
+
+    for store in stores:
+        store.read(index)
+        update = updated(store)
+        for step in range(2):
+            store.prefetch(index)
+            update(index, outputs(step, 3, 6))
+    assert torch.equal(*(store.read(index) for store in stores))
+
+
+def test_a_batch_with_repeats_that_is_taken_in_parts_sees_what_its_parts_wrote(tmp_path):
+    stores, found = _both(tmp_path), []
+    for store in stores:
+        store.prefetch(torch.tensor([5, 7, 5, 7]))
+        store.update(torch.tensor([5, 7]), outputs(1, 2, 6), beta=0.5)
+        found.append(store.update(torch.tensor([5, 7]), outputs(2, 2, 6), beta=0.5))
+    assert torch.equal(*found)
 
 
 def test_a_file_that_was_cut_short_from_outside_is_told(tmp_path):

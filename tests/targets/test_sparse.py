@@ -317,3 +317,20 @@ def test_rows_that_are_trusted_are_not_compared(monkeypatch):
     store.trusts_rows = True
     store.update(torch.tensor([3, 1]), outputs(0, 2, 9), beta=0.5)
     assert store.piecewise(torch.tensor([3, 1]), beta=0.5) is not None
+
+
+@pytest.mark.parametrize("beta", [0.7, 0.97])
+def test_a_row_of_rounded_values_does_not_depend_on_its_batch(beta):
+    """Stored in bfloat16, equal targets of a row may stand below the share of the others."""
+    classes, generator = 300, torch.Generator().manual_seed(0)
+    together, alone = (SparseTargets(64, classes, top_k=2) for _ in range(2))
+    index = torch.arange(64)
+    for step in range(6):
+        probs = (1.0 + 0.02 * torch.rand(64, classes, generator=generator)) / classes
+        probs[step % 2 :: 2] = outputs(step, 32, classes)
+        probs /= probs.sum(dim=1, keepdim=True)
+        together.update(index, probs, beta=beta)
+        for row in range(64):
+            alone.update(index[row : row + 1], probs[row : row + 1], beta=beta)
+        assert torch.equal(together.ids, alone.ids)
+        assert torch.equal(together.values, alone.values)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
 from elr.data.examples import Examples, StoredInputs
-from elr.data.records import Finding, Records
+from elr.data.records import TABLE, TEXT, Finding, Records
 from elr.names import printable
 
 _SHARE = 0.1  # of the test rows from which on it is loud
 _DISTINCT = 0.9  # of the training rows: where fewer are, rows come again by chance
+_DISTINCT_CELLS = 0.99  # of the rows of a table, whose cells are equal more easily
 _MOST_STORED = 50_000  # images on disk that are read for this
 _AT_ONCE = 1 << 22  # values
 _DIGITS = 1e4  # of encoded inputs: nearer ones are equal
@@ -65,43 +69,75 @@ def text_overlap(train: Sequence[str], test: Sequence[str]) -> Finding | None:
     return _said(again, distinct=len(known) / max(1, len(train)))
 
 
-def conflict(train: Examples, records: Records) -> Finding | None:
-    """How many rows are the same, or nearly, as another one that has another label: one of the two is wrong.
+def conflict(train: Examples, records: Records, *, columns: Collection[str] | None = None) -> Finding | None:
+    """How many rows have the inputs of another one and another label: of each such pair one label is likely wrong.
 
-    Compared as in `overlap`. Images on disk are not read for this, and rows without any value or word do not count.
+    Rows that are equal as encoded (see `overlap`) are compared with one another as they were read: cells, texts
+    whatever their case and white space, numbers and pixels exactly. Images on disk are not read for this.
 
     Args:
-        train: encoded, with labels.
-        records: of the same rows, for their names.
+        train: encoded, with labels; those below 0 are none.
+        records: of the same rows, as they were read.
+        columns: of a table, those that are learned from. Default: all.
 
     Returns:
-        what was found; None where no row does, or where rows come again by chance, as those of few columns do.
+        what was found; None where no row does, or where rows come again by chance, as those of few columns do: more
+        than a hundredth of a table's, a tenth of others.
 
     Example:
-        >>> inputs = np.eye(20, dtype="float32")[[*range(20), 1]]
-        >>> records = Records(kind="features", rows=np.arange(21), features=inputs)
-        >>> conflict(Examples(inputs, [0, 1] * 10 + [0]), records).text
-        '2 rows are the same as others with another label, such as row 1 and row 20: one of each is wrong'
+        >>> inputs = np.eye(200, dtype="float32")[[*range(200), 1]]
+        >>> records = Records(kind="features", rows=np.arange(201), features=inputs)
+        >>> conflict(Examples(inputs, [0, 1] * 100 + [0]), records).text
+        '2 rows have the inputs of others and another label, such as row 1 and row 200: one of each is likely wrong'
     """
-    if train.labels is None or isinstance(train.inputs, StoredInputs) or len(train) < 2:
+    if train.labels is None or isinstance(train.inputs, StoredInputs):
         return None
-    keys, labels = _keys(train), train.labels.numpy()
+    rows = np.flatnonzero(train.labels.numpy() >= 0)
+    keys, labels = _keys(train)[rows], train.labels.numpy()[rows]
+    if records.table is not None and columns is not None:
+        records = replace(records, table=records.table[list(columns)])
     order = np.lexsort((labels, keys))
-    keys, labels = keys[order], labels[order]
+    keys, labels, rows = keys[order], labels[order], rows[order]
     starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
-    if len(starts) < _DISTINCT * len(keys):
+    if not len(rows) or len(starts) < (_DISTINCT_CELLS if records.kind == TABLE else _DISTINCT) * len(keys):
         return None
-    counts = np.diff(np.append(starts, len(keys)))
-    differ = (labels[starts] != labels[starts + counts - 1]) & (keys[starts] != 0)
-    if not differ.any():
+    ends = np.append(starts[1:], len(keys))
+    differ = labels[starts] != labels[ends - 1]
+    count, pairs = 0, []
+    for start, end in zip(starts[differ], ends[differ], strict=True):
+        for same in _alike(train, records, rows[start:end].tolist()):
+            if len({int(train.labels[row]) for row in same}) > 1:
+                other = next(row for row in same if train.labels[row] != train.labels[same[0]])
+                pairs.append((same[0], other))
+                count += len(same)
+    if not pairs:
         return None
-    pairs = np.sort(order[np.stack([starts[differ], (starts + counts - 1)[differ]])], axis=0)
-    pair = pairs[:, pairs[0].argmin()].tolist()
-    first, second = (records.place_of(row) if records.ids is None else printable(records.ids[row]) for row in pair)
-    return Finding(
-        text=f"{int(counts[differ].sum())} rows are the same as others with another label, such as {first} and "
-        f"{second}: one of each is wrong"
+    first, second = (
+        records.place_of(row) if records.ids is None else printable(records.ids[row]) for row in min(pairs)
     )
+    return Finding(
+        text=f"{count} rows have the inputs of others and another label, such as {first} and {second}: one of each is "
+        "likely wrong"
+    )
+
+
+def _alike(train: Examples, records: Records, rows: list[int]) -> list[list[int]]:
+    """Groups of two rows or more, in their order, that were the same when they were read; empty ones are none."""
+    groups: dict[Any, list[int]] = {}
+    for row in sorted(rows):
+        groups.setdefault(_as_read(train, records, row), []).append(row)
+    return [same for key, same in groups.items() if key is not None and len(same) > 1]
+
+
+def _as_read(train: Examples, records: Records, row: int) -> Any:
+    """What a row says, so that it can be compared; None where it says nothing."""
+    if records.table is not None:
+        cells = ["" if pd.isna(cell) else str(cell) for cell in records.table.iloc[row].tolist()]
+        cells = [" ".join(cell.casefold().split()) for cell in cells] if records.kind == TEXT else cells
+        return tuple(cells) if any(cells) else None
+    if records.features is not None:
+        return np.asarray(records.features[row]).tobytes()
+    return train.fetch(torch.tensor([row])).numpy().tobytes()
 
 
 def _said(again: NDArray[np.bool_], *, distinct: float) -> Finding | None:

@@ -257,7 +257,7 @@ def prepare_records(
         with records.locating():
             clean = preprocessing.coding.encode(records.clean_labels, column=column)
     label_name = test_label_name or options.label_name
-    encoded_test, found = None, [conflict(examples, records)]
+    encoded_test, found = None, [conflict(examples, records, columns=preprocessing.columns)]
     if test is not None:
         encoded_test, of_test = _encoded_test(test, preprocessing, label_name=label_name)
         found += [*of_test, _overlap((records, examples), (test, encoded_test))]

@@ -46,7 +46,7 @@ def moved_largest(
 
     Args:
         ids: (B, k) as in `spread`.
-        values: (B, k) float32 or float64, none below the share of a class in `rest`.
+        values: (B, k) float32 or float64, none below the share of a class in `rest`, but for rounding.
         rest: (B,) of the same type.
         probs: (B, C) p, of the same type, nothing below 0; is not changed.
         beta: momentum in [0, 1].
@@ -81,7 +81,9 @@ def moved_largest(
 
 
 def rivals_of(ids: Tensor, probs: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
-    """The classes of a row that are larger than its `least` and not among its `ids`; of many, those of the k largest.
+    """The classes of a row that are larger than its `least` and not among its `ids`; of many, the k largest at least.
+
+    On a CPU those of a row hang on that row alone: where it has more than 2 k with its `ids`, those of the 2 k largest.
 
     Args:
         ids: (B, k) int64, different from one another in a row.
@@ -106,8 +108,8 @@ def rivals_of(ids: Tensor, probs: Tensor, least: Tensor) -> tuple[Tensor, Tensor
     numbers, passed = probs.numpy(), least.numpy()
     seen = numbers[:_SEEN] > passed[:_SEEN]  # where these have many, looking at all would be for nothing
     found = None if np.count_nonzero(seen) > 2 * count * len(seen) else _places(numbers > passed, ids)
-    if found is None or found[2].max(initial=0) > 2 * count:
-        found = _places(numbers > np.maximum(passed, _bound(probs, count)), ids)
+    if found is None or found[2].max(initial=0) > count:  # else none has more than 2 k with its ids
+        found = _places(numbers > np.maximum(passed, _bound(probs, 2 * count)), ids)
     rows, classes, counts = found
     places = np.arange(len(rows)) - (counts.cumsum() - counts)[rows]
     rivals = np.zeros((len(probs), counts.max(initial=0)), dtype=np.int64)
@@ -119,7 +121,9 @@ def rivals_of(ids: Tensor, probs: Tensor, least: Tensor) -> tuple[Tensor, Tensor
 def _places(above: np.ndarray, ids: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows and classes where `above` (B, C) holds, but for those of `ids`, and how many there are of each row."""
     np.put_along_axis(above, ids.numpy(), False, axis=1)
-    rows, classes = np.divmod(np.flatnonzero(above), above.shape[1])
+    places = np.flatnonzero(above)
+    rows = places // above.shape[1]  # with the next line twice as fast as np.divmod
+    classes = places - rows * above.shape[1]
     return rows, classes, np.bincount(rows, minlength=len(above))
 
 
@@ -127,7 +131,7 @@ def in_order(values: Tensor, count: int) -> Tensor:
     """The places of the `count` largest of each row, the largest first; of equal ones that which comes first.
 
     Args:
-        values: (B, m) floating; on a CPU those below 0 are one and the same number.
+        values: (B, m) floating, no NaN; on a CPU those below 0 are one and the same number.
         count: k <= m.
 
     Returns:

@@ -23,7 +23,7 @@ from elr.errors import ArgumentError, OutputError
 from elr.targets.dense import DenseTargets
 from elr.targets.store import CHUNK, Targets
 from elr.targets.table_file import HEADER, TableHeader, check_copy, open_table, read_copy, write_copy
-from elr.targets.updating import STORAGE_DTYPES, blend, full_type
+from elr.targets.updating import STORAGE_DTYPES, blend, full_type, has_repeats
 
 ROWS_FILE = "rows.targets"
 """The copy of the table in a checkpoint."""
@@ -123,7 +123,10 @@ class MappedTargets(DenseTargets):
         return self._fetched(index.cpu()).to(full_type(self.table)).to(index.device)
 
     def update(self, index: Tensor, probs: Tensor, *, beta: float) -> Tensor:
+        if torch.compiler.is_compiling():
+            self.ahead = None  # written through the table
         if self.process_group is not None and isinstance(index, Tensor):
+            self.ahead = None
             self._look(len(index) * dist.get_world_size(self.process_group))
         given = super().update(index, probs, beta=beta)
         return given.to(probs.device)
@@ -145,30 +148,35 @@ class MappedTargets(DenseTargets):
         if not _BY_PLACE:
             self._look(len(index))
             return super()._blended(index, probs, beta, out=out, parts=parts)
-        rows = self._fetched(index)
+        ahead, self.ahead = self.ahead, None
+        if ahead is not None and ahead.has(index):
+            rows = ahead.take(len(index))
+            self.ahead = ahead if ahead.left else None
+        else:
+            rows = self._fetched(index)
         found = blend(rows, torch.arange(len(index)), probs, beta, out=out, parts=parts)
         self._put(index, rows)
         return found
 
     def prefetch(self, index: Tensor) -> None:
-        """Read rows that the system has in memory, and have it bring the others while the network works."""
+        """Read rows that the system has in memory, and have it bring the others while the network works.
+
+        What is read so serves the update alone; whoever writes to `table` in between changes rows that are not seen.
+        Nothing is begun under several ranks, for rows on an accelerator, or where one comes twice.
+        """
         self.check(index)
-        if _BY_PLACE and self.process_group is None and index.device.type == "cpu":
-            self.ahead = self._begun(index)
+        near = self.process_group is None and index.device.type == "cpu"
+        self.ahead = self._begun(index) if _BY_PLACE and near and not has_repeats(index) else None
 
     def _fetched(self, index: Tensor) -> Tensor:
         """(B, C) a copy of rows, as they are stored, without bringing them into view."""
         if not _BY_PLACE:
             self._look(len(index))
             return self.table[index]
-        first, ahead, self.ahead = int(index[0]) if len(index) else 0, self.ahead, None
+        first = int(index[0]) if len(index) else 0
         if len(index) > 1 and torch.equal(index, torch.arange(first, first + len(index))):
             return self._stretch(first, len(index))
-        if ahead is None or not ahead.has(index):
-            ahead = self._begun(index)
-        rows = ahead.take(len(index))
-        self.ahead = ahead if ahead.left else None
-        return rows
+        return self._begun(index).take(len(index))
 
     def _stretch(self, first: int, count: int) -> Tensor:
         """Rows that follow each other, read at once."""
@@ -216,7 +224,10 @@ class MappedTargets(DenseTargets):
         _advise(self._opened[0], "DONTNEED")
 
     def get_extra_state(self) -> Tensor:
-        """The table, or where `save_rows` writes that, what it must agree in: N, C, dtype and the run's number."""
+        """The table, or where `save_rows` writes that, what it must agree in: N, C, dtype and the run's number.
+
+        A table of padded rows (`TableHeader.stride`) is not contiguous: safetensors wants a copy, by `.contiguous()`.
+        """
         if not self.rows_apart:
             return self.table
         return torch.tensor([self.num_examples, self.num_classes, STORAGE_DTYPES.index(self.dtype), self.nonce])
@@ -292,7 +303,8 @@ class _Rows:
         self.views = rows.view(torch.uint8).view(-1).numpy().data
         self.missing = deque(number for number in range(len(places)) if not self._is_read(number))
         for number in self.missing:  # all are asked for before one is waited for
-            os.posix_fadvise(file, places[number], self.width, os.POSIX_FADV_WILLNEED)
+            with suppress(OSError):
+                os.posix_fadvise(file, places[number], self.width, os.POSIX_FADV_WILLNEED)
 
     @property
     def left(self) -> int:
@@ -333,7 +345,10 @@ def _fill(view: memoryview, file: int, place: int) -> None:
     """Read as many bytes as there is room for."""
     done = 0
     while done < len(view):
-        count = os.preadv(file, [view[done:]], place + done)
+        try:
+            count = os.preadv(file, [view[done:]], place + done)
+        except OSError as error:
+            raise OutputError(f"the file of the targets cannot be read: {error.strerror}") from error
         if not count:
             raise OutputError("the file of the targets ends before its last row: it was changed from outside")
         done += count

@@ -17,7 +17,7 @@ import torch
 from elr.errors import CheckpointError, OutputError
 from elr.locks import locked
 
-MAGIC = b"elr targets 1\n"
+MAGIC = b"elr targets 2\n"
 HEADER = 4096
 """Bytes before the rows: what file it is, in JSON, filled up with spaces; rows begin on a page."""
 PAGE = 4096

@@ -34,7 +34,7 @@ class ArrayFile(FileFormat):
     """
 
     shows_rows = False
-    memory_per_byte = 2
+    memory_per_byte = 1  # some of them may not be wanted
 
     def labels(self, source: Path, options: ReadOptions, *, named: bool = False) -> list[str]:
         del named

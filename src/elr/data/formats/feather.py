@@ -32,7 +32,6 @@ class Feather(TableFile, TypedColumns):
     """
 
     suffixes = (".feather", ".arrow", ".ipc")
-    memory_per_byte = 6
 
     def parse(self, path: Path, options: ReadOptions, *, as_text: Sequence[str], as_written: bool) -> ParsedTable:
         del options, as_text, as_written  # columns have types

@@ -52,7 +52,6 @@ class Parquet(TableFile, TypedColumns):
     """
 
     suffixes = (".parquet",)
-    memory_per_byte = 6
 
     def parse(self, path: Path, options: ReadOptions, *, as_text: Sequence[str], as_written: bool) -> ParsedTable:
         del options, as_text, as_written  # columns have types

@@ -74,7 +74,7 @@ class TableFile(FileFormat):
     """
 
     has_columns = True
-    memory_per_byte = 7
+    memory_per_byte = 3
     as_written: ClassVar[bool] = False
     """Whether its cells are text, so that "007" and "12" mean the same whatever stands in the others."""
 
