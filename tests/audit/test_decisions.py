@@ -288,7 +288,7 @@ def test_so_they_are_where_a_table_has_them(tmp_path):
     given = [f"{row},{name},{'ab'[row % 2]}" for row in range(24) for name in ("ann", "bob")]
     (tmp_path / "votes.csv").write_text("\n".join(["row,annotator,label", *given, ""]))
     run = fitted(tmp_path / "data.csv", tmp_path / "run", annotations=str(tmp_path / "votes.csv"))
-    with pytest.raises(DataError, match="there is no one label of a row to correct; issues.csv"):
+    with pytest.raises(DataError, match="there is no one label of a row to correct"):
         clean(run, decide(run, (0, "b")), tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
 
