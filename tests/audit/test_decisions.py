@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 import elr
 from elr.audit.decisions import clean
 from elr.cli.main import app
+from elr.data.formats.parts import PartsFolder
 from elr.data.records import ReadOptions
 from elr.errors import ArtifactError, DataError, OutputError
 
@@ -282,6 +283,16 @@ def test_labels_of_several_annotators_are_nothing_to_correct(tmp_path):
     assert "Write a corrected copy" not in page
 
 
+def test_so_they_are_where_a_table_has_them(tmp_path):
+    rows(names=["a", "b"]).drop(columns="y").to_csv(tmp_path / "data.csv", index=False)
+    given = [f"{row},{name},{'ab'[row % 2]}" for row in range(24) for name in ("ann", "bob")]
+    (tmp_path / "votes.csv").write_text("\n".join(["row,annotator,label", *given, ""]))
+    run = fitted(tmp_path / "data.csv", tmp_path / "run", annotations=str(tmp_path / "votes.csv"))
+    with pytest.raises(DataError, match="there is no one label of a row to correct"):
+        clean(run, decide(run, (0, "b")), tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
 def test_runs_without_a_file_of_given_labels_are_refused(tmp_path):
     rows(names=["a", "b"]).to_csv(tmp_path / "data.csv", index=False)
     noisy, memory = tmp_path / "noisy", tmp_path / "memory"
@@ -321,6 +332,19 @@ def test_a_label_of_two_lines_is_read_as_it_was_exported(done, tmp_path):
         assert [line[2] for line in csv.reader(lines)][1] == NAMES[1]
 
 
+@pytest.mark.parametrize("ending", ["\r\n", "\r", "\n"])
+def test_a_name_of_two_lines_is_that_of_its_row(tmp_path, ending):
+    frame = rows(names=["a", "b"]).assign(key=[f"k{ending}{row}" for row in range(24)])
+    frame.to_csv(tmp_path / "data.csv", index=False, quoting=csv.QUOTE_NONNUMERIC)
+    run = fitted(tmp_path / "data.csv", tmp_path / "run", label="y", id="key")
+    decisions = tmp_path / "decisions.csv"
+    decisions.write_bytes(f'{HEADER}3,"k{ending}3",b,relabel,a\n'.encode())
+    assert clean(run, decisions, tmp_path / "out.csv").num_changed == 1
+    decisions.write_bytes(f'{HEADER}3,"k{ending}4",b,relabel,a\n'.encode())
+    with pytest.raises(DataError, match="names row 3 "):
+        clean(run, decisions, tmp_path / "out-2.csv")
+
+
 def test_rows_and_images_that_are_gone_are_told(done, tmp_path, photos):
     rows().iloc[:23].to_csv(tmp_path / "shorter.csv", index=False)
     with pytest.raises(DataError, match=r"row 23 of .* is not there or is another image, the run was trained with"):
@@ -342,6 +366,55 @@ def test_a_class_that_no_row_has_any_more_cannot_be_given(tmp_path):
     with pytest.raises(DataError, match=r"data\.csv has no row of class 'b' any more: it has changed since the run"):
         clean(run, decisions, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """A run on a folder of two tables, decisions on it, and the labels that the copy must have."""
+    (tmp_path / "parts").mkdir()
+    frame = rows(names=["a", "b"])
+    for number in range(2):
+        frame[12 * number : 12 * number + 12].to_csv(tmp_path / "parts" / f"part-{number}.csv", index=False)
+    run = fitted(tmp_path / "parts", tmp_path / "run", label="y")
+    return run, decide(run, (0, "b"), (13, "a")), ["b", "b", *["a", "b"] * 5, "a", "a", *["a", "b"] * 5]
+
+
+def test_what_a_killed_clean_of_a_folder_left_is_no_part_of_the_copy(tmp_path, parts):
+    run, decisions, expected = parts
+    (tmp_path / ".clean.partial" / "old").mkdir(parents=True)
+    for name in ("part-2.csv", "old/part-3.csv"):
+        (tmp_path / ".clean.partial" / name).write_text("key,x,y,code\nk,1,a,0\n")
+    assert clean(run, decisions, tmp_path / "clean").num_changed == 2
+    names = sorted(path.name for path in (tmp_path / "clean").iterdir())
+    assert names == ["part-0.csv", "part-1.csv"]
+    assert pd.concat(pd.read_csv(tmp_path / "clean" / name) for name in names)["y"].tolist() == expected
+    assert not (tmp_path / ".clean.partial").exists()
+
+
+def test_a_link_where_the_copy_of_a_folder_is_made_is_not_followed(tmp_path, parts):
+    run, decisions, _ = parts
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / ".clean.partial").symlink_to(tmp_path / "theirs")
+    clean(run, decisions, tmp_path / "clean")
+    assert not (tmp_path / "clean").is_symlink()
+    assert list((tmp_path / "theirs").iterdir()) == []
+
+
+def test_a_folder_whose_copy_has_other_labels_than_decided_is_refused(tmp_path, parts, monkeypatch):
+    run, decisions, _ = parts
+    write = PartsFolder.write_corrected
+
+    def disturbed(self, source, *arguments):
+        """Someone writes the data anew while they are copied."""
+        path = source / "part-1.csv"
+        path.write_text(path.read_text().replace(",a,", ",b,"))
+        write(self, source, *arguments)
+
+    monkeypatch.setattr(PartsFolder, "write_corrected", disturbed)
+    with pytest.raises(DataError, match="parts cannot be corrected cell by cell: its rows are not what they seem"):
+        clean(run, decisions, tmp_path / "clean")
+    assert not (tmp_path / "clean").exists()
+    assert not (tmp_path / ".clean.partial").exists()
 
 
 # The commands

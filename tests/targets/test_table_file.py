@@ -109,6 +109,25 @@ def test_where_another_process_was_quicker_its_file_is_left_to_it(tmp_path, monk
         assert path.exists()
 
 
+@pytest.mark.parametrize("classes", [4, 5])
+def test_what_another_process_made_at_the_same_moment_and_left_is_taken_if_it_is_alike(tmp_path, monkeypatch, classes):
+    path = tmp_path / "mine"
+    other = TableHeader(num_examples=9, num_classes=classes, dtype="float32", nonce=8)
+    path.write_bytes(other.written + bytes(range(9 * other.stride)))
+    left = path.read_bytes()
+    answers = [False]  # it was not there a moment ago
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: answers.pop() if answers else exists(path))
+    if classes == 4:
+        open_table(path, tmp_path, SHAPE)[0].close()
+        assert path.read_bytes() == SHAPE.written + bytes(144)
+    else:
+        with pytest.raises(OutputError, match=r"mine has num_classes 5 in place of 4: it is of another run"):
+            open_table(path, tmp_path, SHAPE)
+        assert path.read_bytes() == left
+    assert not answers
+
+
 @pytest.mark.parametrize("kind", ["file", "file above", "link to nothing"])
 def test_a_place_that_cannot_be_is_refused_in_words(tmp_path, kind):
     (tmp_path / "file").write_text("mine", encoding="utf-8")

@@ -305,6 +305,8 @@ class _Labels:
     def _write_folder(self, out: Path, changes: Changes, new: list[str]) -> None:
         partial = out.with_name(f".{out.name}.partial")
         with files.writing(out):
+            if partial.is_symlink():  # what it leads to is not ours
+                partial.unlink()
             shutil.rmtree(partial, ignore_errors=True)
             try:
                 self.form.write_corrected(self.source, partial, self.options, changes)

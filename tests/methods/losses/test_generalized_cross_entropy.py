@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from blobs import C as CLASSES
-from blobs import N, Rows, blobs, built, examples, impartial
+from blobs import D, N, Rows, blobs, built, examples, impartial
 from elr.errors import ArgumentError, TrainingError
 from elr.methods.loss.formulas import cross_entropy
 from elr.methods.losses.generalized_cross_entropy import GeneralizedCrossEntropyConfig, generalized_cross_entropy
@@ -215,3 +217,39 @@ def test_rows_are_chosen_before_the_epochs_of_the_schedule_only(epoch, chosen):
     method.begin_epoch(epoch, Rows())
     expected = torch.from_numpy(blobs()[1] == 0) if chosen else torch.ones(N, dtype=torch.bool)
     assert torch.equal(method.kept, expected)
+
+
+def test_a_label_that_is_believed_by_just_k_is_left_out():
+    """Half of the belief each for classes 0 and 1: with q = 1 loss and constant are both exactly 0.5."""
+    method = built(GeneralizedCrossEntropyConfig(truncated=True, q=1.0, k=0.5, warmup=1), impartial())
+    last = [module for module in method.network.modules() if isinstance(module, nn.Linear)][-1]
+    with torch.no_grad():
+        last.bias[2] = -1e4
+    with pytest.raises(TrainingError, match=r"no label is believed by more than k = 0.5 before epoch 2"):
+        method.begin_epoch(1, Rows())
+
+
+def test_what_is_kept_may_lie_elsewhere_than_the_network():
+    """A network on an accelerator, and a method that was not moved there: devices without the numbers on them."""
+    with FakeTensorMode():
+        method = TRUNCATED.build([nn.Linear(D, CLASSES, device="cuda")], num_examples=N, num_classes=CLASSES)
+        batch = Batch(
+            torch.arange(N, device="cuda"),
+            torch.zeros(N, D, device="cuda"),
+            torch.zeros(N, dtype=torch.int64, device="cuda"),
+        )
+        step = method(batch)
+        assert {step.loss.device.type, step.terms["kept"].device.type, step.logits.device.type} == {"cuda"}
+
+        class Chosen(Exception):
+            """The rows are chosen; what follows needs the numbers."""
+
+        class OnAnAccelerator(Rows):
+            def batches(self):
+                yield batch
+
+            def agreed(self, values):
+                raise Chosen(values.device.type)
+
+        with pytest.raises(Chosen, match="cpu"):
+            method.begin_epoch(2, OnAnAccelerator())

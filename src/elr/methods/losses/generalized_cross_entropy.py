@@ -187,7 +187,8 @@ class Truncated(Method):
         self.eval()
         with torch.no_grad():
             for batch in view.batches():
-                kept[batch.index] = self.config.losses(self.network(batch.inputs), batch.labels) < self.constant
+                believed = self.config.losses(self.network(batch.inputs), batch.labels) < self.constant
+                kept[batch.index.to(kept.device)] = believed.to(kept.device)
         self.train(was_training)
         kept = view.agreed(kept.to(torch.uint8)).bool()  # not every backend hands on truth values
         if not kept.any():
