@@ -126,3 +126,13 @@ def test_an_interruption_before_a_command_begins_is_a_word(monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         main()
     assert (ended.value.code, capsys.readouterr().err) == (130, "interrupted\n")
+
+
+def test_ctrl_c_after_all_is_done_is_too_late_to_be_told():
+    code = (
+        "import atexit, os, signal, sys; from elr.cli.main import main; sys.argv = ['elr', '--version']\n"
+        "atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT)); main()"  # as what torch registers
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("elr ")

@@ -6,6 +6,8 @@ input, 130 interrupted, 143 terminated. Nothing heavy is imported before a comma
 
 from __future__ import annotations
 
+import atexit
+import signal
 import sys
 from typing import Annotated
 
@@ -36,6 +38,8 @@ def main() -> None:
     except KeyboardInterrupt:  # before a command has begun, or after it
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    finally:
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # the last to come goes first: all is done then
 
 
 def _print_version(wanted: bool) -> None:
