@@ -26,6 +26,7 @@ from elr.training.checkpoints import Checkpoints
 
 IMPORTED = (_fit, _report)  # before the forks, not in each
 EPOCHS = 3
+MIXED = ("elr_plus", "mixup")
 
 
 def write_data(folder):
@@ -39,10 +40,10 @@ def write_data(folder):
     np.savez(folder / "other.npz", x=inputs, y=given)
 
 
-def command(folder, out, data="data.npz", placement="dense"):
+def command(folder, out, data="data.npz", placement="dense", more=()):
     wanted = ["--network", "mlp", "--epochs", EPOCHS, "--batch-size", 17, "--device", "cpu", "--members", 1]
     wanted += ["--targets", placement, "--targets-dtype", "float32"]
-    return ["fit", *map(str, [folder / data, "--label", "y", *wanted, "--no-compare", "--out", folder / out])]
+    return ["fit", *map(str, [folder / data, "--label", "y", *wanted, "--no-compare", *more, "--out", folder / out])]
 
 
 def prepare(placement, killed_at):
@@ -113,7 +114,9 @@ def all_runs(folder):
 
     def do(name, world, out, *, resume=False, **settings):
         started = time.perf_counter()
-        arguments = command(folder, out, placement=settings.get("placement", "dense")) + ["--resume"] * resume
+        more = settings.pop("more", ())
+        arguments = command(folder, out, placement=settings.get("placement", "dense"), more=more)
+        arguments += ["--resume"] * resume
         found[name] = run(world, arguments, log=folder / name, **settings)
         print(name, found[name], round(time.perf_counter() - started, 1), flush=True)
 
@@ -121,6 +124,9 @@ def all_runs(folder):
     do("one", 1, "one")
     do("dense", 2, "dense")
     do("sharded", 2, "sharded", placement="sharded")
+    for method in MIXED:
+        for world in (1, 2, 3):
+            do(f"{method}-{world}", world, f"{method}-{world}", more=("--method", method))
     do("killed", 2, "killed", placement="sharded", killed_at=(1, 2))
     found["left"] = sorted(path.name for path in (folder / "killed").glob("checkpoint*"))
     for world in (1, 2, 4):

@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from elr.audit.evidence import read_evidence
-from fits_on_ranks import command
+from fits_on_ranks import MIXED, command
 
 SCRIPT = Path(__file__).parent / "fits_on_ranks.py"
 QUIET = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -53,6 +53,13 @@ def test_runs_end_well_and_whole(folder, found, name):
 
 def test_two_processes_give_the_run_of_one(folder):
     assert_alike(folder, "one", "dense", exactly=False)
+
+
+@pytest.mark.parametrize("method", MIXED)
+@pytest.mark.parametrize("world", [2, 3])
+def test_pairs_are_mixed_over_all_ranks_as_in_one_process(folder, found, method, world):
+    assert set(found[f"{method}-{world}"]) == {0}, said(folder, f"{method}-{world}")
+    assert_alike(folder, f"{method}-1", f"{method}-{world}", exactly=False)
 
 
 def test_rows_spread_over_ranks_give_the_run_of_a_table_on_each(folder):

@@ -270,7 +270,8 @@ class ELR(Method):
                 probs = confined(probs, self.config.clamp)
             targets = self._targets(batch.index, probs, update=update)
             if self.config.mixup and self.training and mixing is None:
-                mixing = draw_mixing(len(batch.index), alpha=self.config.mixup, device=targets.device)
+                count, group = len(batch.index), self.process_group
+                mixing = draw_mixing(count, alpha=self.config.mixup, device=targets.device, group=group)
             inputs, labels, targets = (
                 mixed_batch(batch, targets, mixing) if self.config.mixup else (*batch[1:3], targets)
             )

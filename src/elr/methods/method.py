@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 
 from elr.checking import check_types
 from elr.errors import ArgumentError
@@ -194,6 +195,15 @@ class Method(nn.Module, ABC):
     def stores(self) -> list[Targets]:
         """Its stores of targets, from a `TargetsConfig`: the loop checks them and shares them between ranks."""
         return stores_in(self)
+
+    process_group: dist.ProcessGroup | None = None
+    """The ranks that train it together; None: this process alone."""
+
+    def distribute(self, process_group: dist.ProcessGroup | None) -> None:
+        """Train it on several ranks, whose batches are parts of one; the loop calls this on all of them."""
+        self.process_group = process_group
+        for store in self.stores:
+            store.distribute(process_group)
 
     def begin_pass(self, number: int) -> None:
         """Prepare a pass, `number` in [0, passes); called at the start of each."""

@@ -53,7 +53,7 @@ class Training:
     number depend on seed and epoch only. The caller's global generators on the CPU are left as they were.
 
     Under torchrun or `accelerate launch` each rank takes its share of every batch; the targets come out as on one rank,
-    but for what batch norm, dropout and mixup see of a batch: each rank draws a mixing of its own. Ranks with other
+    mixed pairs as well, but for what batch norm, dropout and DivideMix's own mixing see of a batch. Ranks with other
     labels or settings than the others are refused, on all.
 
     Args:
@@ -160,8 +160,7 @@ class Training:
         plain = self.accelerator.distributed_type in _PLAIN
         self.backward: Callable[[Tensor], None] = torch.Tensor.backward if plain else self.accelerator.backward
         if world > 1:
-            for store in self.method.stores:
-                store.distribute(dist.group.WORLD)
+            self.method.distribute(dist.group.WORLD)
         self.plain_inputs = PlainInputs(transform=self.transform, device=device, channels_last=self.channels_last)
         self.view = TrainingView(self.examples, self.loss_labels, inputs=self.plain_inputs)
         self.reader = BatchReader(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch import distributed as dist
 from torch.nn import functional as F
 
 from elr.devices import sent
 from elr.errors import ArgumentError
 from elr.methods.method import Batch, Inputs
+from elr.targets.ranks import number_of_ranks
 
 _TINY = 1e-12
 
@@ -20,7 +23,10 @@ class Mixing(NamedTuple):
 
     Args:
         weight: share of the example itself, in [0, 1]; its partner has the rest.
-        partner: (B,) int64, position in the batch of each example's partner.
+        partner: (B,) int64, position in the batch of each example's partner; of several ranks, in the batch of all: the
+            first rows of each rank, in order of rank, then the second ones, and so on.
+        group: the ranks that have parts of the batch. Default: it is whole.
+        counts: how many rows each of them has.
 
     Example:
         >>> Mixing(0.75, torch.tensor([1, 0])).mix(torch.tensor([[0.0], [4.0]]))
@@ -30,6 +36,8 @@ class Mixing(NamedTuple):
 
     weight: float
     partner: Tensor
+    group: dist.ProcessGroup | None = None
+    counts: tuple[int, ...] = ()
 
     def mix(self, values: Tensor) -> Tensor:
         """weight * values + (1 - weight) * values[partner], for (B, ...) floating values.
@@ -39,7 +47,17 @@ class Mixing(NamedTuple):
         """
         if not values.is_floating_point():
             raise ArgumentError(f"mixup of {values.dtype}: expected floating-point inputs; embed them first")
-        return values * self.weight + values[self.partner] * (1.0 - self.weight)
+        return values * self.weight + self.of_partners(values) * (1.0 - self.weight)
+
+    def of_partners(self, values: Tensor) -> Tensor:
+        """(B, ...) what the partners have, on whichever rank they are; all ranks call it."""
+        if self.group is None:
+            return values[self.partner]
+        padded = values.new_zeros(max(self.counts), *values.shape[1:])
+        padded[: len(values)] = values
+        parts = [torch.empty_like(padded) for _ in self.counts]
+        dist.all_gather(parts, padded, group=self.group)
+        return torch.stack(parts, dim=1)[_there(self.counts).to(values.device)][self.partner]
 
     def mix_inputs(self, inputs: Inputs) -> Inputs:
         """The same for inputs, whichever form they have."""
@@ -48,16 +66,25 @@ class Mixing(NamedTuple):
         return {name: self.mix(values) for name, values in inputs.items()}
 
 
-def draw_mixing(count: int, *, alpha: float, device: torch.device, nearer: bool = True) -> Mixing:
+def draw_mixing(
+    count: int,
+    *,
+    alpha: float,
+    device: torch.device,
+    nearer: bool = True,
+    group: dist.ProcessGroup | None = None,
+) -> Mixing:
     """One weight for the batch, max(l, 1 - l) with l ~ Beta(alpha, alpha), and a random permutation of partners.
 
-    Draws from torch's generator of the CPU, so that every device mixes alike.
+    Draws from torch's generator of the CPU, so that every device mixes alike. Of several ranks the first one draws for
+    all, and partners may be on any: the batch of all is mixed as one process would.
 
     Args:
         count: B.
         alpha: concentration, > 0; 1 is the paper's: l is uniform.
         device: of the batch.
         nearer: whether each example stays nearer to itself than to its partner; False: the weight is l itself.
+        group: the ranks that have parts of one batch, all of which call this. Default: the batch is whole.
 
     Example:
         >>> mixing = draw_mixing(4, alpha=1.0, device=torch.device("cpu"))
@@ -66,8 +93,36 @@ def draw_mixing(count: int, *, alpha: float, device: torch.device, nearer: bool 
 
     Source: Zhang et al., "mixup", ICLR 2018, which has l itself; max(l, 1 - l) as in ELR's code and in MixMatch.
     """
+    if number_of_ranks(group) > 1:
+        assert group is not None, "several ranks are a group"
+        return _of_all_ranks(count, alpha, device, nearer, group)
+    share, partner = _drawn(count, alpha, nearer)
+    return Mixing(share, sent(partner, device))
+
+
+def _drawn(count: int, alpha: float, nearer: bool) -> tuple[float, Tensor]:
     share = torch.distributions.Beta(alpha, alpha).sample().item()
-    return Mixing(max(share, 1.0 - share) if nearer else share, sent(torch.randperm(count), device))
+    return max(share, 1.0 - share) if nearer else share, torch.randperm(count)
+
+
+def _of_all_ranks(count: int, alpha: float, device: torch.device, nearer: bool, group: dist.ProcessGroup) -> Mixing:
+    world, rank = dist.get_world_size(group), dist.get_rank(group)
+    found = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(world)]
+    dist.all_gather(found, torch.tensor([count], device=device), group=group)
+    counts = tuple(int(each) for each in found)
+    drawn = torch.empty(1 + sum(counts), dtype=torch.float64, device=device)
+    if rank == 0:
+        share, partner = _drawn(sum(counts), alpha, nearer)
+        drawn.copy_(torch.cat([torch.tensor([share], dtype=torch.float64), partner.double()]))
+    dist.broadcast(drawn, src=dist.get_global_rank(group, 0), group=group)
+    there = _there(counts)
+    mine = there.flatten().cumsum(0).view_as(there)[:count, rank] - 1
+    return Mixing(float(drawn[0]), drawn[1:].long()[mine.to(device)], group, counts)
+
+
+def _there(counts: Sequence[int]) -> Tensor:
+    """(longest, ranks) bool: which ranks have a first row, a second one, and so on."""
+    return torch.arange(max(counts))[:, None] < torch.tensor(counts)
 
 
 def mixed_batch(batch: Batch, targets: Tensor, mixing: Mixing | None) -> tuple[Inputs, Tensor, Tensor]:

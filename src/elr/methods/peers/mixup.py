@@ -101,8 +101,8 @@ class Mixup(Method):
     def forward(self, batch: Batch, mixing: Mixing | None = None) -> Step:
         """One step up to the loss; a `mixing` stands for what would be drawn."""
         if self.training and self.config.alpha and mixing is None:
-            device = batch.labels.device
-            mixing = draw_mixing(len(batch.index), alpha=self.config.alpha, device=device, nearer=False)
+            count, device, group = len(batch.index), batch.labels.device, self.process_group
+            mixing = draw_mixing(count, alpha=self.config.alpha, device=device, nearer=False, group=group)
         if mixing is None:
             logits = self.network(batch.inputs)
             loss = cross_entropy(logits, batch.labels).mean()
