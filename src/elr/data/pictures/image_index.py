@@ -107,12 +107,11 @@ class ImageIndex:
     def _check(self) -> None:
         """Refuse columns and shards of other types than `of` gives."""
         kinds = {"used": pa.types.is_boolean, "label": _is_label}
-        if self.shards:
-            kinds["shard"] = pa.types.is_integer
-            columns = [name for name in ("offset", "size") if name in self.table.column_names]
-        else:
-            columns = ["size", "mtime"]
-        kinds |= dict.fromkeys(columns, pa.types.is_integer) | {"name": _is_name}
+        kinds |= {"shard": pa.types.is_integer} if self.shards else {"name": _is_name}
+        more = dict.fromkeys(("offset", "size", "mtime"), pa.types.is_integer) | {"name": _is_name}
+        kinds |= {name: fits for name, fits in more.items() if name in self.table.column_names}
+        if "offset" in kinds:  # in a tar
+            kinds |= {"name": _is_name, "size": pa.types.is_integer}
         for name, fits in kinds.items():
             kind, gaps = self.table.schema.field(name).type, self.table.column(name).null_count
             if not fits(kind) or (gaps and name != "label"):
