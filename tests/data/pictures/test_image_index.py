@@ -45,7 +45,15 @@ def test_a_file_that_changed_in_size_is_named(store, tmp_path):
 
 @pytest.mark.parametrize(
     ("column", "values"),
-    [("name", None), ("used", None), ("size", ["x"] * 3), ("mtime", [1, None, 3]), ("name", [7] * 3)],
+    [
+        ("name", None),
+        ("used", None),
+        ("size", None),
+        ("mtime", None),
+        ("size", ["x"] * 3),
+        ("mtime", [1, None, 3]),
+        ("name", [7] * 3),
+    ],
 )
 def test_an_index_with_other_columns_is_named(store, tmp_path, column, values):
     index = ImageIndex.of(store, ["a", "b", "a"])

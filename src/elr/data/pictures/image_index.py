@@ -27,6 +27,9 @@ _ADVICE = (
     "times of files), or begin anew with another --out"
 )
 
+_COLUMNS = {"FileImages": ("name", "size", "mtime"), "TarImages": ("name", "offset", "size")}
+"""What the index of a kind of store has beside the shards."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageIndex:
@@ -106,18 +109,17 @@ class ImageIndex:
 
     def _check(self) -> None:
         """Refuse columns and shards of other types than `of` gives."""
+        if not isinstance(self.settings, dict) or not isinstance(self.shards, list):
+            raise TypeError("its settings or shards are none")
         kinds = {"used": pa.types.is_boolean, "label": _is_label}
         kinds |= {"shard": pa.types.is_integer} if self.shards else {"name": _is_name}
         more = dict.fromkeys(("offset", "size", "mtime"), pa.types.is_integer) | {"name": _is_name}
-        kinds |= {name: fits for name, fits in more.items() if name in self.table.column_names}
-        if "offset" in kinds:  # in a tar
-            kinds |= {"name": _is_name, "size": pa.types.is_integer}
+        needed = _COLUMNS.get(str(self.settings.get("kind")), ())
+        kinds |= {name: fits for name, fits in more.items() if name in (*needed, *self.table.column_names)}
         for name, fits in kinds.items():
             kind, gaps = self.table.schema.field(name).type, self.table.column(name).null_count
             if not fits(kind) or (gaps and name != "label"):
                 raise ValueError(f"column {name} holds {kind}{' with gaps' if gaps else ''}")
-        if not isinstance(self.settings, dict) or not isinstance(self.shards, list):
-            raise TypeError("its settings or shards are none")
         for shard in self.shards:
             if (type(shard["name"]), type(shard["size"]), type(shard["mtime"])) != (str, int, int):
                 raise TypeError("a shard has no name, size and time of change")
