@@ -4,6 +4,7 @@ import inspect
 import pickle
 import sys
 
+import pyarrow as pa
 import pytest
 
 from elr import errors
@@ -83,3 +84,9 @@ def test_an_error_that_is_its_own_cause_is_looked_at_once():
     error = DataError("no such column")
     error.__cause__ = error
     assert lack_of_memory(error) is None
+
+
+def test_arrow_that_gets_no_thread_lacks_memory_and_an_arrow_error_of_the_data_does_not():
+    told = pa.ArrowException("Unknown error: Failed to launch worker thread: Resource temporarily unavailable")
+    assert lack_of_memory(told).startswith("Unknown error: Failed")
+    assert lack_of_memory(pa.ArrowInvalid("CSV parse error: Expected 3 columns, got 2")) is None

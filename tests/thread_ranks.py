@@ -4,9 +4,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 
+import pytest
 import torch
 
-from elr.errors import ArgumentError
+from elr.errors import ArgumentError, RowIndexError
 from elr_batches import outputs
 
 N, C = 11, 5
@@ -143,3 +144,14 @@ def check_unlike_are_refused(make, others, ranks):
 
         for told in ranks.run(of):
             assert words in told
+
+
+def check_rows_are_looked_at(stores, ranks):
+    """A row number that is out of range on one rank is refused on all, though the stores trust their rows."""
+
+    def of(rank):
+        stores[rank].trusts_rows = True
+        with pytest.raises(RowIndexError, match=f"index {N} is out of range for {N}"):
+            stores[rank].update(torch.tensor([N if rank == 1 else 0]), outputs(0, 1, C), beta=0.5)
+
+    ranks.run(of)

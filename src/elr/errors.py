@@ -13,7 +13,7 @@ LineOf = Callable[[int], tuple[str, int, str] | None]
 anything is; None where rows have no lines."""
 _SHOWN = 5
 _LACKS_MEMORY = ("can't allocate memory", "out of memory", "not enough memory", "bad_alloc", "cannot allocate memory")
-_LACKS_MEMORY += ("can't start new thread",)  # each needs a stack of its own
+_LACKS_MEMORY += ("can't start new thread", "failed to launch worker thread")  # each needs a stack of its own
 
 
 class ELRError(Exception):
@@ -181,7 +181,8 @@ def lack_of_memory(error: BaseException | None) -> str | None:
     while error is not None and error not in looked_at:  # an error can be its own cause
         looked_at.append(error)
         said = " ".join(str(error).split())
-        told = isinstance(error, RuntimeError | OSError) and any(word in said.lower() for word in _LACKS_MEMORY)
+        outside = isinstance(error, RuntimeError | OSError) or type(error).__module__ == "pyarrow.lib"
+        told = outside and any(word in said.lower() for word in _LACKS_MEMORY)
         if isinstance(error, MemoryError) or told:
             return said.partition(" Exception raised from")[0] or "no more of it is to be had"
         error = error.__cause__

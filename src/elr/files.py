@@ -55,13 +55,22 @@ def writing(path: Path) -> Iterator[None]:
     except (OSError, SafetensorError, RuntimeError) as error:  # the latter two are how safetensors and torch.save fail
         if isinstance(error, RuntimeError) and not any(word in str(error) for word in _TORCH_WRITER):
             raise
-        number = error.errno if isinstance(error, OSError) else None
-        named = [code for code in _FULL if os.strerror(code) in str(error)]
-        reason = _FULL.get(number or (named[0] if named else 0), str(error))
         raise OutputError(
-            f"cannot write {path}: {reason}; make room or choose another place, then run again (with --resume to go on "
-            "from the last checkpoint)"
+            f"cannot write {path}: {why_unwritten(error)}; make room or choose another place, then run again (with "
+            "--resume to go on from the last checkpoint)"
         ) from error
+
+
+def why_unwritten(error: Exception) -> str:
+    """Why something could not be written, in the words that messages have for it.
+
+    Example:
+        >>> why_unwritten(OSError(errno.ENOSPC, "No space left on device"))
+        'the disk is full'
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    named = [code for code in _FULL if os.strerror(code) in str(error)]
+    return _FULL.get(number or (named[0] if named else 0), str(error))
 
 
 def on_disk(shape: tuple[int, ...], dtype: DTypeLike, folder: str | None = None) -> np.memmap:

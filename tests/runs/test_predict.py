@@ -378,6 +378,7 @@ def rewritten(out, change):
         lambda run: run["data"]["options"].update(label=["y"]),
         lambda run: run["network"].update(name="brain"),
         lambda run: run["network"].update(num_classes=7),
+        lambda run: run["network"].update(widths=[2**40, 2**40]),
         lambda run: run["preprocessing"]["class_names"].append("more"),
         lambda run: run["preprocessing"].update(columns={"row": "numeric"}),
         lambda run: run["preprocessing"].update(kind="images"),

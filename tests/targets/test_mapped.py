@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from elr.errors import ArgumentError, CheckpointError, OutputError
-from elr.files import is_partial
+from elr.files import is_partial, why_unwritten
 from elr.methods.loss.elr_loss import ELRLoss
 from elr.targets import mapped as mapped_module
 from elr.targets import table_file
@@ -132,7 +132,9 @@ def test_a_file_of_something_else_is_named_and_left_alone(tmp_path, content, wor
 
 def test_a_disk_without_room_is_an_error_at_once_and_nothing_is_left(tmp_path):
     store = MappedTargets(10**9, 10_000, folder=tmp_path)
-    with pytest.raises(OutputError, match=r"No space left.* need 40,960,000,004,096 bytes and [\d,]+ are free there"):
+    with pytest.raises(
+        OutputError, match=r"the disk is full; the targets need 40,960,000,004,096 bytes and [\d,]+ are free there"
+    ):
         store.read(ALL)
     assert not list(tmp_path.iterdir())
 
@@ -145,9 +147,9 @@ def test_room_that_cannot_be_reserved_is_an_error_and_nothing_is_left(tmp_path, 
     store = steps(MappedTargets(9, 4, folder=tmp_path))
     (tmp_path / "rows").mkdir()
     monkeypatch.setattr(os, "posix_fallocate", refuse)
-    with pytest.raises(OutputError, match=f"{os.strerror(code)}; the targets need 4,240 bytes"):
+    with pytest.raises(OutputError, match=f"{why_unwritten(OSError(code, ''))}; the targets need 4,240 bytes"):
         MappedTargets(9, 4, folder=tmp_path).read(ALL)
-    with pytest.raises(OutputError, match=rf"{ROWS_FILE}: {os.strerror(code)}"):
+    with pytest.raises(OutputError, match=rf"{ROWS_FILE}: {why_unwritten(OSError(code, ''))}"):
         store.save_rows(tmp_path / "rows")
     assert [path.name for path in tmp_path.rglob("*.targets")] == []
     assert len(list(tmp_path.glob(".targets*"))) == 1
@@ -161,7 +163,7 @@ def test_a_file_that_may_not_be_so_large_is_an_error(tmp_path):
     )
     ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert "OutputError: cannot write" in ended.stderr
-    assert "File too large; the targets need 4,004,096 bytes" in ended.stderr
+    assert "the file is too large; the targets need 4,004,096 bytes" in ended.stderr
     assert not list(tmp_path.iterdir())
 
 
@@ -489,5 +491,5 @@ def test_a_row_that_cannot_be_written_is_an_error(tmp_path, monkeypatch, fault):
         return pwrite(file, content[:8], place)
 
     monkeypatch.setattr(os, "pwrite", failing)
-    with pytest.raises(OutputError, match=r"cannot write .*partial: (No space left|the disk took a part of a row)"):
+    with pytest.raises(OutputError, match=r"cannot write .*partial: (the disk is full|the disk took a part of a row)"):
         steps(store)

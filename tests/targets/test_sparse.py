@@ -17,7 +17,7 @@ from elr.targets.sparse import SparseTargets
 from elr.targets.updating import STORAGE_DTYPES
 from elr_batches import outputs
 from reference.losses_reference import running_average
-from thread_ranks import check_as_one_process, check_unlike_are_refused
+from thread_ranks import check_as_one_process, check_rows_are_looked_at, check_unlike_are_refused
 
 
 def cut(rows, top_k):
@@ -286,13 +286,7 @@ def test_ranks_have_the_rows_of_one_process(monkeypatch, parts):
     compared = []
     monkeypatch.setattr("elr.targets.sparse.refuse_unlike_tables", lambda *_: compared.append(1))
     assert not any(store.piecewise(torch.tensor([1, 3]), beta=0.7) for store in stores)
-
-    def of(rank):
-        stores[rank].trusts_rows = True  # under a process group they look nevertheless
-        with pytest.raises(RowIndexError, match="index 11 is out of range for 11"):
-            stores[rank].update(torch.tensor([11 if rank == 1 else 0]), outputs(0, 1, 5), beta=0.5)
-
-    ranks.run(of)
+    check_rows_are_looked_at(stores, ranks)
     assert not compared, "once is enough"
 
 

@@ -186,6 +186,8 @@ def test_a_kill_while_a_checkpoint_is_written_again_leaves_no_half_of_one(tmp_pa
         ("state", "epoch", None),
         ("state", "history", "[]"),
         ("state", "probe_epochs", {}),
+        ("state", "visited", float("inf")),
+        ("state", "visited", torch.zeros(3, dtype=torch.bool)),
     ],
 )
 def test_a_checkpoint_whose_values_are_others_is_refused_before_it_is_gone_on_with(stopped, part, name, value):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from elr.errors import ArgumentError
-from elr.training.monitor import Monitor, fractions, gradient_measures
+from elr.training.monitor import Course, Monitor, fractions, gradient_measures
 
 
 def test_fractions_of_a_case_counted_by_hand():
@@ -210,3 +210,10 @@ def test_margins_go_on_from_a_checkpoint():
     second.end_epoch()
     np.testing.assert_allclose(second.margins, [-0.5, 3.0])
     np.testing.assert_allclose(first.margins, [1.0, 3.0])
+
+
+@pytest.mark.parametrize("kept", [["x"], [torch.zeros(2)], [torch.zeros(5, 3)]])
+def test_the_course_of_other_rows_is_refused(kept):
+    course = Course(2, epochs=1)
+    with pytest.raises(ValueError, match="not that of 2 rows"):
+        course.load_state_dict({"epoch": 1, "epochs": [1], "kept": kept})

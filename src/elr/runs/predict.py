@@ -23,7 +23,8 @@ from elr.data.kinds.catalog import load_preprocessing
 from elr.data.preprocessing import Preprocessing
 from elr.data.reading import Data, data_name, read_data
 from elr.data.records import IMAGES, Finding, ReadOptions, Records
-from elr.errors import ArgumentError, ArtifactError, DataError, DataWarning
+from elr.devices import free_memory
+from elr.errors import ArgumentError, ArtifactError, DataError, DataWarning, lack_of_memory
 from elr.runs.plan import Plan
 from elr.training.inference import PlainInputs, predicted_probs, softmax_of
 
@@ -259,6 +260,14 @@ def load_run(folder: Path) -> tuple[Preprocessing, Plan, ReadOptions, nn.ModuleL
         networks = nn.ModuleList(plan.predictors(run["choice"]))
     except (KeyError, TypeError, ArgumentError) as error:
         raise ArtifactError(f"run.json in {folder} is damaged ({error!r}): run `elr fit` again") from error
+    except (MemoryError, RuntimeError) as error:
+        model = folder / files.MODEL_FILE
+        if lack_of_memory(error) is None or not model.is_file() or model.stat().st_size > free_memory():
+            raise
+        raise ArtifactError(
+            f"run.json in {folder} is damaged: its networks do not fit into memory, and those of {model} would; run "
+            "`elr fit` again"
+        ) from error
     if preprocessing.num_classes != plan.network.num_classes:
         raise ArtifactError(
             f"run.json in {folder} is damaged: it names {preprocessing.num_classes} classes, its network has "

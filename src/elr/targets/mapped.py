@@ -20,6 +20,7 @@ from torch import distributed as dist
 
 from elr.checking import checked
 from elr.errors import ArgumentError, OutputError
+from elr.files import why_unwritten
 from elr.targets.dense import DenseTargets
 from elr.targets.store import CHUNK, Targets
 from elr.targets.table_file import HEADER, TableHeader, check_copy, open_table, read_copy, write_copy
@@ -202,7 +203,8 @@ class MappedTargets(DenseTargets):
                 for start, place in zip(starts, places, strict=True)
             ]
         except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror}; the rows of this step are lost") from error
+            reason = why_unwritten(error)
+            raise OutputError(f"cannot write {self.path}: {reason}; the rows of this step are lost") from error
         if sum(written) != len(content):
             raise OutputError(f"cannot write {self.path}: the disk took a part of a row; make room")
 

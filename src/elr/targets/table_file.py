@@ -15,6 +15,7 @@ from typing import BinaryIO
 import torch
 
 from elr.errors import CheckpointError, OutputError
+from elr.files import why_unwritten
 from elr.locks import locked
 
 MAGIC = b"elr targets 2\n"
@@ -269,8 +270,8 @@ def _unwritten(path: Path, size: int, error: OSError) -> OutputError:
     with suppress(OSError):
         free = f" and {shutil.disk_usage(path.parent).free:,} are free there"
     return OutputError(
-        f"cannot write {path}: {error.strerror}; the targets need {size:,} bytes{free}: make room, choose another "
-        "place, or keep them in bfloat16, as sparse ones or not at all (stateless)"
+        f"cannot write {path}: {why_unwritten(error)}; the targets need {size:,} bytes{free}: make room, choose "
+        "another place, or keep them in bfloat16, as sparse ones or not at all (stateless)"
     )
 
 

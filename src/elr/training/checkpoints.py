@@ -356,6 +356,8 @@ class RunState:
             whole = whole and record["epoch"] == number and isinstance(record["seconds"], float)
         if not whole:
             raise ValueError(f"it has {len(history)} records of {state['epoch']} epochs")
+        if (visited := state["visited"]) is not None:  # which a method may begin with at any time
+            refuse_unlike(torch.zeros(len(self.monitor.labels), dtype=torch.bool), visited, "visited")
         for name in _KEPT:
             setattr(self, name, state[name])
         self.history = history

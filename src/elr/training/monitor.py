@@ -337,6 +337,8 @@ class Course:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.epoch, self.epochs, self.kept = state["epoch"], [*state["epochs"]], [*state["kept"]]
+        if any(not isinstance(each, Tensor) or each.ndim != 2 or len(each) != self.count for each in self.kept):
+            raise ValueError(f"the course of the labels is not that of {self.count} rows")
         self.now = None
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 NEAREST = 5
 MOST_ROWS = 2_000
+_ROOM = 2**27  # bytes that a product of matrices has to find
 _WORK = 10**10  # numbers compared
 _FIELDS, _LONG, _SHORT = 6, 200, 40  # of what a neighbor holds
 
@@ -58,6 +59,7 @@ def nearest_rows(examples: Examples, rows: Sequence[int]) -> tuple[dict[int, lis
         return {}, ""
     model = NearestNeighbors(n_neighbors=min(NEAREST + 1, len(examples)), algorithm="brute")
     model.set_params(metric="cosine" if sparse else "euclidean").fit(values)
+    np.empty(_ROOM, dtype=np.uint8)  # a MemoryError: OpenBLAS waits for ever where it gets no room
     distances, places = model.kneighbors(values[chosen])
     found = {
         row: [(int(at), float(far)) for at, far in zip(*pair, strict=True) if at != row][:NEAREST]
