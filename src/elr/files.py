@@ -70,7 +70,8 @@ def why_unwritten(error: Exception) -> str:
     """
     number = error.errno if isinstance(error, OSError) else None
     named = [code for code in _FULL if os.strerror(code) in str(error)]
-    return _FULL.get(number or (named[0] if named else 0), str(error))
+    said = error.strerror if isinstance(error, OSError) else None  # without its number and the path
+    return _FULL.get(number or (named[0] if named else 0), said or str(error))
 
 
 def on_disk(shape: tuple[int, ...], dtype: DTypeLike, folder: str | None = None) -> np.memmap:
@@ -212,7 +213,7 @@ def write_text(path: Path, text: str) -> None:
     Example:
         >>> write_text(Path("no-such-folder") / "a.txt", "text")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        elr.errors.OutputError: cannot write no-such-folder/a.txt: [Errno 2] No such file or directory: ...
+        elr.errors.OutputError: cannot write no-such-folder/a.txt: No such file or directory; ...
     """
     write_file(path, lambda partial: partial.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
