@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -149,6 +150,41 @@ def note_nonfinite(probs: Tensor, nonfinite: Tensor, parts: int = 1) -> bool:
     return True
 
 
+def rows_of_ranks(count: int, group: dist.ProcessGroup, device: torch.device) -> tuple[int, ...]:
+    """How many rows each rank of a group has, of which this one has `count`; all of them call it.
+
+    Example:
+        >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+        >>> rows_of_ranks(3, dist.group.WORLD, torch.device("cpu"))
+        (3,)
+        >>> dist.destroy_process_group()
+    """
+    counts = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(counts, torch.tensor([count], device=device), group=group)
+    return tuple(int(each) for each in counts)
+
+
+def joined_of_ranks(rows: Tensor, counts: Sequence[int], group: dist.ProcessGroup) -> Tensor:
+    """The rows of all ranks of a group, in order of rank; all of them call it.
+
+    Args:
+        rows: (B, ...) of this rank.
+        counts: B of each rank, see `rows_of_ranks`.
+        group: the ranks.
+
+    Example:
+        >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+        >>> joined_of_ranks(torch.tensor([7, 5]), [2], dist.group.WORLD)
+        tensor([7, 5])
+        >>> dist.destroy_process_group()
+    """
+    padded = rows.new_zeros(max(counts), *rows.shape[1:])
+    padded[: len(rows)] = rows
+    parts = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(parts, padded, group=group)
+    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+
 def gather_rows(index: Tensor, probs: Tensor, group: dist.ProcessGroup) -> tuple[Tensor, Tensor, int]:
     """Concatenate the rows of all ranks, in order of rank; ranks may hold different numbers of rows.
 
@@ -166,17 +202,6 @@ def gather_rows(index: Tensor, probs: Tensor, group: dist.ProcessGroup) -> tuple
         (tensor([7]), tensor([[0.5000, 0.5000]]), 0)
         >>> dist.destroy_process_group()
     """
-    size, rank = dist.get_world_size(group), dist.get_rank(group)
-    counts = [torch.zeros(1, dtype=torch.int64, device=index.device) for _ in range(size)]
-    dist.all_gather(counts, torch.tensor([len(index)], device=index.device), group=group)
-    lengths = [int(count) for count in counts]
-    longest = max(lengths)
-
-    def collect(rows: Tensor) -> Tensor:
-        padded = rows.new_zeros(longest, *rows.shape[1:])
-        padded[: len(rows)] = rows
-        parts = [torch.empty_like(padded) for _ in range(size)]
-        dist.all_gather(parts, padded, group=group)
-        return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
-
-    return collect(index), collect(probs), sum(lengths[:rank])
+    counts = rows_of_ranks(len(index), group, index.device)
+    start = sum(counts[: dist.get_rank(group)])
+    return joined_of_ranks(index, counts, group), joined_of_ranks(probs, counts, group), start

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,6 +13,7 @@ from elr.devices import sent
 from elr.errors import ArgumentError
 from elr.methods.method import Batch, Inputs
 from elr.targets.ranks import number_of_ranks
+from elr.targets.updating import joined_of_ranks, rows_of_ranks
 
 _TINY = 1e-12
 
@@ -23,8 +23,8 @@ class Mixing(NamedTuple):
 
     Args:
         weight: share of the example itself, in [0, 1]; its partner has the rest.
-        partner: (B,) int64, position in the batch of each example's partner; of several ranks, in the batch of all: the
-            first rows of each rank, in order of rank, then the second ones, and so on.
+        partner: (B,) int64, position in the batch of each example's partner; of several ranks, in the rows of all, in
+            order of rank.
         group: the ranks that have parts of the batch. Default: it is whole.
         counts: how many rows each of them has.
 
@@ -53,11 +53,7 @@ class Mixing(NamedTuple):
         """(B, ...) what the partners have, on whichever rank they are; all ranks call it."""
         if self.group is None:
             return values[self.partner]
-        padded = values.new_zeros(max(self.counts), *values.shape[1:])
-        padded[: len(values)] = values
-        parts = [torch.empty_like(padded) for _ in self.counts]
-        dist.all_gather(parts, padded, group=self.group)
-        return torch.stack(parts, dim=1)[_there(self.counts).to(values.device)][self.partner]
+        return joined_of_ranks(values, self.counts, self.group)[self.partner]
 
     def mix_inputs(self, inputs: Inputs) -> Inputs:
         """The same for inputs, whichever form they have."""
@@ -106,23 +102,19 @@ def _drawn(count: int, alpha: float, nearer: bool) -> tuple[float, Tensor]:
 
 
 def _of_all_ranks(count: int, alpha: float, device: torch.device, nearer: bool, group: dist.ProcessGroup) -> Mixing:
-    world, rank = dist.get_world_size(group), dist.get_rank(group)
-    found = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(world)]
-    dist.all_gather(found, torch.tensor([count], device=device), group=group)
-    counts = tuple(int(each) for each in found)
+    """What one process would draw for the batch that the loop has dealt out row by row."""
+    counts = rows_of_ranks(count, group, device)
     drawn = torch.empty(1 + sum(counts), dtype=torch.float64, device=device)
-    if rank == 0:
+    if dist.get_rank(group) == 0:
         share, partner = _drawn(sum(counts), alpha, nearer)
         drawn.copy_(torch.cat([torch.tensor([share], dtype=torch.float64), partner.double()]))
     dist.broadcast(drawn, src=dist.get_global_rank(group, 0), group=group)
-    there = _there(counts)
-    mine = there.flatten().cumsum(0).view_as(there)[:count, rank] - 1
-    return Mixing(float(drawn[0]), drawn[1:].long()[mine.to(device)], group, counts)
-
-
-def _there(counts: Sequence[int]) -> Tensor:
-    """(longest, ranks) bool: which ranks have a first row, a second one, and so on."""
-    return torch.arange(max(counts))[:, None] < torch.tensor(counts)
+    there = torch.arange(max(counts))[:, None] < torch.tensor(counts)  # whether a rank has a first row, a second one
+    ranks = torch.arange(len(counts)).expand_as(there)[there]  # of the rows of the batch, in its order
+    joined = ranks.argsort(stable=True)  # the rows of the batch, in order of rank
+    place = torch.empty_like(joined).index_put_((joined,), torch.arange(len(joined)))
+    partner = place[drawn[1:].long().cpu()[ranks == dist.get_rank(group)]]
+    return Mixing(float(drawn[0]), sent(partner, device), group, counts)
 
 
 def mixed_batch(batch: Batch, targets: Tensor, mixing: Mixing | None) -> tuple[Inputs, Tensor, Tensor]:
