@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,6 +42,8 @@ EPOCHS = 2
 """By default. In the first, targets are zero, and a file of them was never read."""
 SMALL = 100_000
 """Rows of the dense store that the others are compared with."""
+TURN = 16
+"""Steps that a training has before it is the other's turn."""
 EVIDENCE = 4 * 10**9
 """Bytes of probabilities up to which evidence.parquet is written."""
 
@@ -170,13 +173,17 @@ class OverError(Exception):
 
 
 class Turns:
-    """Two trainings that step by turns: each goes on when the other has finished a step.
+    """Two trainings that step by turns: each goes on when the other has finished some steps, and all that they began.
 
     Args:
         names: of both; the first begins.
+        steps: of a turn; its last one takes until all is done that goes on beside the training.
+        settle: waits for that of the first training.
     """
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, steps: int = TURN, settle: Callable[[], None] = lambda: None) -> None:
+        self.steps, self.settle = steps, settle
+        self.done = dict.fromkeys(names, 0)
         self.times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}  # of the wall, of the processor
         self.batons = {name: threading.Semaphore(0) for name in names}
         self.over = False
@@ -197,12 +204,19 @@ class Turns:
 
     def stepped(self, name: str, progress) -> None:
         """What a training calls after each batch: what is between two epochs belongs to no step."""
+        self.done[name] += 1
+        last = self.done[name] % self.steps == 0
+        if last and name == next(iter(self.batons)):
+            self.settle()
         seconds, computing = time.perf_counter() - self.began, time.thread_time() - self.computed
         if progress.epoch == self.epochs[name]:
             self.times[name].append((seconds, computing))
         self.epochs[name] = progress.epoch
-        self.batons[self.other(name)].release()
-        self.wait(name)
+        if last:
+            self.batons[self.other(name)].release()
+            self.wait(name)
+        else:
+            self.begin()
 
     def ratios(self, part: slice) -> dict[str, float]:
         """Of the first training to the second, over a part of the steps: wall (median, mean), processor (median)."""
@@ -248,7 +262,7 @@ def peak() -> int:
 
 @patch.object(elr.devices, "TURNS", nullcontext())  # the two trainings take turns by the step
 def measure(
-    config: TargetsConfig, rows: int, num_classes: int, folder: Path, *, epochs: int = EPOCHS
+    config: TargetsConfig, rows: int, num_classes: int, folder: Path, *, epochs: int = EPOCHS, turn: int = TURN
 ) -> dict[str, float]:
     """Some epochs and the audit.
 
@@ -259,7 +273,7 @@ def measure(
     """
     examples, few = made_examples(rows, num_classes), made_examples(min(rows, SMALL), num_classes)
     other = training_of(few, num_classes, TargetsConfig(), epochs=10**6)
-    turns, started = Turns("large", "dense"), time.perf_counter()
+    turns, started = Turns("large", "dense", steps=turn, settle=lambda: settle()), time.perf_counter()
 
     def step_beside() -> None:
         try:
@@ -271,6 +285,7 @@ def measure(
     other.method.stores[0].mean()  # its memory is there
     before = forget_peak()
     training = training_of(examples, num_classes, replace(config, folder=folder), epochs=epochs, folder=folder)
+    settle = getattr(training.method.stores[0], "settle", lambda: None)
 
     def stepped(progress) -> None:
         if progress.step == 1:  # and no other than the last

@@ -1,6 +1,7 @@
 """What the machine gives, asked without changing it for others."""
 
 import ctypes
+import logging
 import random
 import sys
 import threading
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from elr import devices
-from elr.devices import computes_bfloat16, forked_random_state, keep_freed_memory
+from elr.devices import built_library, computes_bfloat16, forked_random_state, keep_freed_memory
 from elr.training.engine import leave_process_group, preserved_random_state
 
 
@@ -123,3 +124,17 @@ def test_threads_take_turns_at_the_random_state():
     for each in threads:
         each.join()
     assert all(numbers == found[0] for numbers in found)
+
+
+def test_a_library_is_built_without_news_of_what_is_absent(capfd, caplog):
+    log = logging.getLogger("torch.utils.cpp_extension")
+    before = log.level
+    try:
+        library = built_library('extern "C" int three() { return 3; }')
+    except Exception as error:
+        pytest.skip(f"there is no compiler: {error}")
+    assert library.three() == 3
+    assert log.level == before
+    assert "CUDA" not in capfd.readouterr().err + caplog.text
+    with pytest.raises(Exception, match="nothing of C"):
+        built_library("this is nothing of C++")

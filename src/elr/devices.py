@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import sys
 import threading
 from collections.abc import Iterator
@@ -207,6 +208,34 @@ def mixed_seed(*numbers: int) -> int:
         (False, True)
     """
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def built_library(source: str) -> ctypes.CDLL:
+    """A library of C++, built by the compiler behind `torch.compile`, or taken from where that keeps what it built.
+
+    Args:
+        source: its functions are `extern "C"`.
+
+    Raises:
+        Exception: of whatever kind: there is no compiler, it fails, or torch has it no more.
+
+    Example:
+        >>> try:
+        ...     library = built_library('extern "C" int two() { return 2; }')
+        ... except Exception as error:
+        ...     print("no compiler here:", error)
+        ... else:
+        ...     assert library.two() == 2
+    """
+    log = logging.getLogger("torch.utils.cpp_extension")
+    level = log.level
+    log.setLevel(logging.ERROR)  # that there is no GPU is no news
+    try:
+        from torch._inductor.codecache import CppCodeCache
+
+        return CppCodeCache.load(source)  # type: ignore[return-value]
+    finally:
+        log.setLevel(level)
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:

@@ -17,6 +17,7 @@ from blobs import blobs, built, examples, network
 from elr.errors import ArgumentError, CheckpointError, RowIndexError
 from elr.methods.elr import ELRConfig
 from elr.methods.loss.elr_loss import ELRLoss
+from elr.targets import row_access
 from elr.targets.config import PLACEMENTS, TargetsConfig
 from elr.targets.dense import DenseTargets
 from elr.targets.store import rows_apart, whole_probs
@@ -32,13 +33,19 @@ STORES = {
     for placement in PLACEMENTS
     for dtype in DTYPES
 }
+BESIDE = {f"{name}, beside the training": STORES[name] for name in STORES if name.startswith("mapped")}
+"""Mapped stores that another thread reads and writes."""
 ROUNDING = {"float32": 1e-6, "bfloat16": 1e-2}
 """How far a stored number may be from the exact one, by dtype; of a sparse store that keeps all of C classes too."""
 
 
-@pytest.fixture(params=STORES)
-def config(request):
-    return STORES[request.param]
+@pytest.fixture(params=[*STORES, *BESIDE])
+def config(request, monkeypatch):
+    if request.param in BESIDE:
+        if row_access._mover() is None:
+            pytest.skip("there is no compiler")
+        monkeypatch.setattr(row_access, "BESIDE", 0)
+    return (STORES | BESIDE)[request.param]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from elr.errors import ArgumentError, CheckpointError, OutputError
 from elr.files import is_partial, why_unwritten
 from elr.methods.loss.elr_loss import ELRLoss
 from elr.targets import mapped as mapped_module
-from elr.targets import table_file
+from elr.targets import row_access, table_file
 from elr.targets.dense import DenseTargets
 from elr.targets.mapped import ROWS_FILE, MappedTargets
 from elr.targets.store import rows_apart
@@ -26,6 +27,16 @@ from elr_batches import outputs
 from thread_ranks import check_as_one_process
 
 ALL = torch.arange(9)
+
+
+@pytest.fixture(params=["here", "beside"], autouse=True)
+def beside(request, monkeypatch):
+    """Every test of this file with rows read and written by the training thread, and beside it."""
+    if request.param == "beside":
+        if row_access._mover() is None:
+            pytest.skip("there is no compiler")
+        monkeypatch.setattr(row_access, "BESIDE", 0)
+    return request.param == "beside"
 
 
 def steps(store, count=3):
@@ -266,7 +277,111 @@ def test_a_path_and_a_folder_are_one_too_many(tmp_path):
         MappedTargets(9, 4, dtype=torch.int64, folder=tmp_path)
 
 
-# Reading ahead
+# Reading ahead, and writing behind
+
+
+def _sweep(store, dense, steps=6, rows=40):
+    """Some steps as a training has them; what the last one wrote may still be under way."""
+    for step in range(steps):
+        index = torch.randperm(rows, generator=torch.Generator().manual_seed(step))[:24]
+        for each in (store, dense):
+            each.prefetch(index)
+        assert torch.equal(*(each.update(index, outputs(step, 24, 6), beta=0.7) for each in (store, dense)))
+    return index
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        lambda store, _: store.table,
+        lambda store, _: store.read(torch.arange(40)),
+        lambda store, _: store.read(torch.tensor([9, 3, 30])),
+        lambda store, _: store.mean(),
+        lambda store, _: store.table_of(torch.tensor([3]), beta=0.5),
+        lambda store, _: store.state_dict()["_extra_state"],
+        lambda store, last: store.update(last, outputs(1, 24, 6), beta=0.7),
+    ],
+)
+def test_whoever_looks_sees_what_was_written_behind(tmp_path, monkeypatch, beside, seen):
+    moved = row_access._moved
+
+    def slow(name, *arguments):
+        time.sleep(0.02 if name == "elr_write" else 0.0)
+        return moved(name, *arguments)
+
+    monkeypatch.setattr(row_access, "_moved", slow)
+    stores = _both(tmp_path)
+    last = _sweep(*stores)
+    assert stores[0].unseen
+    assert torch.equal(*(seen(store, last) for store in stores))
+    last = _sweep(*stores)  # also after the table was shown
+    assert torch.equal(*(seen(store, last) for store in stores))
+    assert bool(stores[0]._access.worker) == beside
+
+
+def test_a_checkpoint_has_what_was_written_behind(tmp_path):
+    stores = _both(tmp_path)
+    _sweep(*stores)
+    kept = stores[1].table.clone()
+    stores[0].save_rows(tmp_path)
+    _sweep(*stores)
+    stores[0].load_rows(tmp_path)
+    assert torch.equal(stores[0].read(torch.arange(40)), kept)
+
+
+def test_what_is_compiled_sees_what_was_written_behind(tmp_path):
+    stores, index = _both(tmp_path), torch.tensor([9, 30, 3])
+    updates = [torch.compile(lambda *_, each=each: each.update(*_, beta=0.5), backend="aot_eager") for each in stores]
+    for _ in range(3):
+        _sweep(*stores)
+        for step in range(2):
+            found = [update(index, outputs(step, 3, 6)) for update in updates]
+            torch.testing.assert_close(*found)
+    torch.testing.assert_close(*(store.table for store in stores))
+
+
+def test_a_store_is_let_go_of_while_it_is_written(tmp_path):
+    store, dense = _both(tmp_path)
+    _sweep(store, dense)
+    file = store._access.file
+    worker = store._access.worker
+    del store
+    gc.collect()
+    if worker is not None:
+        worker.shutdown(wait=True)
+    assert file.closed
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda store, folder: store.read(torch.tensor([3, 1])),
+        lambda store, folder: store.read(torch.arange(40)),
+        lambda store, folder: store.mean(),
+        lambda store, folder: store.table,
+        lambda store, folder: store.save_rows(folder),
+        lambda store, folder: store.prefetch(torch.tensor([3, 1])),
+        lambda store, folder: store.update(torch.tensor([3, 1]), outputs(1, 2, 6), beta=0.7),
+    ],
+)
+def test_rows_that_could_not_be_written_behind_are_told_by_whatever_comes_next(tmp_path, monkeypatch, beside, use):
+    if not beside:
+        pytest.skip("without a thread it is told at once: test_a_row_that_cannot_be_written_is_an_error")
+    stores, moved = _both(tmp_path), row_access._moved
+
+    def full(name, *arguments):
+        time.sleep(0.01)
+        return -errno.ENOSPC if name == "elr_write" else moved(name, *arguments)
+
+    _sweep(*stores)
+    stores[0].settle()
+    monkeypatch.setattr(row_access, "_moved", full)
+    _sweep(*stores, steps=1)
+    stores[0]._access.writing[0].exception(10)
+    with pytest.raises(OutputError, match=r"cannot write .*partial: the disk is full; the rows of this step are lost"):
+        use(stores[0], tmp_path)
+    assert not (tmp_path / ROWS_FILE).exists()
 
 
 def _both(tmp_path, rows=40, classes=6):
@@ -350,6 +465,7 @@ def test_what_the_system_does_not_have_in_memory_is_asked_for_before_it_is_waite
         asked.append("wait")
         return real(file, views, place)
 
+    monkeypatch.setattr(row_access, "BESIDE", 2**60)
     store, dense = steps(MappedTargets(9, 4, folder=tmp_path)), steps(DenseTargets(9, 4))
     monkeypatch.setattr(os, "preadv", absent)
     monkeypatch.setattr(os, "posix_fadvise", lambda file, place, count, kind: asked.append((place, count)))
@@ -432,7 +548,7 @@ def test_ranks_have_the_rows_of_one_process_and_one_copy_is_kept(tmp_path, monke
 
 @pytest.mark.parametrize("dtype", STORAGE_DTYPES)
 def test_where_the_system_cannot_read_by_place_it_is_the_same(tmp_path, monkeypatch, dtype):
-    monkeypatch.setattr(mapped_module, "_BY_PLACE", False)
+    monkeypatch.setattr(mapped_module, "BY_PLACE", False)
     store, dense = MappedTargets(9, 4, dtype=dtype, folder=tmp_path), DenseTargets(9, 4, dtype=dtype)
     for each in (store, dense):
         each.parts = 2
@@ -449,7 +565,7 @@ def test_where_the_system_cannot_read_by_place_it_is_the_same(tmp_path, monkeypa
 
 def test_what_comes_into_view_row_by_row_is_released_by_its_bytes(tmp_path, monkeypatch):
     released, row = [], 2**16 + 4 * 4
-    monkeypatch.setattr(mapped_module, "_BY_PLACE", False)
+    monkeypatch.setattr(mapped_module, "BY_PLACE", False)
     monkeypatch.setattr(mapped_module, "RESIDENT", 4 * row)
     store = MappedTargets(9, 4, folder=tmp_path)
     release = store.release
@@ -470,7 +586,7 @@ def test_no_rows_have_the_type_of_the_others(tmp_path, dtype):
 @pytest.mark.parametrize("left", ["nothing", "another file"])
 def test_a_name_that_is_no_longer_its_own_is_left_alone(tmp_path, left):
     store = steps(MappedTargets(9, 4, folder=tmp_path))
-    file, path = store._opened
+    file, path = store._access.file, store.path
     path.unlink()
     if left == "another file":
         path.write_text("mine", encoding="utf-8")

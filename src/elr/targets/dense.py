@@ -56,9 +56,14 @@ class DenseTargets(Targets):
         self.check_storage(dtype)
         self.table = torch.zeros(num_examples, num_classes, dtype=dtype)
 
+    @property
+    def _like(self) -> Tensor:
+        """The table, for its type and its device alone."""
+        return self.table
+
     def read(self, index: Tensor) -> Tensor:
         self.check(index)
-        return self.table[sent(index, self.table.device)].to(full_type(self.table))
+        return self.table[sent(index, self._like.device)].to(full_type(self._like))
 
     def mean(self) -> Tensor:
         parts = self.table.split(max(1, CHUNK // self.num_classes))
@@ -71,24 +76,24 @@ class DenseTargets(Targets):
             raise ArgumentError("probs is None: expected a tensor (B, C)")
         self.check(index, probs, beta=beta)
         self._follow(probs.dtype)
-        probs = probs.detach().to(self.table.device, full_type(self.table))
+        probs = probs.detach().to(self._like.device, full_type(self._like))
         if self.process_group is None:
             if torch.compiler.is_compiling():
                 return torch.ops.elr.update_rows(
-                    self.table, index.to(self.table.device), probs, beta, self.nonfinite, self.parts
+                    self.table, index.to(self._like.device), probs, beta, self.nonfinite, self.parts
                 )
             # Of rows on the processor this is known at once; of those on an accelerator one would wait for it.
             distinct = self.trusts_rows or (index.device.type == "cpu" and not has_repeats(index))
-            index = sent(index, self.table.device)
+            index = sent(index, self._like.device)
             parts = self._noted(probs)
             probs = probs if distinct else mean_over_repeats(index, probs, self.parts)
             return self._blended(index, probs, beta, parts=parts)
         if not self.compared:
             shape = (self.num_examples, self.num_classes)
-            refuse_unlike_tables(type(self).__name__, shape, self.table.dtype, self.process_group)
+            refuse_unlike_tables(type(self).__name__, shape, self._like.dtype, self.process_group)
             self.compared = True
         local = len(index)
-        index, probs, start = gather_rows(index.to(self.table.device), probs, self.process_group)
+        index, probs, start = gather_rows(index.to(self._like.device), probs, self.process_group)
         rows = update_rows(self.table, index, probs, beta, self.nonfinite, self.parts)
         if rows.device.type == "cpu":
             self.tell_nonfinite()
@@ -119,7 +124,7 @@ class DenseTargets(Targets):
 
     def _is_near(self, index: Tensor) -> bool:
         """Whether the rows are all here, and on the device of `index`."""
-        return self.process_group is None and self.table.device == index.device
+        return self.process_group is None and self._like.device == index.device
 
     def piecewise(self, index: Tensor, *, beta: float) -> Callable[[slice, Tensor], Tensor] | None:
         self.check(index, beta=beta)
@@ -132,7 +137,7 @@ class DenseTargets(Targets):
             some = index[rows]
             if not scratch:
                 self._follow(probs.dtype)
-                scratch.append(self.table.new_empty(len(some), self.num_classes))
+                scratch.append(self._like.new_empty(len(some), self.num_classes))
             parts = self._noted(probs)
             if parts is not None:
                 self.nonfinite[1].clamp_(max=steps)

@@ -7,7 +7,6 @@ import os
 import tempfile
 import uuid
 import weakref
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
@@ -19,9 +18,9 @@ from torch import Tensor
 from torch import distributed as dist
 
 from elr.checking import checked
-from elr.errors import ArgumentError, OutputError
-from elr.files import why_unwritten
+from elr.errors import ArgumentError
 from elr.targets.dense import DenseTargets
+from elr.targets.row_access import BY_PLACE, RowAccess, Rows, fill
 from elr.targets.store import CHUNK, Targets
 from elr.targets.table_file import HEADER, TableHeader, check_copy, open_table, read_copy, write_copy
 from elr.targets.updating import STORAGE_DTYPES, blend, full_type, has_repeats
@@ -30,8 +29,6 @@ ROWS_FILE = "rows.targets"
 """The copy of the table in a checkpoint."""
 RESIDENT = 2**28
 """Bytes of the file that this process has in view before it lets go of them; the system keeps what it has room for."""
-_BY_PLACE = hasattr(os, "preadv") and hasattr(os, "pwrite")
-_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 _SAID = 4  # numbers that a state has where the rows are apart
 _AROUND = 2**16  # bytes that the system brings into view around one that is touched
 
@@ -90,16 +87,38 @@ class MappedTargets(DenseTargets):
         self.folder = folder
         self.nonce = uuid.uuid4().int >> 66  # of the run's table, to tell its copies from those of another run
         self.seen = 0  # bytes in view, at most
-        self.ahead: _Rows | None = None  # rows of the step that is to come
+        self.ahead: Rows | None = None  # rows of the step that is to come
+        self.made = False
+        self.unseen = True  # whether something is to be done before the table is seen; what is compiled looks at this
 
-    @cached_property
+    @property
     def table(self) -> Tensor:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]
         """(N, C) the rows in the file, which is made here: not before the folder of the run is."""
-        return self._made()  # pyright: ignore
+        if self.unseen:
+            self._show()  # pyright: ignore
+        return self._table
+
+    @property
+    def _like(self) -> Tensor:
+        if not self.made:
+            self._make()  # pyright: ignore
+        return self._table
 
     @torch.compiler.disable
-    def _made(self) -> Tensor:
-        self.path, header = self._opened[1], self._header
+    def _make(self) -> None:
+        self.made = self._table is not None
+
+    @torch.compiler.disable
+    def _show(self) -> None:
+        """Have all in the table that was written, and take it that whoever has the table writes to it."""
+        self._make()  # pyright: ignore
+        self._access.settle()
+        self._access.touch()
+        self.unseen = False
+
+    @cached_property
+    def _table(self) -> Tensor:
+        header = self._header
         with suppress(AttributeError, OSError):  # rows come in no order: reading ahead would be for nothing
             self._map.madvise(mmap.MADV_RANDOM)
         count = header.num_examples * header.stride // self.dtype.itemsize
@@ -107,21 +126,23 @@ class MappedTargets(DenseTargets):
         return flat.view(header.num_examples, -1)[:, : header.num_classes]
 
     @cached_property
-    def _opened(self) -> tuple[BinaryIO, Path]:
-        file, path = open_table(self.path, self.folder or Path(tempfile.gettempdir()), self._header)
-        weakref.finalize(self, _removed, path, file, os.getpid())
+    def _access(self) -> RowAccess:
+        header = self._header
+        file, self.path = open_table(self.path, self.folder or Path(tempfile.gettempdir()), header)
+        found = RowAccess(file, self.path, first=HEADER, stride=header.stride, size=header.size, zeros=True)
+        weakref.finalize(self, _removed, found, os.getpid())
         _advise(file, "RANDOM")
-        return file, path
+        return found
 
     @cached_property
     def _map(self) -> mmap.mmap:
-        return mmap.mmap(self._opened[0].fileno(), self._header.size)
+        return mmap.mmap(self._access.file.fileno(), self._header.size)
 
     def read(self, index: Tensor) -> Tensor:
-        if torch.compiler.is_compiling() or not _BY_PLACE:
+        if torch.compiler.is_compiling() or not BY_PLACE:
             return super().read(index).to(index.device)
         self.check(index)
-        return self._fetched(index.cpu()).to(full_type(self.table)).to(index.device)
+        return self._fetched(index.cpu()).to(full_type(self._like)).to(index.device)
 
     def update(self, index: Tensor, probs: Tensor, *, beta: float) -> Tensor:
         if torch.compiler.is_compiling():
@@ -146,32 +167,34 @@ class MappedTargets(DenseTargets):
         self, index: Tensor, probs: Tensor, beta: float, *, out: Tensor | None = None, parts: int | None = None
     ) -> Tensor:
         """Through calls of the system: to bring pages into view and to let go of them takes twice as long."""
-        if not _BY_PLACE:
+        if not BY_PLACE:
             self._look(len(index))
             return super()._blended(index, probs, beta, out=out, parts=parts)
-        ahead, self.ahead = self.ahead, None
+        ahead, self.ahead, beside = self.ahead, None, False
         if ahead is not None and ahead.has(index):
-            rows = ahead.take(len(index))
+            rows, beside = ahead.take(len(index)), self._access.beside
             self.ahead = ahead if ahead.left else None
         else:
             rows = self._fetched(index)
         found = blend(rows, torch.arange(len(index)), probs, beta, out=out, parts=parts)
-        self._put(index, rows)
+        self._access.write(index, rows, beside=beside)
+        self.unseen = self.unseen or beside
         return found
 
     def prefetch(self, index: Tensor) -> None:
-        """Read rows that the system has in memory, and have it bring the others while the network works.
+        """Read rows while the network works, and write them while it goes on when the update has moved them.
 
         What is read so serves the update alone; whoever writes to `table` in between changes rows that are not seen.
         Nothing is begun under several ranks, for rows on an accelerator, or where one comes twice.
         """
         self.check(index)
         near = self.process_group is None and index.device.type == "cpu"
-        self.ahead = self._begun(index) if _BY_PLACE and near and not has_repeats(index) else None
+        here = BY_PLACE and near and not has_repeats(index)
+        self.ahead = self._begun(index, beside=self._access.beside) if here else None
 
     def _fetched(self, index: Tensor) -> Tensor:
         """(B, C) a copy of rows, as they are stored, without bringing them into view."""
-        if not _BY_PLACE:
+        if not BY_PLACE:
             self._look(len(index))
             return self.table[index]
         first = int(index[0]) if len(index) else 0
@@ -181,32 +204,22 @@ class MappedTargets(DenseTargets):
 
     def _stretch(self, first: int, count: int) -> Tensor:
         """Rows that follow each other, read at once."""
-        file, stride = self._opened[0].fileno(), self._header.stride
+        self._access.settle()
+        stride = self._header.stride
         content = torch.empty(count, stride, dtype=torch.uint8)
-        _fill(content.view(-1).numpy().data, file, HEADER + first * stride)
+        fill(content.view(-1).numpy().data, self._access.file.fileno(), HEADER + first * stride)
         return content[:, : self.num_classes * self.dtype.itemsize].contiguous().view(self.dtype)
 
-    def _begun(self, index: Tensor) -> _Rows:
-        places = (index * self._header.stride + HEADER).tolist()
-        rows = torch.empty(len(index), self.num_classes, dtype=self.dtype)
-        return _Rows(self._opened[0].fileno(), index.clone(), rows, places)  # its own: callers use memory again
+    def _begun(self, index: Tensor, *, beside: bool = False) -> Rows:
+        return self._access.begin(index, torch.empty(len(index), self.num_classes, dtype=self.dtype), beside=beside)
 
-    def _put(self, index: Tensor, rows: Tensor) -> None:
-        """Write rows, (B, C) as they are stored."""
-        file, width = self._opened[0].fileno(), self.num_classes * self.dtype.itemsize
-        content = rows.contiguous().view(torch.uint8).view(-1).numpy().data
-        starts = range(0, len(content), width)
-        places = (index * self._header.stride + HEADER).tolist()
-        try:
-            written = [
-                os.pwrite(file, content[start : start + width], place)
-                for start, place in zip(starts, places, strict=True)
-            ]
-        except OSError as error:
-            reason = why_unwritten(error)
-            raise OutputError(f"cannot write {self.path}: {reason}; the rows of this step are lost") from error
-        if sum(written) != len(content):
-            raise OutputError(f"cannot write {self.path}: the disk took a part of a row; make room")
+    def settle(self) -> None:
+        """Wait for what is being written.
+
+        Raises:
+            OutputError: something could not be written.
+        """
+        self._access.settle()
 
     def release(self) -> None:
         """Let go of what is in view; nothing is lost, and the system writes it down when it sees fit."""
@@ -215,15 +228,18 @@ class MappedTargets(DenseTargets):
             self._map.madvise(mmap.MADV_DONTNEED)
 
     def save_rows(self, folder: Path) -> None:
+        self.settle()
         if self.process_group is None or dist.get_rank(self.process_group) == 0:  # every rank has the same
-            write_copy(self._opened[0], folder / ROWS_FILE, self._header)
+            write_copy(self._access.file, folder / ROWS_FILE, self._header)
 
     def load_rows(self, folder: Path) -> None:
         self.ahead = None
         check_copy(folder / ROWS_FILE, self._header)
-        read_copy(folder / ROWS_FILE, self._opened[0], self._header)
+        self.settle()
+        self._access.touch()
+        read_copy(folder / ROWS_FILE, self._access.file, self._header)
         self.release()
-        _advise(self._opened[0], "DONTNEED")
+        _advise(self._access.file, "DONTNEED")
 
     def get_extra_state(self) -> Tensor:
         """The table, or where `save_rows` writes that, what it must agree in: N, C, dtype and the run's number.
@@ -288,74 +304,6 @@ class MappedTargets(DenseTargets):
             self.release()
 
 
-class _Rows:
-    """Rows that are being read: those that the system has in memory at once, the others when they are taken.
-
-    Args:
-        file: descriptor.
-        index: (B,) which rows.
-        rows: (B, C) memory for them.
-        places: of each in the file, in bytes.
-    """
-
-    def __init__(self, file: int, index: Tensor, rows: Tensor, places: list[int]) -> None:
-        self.file, self.index, self.rows, self.places = file, index, rows, places
-        self.taken, self.flags = 0, _NOWAIT
-        self.width = rows.shape[1] * rows.itemsize
-        self.views = rows.view(torch.uint8).view(-1).numpy().data
-        self.missing = deque(number for number in range(len(places)) if not self._is_read(number))
-        for number in self.missing:  # all are asked for before one is waited for
-            with suppress(OSError):
-                os.posix_fadvise(file, places[number], self.width, os.POSIX_FADV_WILLNEED)
-
-    @property
-    def left(self) -> int:
-        """How many rows are still to be taken."""
-        return len(self.places) - self.taken
-
-    def has(self, index: Tensor) -> bool:
-        """Whether these rows are the next ones."""
-        return torch.equal(self.index[self.taken : self.taken + len(index)], index)
-
-    def take(self, count: int) -> Tensor:
-        """The next rows, (count, C)."""
-        end = self.taken + count
-        while self.missing and self.missing[0] < end:
-            number = self.missing.popleft()
-            _fill(self._view(number), self.file, self.places[number])
-        rows, self.taken = self.rows[self.taken : end], end
-        return rows
-
-    def _view(self, number: int) -> memoryview:
-        return self.views[number * self.width : (number + 1) * self.width]
-
-    def _is_read(self, number: int) -> bool:
-        """Read a row, unless one would have to wait for it."""
-        if not self.flags:  # a system that does not say
-            _fill(self._view(number), self.file, self.places[number])
-            return True
-        try:
-            return os.preadv(self.file, [self._view(number)], self.places[number], self.flags) == self.width
-        except BlockingIOError:
-            return False
-        except OSError:  # not on this file system
-            self.flags = 0
-            return self._is_read(number)
-
-
-def _fill(view: memoryview, file: int, place: int) -> None:
-    """Read as many bytes as there is room for."""
-    done = 0
-    while done < len(view):
-        try:
-            count = os.preadv(file, [view[done:]], place + done)
-        except OSError as error:
-            raise OutputError(f"the file of the targets cannot be read: {error.strerror}") from error
-        if not count:
-            raise OutputError("the file of the targets ends before its last row: it was changed from outside")
-        done += count
-
-
 def _advise(file: BinaryIO, kind: str) -> None:
     """Have the system keep the file in small pages.
 
@@ -370,11 +318,10 @@ def _advise(file: BinaryIO, kind: str) -> None:
             advise(file.fileno(), 0, 0, getattr(os, f"POSIX_FADV_{kind}"))
 
 
-def _removed(path: Path, file: BinaryIO, process: int) -> None:
+def _removed(access: RowAccess, process: int) -> None:
     """Remove the file, if the name is still its own and this is not a child of the process that made it."""
     if os.getpid() == process:
         with suppress(OSError):
-            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                path.unlink()
-    with suppress(OSError):
-        file.close()
+            if os.path.samestat(access.path.stat(), os.fstat(access.file.fileno())):
+                access.path.unlink()
+    access.close()

@@ -152,9 +152,9 @@ def _kernel() -> Any:
         return None
     log = logging.getLogger(__name__)
     try:
-        from torch._inductor.codecache import CppCodeCache  # not for everybody: where it is gone, so is the kernel
+        from elr.devices import built_library
 
-        library = CppCodeCache.load(_SOURCE)
+        library: Any = built_library(_SOURCE)
         pointer, count, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
         library.elr_step.argtypes = [pointer] * 8 + [count] * 2 + [ctypes.c_int32] + [number] * 5
         library.elr_step.restype = None
