@@ -1,10 +1,23 @@
 """Rows as their largest numbers and the sum of the others."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
+from elr.targets import largest
 from elr.targets.largest import in_order, moved_largest, rivals_of, spread
 from elr_batches import Elsewhere, outputs
+
+
+@pytest.fixture(params=["numpy", "kernel"], autouse=True)
+def finder(request, monkeypatch):
+    """Every test of this file with rivals found by numpy, and by what is built."""
+    if request.param == "kernel" and largest._kernel() is None:
+        pytest.skip("there is no compiler")
+    monkeypatch.setattr(largest, "WORTH", -1 if request.param == "kernel" else 2**62)
+    return request.param
 
 
 def test_many_rivals_are_the_largest_at_least():
@@ -120,3 +133,76 @@ def test_a_row_whose_values_are_rounded_does_not_depend_on_the_others():
         many = (torch.arange(k)[None], torch.zeros(1, k), torch.zeros(1), torch.full((1, classes), 1 / classes))
         beside = moved_largest(*(torch.cat(each) for each in zip((ids, values, rest, probs), many, strict=True)), 0.97)
         assert all(torch.equal(one, both[:1]) for one, both in zip(alone, beside, strict=True))
+
+
+# What is built
+
+
+@pytest.mark.parametrize("classes", [9, 64, 77, 1000])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])
+def test_the_kernel_finds_the_very_same(monkeypatch, classes, share):
+    if largest._kernel() is None:
+        pytest.skip("there is no compiler")
+    generator = torch.Generator().manual_seed(classes)
+    numbers = torch.rand(40, classes, generator=generator).mul_(64).floor_().numpy()  # many are equal
+    numbers[3, 2] = np.nan
+    ids = torch.rand(40, classes, generator=generator).argsort(dim=1)[:, :5].contiguous()
+    limits = np.quantile(np.nan_to_num(numbers), 1.0 - share, axis=1, keepdims=True).astype(np.float32)
+    limits[7], limits[8] = -1.0, np.inf
+    for most in (classes, 12, 0):
+        found = []
+        for worth in (-1, 2**62):
+            monkeypatch.setattr(largest, "WORTH", worth)
+            found.append(largest._above(numbers, limits, ids, most=most))
+        if found[0] is None or found[1] is None:
+            assert found == [None, None]
+        else:
+            assert np.array_equal(found[0][0], found[1][0])
+            assert np.array_equal(found[0][1], found[1][1])
+
+
+def test_rows_of_another_layout_or_type_are_the_same():
+    probs = outputs(0, 6, 80)
+    ids, least = torch.arange(4).repeat(6, 1), torch.full((6, 1), 0.02)
+    expected = rivals_of(ids, probs, least)
+    wide = probs.repeat_interleave(2, dim=1)[:, ::2]
+    ranks = torch.arange(8).repeat(6, 1)[:, ::2] // 2
+    for found in (rivals_of(ranks, wide, least), rivals_of(ids, probs.double(), least.double())):
+        assert all(map(torch.equal, found, expected))
+
+
+def test_it_is_built_when_there_was_enough_to_look_through(monkeypatch, finder):
+    asked = []
+    monkeypatch.setattr(largest, "_kernel", lambda: asked.append(largest._looked))
+    monkeypatch.setattr(largest, "WORTH", 1000)
+    monkeypatch.setattr(largest, "_looked", 0)
+    for _ in range(4):
+        rivals_of(torch.arange(2).repeat(5, 1), outputs(0, 5, 80), torch.full((5, 1), 0.9))
+    assert asked == [1200, 1600]
+
+
+def test_without_a_compiler_and_on_other_systems_there_is_none(monkeypatch, caplog):
+    def refuse(_):
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr("elr.devices.built_library", refuse)
+    with caplog.at_level("INFO", logger=largest.__name__):
+        assert largest._kernel.__wrapped__() is None
+    assert "found by numpy: no C++ compiler" in caplog.text
+    monkeypatch.setattr(largest.sys, "platform", "win32")
+    assert largest._kernel.__wrapped__() is None
+
+
+@pytest.mark.parametrize("wrong", ["nothing is found", "there is always room"])
+def test_what_is_built_wrong_is_not_taken(monkeypatch, caplog, wrong):
+    right = largest._kernel()
+    if right is None:
+        pytest.skip("there is no compiler")
+
+    class Finder:
+        def __call__(self, *arguments):
+            return 0 if wrong == "nothing is found" else min(right.elr_above(*arguments), 0)
+
+    monkeypatch.setattr("elr.devices.built_library", lambda _: SimpleNamespace(elr_above=Finder()))
+    assert largest._kernel.__wrapped__() is None
+    assert "is wrong on a test" in caplog.text
