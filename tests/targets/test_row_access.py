@@ -247,3 +247,22 @@ def test_no_rows_are_the_next_ones_after_the_last():
     rows = Rows(torch.tensor([4, 2]), numbers(2))
     assert torch.equal(rows.take(2), numbers(2))
     assert not rows.has(torch.tensor([4]))
+
+
+def test_who_waits_for_what_is_written_and_is_interrupted_can_ask_again(tmp_path, monkeypatch):
+    access, begun = access_of(tmp_path / "rows"), threading.Event()
+    monkeypatch.setattr(row_access, "_moved", lambda *_: begun.wait(10) and -errno.ENOSPC)
+    access.write(torch.tensor([3]), numbers(1), beside=True)
+    real = row_access.Future.result
+
+    def interrupted(future, timeout=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(row_access.Future, "result", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        access.settle()
+    monkeypatch.setattr(row_access.Future, "result", real)
+    begun.set()
+    with pytest.raises(OutputError, match="the disk is full"):
+        access.settle()
+    access.close()

@@ -115,12 +115,12 @@ class RowAccess:
         self.process = os.getpid()
         self.worker: ThreadPoolExecutor | None = None
         self.writing: deque[Future[int]] = deque()
-        self.failed: str | None = None
+        self.failed = ""
         self.untouched = torch.ones(-(-size // _PAGE), dtype=torch.bool) if zeros else None
 
     @property
     def beside(self) -> bool:
-        """Whether rows can be read and written beside this thread; what does so is built when it is first asked for."""
+        """Whether rows can be read and written beside this thread; what does so is built when this is first asked."""
         return self.size >= BESIDE and os.getpid() == self.process and _mover() is not None
 
     @_untraced
@@ -214,12 +214,13 @@ class RowAccess:
 
     def _check(self, *, wait: bool = False) -> None:
         """Raise what became of what was written; of one that is not done yet only if asked to wait."""
-        if self.failed is not None:
+        if self.failed:
             raise OutputError(self.failed)
         if os.getpid() != self.process:  # a child: what the other writes is not ours to wait for
             self.writing.clear()
         while self.writing and (wait or self.writing[0].done()):
-            ended, wait = self.writing.popleft().result(), False
+            ended, wait = self.writing[0].result(), False  # which Ctrl-C may end: then it is asked again
+            self.writing.popleft()
             if ended:
                 self._fail(_ENDED if ended == _ENDED else OSError(-ended, os.strerror(-ended)))
 
@@ -267,7 +268,7 @@ class Rows:
         return rows
 
     def _wait(self, end: int) -> None:
-        """Have all rows before `end`."""
+        """Have all before `end`."""
 
 
 class _RowsBeside(Rows):
