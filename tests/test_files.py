@@ -1,7 +1,9 @@
 import errno
 import math
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -24,6 +26,18 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
         files.write_file(path, fail)
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
+
+
+@pytest.mark.parametrize("said", ["basic_ios::clear: iostream error", "[enforce fail] . unexpected pos 640 vs 598"])
+def test_what_torch_could_not_write_is_told_by_the_room_that_is_left(tmp_path, monkeypatch, said):
+    def fail(_):
+        raise RuntimeError(said)
+
+    with pytest.raises(OutputError, match=rf"cannot write .*a\.pt: {re.escape(said)}; make room"):
+        files.write_file(tmp_path / "a.pt", fail)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=0))
+    with pytest.raises(OutputError, match=r"cannot write .*a\.pt: the disk is full; make room"):
+        files.write_file(tmp_path / "a.pt", fail)
 
 
 def test_no_folder_no_file(tmp_path):

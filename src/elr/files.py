@@ -36,7 +36,7 @@ TUNING_FILE = "tuning.sqlite"
 INDEX_FILE = "index.parquet"  # of images that are streamed from disk
 REPORT_DATA_FILE = "report.json"  # all that the page shows
 
-_TORCH_WRITER = ("PytorchStreamWriter", "unexpected pos", "file write failed", "Parent directory")
+_TORCH_WRITER = ("PytorchStreamWriter", "unexpected pos", "file write failed", "Parent directory", "basic_ios::clear")
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EFBIG: "the file is too large"}
 
 
@@ -56,13 +56,13 @@ def writing(path: Path) -> Iterator[None]:
         if isinstance(error, RuntimeError) and not any(word in str(error) for word in _TORCH_WRITER):
             raise
         raise OutputError(
-            f"cannot write {path}: {why_unwritten(error)}; make room or choose another place, then run again (with "
-            "--resume to go on from the last checkpoint)"
+            f"cannot write {path}: {why_unwritten(error, path)}; make room or choose another place, then run again "
+            "(with --resume to go on from the last checkpoint)"
         ) from error
 
 
-def why_unwritten(error: Exception) -> str:
-    """Why something could not be written, in the words that messages have for it.
+def why_unwritten(error: Exception, path: Path | None = None) -> str:
+    """Why something could not be written, in the words that messages have for it; torch.save does not say: room does.
 
     Example:
         >>> why_unwritten(OSError(errno.ENOSPC, "No space left on device"))
@@ -70,6 +70,9 @@ def why_unwritten(error: Exception) -> str:
     """
     number = error.errno if isinstance(error, OSError) else None
     named = [code for code in _FULL if os.strerror(code) in str(error)]
+    if isinstance(error, RuntimeError) and path is not None:
+        place = next((each for each in path.absolute().parents if each.is_dir()), Path("/"))
+        named += [errno.ENOSPC] * (os.statvfs(place).f_bavail == 0)
     said = error.strerror if isinstance(error, OSError) else None  # without its number and the path
     return _FULL.get(number or (named[0] if named else 0), said or str(error))
 
