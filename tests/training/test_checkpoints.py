@@ -1,11 +1,13 @@
+import gc
 import json
 import math
+import weakref
 
 import pytest
 import torch
 
 from blobs import METHODS, C, N, examples, network
-from elr.errors import CheckpointError
+from elr.errors import CheckpointError, OutputError
 from elr.methods.elr import ELR, ELRConfig
 from elr.methods.method import ParameterGroup
 from elr.training import checkpoints
@@ -101,6 +103,20 @@ def test_resume_without_a_checkpoint_begins_anew(tmp_path):
     training.run(resume=True)
     assert [record["epoch"] for record in training.history] == [1, 2, 3]
     assert len(checkpoints.checkpoint_folders(tmp_path)) == 1
+
+
+def test_what_could_not_be_written_holds_no_stores_back(tmp_path):
+    (tmp_path / "file").touch()
+    written = Checkpoints(tmp_path / "file", {}, make_accelerator("cpu"), {})
+    gc.disable()  # a cycle of the error and its frames would keep the files of stores until it is found
+    try:
+        with pytest.raises(OutputError, match="cannot write"):
+            written.save(1)
+        alive = weakref.ref(written)
+        del written
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 def test_identity_says_what_it_was(stopped):

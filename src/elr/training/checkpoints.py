@@ -127,8 +127,11 @@ class Checkpoints:
             dist.all_gather_object(told, None if error is None else str(error))
             others = [f"rank {rank}: {each}" for rank, each in enumerate(told) if each is not None]
             error = error or (OutputError(others[0]) if others else None)
-        if error is not None:
-            raise error
+        try:
+            if error is not None:
+                raise error
+        finally:
+            error = None  # else it would hold this frame, and with it the stores and their files, until some later time
 
     def _make(self, partial: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
