@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -123,7 +124,8 @@ def kept(before: dict[str, str], folder: Path) -> None:
 
 
 def no_leftovers(folder: Path) -> None:
-    """Nothing temporary stays below a folder."""
+    """Nothing temporary stays below a folder; what typer's runner holds of a command that failed is let go of first."""
+    gc.collect()
     marks = (".partial", ".tmp", ".part", "~")
     found = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.name.endswith(marks)]
     need(not found, HALF_WRITTEN, f"temporary files stayed: {', '.join(found[:5])}")

@@ -6,6 +6,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -192,17 +193,26 @@ main()
 
 @trial("system", repeats=4, seconds=600)
 def out_of_memory_in_the_middle(folder: Path, generator: random.Random) -> None:
-    """With so much more than what is loaded: done, or words; and what had begun goes on where there is more."""
+    """With so much more than what is loaded: done, or words; and what had begun goes on where there is more.
+
+    elr is not held to what comes after its words, where torch finds no memory for its own at the end of the process
+    (`dump_compile_times`), nor to words where a library ends the process by itself: safetensors does (SIGABRT, "memory
+    allocation of 1048576 bytes failed"), and nobody in it can catch that. It goes on from there all the same.
+    """
     clusters(4000).to_csv(folder / "d.csv", index=False)
     more = generator.choice([8, 20, 40, 80, 120, 200, 300])
     command = [sys.executable, "-c", _LITTLE, str(more), *FIT, "d.csv", "--members", "1", "--out", "run"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=500, check=False)
     out, err = (each.decode("utf-8", "replace") for each in (result.stdout, result.stderr))
+    err, _, _ = err.partition("Exception ignored in atexit callback: <function dump_compile_times")
     outcome = checked(Outcome([f"{more} MB", *command[4:]], result.returncode, out, err))
+    aborted = outcome.code == -signal.SIGABRT and "memory allocation of" in err
+    if outcome.code != 0 and not aborted:
+        failed(outcome, "memory")
+        told = "not enough memory" if outcome.code == 1 else "d.csv does not fit into memory"
+        need(told in err, UNCLEAR, outcome.words)
     if outcome.code != 0:
-        need(outcome.code == 1, UNCLEAR, outcome.words)
-        need("not enough memory" in err, UNCLEAR, outcome.words)
         accepted(inside(*FIT, "d.csv", "--members", "1", "--out", "run", "--resume", folder=folder))
     accepted(inside(*FIT, "d.csv", "--members", "1", "--out", "whole", folder=folder))
     need(results(folder / "run") == results(folder / "whole"), DIFFERS, "other results")
