@@ -88,6 +88,18 @@ def test_the_file_is_made_when_it_is_needed_and_goes_with_the_store(tmp_path):
     assert not path.exists()
 
 
+def test_a_file_below_a_relative_folder_goes_with_the_store_wherever_that_happens(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = MappedTargets(9, 4, folder=Path("run"))
+    store.read(ALL)
+    assert len(list((tmp_path / "run").iterdir())) == 1
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    del store
+    gc.collect()
+    assert not list((tmp_path / "run").iterdir())
+
+
 def test_its_room_is_reserved_at_once(tmp_path):
     store = MappedTargets(10_000, 100, folder=tmp_path)
     store.read(ALL)

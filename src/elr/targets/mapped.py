@@ -130,7 +130,7 @@ class MappedTargets(DenseTargets):
         header = self._header
         file, self.path = open_table(self.path, self.folder or Path(tempfile.gettempdir()), header)
         found = RowAccess(file, self.path, first=HEADER, stride=header.stride, size=header.size, zeros=True)
-        weakref.finalize(self, _removed, found, os.getpid())
+        weakref.finalize(self, _removed, found, self.path.absolute(), os.getpid())
         _advise(file, "RANDOM")
         return found
 
@@ -318,10 +318,10 @@ def _advise(file: BinaryIO, kind: str) -> None:
             advise(file.fileno(), 0, 0, getattr(os, f"POSIX_FADV_{kind}"))
 
 
-def _removed(access: RowAccess, process: int) -> None:
+def _removed(access: RowAccess, path: Path, process: int) -> None:
     """Remove the file, if the name is still its own and this is not a child of the process that made it."""
     if os.getpid() == process:
         with suppress(OSError):
-            if os.path.samestat(access.path.stat(), os.fstat(access.file.fileno())):
-                access.path.unlink()
+            if os.path.samestat(path.stat(), os.fstat(access.file.fileno())):
+                path.unlink()
     access.close()
