@@ -136,3 +136,16 @@ def test_ctrl_c_after_all_is_done_is_too_late_to_be_told():
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.startswith("elr ")
+
+
+def test_what_an_interruption_left_half_made_is_no_traceback():
+    """As a zip file does whose making was broken off: it has not yet what its end looks for."""
+    code = (
+        "from elr.cli import main\nfrom elr.cli.console import errors\n"
+        "class Half:\n    def __init__(self): raise KeyboardInterrupt\n    def __del__(self): self.absent\n"
+        "@main.app.command()\ndef broken():\n    with errors(False): Half()\n"
+        "main.main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, "broken"], capture_output=True, text=True, check=False)
+    assert ended.returncode == 130
+    assert ended.stderr == "interrupted\n"

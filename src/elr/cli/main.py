@@ -38,6 +38,10 @@ def main() -> None:
     except KeyboardInterrupt:  # before a command has begun, or after it
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except SystemExit as end:
+        if end.code in (130, 143):  # what was half made when the signal came may not know how to go (ZipFile does not)
+            sys.unraisablehook = lambda _: None
+        raise
     finally:
         atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # the last to come goes first: all is done then
 
