@@ -135,7 +135,9 @@ def test_what_a_link_leads_to_is_not_written(tmp_path):
 @pytest.mark.parametrize("source", ["3", "null", "[]", '{"a": 1}'])
 def test_a_run_that_does_not_say_where_its_data_were(tmp_path, source):
     (tmp_path / "run.json").write_text(f'{{"status": "complete", "data": {{"source": {source}}}}}')
-    with pytest.raises(ArtifactError, match="does not say where the data were"):
+    with pytest.raises(
+        ArtifactError, match=r"run\.json is damaged: data\.source is .*, expected text; run `elr fit` again"
+    ):
         files.read_run(tmp_path)
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from elr.errors import ArtifactError, OutputError
 from elr.names import plain_name, printable
+from elr.run_values import odd_value
 
 RUN_FILE = "run.json"
 MODEL_FILE = "model.safetensors"
@@ -325,7 +326,7 @@ def read_json(path: Path) -> dict[str, Any]:
         elr.errors.ArtifactError: no-such-run/run.json cannot be read (No such file or directory): expected the ...
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read ({error.strerror}): expected the folder of a run of elr") from error
     except (ValueError, RecursionError) as error:
@@ -335,11 +336,15 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
 def read_run(folder: Path) -> dict[str, Any]:
     """The run.json of a finished run.
 
     Raises:
-        ArtifactError: no run there, or one that did not finish.
+        ArtifactError: no run there, one that did not finish, or one that no run wrote (`elr.run_values.odd_value`).
 
     Example:
         >>> read_run(Path("no-such-run"))
@@ -357,9 +362,8 @@ def read_run(folder: Path) -> dict[str, Any]:
         raise ArtifactError(
             f"the run in {folder} is not complete: finish it with --resume; its command was: {run.get('command')}"
         )
-    about = run.get("data", {})
-    if not isinstance(about, dict) or not isinstance(about.get("source", ""), str):
-        raise ArtifactError(f"{folder / RUN_FILE} is damaged: it does not say where the data were; run `elr fit` again")
+    if odd := odd_value(run):
+        raise ArtifactError(f"{folder / RUN_FILE} is damaged: {odd}; run `elr fit` again")
     return run
 
 

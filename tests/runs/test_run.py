@@ -11,7 +11,7 @@ import pytest
 from elr.audit.evidence import read_evidence
 from elr.data.prepared_data import prepare_data
 from elr.data.records import ReadOptions
-from elr.errors import CheckpointError, OutputError
+from elr.errors import ArtifactError, CheckpointError, OutputError
 from elr.runs import run as runs
 from elr.runs import run_folder
 from elr.runs.fit_config import FitConfig
@@ -74,6 +74,25 @@ def begun(prepared, out):
     config = FitConfig(epochs=2)
     with pytest.raises(Stopped):
         run_plan(prepared, config.plan(prepared), config=config.to_json(), out=out, on_progress=stop)
+
+
+def test_a_run_that_goes_on_keeps_the_preprocessing_that_is_saved_with_it(prepared, tmp_path):
+    """Not what its run.json had of it: that was neither compared with the present one nor used, and kept."""
+    begun(prepared, tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps(told | {"preprocessing": told["preprocessing"] | {"columns": {"a": "odd"}}}))
+    run(prepared, tmp_path / "run", resume=True)
+    assert json.loads(path.read_text())["preprocessing"] == told["preprocessing"]
+
+
+def test_a_finished_run_that_is_refused_is_left_as_it_was(prepared, tmp_path):
+    run(prepared, tmp_path / "run")
+    (tmp_path / "run" / "metrics.jsonl").write_text("[")
+    (tmp_path / "run" / "checkpoint-000001").mkdir()
+    with pytest.raises(ArtifactError, match=r"metrics\.jsonl"):
+        run(prepared, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "checkpoint-000001").is_dir()
 
 
 def test_two_that_go_on_in_one_folder_do_not_mix_their_checkpoints(prepared, tmp_path):

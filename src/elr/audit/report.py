@@ -348,6 +348,10 @@ def check_reading(reading: Mapping[str, Any]) -> None:
         raise ArgumentError(f"reading has no {error}: expected what run.json has of the data") from None
     except (TypeError, ValueError, AttributeError) as error:
         raise ArgumentError(f"reading is not as run.json has it ({error})") from None
+    listed = isinstance(reading["classes"], list) and isinstance(reading["columns"], list)
+    require(
+        listed and isinstance(reading["facts"], dict), "reading: classes or columns are no list, or facts no object"
+    )
     require(all(isinstance(text, str) for text in texts), "reading: a text is no text")
     require(all(type(count) is int and count >= 0 for count in counts), "reading: a count is no whole number")
     for share in shares:

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
+from elr.checking import check_types
 from elr.data.examples import Examples
 from elr.data.label_coding import LabelCoding
 from elr.data.records import ColumnReport, Finding, ReadOptions, Records
@@ -275,6 +276,7 @@ class Augmentation:
     mirror: bool = False
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.cutout < 0:
             raise ArgumentError(f"cutout is {self.cutout}: expected the side of a square in pixels, or 0 for none")
 

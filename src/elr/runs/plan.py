@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from elr.checking import check_types
 from elr.data.examples import Examples
 from elr.data.formats.images import SMALLEST
 from elr.data.pictures.image_store import ImageStore
@@ -70,6 +71,7 @@ class Plan:
     remarks: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        check_types(self, "whiten", "probe_period", "remarks")
         if self.probe_period < 1:
             raise ArgumentError(f"probe_period is {self.probe_period}: expected at least 1 epoch")
         object.__setattr__(self, "remarks", tuple(self.remarks))  # JSON knows lists only

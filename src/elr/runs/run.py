@@ -129,6 +129,7 @@ def run_plan(
     training.predict(prepared.examples.first(2))  # a network that they do not fit fails before anything is written
     started = time.perf_counter()
     run = found or {"status": "running", "command": command, "created": _now(), **description}
+    run["preprocessing"] = description["preprocessing"]  # what is saved beside it in the end is that of now
     with ExitStack() as held:
         if _begin(out, run, training, held, first=found is None):
             return _finished(out, read_begun(out))
@@ -365,11 +366,9 @@ def _write_explanations(
 
 def _finished(out: Path, run: dict[str, Any]) -> Fitted:
     """A run that is complete, as its folder has it."""
+    history, audit = read_lines(out / files.METRICS_FILE), read_evidence(out).audit()
     _remove_what_is_for_resuming(out)  # it may have been killed before it came to that
-    history = read_lines(out / files.METRICS_FILE)
-    return Fitted(
-        out=out, results=run["results"], audit=read_evidence(out).audit(), history=history, run=run, before=True
-    )
+    return Fitted(out=out, results=run["results"], audit=audit, history=history, run=run, before=True)
 
 
 def _remove_what_is_for_resuming(out: Path) -> None:

@@ -9,23 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from elr.audit.report import check_reading
+from elr.data.kinds.catalog import KINDS
+from elr.data.preprocessing import Augmentation
+from elr.data.records import ReadOptions
 from elr.errors import ArgumentError, ArtifactError, CheckpointError, OutputError
 from elr.files import RUN_FILE, TUNING_FILE, differences, free_folder, is_partial, read_json, writing
 from elr.locks import locked
+from elr.methods.catalog import method_from_json
+from elr.networks.spec import NetworkSpec
+from elr.run_values import odd_value
 from elr.targets.config import TargetsConfig
+from elr.training.config import TrainingConfig
 
-_PARTS = ("config", "method", "training", "network", "augmentation", "targets", "preprocessing", "data")
-_TOLD: dict[str, Any] = {  # of the results, what is no number
-    "out": str,
-    "noise_rate": (int, float, type(None)),
-    "noise_rate_interval": list,
-    "warnings": list,
-    "remarks": list,
-    "early_learning": dict,
-    "tuning": dict,
-    "choice": dict,
+_BUILT: dict[str, Callable[[Any], object]] = {  # the settings, held to the classes that they are of
+    "method": method_from_json,
+    "network": NetworkSpec.from_json,
+    "training": lambda values: TrainingConfig(**values),
+    "augmentation": lambda values: Augmentation(**values),
+    "targets": lambda values: TargetsConfig(**values),
+    "data.options": lambda values: ReadOptions(**values),
+    "data.reading": check_reading,
 }
-_NUMBERS = (int, float, type(None))
 _ALONE = ("whiten", "probe_period")  # settings that belong to no part of a plan
 
 
@@ -143,67 +147,34 @@ def read_begun(folder: Path) -> dict[str, Any]:
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = Path(folder, RUN_FILE).write_text('{"status": "running", "data": []}')
+        ...     _ = Path(folder, RUN_FILE).write_text('{"status": "running", "command": []}')
         ...     try:
         ...         read_begun(Path(folder))
         ...     except ArtifactError as error:
-        ...         print(str(error).partition("is damaged: ")[2].partition(", data")[0])
-        expected config, method, training, network, augmentation, targets, preprocessing
+        ...         print(str(error).partition("is damaged: ")[2].partition(";")[0])
+        command is [], expected text
     """
     found = read_json(folder / RUN_FILE)
-    odd = [name for name in _PARTS if not isinstance(found.get(name), dict)]
-    if not odd:
-        about = found["data"]
-        odd += [] if isinstance(about.get("streamed"), bool) else ["data.streamed"]
-        odd += [] if _are_texts(found.get("remarks")) else ["remarks"]
-        odd += [] if _are_texts(about.get("remarks")) else ["data.remarks"]
-        odd += [] if _can(lambda: check_reading(about["reading"])) else ["data.reading"]
-        odd += [] if _can(lambda: TargetsConfig(**found["targets"])) else ["targets"]
-    odd += [] if found.get("status") in ("running", "complete") else ["status"]
-    odd += _odd_results(found) if found.get("status") == "complete" else []
+    odd = odd_value(found, whole=True) or _misfit(found)
     if odd:
-        raise ArtifactError(
-            f"{folder / RUN_FILE} is damaged: expected {', '.join(odd)} as `elr fit` writes it; {another(folder)}"
-        )
+        raise ArtifactError(f"{folder / RUN_FILE} is damaged: {odd}; {another(folder)}")
     return found
 
 
-def _can(read: Callable[[], object]) -> bool:
+def _misfit(run: Mapping[str, Any]) -> str:
+    """What of the settings of a run cannot be, in words."""
+    built: dict[str, Any] = {}
+    for name, build in _BUILT.items():
+        try:
+            built[name] = build(run["data"][name.partition(".")[2]] if "." in name else run[name])
+        except (ArgumentError, KeyError, TypeError, ValueError) as error:  # out of range, missing, or of another type
+            return f"{name}: {error if isinstance(error, ArgumentError) else repr(error)}"
     try:
-        read()
-    except (ArgumentError, AttributeError, KeyError, TypeError):
-        return False
-    return True
-
-
-def _odd_results(run: Mapping[str, Any]) -> list[str]:
-    """What of a finished run is of another type than it is told as."""
-    results = run.get("results")
-    if not isinstance(results, dict):
-        return ["results"]
-    odd = []
-    for name, value in results.items():
-        kind = _TOLD.get(name, (int, float))
-        if not isinstance(value, kind) or isinstance(value, bool):
-            odd.append(f"results.{name}")
-    interval, warned = results.get("noise_rate_interval"), results.get("warnings")
-    if not isinstance(interval, list) or len(interval) != 2 or not all(type(each) in _NUMBERS for each in interval):
-        odd.append("results.noise_rate_interval")
-    if not isinstance(warned, list) or not all(_has_text(each) for each in warned):
-        odd.append("results.warnings")
-    told = [results.get("early_learning"), *(results[name] for name in ("tuning", "choice") if name in results)]
-    odd += [] if all(map(_has_text, told)) else ["results.early_learning, tuning or choice"]
-    odd += [] if isinstance(run.get("versions"), dict) else ["versions"]
-    odd += [name for name in ("command", "created") if not isinstance(run.get(name), str)]
-    return odd
-
-
-def _has_text(value: object) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("text"), str)
-
-
-def _are_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+        built["method"].check_generations(built["training"].generations)
+    except ArgumentError as error:
+        return f"method: {error}"
+    kind = run["preprocessing"]["kind"]
+    return "" if kind in KINDS else f"preprocessing.kind is {kind!r}, expected one of {', '.join(KINDS)}"
 
 
 def opened(out: Path, description: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
