@@ -77,6 +77,7 @@ def test_a_lack_of_memory_is_found_behind_other_errors():
     assert lack_of_memory(OSError(12, "Cannot allocate memory")) == "[Errno 12] Cannot allocate memory"
     told = RuntimeError("DefaultCPUAllocator: can't allocate memory Exception raised from alloc\nframe #0")
     assert lack_of_memory(told) == "DefaultCPUAllocator: can't allocate memory"
+    assert lack_of_memory(RuntimeError("Storage size calculation overflowed with sizes=[8796093022208, 2]")) is not None
     assert lack_of_memory(RuntimeError("a bug")) is None
 
 

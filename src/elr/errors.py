@@ -14,6 +14,7 @@ anything is; None where rows have no lines."""
 _SHOWN = 5
 _LACKS_MEMORY = ("can't allocate memory", "out of memory", "not enough memory", "bad_alloc", "cannot allocate memory")
 _LACKS_MEMORY += ("can't start new thread", "failed to launch worker thread")  # each needs a stack of its own
+_LACKS_MEMORY += ("storage size calculation overflowed",)  # more bytes than torch can count
 
 
 class ELRError(Exception):

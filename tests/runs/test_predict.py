@@ -19,7 +19,7 @@ from elr.data.kinds.table import TablePreprocessing
 from elr.data.prepared_data import prepare_data
 from elr.data.reading import ReadOptions
 from elr.data.records import Finding
-from elr.errors import ArgumentError, ArtifactError, DataError, DataWarning, OutputError
+from elr.errors import ArgumentError, ArtifactError, DataError, DataWarning, OutputError, lack_of_memory
 from elr.runs import plan
 from elr.runs.fit_config import FitConfig
 from elr.runs.predict import check_predictions_path, predict, predict_and_measure, write_predictions
@@ -379,6 +379,10 @@ def rewritten(out, change):
         lambda run: run["network"].update(name="brain"),
         lambda run: run["network"].update(num_classes=7),
         lambda run: run["network"].update(widths=[2**40, 2**40]),
+        lambda run: run["network"].update(num_features=2**40),
+        lambda run: run["network"].update(num_features=2**40, hidden=[2**40]),
+        lambda run: run["versions"].update(torch=[None]),
+        lambda run: run["results"].update(noise_rate="x"),
         lambda run: run["preprocessing"]["class_names"].append("more"),
         lambda run: run["preprocessing"].update(columns={"row": "numeric"}),
         lambda run: run["preprocessing"].update(kind="images"),
@@ -387,8 +391,9 @@ def rewritten(out, change):
 )
 def test_a_damaged_description_is_refused(copied, change):
     rewritten(copied, change)
-    with pytest.raises(ArtifactError, match=r"run\.json.*run `elr fit` again"):
+    with pytest.raises(ArtifactError, match=r"run\.json.*run `elr fit` again") as refused:
         predict(copied, table())
+    assert lack_of_memory(refused.value) is None  # which ends with another status, and other advice
 
 
 def test_a_run_that_did_not_finish_is_refused(copied):

@@ -258,7 +258,7 @@ def load_run(folder: Path) -> tuple[Preprocessing, Plan, ReadOptions, nn.ModuleL
         preprocessing, plan = load_preprocessing(folder, run["preprocessing"]), Plan.from_json(run)
         stored = ReadOptions(**run["data"]["options"])
         networks = nn.ModuleList(plan.predictors(run["choice"]))
-    except (KeyError, TypeError, ArgumentError) as error:
+    except (KeyError, TypeError, IndexError, ArgumentError) as error:
         raise ArtifactError(f"run.json in {folder} is damaged ({error!r}): run `elr fit` again") from error
     except (MemoryError, RuntimeError) as error:
         model = folder / files.MODEL_FILE
@@ -267,7 +267,7 @@ def load_run(folder: Path) -> tuple[Preprocessing, Plan, ReadOptions, nn.ModuleL
         raise ArtifactError(
             f"run.json in {folder} is damaged: its networks do not fit into memory, and those of {model} would; run "
             "`elr fit` again"
-        ) from error
+        ) from None  # what it came from would be told as a lack of memory
     if preprocessing.num_classes != plan.network.num_classes:
         raise ArtifactError(
             f"run.json in {folder} is damaged: it names {preprocessing.num_classes} classes, its network has "
