@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from elr import files
-from elr.checking import check_types
+from elr.checking import check_ranges, check_types, checked_value
 from elr.errors import ArtifactError
 
 DONE, FAILED = "done", "failed"
 CELLS_FOLDER = "cells"
 """Where in the folder of a bench the files of its cells are, `Cell.key` and .json each."""
+_LARGEST = 2**63
+_DATA = {
+    **dict.fromkeys(("source", "noise", "sha256"), "str | None"),
+    **dict.fromkeys(("num_examples", "num_test", "num_classes"), "int | None"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,9 +157,33 @@ def read_result(path: Path) -> CellResult:
     try:
         known: dict[str, Any] = {each.name: values[each.name] for each in fields(CellResult)}
         known["cell"] = Cell.from_json(values["cell"])
-        return CellResult(**known)
+        result = CellResult(**known)
+        _check(result)
     except (TypeError, KeyError, ValueError) as error:
         raise ArtifactError(f"{path} is no result of a cell ({error}): it is damaged, or of another version") from None
+    return result
+
+
+def _check(result: CellResult) -> None:
+    """Refuse a result whose values cannot be what a cell wrote.
+
+    Raises:
+        ValueError: as it says.
+    """
+    ranges = {
+        "status": (result.status in (DONE, FAILED), f"{DONE} or {FAILED}"),
+        "seconds": (0 <= result.seconds <= _LARGEST, "0 or more"),
+        "threads": (1 <= result.threads <= _LARGEST, "at least 1"),
+        "peak_memory_bytes": (0 <= (result.peak_memory_bytes or 0) <= _LARGEST, "None, or 0 or more"),
+    }
+    check_ranges(result, ranges)
+    for name, kind in (("measures", "float | None"), ("versions", "str"), ("filled", "str")):
+        for key, value in getattr(result, name).items():
+            checked_value(f"{name}.{key}", value, kind, {})
+    if huge := [name for name, value in result.measures.items() if value is not None and abs(value) > _LARGEST]:
+        raise ValueError(f"measures.{huge[0]} is {result.measures[huge[0]]:.3g}: expected what can be measured")
+    for name, kind in _DATA.items():
+        checked_value(f"data.{name}", result.data.get(name), kind, {})
 
 
 def _safe(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from elr.errors import ArtifactError, CheckpointError, OutputError
 from elr.files import differences, is_partial, read_json, write_first, write_json, write_text, writing
 from elr.names import printable
-from elr.runs.bench.cell import CELLS_FOLDER, DONE, FAILED, Cell, CellResult, read_result
+from elr.runs.bench.cell import CELLS_FOLDER, Cell, CellResult, read_result
 from elr.runs.bench.grid import Grid, said
 
 BENCH_FILE, GRID_FILE = "bench.json", "grid.toml"
@@ -48,6 +48,7 @@ class BenchFolder:
 
     Example:
         >>> import tempfile
+        >>> from elr.runs.bench.cell import DONE
         >>> from elr.runs.bench.grid import grid_from
         >>> grid = grid_from('[[cells]]\\ndata = "digits"\\nmethod = ["elr", "cross_entropy"]', name="mine")
         >>> with tempfile.TemporaryDirectory() as root:
@@ -130,8 +131,6 @@ class BenchFolder:
         if result.cell != Cell.from_json(_as_read(cell.to_json())):
             other = " ".join(said(result.cell).values())
             return Found(status=DAMAGED, why=f"{file} is of another cell or other settings: {other}", stamp=stamp)
-        if result.status not in (DONE, FAILED):
-            return Found(status=DAMAGED, why=f"{file} has the status {result.status!r}", stamp=stamp)
         return Found(status=result.status, why=result.error, stamp=stamp)
 
     def result(self, cell: Cell) -> CellResult:
@@ -151,8 +150,9 @@ class BenchFolder:
         if not isinstance(content.get("cells"), dict):
             raise ArtifactError(f"{self.path / BENCH_FILE} is damaged: it has no cells; take another --out")
         try:
-            for values in content["cells"].values():
-                Cell.from_json(values)
+            for key, values in content["cells"].items():
+                if (own := Cell.from_json(values).key) != key:
+                    raise ValueError(f"{key} is the cell {own}")
         except (TypeError, ValueError) as error:
             raise ArtifactError(
                 f"{self.path / BENCH_FILE} is damaged: a cell of it is none ({error}); take another --out"
