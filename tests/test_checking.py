@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from elr.checking import check_types, checked, checked_array, checked_value
+from elr.checking import check_types, checked, checked_array, checked_value, refuse_unlike
 from elr.errors import ArgumentError
 
 
@@ -74,3 +75,19 @@ def test_masked_values_are_refused_with_the_first_row():
     with pytest.raises(ArgumentError, match="labels has 2 masked values, first in row 1"):
         checked_array(np.ma.array([1, 2, 3], mask=[False, True, True]), "labels", "iu")
     assert checked_array(np.ma.array([1, 2]), "labels", "iu").tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("present", "stored", "said"),
+    [
+        ({"a": 1}, {"b": 1}, "part has a, b on one side only"),
+        ({"a": [1, 2]}, {"a": [1, "x"]}, "part.a.1 is str, expected int"),
+        ({"a": 0}, {"a": False}, "part.a is bool, expected int"),
+        (torch.zeros(3), torch.zeros(2), r"part is torch.float32 \(2,\), expected torch.float32 \(3,\)"),
+        (torch.zeros(3), torch.zeros(3) > 0, "expected torch.float32"),
+    ],
+)
+def test_a_state_of_other_types_is_refused(present, stored, said):
+    refuse_unlike(present, present, "part")
+    with pytest.raises(ValueError, match=said):
+        refuse_unlike(present, stored, "part")

@@ -181,6 +181,46 @@ def checked_value(name: str, value: Any, annotation: str, names: Mapping[str, An
     raise _refused(name, value, options)
 
 
+def refuse_unlike(present: Any, stored: Any, name: str) -> None:
+    """Refuse a state whose values are of other types than those that the same part has now.
+
+    Args:
+        present: of the part that is to go on.
+        stored: from a file.
+        name: of the part, for the message.
+
+    Raises:
+        ValueError: names the value.
+
+    Example:
+        >>> refuse_unlike({"epoch": 0, "kept": []}, {"epoch": 3, "kept": [0.5]}, "state")
+        >>> refuse_unlike({"epoch": 0}, {"epoch": "3"}, "state")
+        Traceback (most recent call last):
+        ValueError: state.epoch is str, expected int
+    """
+    from torch import Tensor  # seconds, which most of what is checked here need not wait for
+
+    if present is None:
+        return
+    kinds = {bool: bool, int: (int, float), float: (int, float), list: (list, tuple), tuple: (list, tuple)}
+    kind = next((each for each in (Tensor, dict) if isinstance(present, each)), kinds.get(type(present), type(present)))
+    if not isinstance(stored, kind) or type(stored) is bool is not type(present):
+        raise ValueError(f"{name} is {type(stored).__name__}, expected {type(present).__name__}")
+    if isinstance(present, Tensor):
+        if (present.dtype, present.shape) != (stored.dtype, stored.shape):
+            raise ValueError(
+                f"{name} is {stored.dtype} {tuple(stored.shape)}, expected {present.dtype} {tuple(present.shape)}"
+            )
+    elif isinstance(present, dict):
+        if present.keys() != stored.keys():
+            raise ValueError(f"{name} has {', '.join(map(str, present.keys() ^ stored.keys()))} on one side only")
+        for key, value in present.items():
+            refuse_unlike(value, stored[key], f"{name}.{key}")
+    elif isinstance(present, list | tuple) and len(present) == len(stored):
+        for place, value in enumerate(present):
+            refuse_unlike(value, stored[place], f"{name}.{place}")
+
+
 def _refused(name: str, value: Any, options: list[str]) -> ArgumentError:
     shown = " ".join(repr(value).split())
     expected = " or ".join(_WORDS.get(option, option) for option in options)

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from elr.errors import ArtifactError, OutputError
-from elr.training.progress import append_line, json_line, read_lines, write_lines
+from elr.training.progress import append_line, are_records, json_line, read_lines, write_lines
 
 
 def test_lines_go_round_and_have_no_nan(tmp_path):
@@ -27,3 +27,20 @@ def test_lines_that_are_no_objects_are_damage(tmp_path, line):
     (tmp_path / "metrics.jsonl").write_text(f"{line}\n")
     with pytest.raises(ArtifactError, match=r"metrics\.jsonl cannot be read"):
         read_lines(tmp_path / "metrics.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("record", "whole"),
+    [
+        ({"epoch": 1, "seconds": 0.5, "change": float("nan")}, True),  # of the first epoch there is none before
+        ({"epoch": 1}, False),
+        ({"epoch": 1, "seconds": float("inf")}, False),
+        ({"epoch": 1, "seconds": -1.0}, False),
+        ({"epoch": 1, "seconds": 0.5, "loss": None}, False),
+        ({"epoch": True, "seconds": 0.5}, False),
+        ({"epoch": "1", "seconds": 0.5}, False),
+        ([], False),
+    ],
+)
+def test_records_are_measures_of_an_epoch_each(record, whole):
+    assert are_records([record]) is whole

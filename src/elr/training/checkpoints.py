@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +15,9 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 from torch import distributed as dist
+from torch.optim.lr_scheduler import LRScheduler
 
+from elr.checking import refuse_unlike
 from elr.errors import ArtifactError, CheckpointError, OutputError
 from elr.files import differences, read_json, write_json, writing
 from elr.methods.method import Method, ParameterGroup
@@ -23,7 +25,7 @@ from elr.targets.store import Targets, rows_apart, stores_in
 from elr.training.config import TrainingConfig
 from elr.training.engine import preserved_random_state
 from elr.training.monitor import Monitor
-from elr.training.progress import Measures
+from elr.training.progress import Measures, are_records
 
 COST_SHARE = 0.05
 """Checkpoints may take this share of the training time; they are written as often as that allows."""
@@ -200,49 +202,13 @@ class Checkpoints:
                 states = torch.load(found[-1] / PARTS, map_location="cpu", weights_only=True)
                 for name, part in self.parts.items():
                     refuse_unlike(part.state_dict(), states[name], name)
+                    if isinstance(part, LRScheduler) and isinstance(run := self.parts["state"], RunState):
+                        _refuse_moved(part.state_dict(), states[name], name, steps=run.steps_done)
                     part.load_state_dict(states[name])
             except (CheckpointError, MemoryError):
                 raise
             except Exception as error:  # a damaged file fails in many ways
                 raise CheckpointError(f"{found[-1]} cannot be read ({error}): {_ADVICE}") from error
-
-
-def refuse_unlike(present: Any, stored: Any, name: str) -> None:
-    """Refuse a state whose values are of other types than those that the same part has now.
-
-    Args:
-        present: of the part that is to go on.
-        stored: from a checkpoint.
-        name: of the part, for the message.
-
-    Raises:
-        ValueError: names the value.
-
-    Example:
-        >>> refuse_unlike({"epoch": 0, "kept": []}, {"epoch": 3, "kept": [0.5]}, "state")
-        >>> refuse_unlike({"epoch": 0}, {"epoch": "3"}, "state")
-        Traceback (most recent call last):
-        ValueError: state.epoch is str, expected int
-    """
-    if present is None:
-        return
-    kinds = {bool: bool, int: (int, float), float: (int, float), list: (list, tuple), tuple: (list, tuple)}
-    kind = next((each for each in (Tensor, dict) if isinstance(present, each)), kinds.get(type(present), type(present)))
-    if not isinstance(stored, kind) or type(stored) is bool is not type(present):
-        raise ValueError(f"{name} is {type(stored).__name__}, expected {type(present).__name__}")
-    if isinstance(present, Tensor):
-        if (present.dtype, present.shape) != (stored.dtype, stored.shape):
-            raise ValueError(
-                f"{name} is {stored.dtype} {tuple(stored.shape)}, expected {present.dtype} {tuple(present.shape)}"
-            )
-    elif isinstance(present, dict):
-        if present.keys() != stored.keys():
-            raise ValueError(f"{name} has {', '.join(map(str, present.keys() ^ stored.keys()))} on one side only")
-        for key, value in present.items():
-            refuse_unlike(value, stored[key], f"{name}.{key}")
-    elif isinstance(present, list | tuple) and len(present) == len(stored):
-        for place, value in enumerate(present):
-            refuse_unlike(value, stored[place], f"{name}.{place}")
 
 
 def identity_of(method: Method, groups: Sequence[Sequence[ParameterGroup]], config: TrainingConfig) -> dict[str, Any]:
@@ -323,6 +289,9 @@ class RunState:
 
     Args:
         monitor: measures of memorization.
+        config: how is trained.
+        probe: whose classes are predicted in the course of the run.
+        steps: of the schedule, in an epoch.
         epoch: epochs finished.
         generation: the generation under way, from 0.
         first: what a generation begins with, where there are several.
@@ -340,6 +309,9 @@ class RunState:
     """
 
     monitor: Monitor
+    config: TrainingConfig = field(default_factory=TrainingConfig)
+    probe: Sized = ()
+    steps: int = 0
     epoch: int = 0
     generation: int = 0
     first: list[dict[str, Any]] = field(default_factory=list)
@@ -348,20 +320,54 @@ class RunState:
     probe_epochs: list[int] = field(default_factory=list)
     visited: Tensor | None = None
 
+    @property
+    def steps_done(self) -> int:
+        """Steps of the schedule in the generation under way."""
+        return self.steps * (self.epoch - self.generation * self.config.generation_epochs)
+
     def state_dict(self) -> dict[str, Any]:
         kept = {name: getattr(self, name) for name in _KEPT}
         return kept | {"history": json.dumps(self.history), "monitor": self.monitor.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         history = json.loads(state["history"])
-        whole = state["epoch"] == len(history)
-        for number, record in enumerate(history, 1):
-            whole = whole and record["epoch"] == number and isinstance(record["seconds"], float)
-        if not whole:
-            raise ValueError(f"it has {len(history)} records of {state['epoch']} epochs")
-        if (visited := state["visited"]) is not None:  # which a method may begin with at any time
-            refuse_unlike(torch.zeros(len(self.monitor.labels), dtype=torch.bool), visited, "visited")
+        self._check(state, history)
         for name in _KEPT:
             setattr(self, name, state[name])
         self.history = history
         self.monitor.load_state_dict(state["monitor"])
+
+    def _check(self, state: dict[str, Any], history: Any) -> None:
+        """Refuse numbers that cannot be of one run, or of this one."""
+        epoch, length, count = state["epoch"], self.config.generation_epochs, len(self.monitor.labels)
+        if not are_records(history) or type(epoch) is not int or epoch != len(history) or epoch > self.config.epochs:
+            raise ValueError(f"it has {len(history)} records of {epoch} epochs, the run {self.config.epochs}")
+        if type(state["generation"]) is not int or state["generation"] != max(0, epoch - 1) // length:
+            raise ValueError(f"its generation is {state['generation']}, after {epoch} epochs of {length} each")
+        if len(state["first"]) != len(self.first):
+            raise ValueError(f"its generations begin with {len(state['first'])} parts, those of now {len(self.first)}")
+        if state["first"][1:] != self.first[1:]:  # what follows the weights is alike in every run of these settings
+            raise ValueError("its generations begin with another optimizer or schedule")
+        if (visited := state["visited"]) is not None:  # which a method may begin with at any time
+            refuse_unlike(torch.zeros(count, dtype=torch.bool), visited, "visited")
+        for each in state["probe_labels"]:
+            refuse_unlike(torch.zeros(len(self.probe), dtype=torch.int64), each, "probe_labels")
+        course = state["monitor"].get("course", {"epochs": [], "kept": []})
+        for each in course["kept"]:
+            refuse_unlike(torch.zeros(count, course["kept"][0].shape[1], dtype=torch.float16), each, "course")
+        for what, epochs in (("probe_labels", state["probe_epochs"]), ("kept", course["epochs"])):
+            found = state[what] if what in state else course[what]
+            ascending = all(type(each) is int for each in epochs) and sorted({*epochs}) == [*epochs]
+            if len(found) != len(epochs) or not ascending or not all(1 <= each <= epoch for each in epochs):
+                raise ValueError(f"{what} has {len(found)} parts of the epochs {str(epochs)[:80]}, of {epoch}")
+        if course.get("epoch", epoch) != epoch:
+            raise ValueError(f"the course of the labels has {course['epoch']} epochs, the run {epoch}")
+
+
+def _refuse_moved(present: dict[str, Any], stored: dict[str, Any], name: str, *, steps: int) -> None:
+    """Refuse the schedule of other settings, or one that is not where its run is."""
+    moved = {"last_epoch": steps, "_step_count": steps + 1, "T_cur": steps % present.get("T_i", 1)}
+    for key, value in present.items():
+        expected = moved.get(key, value)
+        if (len(stored[key]) != len(value)) if key == "_last_lr" else (stored[key] != expected):
+            raise ValueError(f"{name}.{key} is {str(stored[key])[:80]}, expected {expected}")

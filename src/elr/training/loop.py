@@ -113,10 +113,10 @@ class Training:
         self.probe_period = probe_period
         self.folder = folder
         self.method = method
-        self.state = RunState(monitor or Monitor(examples.labels))
+        self.state = RunState(monitor or Monitor(examples.labels), config=config, probe=probe or ())
         self.earlier_seconds = 0.0
         self.rows = RowOrder(examples, config)
-        self.steps_per_epoch = self.rows.steps
+        self.steps_per_epoch = self.state.steps = self.rows.steps
         if config.sampling != ALL:
             self.state.visited = torch.zeros(len(examples), dtype=torch.bool)
         self._prepare()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,22 @@ class Progress:
     epoch: int
     epochs: int
     record: Measures
+
+
+def are_records(history: Any) -> bool:
+    """Whether these are the measures of epochs from the first on, each with its number and seconds.
+
+    Example:
+        >>> are_records([{"epoch": 1, "seconds": 0.5}]), are_records([{"epoch": 2, "seconds": 0.5}]), are_records({})
+        (True, False, False)
+    """
+    return isinstance(history, list) and all(
+        isinstance(record, dict)
+        and all(type(value) in (int, float) for value in record.values())
+        and record.get("epoch") == number
+        and 0.0 <= record.get("seconds", -1.0) < math.inf
+        for number, record in enumerate(history, 1)
+    )
 
 
 def write_lines(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
