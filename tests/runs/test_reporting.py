@@ -39,6 +39,29 @@ def test_a_choice_that_is_damaged_is_refused(fitted, tmp_path):
     stored.write_text(whole)
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["num_examples"], 60.5),
+        (["num_label_issues"], -1),
+        (["noise_rate"], "0.5"),
+        (["noise_rate_interval", 0], True),
+        (["reading", "classes"], {}),
+    ],
+)
+def test_a_report_json_whose_values_are_others_is_refused(fitted, tmp_path, path, value):
+    stored = fitted.out / "report.json"
+    whole = stored.read_text()
+    inner = content = json.loads(whole)
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    stored.write_text(json.dumps(content))
+    with pytest.raises(ArtifactError, match=r"report\.json is damaged"):
+        rewrite_report(fitted.out, tmp_path / "damaged.html")
+    stored.write_text(whole)
+
+
 def test_the_settings_name_every_network(fitted):
     settings = json.loads((fitted.out / "report.json").read_text())["settings"]
     assert settings["network"] == f"mlp {HIDDEN[0]}-{HIDDEN[1]}, linear"

@@ -145,7 +145,7 @@ def _to_json(report: Report) -> str:
 
 def _from_json(content: dict[str, Any]) -> Report:
     """The report again; text, numbers and lists are what they should be, or this raises."""
-    low, high = (math.nan if end is None else float(end) for end in content["noise_rate_interval"])
+    low, high = (math.nan if end is None else _number(end) for end in content["noise_rate_interval"])
     return Report(
         title=_text(content["title"]),
         out=_text(content["out"]),
@@ -154,11 +154,11 @@ def _from_json(content: dict[str, Any]) -> Report:
         method=_text(content["method"]),
         early_learning=_text(content["early_learning"]),
         cleaned=_text(content["cleaned"]),
-        num_examples=int(content["num_examples"]),
-        num_classes=int(content["num_classes"]),
-        num_label_issues=int(content["num_label_issues"]),
+        num_examples=_count(content["num_examples"]),
+        num_classes=_count(content["num_classes"]),
+        num_label_issues=_count(content["num_label_issues"]),
         class_names=[_text(name) for name in content["class_names"]],
-        noise_rate=math.nan if content["noise_rate"] is None else float(content["noise_rate"]),
+        noise_rate=math.nan if content["noise_rate"] is None else _number(content["noise_rate"]),
         noise_rate_interval=(low, high),
         transition_matrix=content["transition_matrix"],
         suspects=[_suspect(each) for each in content["suspects"]],
@@ -179,11 +179,11 @@ def _from_json(content: dict[str, Any]) -> Report:
 def _suspect(content: dict[str, Any]) -> Suspect:
     image = content["thumbnail"]
     return Suspect(
-        row=int(content["row"]),
+        row=_count(content["row"]),
         id=None if content["id"] is None else _text(content["id"]),
         given_label=_text(content["given_label"]),
         predicted_label=_text(content["predicted_label"]),
-        label_quality=float(content["label_quality"]),
+        label_quality=_number(content["label_quality"]),
         thumbnail=None if image is None else base64.b64decode(image, validate=True),
         fields={name: _text(text) for name, text in dict(content["fields"]).items()},
         why=_why(content["why"]),
@@ -200,8 +200,20 @@ def _why(content: Any) -> dict[str, Any] | None:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} where text is expected")
+        raise ValueError(f"{str(value)[:80]!r} where text is expected")
     return value
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= 2**53:
+        raise ValueError(f"{str(value)[:80]} where a count is expected")
+    return value
+
+
+def _number(value: object) -> float:
+    if type(value) not in (int, float):
+        raise ValueError(f"{str(value)[:80]!r} where a number is expected")
+    return float(value)  # type: ignore[arg-type]
 
 
 def _report(prepared: PreparedData, fitted: Fitted, baseline: Fitted | None) -> Report:
