@@ -234,13 +234,14 @@ def evidence_and_explanations_that_are_something_else(folder: Path, _: random.Ra
     replaced(folder, "evidence.parquet", bad, ("audit", "run"))
 
 
-def interrupted(folder: Path, *command: object) -> Path:
-    """A run that was interrupted after its first checkpoint; where that is."""
+def interrupted(folder: Path, *command: object, after: int = 0) -> Path:
+    """A run that was interrupted after its checkpoint of an epoch; where that is."""
     saved = Checkpoints.save
 
     def stop(self: Checkpoints, epoch: int) -> None:
         saved(self, epoch)
-        raise KeyboardInterrupt
+        if epoch == after:
+            raise KeyboardInterrupt
 
     with patch.object(Checkpoints, "due", lambda self: True), patch.object(Checkpoints, "save", stop):
         outcome = inside(*command, folder=folder)

@@ -64,9 +64,11 @@ def a_report_json_that_says_anything(folder: Path, generator: random.Random) -> 
 def a_run_json_that_says_anything_and_goes_on(folder: Path, generator: random.Random) -> None:
     """Where it goes on in spite of a change, it ends as the run without one."""
     table(folder)
-    interrupted(folder, *FIT)
+    several = ("--members", "2", "--test", "data.csv", "--epochs", "6")
+    fit = generator.choice([FIT, ("fit", "data.csv", "--label", "label", *several, "--out", "run", "--json")])
+    interrupted(folder, *fit)
     shutil.copytree(folder / "run", folder / "whole")
-    go_on = ("fit", "data.csv", *FIT[2:-3])
+    go_on = fit[:-3]
     accepted(inside(*go_on, "--out", "whole", "--resume", folder=folder))
     for what in ("run", "whole"):
         good, expected = json.loads((folder / what / "run.json").read_text()), results(folder / "whole")
@@ -88,9 +90,24 @@ def a_run_json_that_says_anything_and_goes_on(folder: Path, generator: random.Ra
 def a_checkpoint_that_says_anything(folder: Path, generator: random.Random) -> None:
     """Its identity, and what it says of the run, value by value, in whichever type."""
     table(folder)
-    checkpoint = interrupted(folder, *FIT).name
+    _odd_checkpoints(folder, generator, FIT, after=0)
+
+
+@trial("hostile_files", repeats=5)
+def a_checkpoint_in_the_middle_that_says_anything(folder: Path, generator: random.Random) -> None:
+    """With measures, a test set, and generations or several networks."""
+    table(folder)
+    more = (["--set", "hold=0.5"], ["--method", "joint_optimization"], ["--members", "2"], [])
+    extra = ("--test", "data.csv", *generator.choice(more))
+    members = () if "--members" in extra else ("--members", "1")
+    fit = ("fit", "data.csv", "--label", "label", "--epochs", "6", *members, *extra, "--out", "run", "--json")
+    _odd_checkpoints(folder, generator, fit, after=generator.randrange(1, 6))
+
+
+def _odd_checkpoints(folder: Path, generator: random.Random, fit: tuple[str, ...], *, after: int) -> None:
+    checkpoint = interrupted(folder, *fit, after=after).name
     shutil.copytree(folder / "run", folder / "whole")
-    go_on = ("fit", "data.csv", *FIT[2:-3])
+    go_on = fit[:-3]
     accepted(inside(*go_on, "--out", "whole", "--resume", folder=folder))
     identity = json.loads((folder / "run" / checkpoint / "identity.json").read_text())
     parts = torch.load(folder / "run" / checkpoint / "parts.pt", weights_only=True)
@@ -109,9 +126,9 @@ def a_checkpoint_that_says_anything(folder: Path, generator: random.Random) -> N
                 inner = inner[key]
             inner[leaf[-1]] = value
             torch.save(copy, at / "parts.pt")
-            about = f"parts.pt: {leaf} = {str(value)[:60]!r}"
+            about = f"{' '.join(fit)}, parts.pt after {after}: {leaf} = {str(value)[:60]!r}"
         outcome = told(lambda: inside(*go_on, "--out", "out", "--resume", folder=folder), about)
-        if outcome.code == 0 and number % 2:
+        if outcome.code == 0:
             need(results(folder / "out") == results(folder / "whole"), DIFFERS, f"{about}: other results")
 
 

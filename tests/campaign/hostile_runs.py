@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -109,6 +110,17 @@ def a_run_json_that_says_anything_of_images(folder: Path, generator: random.Rand
     pictures(folder, wrong=2)
     accepted(inside("fit", "d", "--epochs", "2", "--out", "run", "--json", folder=folder))
     _fuzzed(folder, generator, "d")
+
+
+@trial("hostile_runs", repeats=5)
+def a_run_json_that_says_anything_of_texts(folder: Path, generator: random.Random) -> None:
+    """Several networks of terms and of dense features, and a test set."""
+    words = ["red", "blue", "green", "mug", "hat", "shoe", "big", "small"]
+    lines = [(" ".join(generator.choices(words[number % 2 * 4 :], k=6)), number % 2) for number in range(60)]
+    pd.DataFrame(lines, columns=["title", "label"]).to_csv(folder / "texts.csv", index=False)
+    fit = ("fit", "texts.csv", "--text", "title", "--label", "label", "--test", "texts.csv")
+    accepted(inside(*fit, "--epochs", "2", "--members", "2", "--out", "run", "--json", folder=folder))
+    _fuzzed(folder, generator, "texts.csv")
 
 
 @trial("hostile_runs", quick=True)
