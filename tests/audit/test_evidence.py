@@ -189,7 +189,7 @@ def test_a_foreign_file_is_refused(runs, tmp_path):
 def test_a_mixed_up_folder_is_refused(runs, tmp_path):
     shutil.copytree(runs / "a", tmp_path / "run")
     run = files.read_json(tmp_path / "run" / "run.json")
-    run["data"]["num_examples"] = 117
+    run["data"]["num_examples"] = run["results"]["num_examples"] = 117  # a run.json of one run that is whole
     files.write_json(tmp_path / "run" / "run.json", run)
     with pytest.raises(ArtifactError, match="do not belong together"):
         read_evidence(tmp_path / "run")
