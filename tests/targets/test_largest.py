@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from elr.devices import built_library
 from elr.targets import largest
 from elr.targets.largest import in_order, moved_largest, rivals_of, spread
 from elr_batches import Elsewhere, outputs
@@ -206,3 +207,11 @@ def test_what_is_built_wrong_is_not_taken(monkeypatch, caplog, wrong):
     monkeypatch.setattr("elr.devices.built_library", lambda _: SimpleNamespace(elr_above=Finder()))
     assert largest._kernel.__wrapped__() is None
     assert "is wrong on a test" in caplog.text
+
+
+def test_where_there_is_a_compiler_what_it_builds_is_right():
+    try:
+        built_library(largest._SOURCE)
+    except Exception as error:
+        pytest.skip(f"there is no compiler: {error}")
+    assert largest._kernel() is not None

@@ -7,6 +7,7 @@ import time
 import pytest
 import torch
 
+from elr.devices import built_library
 from elr.errors import OutputError
 from elr.targets import row_access
 from elr.targets.row_access import BY_PLACE, RowAccess, Rows, fill
@@ -266,3 +267,11 @@ def test_who_waits_for_what_is_written_and_is_interrupted_can_ask_again(tmp_path
     with pytest.raises(OutputError, match="the disk is full"):
         access.settle()
     access.close()
+
+
+def test_where_there_is_a_compiler_what_it_builds_is_right():
+    try:
+        built_library(row_access._SOURCE)
+    except Exception as error:
+        pytest.skip(f"there is no compiler: {error}")
+    assert row_access._mover() is not None
