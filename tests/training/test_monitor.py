@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from elr.errors import ArgumentError
+from elr.training import monitor as monitor_module
 from elr.training.monitor import Course, Monitor, fractions, gradient_measures
+from elr.training.progress import parts
 
 
 def test_fractions_of_a_case_counted_by_hand():
@@ -217,3 +219,22 @@ def test_the_course_of_other_rows_is_refused(kept):
     course = Course(2, epochs=1)
     with pytest.raises(ValueError, match="not that of 2 rows"):
         course.load_state_dict({"epoch": 1, "epochs": [1], "kept": kept})
+
+
+def test_rows_measured_some_at_a_time_give_the_same(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(4, (50,), generator=generator)
+    monitors, found = [Monitor(labels.numpy()) for _ in range(2)], [[], []]
+    sizes = [7, 2**16]
+    for epoch in range(6):
+        rows = torch.randperm(50, generator=generator)[: 30 if epoch == 2 else 50]
+        logits = torch.randn(len(rows), 4, generator=generator) + 2.0 * torch.eye(4)[labels[rows].sub(1).clamp(min=0)]
+        favored = torch.randint(4, (50,), generator=generator)
+        for number, monitor in enumerate(monitors):
+            monkeypatch.setattr(monitor_module, "parts", lambda count, number=number: parts(count, most=sizes[number]))
+            monitor.update(rows, logits)
+            found[number].append(monitor.end_epoch(favored))
+    assert repr(found[0]) == repr(found[1])  # NaN are equal so
+    assert found[0][-1]["objections_dropped"] >= 0.0
+    states = [monitor.state_dict() for monitor in monitors]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])

@@ -1,9 +1,17 @@
 import math
 
+import numpy as np
 import pytest
 
 from elr.errors import ArtifactError, OutputError
-from elr.training.progress import append_line, are_records, json_line, read_lines, write_lines
+from elr.training.progress import (
+    agreement_by_chance,
+    append_line,
+    are_records,
+    json_line,
+    read_lines,
+    write_lines,
+)
 
 
 def test_lines_go_round_and_have_no_nan(tmp_path):
@@ -44,3 +52,14 @@ def test_lines_that_are_no_objects_are_damage(tmp_path, line):
 )
 def test_records_are_measures_of_an_epoch_each(record, whole):
     assert are_records([record]) is whole
+
+
+def test_chance_is_that_of_frequencies_over_the_rows_that_count():
+    generator = np.random.default_rng(0)
+    predicted, labels = generator.integers(-1, 7, 150_000), generator.integers(0, 4, 150_000)  # in several parts
+    seen = predicted >= 0
+    shares = [np.bincount(each[seen], minlength=7) / seen.sum() for each in (predicted, labels)]
+    assert agreement_by_chance(predicted, labels) == pytest.approx(float(shares[0] @ shares[1]), rel=1e-12)
+    assert np.isnan(agreement_by_chance(np.array([-1, -1]), np.array([0, 1])))
+    assert np.isnan(agreement_by_chance(np.array([], dtype=int), np.array([], dtype=int)))
+    assert agreement_by_chance(np.array([3]), np.array([1])) == 0.0

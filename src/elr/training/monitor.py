@@ -5,6 +5,7 @@ Clean labels live here and nowhere else on the training side; looked up by row n
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -14,11 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from elr.errors import ArgumentError
+from elr.training.progress import agreement_by_chance, parts
 
 _NEVER = -1  # no prediction yet
 STANDING = 3  # epochs through which a prediction must stay the same to count as an opinion
 _KEPT = ("previous", "stood", "objected", "margin_sums", "margin_counts")  # in checkpoints
-_AT_ONCE = 2**16  # rows whose classes are counted at a time
 _SAMPLED = 2_000  # rows of each kind, right and wrong, whose gradients are measured
 COURSE_BYTES = 2**26  # of probabilities kept of the epochs
 
@@ -218,40 +219,46 @@ class Monitor:
             agreement_with_targets. With clean labels also `fractions`; with targets and them target_accuracy and
             target_accuracy_on_wrong; with gradients `gradient_measures` over a sample of the rows.
         """
-        predicted = self.predicted.cpu()
-        now, before = predicted.numpy(), self.previous.numpy()
-        seen = now != _NEVER
-        longer = np.minimum(self.stood.numpy(), STANDING - 1) + 1
-        self.stood = torch.from_numpy(np.where(now == before, longer, 1).astype(np.uint8, copy=False))
-        stood = self.stood.numpy() >= STANDING
-        agrees = now == self.labels
-        objects = seen & stood & ~agrees
-        if np.count_nonzero(objects) >= np.count_nonzero(self.objected.numpy()):
+        self.predicted = self.predicted.cpu()
+        now, objects, counts = self.predicted.numpy(), np.zeros(len(self.labels), dtype=bool), Counter[str]()
+        for part in parts(len(now)):
+            given, before, stood = self.labels[part], self.previous.numpy()[part], self.stood.numpy()[part]
+            seen, agrees, same = now[part] != _NEVER, now[part] == given, now[part] == before
+            stood[:] = np.where(same, np.minimum(stood, STANDING - 1) + 1, 1)
+            objects[part] = seen & (stood >= STANDING) & ~agrees
+            both = seen & (before != _NEVER)
+            found = {"seen": seen, "other": seen & ~agrees, "both": both, "changed": both & ~same}
+            found |= {"stood": stood >= STANDING, "objects": objects[part]}
+            if target_labels is not None:
+                found["as targets"] = seen & (now[part] == target_labels.numpy()[part])
+            counts.update({name: int(np.count_nonzero(rows)) for name, rows in found.items()})
+        if counts["objects"] >= np.count_nonzero(self.objected.numpy()):
             self.objected = torch.from_numpy(objects)
-        objected = seen & self.objected.numpy()
-        both = seen & (before != _NEVER)
+        for part in parts(len(now)):
+            objected = self.objected.numpy()[part] & (now[part] != _NEVER)
+            dropped = objected & (now[part] == self.labels[part])
+            counts.update(objected=int(np.count_nonzero(objected)), dropped=int(np.count_nonzero(dropped)))
         measures = {
-            "agreement_with_given_labels": 1.0 - _part(seen & ~agrees, seen),
-            "agreement_by_chance": _by_chance(now, self.labels, seen),
-            "change": _part(both & (now != before), both),
-            "standing_disagreement": _part(objects, seen) if stood.any() else float("nan"),
-            "objections_dropped": _part(objected & agrees, objected),
+            "agreement_with_given_labels": 1.0 - _ratio(counts["other"], counts["seen"]),
+            "agreement_by_chance": agreement_by_chance(now, self.labels),
+            "change": _ratio(counts["changed"], counts["both"]),
+            "standing_disagreement": _ratio(counts["objects"], counts["seen"]) if counts["stood"] else float("nan"),
+            "objections_dropped": _ratio(counts["dropped"], counts["objected"]),
         }
         if target_labels is not None:
-            measures["agreement_with_targets"] = _part(seen & (now == target_labels.numpy()), seen)
+            measures["agreement_with_targets"] = _ratio(counts["as targets"], counts["seen"])
         if self.clean_labels is not None:
-            measures |= self._against_clean(now, seen, target_labels, gradients)
-        self._keep(predicted, torch.from_numpy(seen))
+            measures |= self._against_clean(now, now != _NEVER, target_labels, gradients)
+        self.previous.copy_(self.predicted)
+        margins = self.margins_now.cpu()
+        for part in parts(len(now)):
+            seen = self.predicted[part] != _NEVER
+            self.margin_sums[part] += torch.where(seen, margins[part], 0.0)
+            self.margin_counts[part] += seen
         if self.course:
             self.course.end_epoch()
         self.begin_pass()
         return measures
-
-    def _keep(self, predicted: Tensor, seen: Tensor) -> None:
-        """What is to be known of this epoch in those to come."""
-        self.previous = predicted.clone()
-        self.margin_sums += torch.where(seen, self.margins_now.cpu(), 0.0)
-        self.margin_counts += seen
 
     def _against_clean(
         self,
@@ -375,25 +382,8 @@ class _Sample:
         return self.rows.to(logits.device)[had], logits[had]
 
 
-def _by_chance(predicted: NDArray[np.int64], labels: NDArray[np.int64], seen: NDArray[np.bool_]) -> float:
-    """The agreement expected of classes and labels with these frequencies and nothing in common, on the rows seen."""
-    if not seen.any():
-        return float("nan")
-    count = int(max(predicted.max(), labels.max(where=seen, initial=0))) + 1
-    shares = []
-    for classes in (predicted, labels):
-        counts = np.zeros(count, dtype=np.int64)
-        for start in range(0, len(seen), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            counts += np.bincount(classes[part][seen[part]], minlength=count)
-        shares.append(counts / np.count_nonzero(seen))
-    return float(shares[0] @ shares[1])
-
-
-def _part(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:
-    """The share of the hits, all of which are among these rows."""
-    count = int(np.count_nonzero(among))
-    return int(np.count_nonzero(hits)) / count if count else float("nan")
+def _ratio(count: int, among: int) -> float:
+    return count / among if among else float("nan")
 
 
 def _share(hits: NDArray) -> float:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from elr.errors import ArtifactError
 from elr.files import without_nan, write_text, writing
@@ -54,6 +57,42 @@ def are_records(history: Any) -> bool:
         and 0.0 <= record.get("seconds", -1.0) < math.inf
         for number, record in enumerate(history, 1)
     )
+
+
+def parts(count: int, *, most: int = 2**16) -> Iterator[slice]:
+    """All rows, some at a time, so that what is computed of them takes little memory.
+
+    Example:
+        >>> list(parts(5, most=3))
+        [slice(0, 3, None), slice(3, 6, None)]
+    """
+    return (slice(start, start + most) for start in range(0, count, most))
+
+
+def agreement_by_chance(predicted: NDArray[np.integer], labels: NDArray[np.integer]) -> float:
+    """The share of equal classes that is expected of classes so frequent that have nothing in common.
+
+    Args:
+        predicted: (N,) classes; rows where they are below 0 do not count.
+        labels: (N,) classes.
+
+    Returns:
+        NaN where no row counts.
+
+    Example:
+        >>> agreement_by_chance(np.array([0, 0, 1, 1, -1]), np.array([0, 2, 2, 1, 1]))
+        0.25
+    """
+    counts, seen = [np.zeros(0, dtype=np.int64)] * 2, 0
+    for part in parts(len(labels)):
+        rows = predicted[part] >= 0
+        seen += int(np.count_nonzero(rows))
+        for which, classes in enumerate((predicted, labels)):
+            found = np.bincount(classes[part][rows], minlength=len(counts[which]))
+            found[: len(counts[which])] += counts[which]
+            counts[which] = found
+    most = min(map(len, counts))  # a class that only one of them has counts for nothing
+    return float((counts[0][:most] / seen) @ (counts[1][:most] / seen)) if seen else math.nan
 
 
 def write_lines(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
