@@ -14,15 +14,22 @@ from pathlib import Path
 import pytest
 import torch
 
+from blobs import C as CLASSES
+from blobs import N as ROWS
+from blobs import examples, network
 from elr.errors import ArgumentError, CheckpointError, OutputError
 from elr.files import is_partial, why_unwritten
+from elr.methods.elr import ELRConfig
 from elr.methods.loss.elr_loss import ELRLoss
 from elr.targets import mapped as mapped_module
 from elr.targets import row_access, table_file
+from elr.targets.config import TargetsConfig
 from elr.targets.dense import DenseTargets
 from elr.targets.mapped import ROWS_FILE, MappedTargets
 from elr.targets.store import rows_apart
 from elr.targets.updating import STORAGE_DTYPES
+from elr.training.config import TrainingConfig
+from elr.training.loop import Training
 from elr_batches import outputs
 from thread_ranks import check_as_one_process
 
@@ -324,11 +331,30 @@ def test_whoever_looks_sees_what_was_written_behind(tmp_path, monkeypatch, besid
     monkeypatch.setattr(row_access, "_moved", slow)
     stores = _both(tmp_path)
     last = _sweep(*stores)
-    assert stores[0].unseen
     assert torch.equal(*(seen(store, last) for store in stores))
     last = _sweep(*stores)  # also after the table was shown
     assert torch.equal(*(seen(store, last) for store in stores))
-    assert bool(stores[0]._access.worker) == beside
+    assert (stores[0]._access.queue is not None) == beside
+
+
+def test_who_has_the_table_finds_each_update_in_it_and_may_write_to_it(tmp_path):
+    store, dense = _both(tmp_path)
+    tables = [each.table for each in (store, dense)]
+    for _ in range(3):
+        _sweep(store, dense, steps=2)
+        assert torch.equal(*tables)
+        for table in tables:
+            table[7] = 0.25
+        assert torch.equal(store.read(torch.tensor([7])), dense.read(torch.tensor([7])))
+
+
+def test_a_training_takes_rows_beside_it(tmp_path, beside):
+    where = TargetsConfig(placement="mapped", folder=tmp_path)
+    method = ELRConfig().build([network()], num_examples=ROWS, num_classes=CLASSES, targets=where)
+    (store,) = method.stores
+    Training(method, examples(), config=TrainingConfig(epochs=2, batch_size=32)).run()
+    assert store.behind
+    assert (store._access.queue is not None) == beside
 
 
 def test_a_checkpoint_has_what_was_written_behind(tmp_path):
@@ -356,11 +382,11 @@ def test_a_store_is_let_go_of_while_it_is_written(tmp_path):
     store, dense = _both(tmp_path)
     _sweep(store, dense)
     file = store._access.file
-    worker = store._access.worker
     del store
     gc.collect()
-    if worker is not None:
-        worker.shutdown(wait=True)
+    until = time.monotonic() + 10
+    while not file.closed and time.monotonic() < until:
+        time.sleep(0.01)
     assert file.closed
     assert not list(tmp_path.iterdir())
 

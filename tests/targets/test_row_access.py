@@ -1,5 +1,4 @@
 import errno
-import gc
 import os
 import threading
 import time
@@ -10,7 +9,7 @@ import torch
 from elr.devices import built_library
 from elr.errors import OutputError
 from elr.targets import row_access
-from elr.targets.row_access import BY_PLACE, RowAccess, Rows, fill
+from elr.targets.row_access import BY_PLACE, RowAccess, Rows
 
 pytestmark = pytest.mark.skipif(not BY_PLACE, reason="this system does not read and write by place")
 WIDTH = 6  # numbers of a row
@@ -152,23 +151,77 @@ def test_a_place_before_the_file_is_an_error(tmp_path, beside):
 
 def test_a_file_is_closed_when_all_is_written(tmp_path, monkeypatch):
     access, index = access_of(tmp_path / "rows"), torch.tensor([3])
-    moved, file, closed = row_access._moved, access.file, []
+    file, closed = access.file, []
 
     def slow(*arguments):
         time.sleep(0.05)
         closed.append(file.closed)
-        return moved(*arguments) if row_access._mover() else 0
+        return 0
 
     monkeypatch.setattr(row_access, "_moved", slow)
     for _ in range(3):
         access.write(index, numbers(1), beside=True)
-    worker = access.worker
     access.close()
-    del access
-    gc.collect()
-    worker.shutdown(wait=True)
+    until = time.monotonic() + 10
+    while not file.closed and time.monotonic() < until:
+        time.sleep(0.01)
     assert closed == [False] * 3
     assert file.closed
+
+
+def test_where_no_thread_can_be_had_it_is_done_at_once(tmp_path, monkeypatch, beside):
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    access, index = access_of(tmp_path / "rows"), torch.tensor([3, 8])
+    access.write(index, numbers(2), beside=beside)
+    assert torch.equal(taken(access, index, beside=beside), numbers(2))
+    access.close()
+    assert access.file.closed
+
+
+def test_what_fails_in_the_thread_is_told(tmp_path, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError
+
+    access, index = access_of(tmp_path / "rows"), torch.tensor([3])
+    monkeypatch.setattr(row_access, "_moved", broken)
+    with pytest.raises(ZeroDivisionError):
+        access.begin(index, torch.empty(1, WIDTH), beside=True).take(1)
+    access.close()
+
+
+def test_a_first_look_in_inference_mode_is_one_like_others(tmp_path, beside):
+    with torch.inference_mode():
+        access = access_of(tmp_path / "rows")
+        assert not taken(access, torch.tensor([3]), beside=beside).any()
+    access.write(torch.tensor([3]), numbers(1), beside=beside)
+    assert torch.equal(taken(access, torch.tensor([3]), beside=beside), numbers(1))
+    access.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_child_has_what_was_begun_and_what_it_writes_is_seen(tmp_path, monkeypatch, beside):
+    moved = row_access._moved
+
+    def slow(*arguments):
+        time.sleep(0.1)
+        return moved(*arguments)
+
+    monkeypatch.setattr(row_access, "_moved", slow)
+    access = access_of(tmp_path / "rows")
+    access.write(torch.tensor([3]), numbers(1), beside=beside)
+    ahead = access.begin(torch.tensor([3]), torch.empty(1, WIDTH), beside=beside)
+    child = os.fork()
+    if not child:
+        right = torch.equal(ahead.take(1), numbers(1))
+        access.write(torch.tensor([900]), numbers(1, seed=1))
+        os._exit(0 if right else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert torch.equal(taken(access, torch.tensor([900]), beside=beside), numbers(1, seed=1))
+    access.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
@@ -233,15 +286,6 @@ def test_what_is_built_wrong_is_found(wrong):
 
     assert row_access._is_right(right)
     assert not row_access._is_right(Wrong())
-
-
-def test_bytes_are_read_in_as_many_calls_as_the_system_wants(tmp_path, monkeypatch):
-    (tmp_path / "file").write_bytes(b"abcdefg")
-    real, view = os.preadv, memoryview(bytearray(5))
-    monkeypatch.setattr(os, "preadv", lambda file, views, place: real(file, [views[0][:2]], place))
-    with (tmp_path / "file").open("rb") as file:
-        fill(view, file.fileno(), 1)
-    assert bytes(view) == b"bcdef"
 
 
 def test_no_rows_are_the_next_ones_after_the_last():

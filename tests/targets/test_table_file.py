@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from elr.errors import CheckpointError, OutputError
-from elr.targets.table_file import HEADER, TableHeader, check_copy, open_table, read_copy, remove_tables, write_copy
+from elr.targets.table_file import (
+    HEADER,
+    TableHeader,
+    check_copy,
+    fill,
+    open_table,
+    read_copy,
+    remove_tables,
+    write_copy,
+)
 
 SHAPE = TableHeader(num_examples=9, num_classes=4, dtype="float32", nonce=7)
 
@@ -167,3 +176,12 @@ def test_a_table_that_ends_too_soon_is_no_copy(tmp_path):
         with pytest.raises(OutputError, match=r"cannot write .*copy: the file ends at byte 4,196 of 4,240"):
             write_copy(file, tmp_path / "copy", SHAPE)
     assert not (tmp_path / "copy").exists()
+
+
+def test_bytes_are_read_in_as_many_calls_as_the_system_wants(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"abcdefg")
+    real, view = os.preadv, memoryview(bytearray(5))
+    monkeypatch.setattr(os, "preadv", lambda file, views, place: real(file, [views[0][:2]], place))
+    with (tmp_path / "file").open("rb") as file:
+        fill(view, file.fileno(), 1)
+    assert bytes(view) == b"bcdef"

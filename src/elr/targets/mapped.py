@@ -20,9 +20,9 @@ from torch import distributed as dist
 from elr.checking import checked
 from elr.errors import ArgumentError
 from elr.targets.dense import DenseTargets
-from elr.targets.row_access import BY_PLACE, RowAccess, Rows, fill
+from elr.targets.row_access import BY_PLACE, RowAccess, Rows
 from elr.targets.store import CHUNK, Targets
-from elr.targets.table_file import HEADER, TableHeader, check_copy, open_table, read_copy, write_copy
+from elr.targets.table_file import HEADER, TableHeader, check_copy, fill, open_table, read_copy, write_copy
 from elr.targets.updating import STORAGE_DTYPES, blend, full_type, has_repeats
 
 ROWS_FILE = "rows.targets"
@@ -88,7 +88,7 @@ class MappedTargets(DenseTargets):
         self.nonce = uuid.uuid4().int >> 66  # of the run's table, to tell its copies from those of another run
         self.seen = 0  # bytes in view, at most
         self.ahead: Rows | None = None  # rows of the step that is to come
-        self.made = False
+        self.made, self.behind = False, True  # whoever has the table is to find in it what an update gave: not behind
         self.unseen = True  # whether something is to be done before the table is seen; what is compiled looks at this
 
     @property
@@ -114,7 +114,7 @@ class MappedTargets(DenseTargets):
         self._make()  # pyright: ignore
         self._access.settle()
         self._access.touch()
-        self.unseen = False
+        self.unseen = self.behind = False
 
     @cached_property
     def _table(self) -> Tensor:
@@ -172,13 +172,12 @@ class MappedTargets(DenseTargets):
             return super()._blended(index, probs, beta, out=out, parts=parts)
         ahead, self.ahead, beside = self.ahead, None, False
         if ahead is not None and ahead.has(index):
-            rows, beside = ahead.take(len(index)), self._access.beside
+            rows, beside = ahead.take(len(index)), self.behind and self._access.beside
             self.ahead = ahead if ahead.left else None
         else:
             rows = self._fetched(index)
         found = blend(rows, torch.arange(len(index)), probs, beta, out=out, parts=parts)
         self._access.write(index, rows, beside=beside)
-        self.unseen = self.unseen or beside
         return found
 
     def prefetch(self, index: Tensor) -> None:

@@ -12,19 +12,25 @@ import functools
 import logging
 import os
 import sys
+import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, BinaryIO, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from elr.devices import built_library
 from elr.errors import OutputError
 from elr.files import why_unwritten
+from elr.targets.table_file import fill, unread
 
 BESIDE = 2**28
 """Bytes of a file from which on it is worth it to build what reads and writes it beside the training thread."""
@@ -113,12 +119,15 @@ class RowAccess:
     def __init__(self, file: BinaryIO, path: Path, *, first: int, stride: int, size: int, zeros: bool) -> None:
         self.file, self.path, self.first, self.stride, self.size = file, path, first, stride, size
         self.process = os.getpid()
-        self.worker: ThreadPoolExecutor | None = None
+        self.queue: SimpleQueue[Any] | None = None
+        self.last: Future[int] | None = None
         self.writing: deque[Future[int]] = deque()
         self.failed = ""
-        self.untouched = torch.ones(-(-size // _PAGE), dtype=torch.bool) if zeros else None
+        self.untouched = np.ones(-(-size // _PAGE), dtype=bool) if zeros else None
+        _OPEN.add(self)
 
     @property
+    @_untraced
     def beside(self) -> bool:
         """Whether rows can be read and written beside this thread; what does so is built when this is first asked."""
         return self.size >= BESIDE and os.getpid() == self.process and _mover() is not None
@@ -139,7 +148,7 @@ class RowAccess:
         places = self._places(index)
         if self.untouched is not None:
             first, last = self._pages(places, rows)
-            places = torch.where(self.untouched[first] & self.untouched[last], _NOWHERE, places)
+            places = np.where(self.untouched[first] & self.untouched[last], _NOWHERE, places)
         if not beside:
             self.settle()
             return _RowsHere(self.file.fileno(), index, rows, places.tolist())
@@ -191,23 +200,30 @@ class RowAccess:
 
     def close(self) -> None:
         """Close the file when all is done; whatever could not be written is of no use any more."""
-        if self.worker is not None and os.getpid() == self.process:
-            with suppress(RuntimeError):  # at the end of the interpreter, when all is done
-                self.worker.submit(self.file.close)  # nobody waits: this may be the worker itself
-                self.worker.shutdown(wait=False)
-                return
-        self.file.close()
+        if self.queue is not None and os.getpid() == self.process:
+            self.queue.put(self.file)  # nobody waits, and no lock is taken: the collector calls this anywhere
+        else:
+            self.file.close()
 
-    def _submit(self, name: str, places: Tensor, rows: Tensor) -> Future[int]:
-        if self.worker is None:
-            self.worker = ThreadPoolExecutor(1, thread_name_prefix="elr-targets")
-        return self.worker.submit(_moved, name, self.file.fileno(), places.contiguous(), rows)
+    def _submit(self, name: str, places: NDArray[np.int64], rows: Tensor) -> Future[int]:
+        """Have the thread do it; where there can be none, it is done here."""
+        self.last, task = Future(), (name, self.file.fileno(), places, rows)
+        if self.queue is None:
+            queue: SimpleQueue[Any] = SimpleQueue()
+            try:
+                threading.Thread(target=_work, args=(queue,), name="elr-targets", daemon=True).start()
+            except RuntimeError:  # "can't start new thread"
+                self.last.set_result(_moved(*task))
+                return self.last
+            self.queue = queue
+        self.queue.put((self.last, task))
+        return self.last
 
-    def _places(self, index: Tensor) -> Tensor:
-        return index * self.stride + self.first
+    def _places(self, index: Tensor) -> NDArray[np.int64]:
+        return index.numpy() * self.stride + self.first
 
     @staticmethod
-    def _pages(places: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def _pages(places: NDArray[np.int64], rows: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Which pages have the first and the last byte of rows; those between are theirs alone."""
         last = places + (rows.shape[1] * rows.itemsize - 1)
         return places // _PAGE, last // _PAGE
@@ -216,13 +232,11 @@ class RowAccess:
         """Raise what became of what was written; of one that is not done yet only if asked to wait."""
         if self.failed:
             raise OutputError(self.failed)
-        if os.getpid() != self.process:  # a child: what the other writes is not ours to wait for
-            self.writing.clear()
         while self.writing and (wait or self.writing[0].done()):
             ended, wait = self.writing[0].result(), False  # which Ctrl-C may end: then it is asked again
-            self.writing.popleft()
             if ended:
                 self._fail(_ENDED if ended == _ENDED else OSError(-ended, os.strerror(-ended)))
+            self.writing.popleft()
 
     def _fail(self, reason: OSError | int) -> None:
         known = isinstance(reason, OSError)
@@ -232,11 +246,7 @@ class RowAccess:
 
 
 class Rows:
-    """Rows that are being read.
-
-    Args:
-        index: (B,) which ones; copied, since callers use their memory again.
-        rows: (B, C) memory for them.
+    """Rows (B,) that are being read into memory (B, C).
 
     Example:
         >>> Rows(torch.tensor([4, 2]), torch.empty(2, 3)).has(torch.tensor([4]))
@@ -244,7 +254,7 @@ class Rows:
     """
 
     def __init__(self, index: Tensor, rows: Tensor) -> None:
-        self.index, self.rows, self.taken = index.clone(), rows, 0
+        self.index, self.rows, self.taken = index.clone(), rows, 0  # callers use their memory again
 
     @property
     def left(self) -> int:
@@ -281,7 +291,7 @@ class _RowsBeside(Rows):
     def _wait(self, end: int) -> None:
         del end
         if ended := self.reading.result():
-            raise _unread(None if ended == _ENDED else os.strerror(-ended))
+            raise unread(None if ended == _ENDED else os.strerror(-ended))
 
 
 class _RowsHere(Rows):
@@ -322,46 +332,36 @@ class _RowsHere(Rows):
             return self._is_read(number)
 
 
-def fill(view: memoryview, file: int, place: int) -> None:
-    """Read as many bytes as there is room for.
-
-    Args:
-        view: of bytes, one-dimensional.
-        file: descriptor.
-        place: of the first byte in the file.
-
-    Raises:
-        OutputError: they cannot be read, or the file has fewer.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryFile() as file:
-        ...     fill(memoryview(bytearray(3)), file.fileno(), 0)
-        Traceback (most recent call last):
-        elr.errors.OutputError: the file of the targets ends before its last row: it was changed from outside
-    """
-    done = 0
-    while done < len(view):
-        try:
-            count = os.preadv(file, [view[done:]], place + done)
-        except OSError as error:
-            raise _unread(error.strerror) from error
-        if not count:
-            raise _unread(None)
-        done += count
-
-
-def _unread(reason: str | None) -> OutputError:
-    """Why rows were not read; None: the file ended."""
-    if reason is None:
-        return OutputError("the file of the targets ends before its last row: it was changed from outside")
-    return OutputError(f"the file of the targets cannot be read: {reason}")
-
-
-def _moved(name: str, file: int, places: Tensor, rows: Tensor) -> int:
+def _moved(name: str, file: int, places: NDArray[np.int64], rows: Tensor) -> int:
     """Read or write rows without the interpreter: what `elr_read` and `elr_write` say of it."""
     width = rows.shape[1] * rows.itemsize
-    return getattr(_mover(), name)(file, places.data_ptr(), len(places), rows.data_ptr(), width)
+    return getattr(_mover(), name)(file, places.ctypes.data, len(places), rows.data_ptr(), width)
+
+
+def _work(queue: SimpleQueue[Any]) -> None:
+    """What the thread does: one task after the other, and the file closed at last."""
+    while isinstance(task := queue.get(), tuple):
+        try:
+            task[0].set_result(_moved(*task[1]))
+        except BaseException as error:  # whoever waits is told
+            task[0].set_exception(error)
+        del task
+    task.close()
+
+
+_OPEN: weakref.WeakSet[RowAccess] = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    """A child has no thread: all is to be done that was begun; and it may write rows that are no zeros then."""
+    for access in list(_OPEN):
+        if access.last is not None and access.process == os.getpid():
+            wait([access.last])
+        access.touch()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork)
 
 
 @functools.cache

@@ -203,6 +203,47 @@ def read_copy(path: Path, target: BinaryIO, header: TableHeader) -> None:
         raise CheckpointError(f"{path} cannot be read ({error}): {_ANEW}") from error
 
 
+def fill(view: memoryview, file: int, place: int) -> None:
+    """Read as many bytes as there is room for.
+
+    Args:
+        view: of bytes, one-dimensional.
+        file: descriptor.
+        place: of the first byte in the file.
+
+    Raises:
+        OutputError: they cannot be read, or the file has fewer.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryFile() as file:
+        ...     fill(memoryview(bytearray(3)), file.fileno(), 0)
+        Traceback (most recent call last):
+        elr.errors.OutputError: the file of the targets ends before its last row: it was changed from outside
+    """
+    done = 0
+    while done < len(view):
+        try:
+            count = os.preadv(file, [view[done:]], place + done)
+        except OSError as error:
+            raise unread(error.strerror) from error
+        if not count:
+            raise unread(None)
+        done += count
+
+
+def unread(reason: str | None) -> OutputError:
+    """Why rows were not read; None: the file ended.
+
+    Example:
+        >>> unread("Input/output error")
+        OutputError('the file of the targets cannot be read: Input/output error')
+    """
+    if reason is None:
+        return OutputError("the file of the targets ends before its last row: it was changed from outside")
+    return OutputError(f"the file of the targets cannot be read: {reason}")
+
+
 def _taken(path: Path, header: TableHeader) -> BinaryIO | None:
     """The file made, or taken over where it is there and nobody's; None where it is somebody's."""
     try:
