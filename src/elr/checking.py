@@ -212,8 +212,8 @@ def refuse_unlike(present: Any, stored: Any, name: str) -> None:
                 f"{name} is {stored.dtype} {tuple(stored.shape)}, expected {present.dtype} {tuple(present.shape)}"
             )
     elif isinstance(present, dict):
-        if present.keys() != stored.keys():
-            raise ValueError(f"{name} has {', '.join(map(str, present.keys() ^ stored.keys()))} on one side only")
+        if apart := sorted(map(str, present.keys() ^ stored.keys())):
+            raise ValueError(f"{name} has {', '.join(apart)} on one side only")
         for key, value in present.items():
             refuse_unlike(value, stored[key], f"{name}.{key}")
     elif isinstance(present, list | tuple) and len(present) == len(stored):
