@@ -353,7 +353,7 @@ def test_a_training_takes_rows_beside_it(tmp_path, beside):
     method = ELRConfig().build([network()], num_examples=ROWS, num_classes=CLASSES, targets=where)
     (store,) = method.stores
     Training(method, examples(), config=TrainingConfig(epochs=2, batch_size=32)).run()
-    assert store.behind
+    assert store.unseen
     assert (store._access.queue is not None) == beside
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 _SEEN = 32
 """Rows of a batch by which it is judged whether the others are like to have many rivals."""
 WORTH = 2**29
-"""Numbers that numpy looks through before what does so in a fifth of the time is built: it finds the very same."""
+"""Numbers that numpy looks through before what does so in a third of the time is built: it finds the very same."""
 _looked = 0
 _SOURCE = r"""
 #if defined(__GNUC__) && !defined(__clang__)

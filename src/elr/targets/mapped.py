@@ -88,8 +88,8 @@ class MappedTargets(DenseTargets):
         self.nonce = uuid.uuid4().int >> 66  # of the run's table, to tell its copies from those of another run
         self.seen = 0  # bytes in view, at most
         self.ahead: Rows | None = None  # rows of the step that is to come
-        self.made, self.behind = False, True  # whoever has the table is to find in it what an update gave: not behind
-        self.unseen = True  # whether something is to be done before the table is seen; what is compiled looks at this
+        self.made = False
+        self.unseen = True  # whether nobody has the table yet, in which each update is to be found from then on
 
     @property
     def table(self) -> Tensor:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -114,7 +114,7 @@ class MappedTargets(DenseTargets):
         self._make()  # pyright: ignore
         self._access.settle()
         self._access.touch()
-        self.unseen = self.behind = False
+        self.unseen = False
 
     @cached_property
     def _table(self) -> Tensor:
@@ -172,7 +172,7 @@ class MappedTargets(DenseTargets):
             return super()._blended(index, probs, beta, out=out, parts=parts)
         ahead, self.ahead, beside = self.ahead, None, False
         if ahead is not None and ahead.has(index):
-            rows, beside = ahead.take(len(index)), self.behind and self._access.beside
+            rows, beside = ahead.take(len(index)), self.unseen and self._access.beside
             self.ahead = ahead if ahead.left else None
         else:
             rows = self._fetched(index)

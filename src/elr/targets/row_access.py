@@ -207,17 +207,18 @@ class RowAccess:
 
     def _submit(self, name: str, places: NDArray[np.int64], rows: Tensor) -> Future[int]:
         """Have the thread do it; where there can be none, it is done here."""
-        self.last, task = Future(), (name, self.file.fileno(), places, rows)
+        future, task = Future[int](), (name, self.file.fileno(), places, rows)
         if self.queue is None:
             queue: SimpleQueue[Any] = SimpleQueue()
             try:
                 threading.Thread(target=_work, args=(queue,), name="elr-targets", daemon=True).start()
             except RuntimeError:  # "can't start new thread"
-                self.last.set_result(_moved(*task))
-                return self.last
+                future.set_result(_moved(*task))
+                return future
             self.queue = queue
-        self.queue.put((self.last, task))
-        return self.last
+        self.queue.put((future, task))
+        self.last = future  # after it is asked for: a fork waits for this one
+        return future
 
     def _places(self, index: Tensor) -> NDArray[np.int64]:
         return index.numpy() * self.stride + self.first
@@ -239,10 +240,9 @@ class RowAccess:
             self.writing.popleft()
 
     def _fail(self, reason: OSError | int) -> None:
-        known = isinstance(reason, OSError)
-        why = why_unwritten(reason) if known else "the disk took a part of a row"
+        why = why_unwritten(reason) if isinstance(reason, OSError) else "the disk took a part of a row"
         self.failed = f"cannot write {self.path}: {why}; the rows of this step are lost"
-        raise OutputError(self.failed) from (reason if known else None)
+        raise OutputError(self.failed) from (reason if isinstance(reason, OSError) else None)
 
 
 class Rows:
