@@ -7,13 +7,20 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from elr import devices
-from elr.devices import built_library, computes_bfloat16, forked_random_state, keep_freed_memory
+from elr.devices import (
+    built_library,
+    computes_bfloat16,
+    forked_random_state,
+    keep_freed_memory,
+    usable_library,
+)
 from elr.training.engine import leave_process_group, preserved_random_state
 
 
@@ -138,3 +145,58 @@ def test_a_library_is_built_without_news_of_what_is_absent(capfd, caplog):
     assert "CUDA" not in capfd.readouterr().err + caplog.text
     with pytest.raises(Exception, match="nothing of C"):
         built_library("this is nothing of C++")
+
+
+@pytest.fixture
+def library(monkeypatch):
+    """What is built, without a compiler."""
+    made = SimpleNamespace(two=lambda: 2)
+    monkeypatch.setattr(devices, "built_library", lambda _: made)
+    monkeypatch.setattr(devices.sys, "platform", "linux")
+    return made
+
+
+def usable(**instead):
+    chosen = {"is_right": lambda it: it.two() == 2, "otherwise": "it is done by hand"} | instead
+    return usable_library("", {"two": (ctypes.c_int, (ctypes.c_void_p,))}, **chosen)
+
+
+def test_a_library_that_passes_its_test_is_given_with_the_types_of_its_functions(library, caplog):
+    with caplog.at_level("INFO"):
+        assert usable() is library
+    assert (library.two.restype, library.two.argtypes) == (ctypes.c_int, [ctypes.c_void_p])
+    assert not caplog.records
+
+
+def test_a_library_that_is_wrong_is_not_given_and_a_warning_says_so(library, caplog):
+    library.two = lambda: 3
+    assert usable() is None
+    assert [(each.levelname, each.message) for each in caplog.records] == [
+        ("WARNING", "it is done by hand: what was built for it is wrong on a test")
+    ]
+
+
+def test_a_test_that_fails_itself_is_one_that_is_not_passed(library, caplog):
+    with caplog.at_level("INFO"):
+        assert usable(is_right=lambda it: it.three() == 3) is None
+    assert "it is done by hand: " in caplog.text
+
+
+@pytest.mark.parametrize("why", ["no compiler", "no function", "no Linux"])
+def test_without_a_library_there_is_none_and_a_line_says_why(library, monkeypatch, caplog, why):
+    def refuse(_):
+        raise RuntimeError("no compiler here")
+
+    if why == "no compiler":
+        monkeypatch.setattr(devices, "built_library", refuse)
+    elif why == "no function":
+        del library.two
+    else:
+        monkeypatch.setattr(devices.sys, "platform", "darwin")
+    with caplog.at_level("INFO"):
+        assert usable() is None
+    said = {"no compiler": "no compiler here", "no function": "no attribute 'two'", "no Linux": "on darwin"}[why]
+    (record,) = caplog.records
+    assert record.levelname == "INFO"
+    assert record.message.startswith("it is done by hand: ")
+    assert said in record.message

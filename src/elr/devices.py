@@ -6,9 +6,10 @@ import ctypes
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -236,6 +237,43 @@ def built_library(source: str) -> ctypes.CDLL:
         return CppCodeCache.load(source)  # type: ignore[return-value]
     finally:
         log.setLevel(level)
+
+
+Functions = Mapping[str, tuple[Any, Sequence[Any]]]
+"""Functions of a library: what each returns, and what it takes, as types of ctypes."""
+
+
+def usable_library(source: str, functions: Functions, is_right: Callable[[Any], bool], *, otherwise: str) -> Any:
+    """`built_library`, if it passes a test; compilers and their flags are not ours, and nothing may depend on one.
+
+    Args:
+        source: as of `built_library`; what it has may be Linux's.
+        functions: those that are called.
+        is_right: the test, given the library.
+        otherwise: what is said to happen where there is none.
+
+    Returns:
+        None where it cannot be had, which is logged: as information where it is not Linux or there is no compiler, as a
+        warning where it fails the test.
+
+    Example:
+        >>> two = "extern \"C\" int two() { return 2; }"
+        >>> usable_library(two, {"two": (ctypes.c_int, ())}, lambda it: it.two() == 3, otherwise="it is done by hand")
+    """
+    log = logging.getLogger(__name__)
+    try:
+        if sys.platform != "linux":
+            raise OSError(f"on {sys.platform} nothing is built")
+        library: Any = built_library(source)
+        for name, (returned, taken) in functions.items():
+            function = getattr(library, name)
+            function.restype, function.argtypes = returned, list(taken)
+        if is_right(library):
+            return library
+        log.warning("%s: what was built for it is wrong on a test", otherwise)
+    except Exception as error:  # a compiler fails in many ways
+        log.info("%s: %s", otherwise, error)
+    return None
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import logging
 import math
-import sys
 from typing import Any
 
 import numpy as np
@@ -199,21 +197,11 @@ def _by_numpy(
 @functools.cache
 def _kernel() -> Any:
     """The library; None where it cannot be had."""
-    if sys.platform != "linux":
-        return None
-    log = logging.getLogger(__name__)
-    try:
-        from elr.devices import built_library
+    from elr.devices import usable_library
 
-        library: Any = built_library(_SOURCE)
-        library.elr_above.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 4 + [ctypes.c_void_p] * 2
-        library.elr_above.restype = ctypes.c_int32
-        if _is_right(library):
-            return library
-        log.warning("what finds the largest targets, as built here, is wrong on a test: numpy does")
-    except Exception as error:  # a compiler fails in many ways, and nothing depends on it
-        log.info("the largest targets are found by numpy: %s", error)
-    return None
+    taken = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 4 + [ctypes.c_void_p] * 2
+    functions = {"elr_above": (ctypes.c_int32, taken)}
+    return usable_library(_SOURCE, functions, _is_right, otherwise="the largest targets are found by numpy")
 
 
 def _is_right(library: Any) -> bool:

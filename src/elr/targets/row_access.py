@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import logging
 import os
-import sys
 import threading
 import weakref
 from collections import deque
@@ -27,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from elr.devices import built_library
+from elr.devices import usable_library
 from elr.errors import OutputError
 from elr.files import why_unwritten
 from elr.targets.table_file import fill, unread
@@ -367,20 +365,9 @@ if hasattr(os, "register_at_fork"):
 @functools.cache
 def _mover() -> Any:
     """The library, built or taken from where the compiler keeps what it built; None where it cannot be had."""
-    if sys.platform != "linux":
-        return None
-    log = logging.getLogger(__name__)
-    try:
-        library: Any = built_library(_SOURCE)
-        for function in (library.elr_read, library.elr_write):
-            function.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
-            function.restype = ctypes.c_int64
-        if _is_right(library):
-            return library
-        log.warning("what reads targets, as built here, is wrong on a test: they are read by Python")
-    except Exception as error:  # a compiler fails in many ways, and nothing depends on it
-        log.info("targets are read and written by Python: %s", error)
-    return None
+    taken = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
+    functions = dict.fromkeys(("elr_read", "elr_write"), (ctypes.c_int64, taken))
+    return usable_library(_SOURCE, functions, _is_right, otherwise="targets are read and written by Python")
 
 
 def _is_right(library: Any) -> bool:

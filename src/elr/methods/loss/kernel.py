@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import logging
-import sys
 from typing import Any
 
 import torch
@@ -148,24 +146,12 @@ def has_kernel() -> bool:
 @functools.cache
 def _kernel() -> Any:
     """The library; None where it cannot be had."""
-    if sys.platform != "linux":
-        return None
-    log = logging.getLogger(__name__)
-    try:
-        from elr.devices import built_library
+    from elr.devices import usable_library
 
-        library: Any = built_library(_SOURCE)
-        pointer, count, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
-        library.elr_step.argtypes = [pointer] * 8 + [count] * 2 + [ctypes.c_int32] + [number] * 5
-        library.elr_step.restype = None
-        library.elr_repeats.argtypes = [pointer, count]
-        library.elr_repeats.restype = ctypes.c_int32
-        if _is_right(library):
-            return library
-        log.warning("the kernel of the compiled loss, as built here, is wrong on a test: the loss goes without")
-    except Exception as error:  # a compiler fails in many ways, and nothing depends on it
-        log.info("the loss is compiled without its kernel: %s", error)
-    return None
+    pointer, count, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+    step = [pointer] * 8 + [count] * 2 + [ctypes.c_int32] + [number] * 5
+    functions = {"elr_step": (None, step), "elr_repeats": (ctypes.c_int32, [pointer, count])}
+    return usable_library(_SOURCE, functions, _is_right, otherwise="the loss is compiled without its kernel")
 
 
 def _is_right(library: Any) -> bool:
