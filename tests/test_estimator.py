@@ -191,9 +191,19 @@ def test_sample_weight_is_no_argument(data):
         ELRClassifier().fit(data[0], data[1], sample_weight=np.ones(300))
 
 
-@pytest.mark.parametrize(("name", "value"), [("lam", -1.0), ("beta", 1.0), ("epochs", 0), ("learning_rate", -1.0)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lam", -1.0),
+        ("beta", 1.0),
+        ("epochs", 0),
+        ("learning_rate", -1.0),
+        ("targets", "cloud"),
+        ("targets_dtype", "int8"),
+    ],
+)
 def test_settings_out_of_range_are_named(data, name, value):
-    with pytest.raises(ArgumentError, match=f"{name} is {value}"):
+    with pytest.raises(ArgumentError, match=f"{name} is {value!r}"):
         ELRClassifier(**{name: value}).fit(data[0], data[1])
 
 
@@ -337,3 +347,36 @@ def test_numbers_too_great_to_standardize_are_refused(data):
     X, given, _ = data
     with pytest.raises(DataError, match="too great to be standardized"), np.errstate(all="ignore"):
         ELRClassifier(epochs=2).fit(np.asarray(X) * 1e200, given)
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_targets_may_be_elsewhere(data, members):
+    X, y, _ = data
+    settings = {"members": members, "epochs": 2, "random_state": 0, "lam": 3.0, "dropout": 0.0}
+    expected = ELRClassifier(**settings).fit(X, y)
+    mapped = ELRClassifier(**settings, targets="mapped", targets_dtype="float32").fit(X, y)
+    assert np.array_equal(mapped.pred_probs_, expected.pred_probs_)
+    halved = ELRClassifier(**settings, targets_dtype="bfloat16").fit(X, y)
+    assert not np.array_equal(halved.pred_probs_, expected.pred_probs_)
+    assert np.allclose(halved.pred_probs_, expected.pred_probs_, atol=0.05)
+
+
+def test_targets_too_large_for_memory_go_to_a_file_and_a_warning_says_so(data, monkeypatch):
+    X, y, _ = data
+    asked = []
+    monkeypatch.setattr("elr.estimator.memory_for_tables", lambda device: asked.append(device) or 1000)
+    with pytest.warns(UserWarning, match="kept as mapped ones in bfloat16, .* and 1,000 may be used") as caught:
+        ELRClassifier(members=1, epochs=1, device="cpu").fit(X, y)
+    assert asked == ["cpu"]
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ELRClassifier(members=1, epochs=1, targets="sparse").fit(X, y)
+
+
+def test_targets_of_several_members_are_not_stateless(data):
+    X, y, _ = data
+    single = ELRClassifier(members=1, epochs=1, targets="stateless").fit(X, y)
+    assert single.pred_probs_.shape == (len(X), len(single.classes_))
+    with pytest.raises(ValueError, match="take another store"):
+        ELRClassifier(members=3, epochs=1, targets="stateless").fit(X, y)

@@ -34,9 +34,10 @@ from elr.data.formats.labels import plain_labels
 from elr.data.formats.table import DataFrames
 from elr.data.labels.columns import some
 from elr.data.labels.spelling import class_key
-from elr.devices import mixed_seed
+from elr.devices import memory_for_tables, mixed_seed
 from elr.errors import ArgumentError, DataError, DataWarning
 from elr.methods.catalog import method_for_run
+from elr.methods.config import MethodConfig
 from elr.methods.elr import ELRConfig
 from elr.methods.ensemble.ensemble import EnsembleConfig
 from elr.methods.ensemble.grid import (
@@ -53,6 +54,8 @@ from elr.methods.ensemble.grid import (
 )
 from elr.methods.method import Method
 from elr.networks.spec import NetworkSpec
+from elr.targets.choice import AUTO, check_choice, chosen_targets
+from elr.targets.config import TargetsConfig
 from elr.training.config import TrainingConfig
 from elr.training.inference import predicted_probs, softmax_of
 from elr.training.loop import Training
@@ -87,6 +90,9 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         weight_decay: >= 0. Default 0.01 (AdamW's); of a single network 5e-3.
         random_state: int, RandomState or None.
         device: "auto" (what Accelerate finds) or "cpu".
+        targets: where the targets are kept while training: "auto" (by their size: in memory, or in a file among the
+            temporary ones, which a warning says), or a placement of `elr.targets.config.TargetsConfig`.
+        targets_dtype: how precisely: "float32", "bfloat16", "float16" or "float64". Default: by the placement.
 
     Attributes:
         classes_: (C,) labels.
@@ -128,6 +134,8 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         weight_decay: float | None = None,
         random_state: int | np.random.RandomState | None = None,
         device: str = "auto",
+        targets: str = AUTO,
+        targets_dtype: str | None = None,
     ) -> None:
         self.method = method
         self.settings = settings
@@ -143,6 +151,8 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         self.weight_decay = weight_decay
         self.random_state = random_state
         self.device = device
+        self.targets = targets
+        self.targets_dtype = targets_dtype
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -176,6 +186,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         for name, parameter in inspect.signature(type(self).__init__).parameters.items():
             if name not in ("self", "members", "random_state"):  # which scikit-learn checks
                 checked_value(name, getattr(self, name), str(parameter.annotation), {})
+        check_choice(self.targets, self.targets_dtype)
         several = self.method == ELRConfig.name and not self.settings
         if self.members is None:
             return MEMBERS if several and count >= LEAST_ROWS else 1
@@ -206,7 +217,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         loop = loop.in_generations(method.generations)
         seeds = [seed, *(mixed_seed(seed, number) for number in range(1, method.num_networks))]
         networks = [network.build(generator_seed=each) for each in seeds]
-        return method.build(networks, num_examples=rows.shape[0], num_classes=len(self.classes_)), loop
+        return self._built(method, networks, rows), loop
 
     def _ensemble(self, rows: Any, members: int, seed: int) -> tuple[Method, TrainingConfig]:
         """Networks side by side, which choose among the settings that are left open."""
@@ -235,7 +246,21 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
             spec.build(generator_seed=mixed_seed(seed, number))
             for number, spec in enumerate(settings.network_specs(networks[0].network))
         ]
-        return settings.build(built, num_examples=count, num_classes=num_classes), config
+        return self._built(settings, built, rows), config
+
+    def _built(self, config: MethodConfig, networks: list[nn.Module], rows: Any) -> Method:
+        """A method with its store of targets."""
+        count, num_classes = rows.shape[0], len(self.classes_)
+        targets, sentence = chosen_targets(
+            count,
+            config.target_widths(num_classes),
+            memory=memory_for_tables(self.device),
+            targets=self.targets,
+            dtype=self.targets_dtype,
+        )
+        if self.targets == AUTO and targets != TargetsConfig(dtype=self.targets_dtype or "float32"):
+            warnings.warn(sentence, stacklevel=4)
+        return config.build(networks, num_examples=count, num_classes=num_classes, targets=targets)
 
     def _spec(self, rows: Any, hidden: tuple[int, ...], dropout: float | None) -> NetworkSpec:
         asked = checked_value("hidden_layer_sizes", self.hidden_layer_sizes, "tuple[int, ...] | None", {})
