@@ -184,6 +184,8 @@ def checked_value(name: str, value: Any, annotation: str, names: Mapping[str, An
 def refuse_unlike(present: Any, stored: Any, name: str) -> None:
     """Refuse a state whose values are of other types than those that the same part has now.
 
+    Integers of a tensor may have another width: some parts widen them when they need it.
+
     Args:
         present: of the part that is to go on.
         stored: from a file.
@@ -198,7 +200,8 @@ def refuse_unlike(present: Any, stored: Any, name: str) -> None:
         Traceback (most recent call last):
         ValueError: state.epoch is str, expected int
     """
-    from torch import Tensor  # seconds, which most of what is checked here need not wait for
+    import torch  # seconds, which most of what is checked here need not wait for
+    from torch import Tensor
 
     if present is None:
         return
@@ -207,7 +210,9 @@ def refuse_unlike(present: Any, stored: Any, name: str) -> None:
     if not isinstance(stored, kind) or type(stored) is bool is not type(present):
         raise ValueError(f"{name} is {type(stored).__name__}, expected {type(present).__name__}")
     if isinstance(present, Tensor):
-        if (present.dtype, present.shape) != (stored.dtype, stored.shape):
+        whole_numbers = {torch.int16, torch.int32, torch.int64}
+        other = present.dtype != stored.dtype and not {present.dtype, stored.dtype} <= whole_numbers
+        if other or present.shape != stored.shape:
             raise ValueError(
                 f"{name} is {stored.dtype} {tuple(stored.shape)}, expected {present.dtype} {tuple(present.shape)}"
             )

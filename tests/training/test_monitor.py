@@ -238,3 +238,42 @@ def test_rows_measured_some_at_a_time_give_the_same(monkeypatch):
     assert found[0][-1]["objections_dropped"] >= 0.0
     states = [monitor.state_dict() for monitor in monitors]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_many_classes_and_epochs_are_counted_in_wider_numbers():
+    monitor = Monitor([0, 32_767, 1])
+    rows, logits = torch.arange(3), torch.zeros(3, 32_769)
+    logits[0, 0] = logits[1, 32_768] = logits[2, 1] = 1.0
+    monitor.update(rows, logits)
+    assert monitor.previous.dtype == torch.int16
+    monitor.end_epoch()
+    assert monitor.previous.tolist() == [0, 32_768, 1]
+    monitor.margin_counts.fill_(torch.iinfo(torch.int16).max - 1)
+    for count in (32_767, 32_768):
+        monitor.update(rows, logits)
+        measures = monitor.end_epoch()
+        assert measures["change"] == 0.0
+        assert monitor.margin_counts.tolist() == [count] * 3
+    again = Monitor([0, 32_767, 1])
+    again.load_state_dict(monitor.state_dict())
+    for each in (monitor, again):
+        each.update(rows, logits)
+    assert str(monitor.end_epoch()) == str(again.end_epoch())
+    assert np.array_equal(monitor.margins, again.margins)
+
+
+def test_few_classes_and_epochs_are_counted_in_narrow_numbers():
+    monitor = Monitor([0, 1])
+    for _ in range(3):
+        monitor.update(torch.arange(2), torch.eye(2))
+        monitor.end_epoch()
+    kept = {name: value.dtype for name, value in monitor.state_dict().items()}
+    assert kept == {
+        "previous": torch.int16,
+        "stood": torch.uint8,
+        "objected": torch.bool,
+        "margin_sums": torch.float32,
+        "margin_counts": torch.int16,
+    }
+    assert monitor.margins.dtype == np.float64
+    assert monitor.margins.tolist() == [1.0, 1.0]

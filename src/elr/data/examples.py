@@ -45,7 +45,7 @@ class StoredInputs(ABC):
 
     @abstractmethod
     def order(self, generator: torch.Generator) -> Tensor:
-        """(N,) int64: a random order of all positions, by `generator` alone, in which reading them is fast."""
+        """(N,) int32 or int64: a random order of all positions, by `generator` alone, in which reading them is fast."""
 
     @abstractmethod
     def take(self, positions: NDArray[np.int64]) -> StoredInputs:
@@ -114,12 +114,12 @@ class Examples:
         return lambda: torch.from_numpy(inputs[index.numpy()].toarray())
 
     def order(self, generator: torch.Generator, rows: Tensor | None = None) -> Tensor:
-        """All rows, or these (M,), in a random order (M,) int64; for images on disk one in which reading is fast."""
+        """All rows, or these (M,), in a random order, (M,) int32 or int64; for images on disk one that is fast to read."""
         if isinstance(self.inputs, StoredInputs):
             chosen = self.inputs if rows is None else self.inputs.take(rows.numpy())
             positions = chosen.order(generator)
         else:
-            positions = torch.randperm(len(self) if rows is None else len(rows), generator=generator)
+            positions = permutation(len(self) if rows is None else len(rows), generator)
         return positions if rows is None else rows[positions]
 
     @property
@@ -165,6 +165,17 @@ def _as_classes(labels: ArrayLike) -> Tensor:
     if array.size and array.dtype.kind not in "iu":
         raise ArgumentError(f"labels are {array.dtype}: expected integers, the numbers of classes")
     return torch.from_numpy(array.astype(np.int64))
+
+
+def permutation(count: int, generator: torch.Generator) -> Tensor:
+    """(N,) the numbers below N in a random order, in 32 bits where these do: the same order in 64.
+
+    Example:
+        >>> order = permutation(5, torch.Generator().manual_seed(0))
+        >>> order.dtype, torch.equal(order.long(), torch.randperm(5, generator=torch.Generator().manual_seed(0)))
+        (torch.int32, True)
+    """
+    return torch.randperm(count, generator=generator, dtype=torch.int32 if count < 2**31 else torch.int64)
 
 
 def images_per_call(side: int) -> int:

@@ -72,7 +72,7 @@ class BatchReader:
             raise ArgumentError(f"a pass over {of.num_rows} rows has too few for {world} processes: choose more rows")
 
         def begin(numbered: tuple[int, Tensor]) -> tuple[Tensor, list[tuple[Fetched, Tensor | None]], float, float]:
-            number, rows = numbered
+            number, rows = numbered[0], numbered[1].long()
             draws = [self.transform.draw(len(rows), of.generator) for _ in range(views)]
             mine = rows[rank::world]
             mine_draws = [None if each is None else each[rank::world] for each in draws]

@@ -115,10 +115,10 @@ class Monitor:
     """Collects the predictions of a training run, as it runs, and measures each epoch.
 
     It keeps one class and one margin per row, from the outputs of the training steps themselves (train mode, augmented
-    inputs), so it costs an argmax and a maximum a step: 10 N bytes for the classes, those of the epoch before, how long
-    they have stood, and the rows that were contradicted when most were; 16 N for margins, and 8 N for the labels, which
-    it shares with the caller's array where that is int64. With clean labels it also keeps the logits of up to 4,000
-    rows, 4 C bytes for each, to measure gradients from.
+    inputs), so it costs an argmax and a maximum a step: 8 N bytes for the classes, those of the epoch before, how long
+    they have stood, and the rows that were contradicted when most were; 10 N for margins, and 8 N for the labels, which
+    it shares with the caller's array where that is int64; 4 N more from 32,767 classes or epochs on. With clean labels
+    it also keeps the logits of up to 4,000 rows, 4 C bytes for each, to measure gradients from.
 
     Args:
         labels: (N,) given labels, int64.
@@ -146,9 +146,9 @@ class Monitor:
         self.predicted = torch.full((count,), _NEVER, dtype=torch.int32)
         self.labels_there = torch.from_numpy(self.labels)  # on the device of the logits
         self.margins_now = torch.full((count,), -torch.inf)
-        self.margin_sums = torch.zeros(count, dtype=torch.float64)
-        self.margin_counts = torch.zeros(count, dtype=torch.int32)
-        self.previous = torch.full((count,), _NEVER, dtype=torch.int32)
+        self.margin_sums = torch.zeros(count)
+        self.margin_counts = torch.zeros(count, dtype=torch.int16)
+        self.previous = torch.full((count,), _NEVER, dtype=torch.int16)
         self.stood = torch.zeros(count, dtype=torch.uint8)  # epochs, up to STANDING
         self.objected = torch.zeros(count, dtype=torch.bool)
         self.sample = None if self.clean_labels is None else _Sample(self.labels != self.clean_labels)
@@ -195,7 +195,7 @@ class Monitor:
         """
         counts = self.margin_counts.numpy()
         means = np.full(len(counts), np.nan)
-        return np.divide(self.margin_sums.numpy(), counts, out=means, where=counts > 0)
+        return np.divide(self.margin_sums.numpy(), counts, out=means, where=counts > 0, dtype=np.float64)
 
     def end_epoch(
         self,
@@ -249,6 +249,7 @@ class Monitor:
             measures["agreement_with_targets"] = _ratio(counts["as targets"], counts["seen"])
         if self.clean_labels is not None:
             measures |= self._against_clean(now, now != _NEVER, target_labels, gradients)
+        self.previous, self.margin_counts = _with_room(self.previous, self.predicted), _with_room(self.margin_counts)
         self.previous.copy_(self.predicted)
         margins = self.margins_now.cpu()
         for part in parts(len(now)):
@@ -380,6 +381,13 @@ class _Sample:
         logits = self.logits[:-1]
         had = torch.softmax(logits, dim=1).isfinite().all(dim=1)
         return self.rows.to(logits.device)[had], logits[had]
+
+
+def _with_room(numbers: Tensor, others: Tensor | None = None) -> Tensor:
+    """Integers in 32 bits where 16 have no room for what is to come: these others, or one more."""
+    found = numbers if others is None else others
+    most = int(found.max()) + (others is None) if len(found) else 0
+    return numbers.int() if most > torch.iinfo(numbers.dtype).max else numbers
 
 
 def _ratio(count: int, among: int) -> float:

@@ -23,7 +23,7 @@ class Pass:
     """One pass over the data: which rows, in which batches.
 
     Args:
-        batches: rows of each batch, in order.
+        batches: rows of each batch, in order, int32 or int64.
         generator: to draw augmentation from, batch by batch.
         nominal: steps of the schedule that the pass stands for, however many batches it has.
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import UnidentifiedImageError
 from torch import Tensor
 
-from elr.data.examples import StoredInputs
+from elr.data.examples import StoredInputs, permutation
 from elr.data.pictures.decoding import CENTER, Geometry, Square
 from elr.errors import ArgumentError, DataError
 from elr.names import printable
@@ -74,7 +74,7 @@ class ImageStore(StoredInputs):
 
     def _order(self, rows: NDArray[np.int64], generator: torch.Generator) -> Tensor:
         """A random order of the positions of `rows`, in which reading is fast; by default any order is."""
-        return torch.randperm(len(rows), generator=generator)
+        return permutation(len(rows), generator)
 
     def identity(self) -> bytes:
         """32 bytes that tell these images, by where they lie, and this geometry from others."""
@@ -120,7 +120,7 @@ class ImageStore(StoredInputs):
             yield from _pool().map(self.head, range(start, min(start + _HASHED_AT_ONCE, len(self))))
 
     def order(self, generator: torch.Generator) -> Tensor:
-        """(N,) int64: a random order of all positions, by `generator` alone, in which reading them is fast."""
+        """(N,) int32 or int64: a random order of all positions, by `generator` alone, in which reading them is fast."""
         rows = np.arange(self._count()) if self._rows is None else self._rows
         return self._order(rows, generator)
 
