@@ -40,7 +40,7 @@ class Launched:
             self.process = subprocess.Popen(
                 [*LAUNCH, *command(placement), "--out", str(out)],
                 cwd=folder,
-                env=os.environ | ENVIRONMENT | {"TERM": "dumb"},
+                env=os.environ | ENVIRONMENT | {"TERM": "dumb", "PYTHONFAULTHANDLER": "1"},
                 stdout=words,
                 stderr=words,
                 start_new_session=True,
@@ -75,10 +75,24 @@ class Launched:
                 acted = time.monotonic()
             late = time.monotonic() - self.begun > 300 or (acted is not None and time.monotonic() - acted > ENDS)
             if late:
-                self.end()
-                raise FaultFound(HANG, f"two ranks had not ended (acted: {acted is not None}): {self.said[-1500:]}")
+                raise FaultFound(HANG, f"two ranks had not ended (acted: {acted is not None}): {self.stacks()}")
             time.sleep(0.001)
         return self.process.returncode
+
+    def stacks(self) -> str:
+        """End all that has not, which says where each of its threads stood."""
+        said, stacks = self.said, []
+        for name, each in [("torchrun", psutil.Process(self.process.pid)), *self.ranks.items()]:
+            if not each.is_running() or each.status() == psutil.STATUS_ZOMBIE:
+                stacks.append(f"{name} has ended")
+                continue
+            had = len(self.said)
+            with suppress(psutil.Error):
+                each.send_signal(signal.SIGABRT)
+                each.wait(20)
+            stacks.append(f"{name} stood at: {self.said[had:][-3000:]}")
+        self.end()
+        return "\n".join([said[-1500:], *stacks])
 
     def end(self) -> None:
         """Let nothing of it go on."""

@@ -114,7 +114,7 @@ class Examples:
         return lambda: torch.from_numpy(inputs[index.numpy()].toarray())
 
     def order(self, generator: torch.Generator, rows: Tensor | None = None) -> Tensor:
-        """All rows, or these (M,), in a random order, (M,) int32 or int64; for images on disk one that is fast to read."""
+        """All rows, or these (M,), in a random order (M,), int32 or int64; of images on disk one that reads fast."""
         if isinstance(self.inputs, StoredInputs):
             chosen = self.inputs if rows is None else self.inputs.take(rows.numpy())
             positions = chosen.order(generator)
