@@ -366,7 +366,7 @@ if hasattr(os, "register_at_fork"):
 def _mover() -> Any:
     """The library, built or taken from where the compiler keeps what it built; None where it cannot be had."""
     taken = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
-    functions = dict.fromkeys(("elr_read", "elr_write"), (ctypes.c_int64, taken))
+    functions = {"elr_read": (ctypes.c_int64, taken), "elr_write": (ctypes.c_int64, taken)}
     return usable_library(_SOURCE, functions, _is_right, otherwise="targets are read and written by Python")
 
 
