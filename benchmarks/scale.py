@@ -28,7 +28,7 @@ from torch import Tensor, nn
 import elr.devices
 from elr.audit.evidence import Evidence, write_evidence
 from elr.audit.issues_view import write_issues
-from elr.data.examples import Examples, StoredInputs
+from elr.data.examples import Examples, StoredInputs, permutation
 from elr.methods.elr import ELRConfig
 from elr.targets.config import TargetsConfig
 from elr.targets.table_file import TableHeader
@@ -142,7 +142,7 @@ class MadeInputs(StoredInputs):
         return lambda: made(rows, self.num_classes)[0]
 
     def order(self, generator: torch.Generator) -> Tensor:
-        return torch.randperm(self.rows, generator=generator)
+        return permutation(self.rows, generator)
 
     def take(self, positions) -> StoredInputs:
         rows = torch.from_numpy(positions)
@@ -199,6 +199,11 @@ class Turns:
         if self.over and name != next(iter(self.batons)):
             raise OverError
         self.begin()
+
+    def give(self, name: str) -> None:
+        """Have the training of this name take its first turn, before the other one begins."""
+        self.batons[name].release()
+        self.wait(self.other(name))
 
     def begin(self) -> None:
         self.began, self.computed = time.perf_counter(), time.thread_time()
@@ -271,8 +276,8 @@ def measure(
 
     Seconds a step as ratios to those of a dense store of at most 100,000 rows, taking turns in one process (median, and
     mean; the median of processor time, which a crowded machine leaves as it is), in the
-    first epoch and in the last; bytes above what the process had with data and the other training in it;
-    seconds of the checkpoint at the end and of each part of the audit.
+    first epoch and in the last; bytes above what the process had with the data in it and the other training after its
+    first turn; seconds of the checkpoint at the end and of each part of the audit.
     """
     examples, few = made_examples(rows, num_classes), made_examples(min(rows, SMALL), num_classes)
     other = training_of(few, num_classes, TargetsConfig(), epochs=10**6)
@@ -285,20 +290,20 @@ def measure(
         except OverError:
             pass
 
-    other.method.stores[0].mean()  # its memory is there
-    before = forget_peak()
-    training = training_of(examples, num_classes, replace(config, folder=folder), epochs=epochs, folder=folder)
-    settle = getattr(training.method.stores[0], "settle", lambda: None)
-
     def stepped(progress) -> None:
         if progress.step == 1:  # and no other than the last
             remove_checkpoints(folder)  # that of the beginning: the disk is to have room for two tables, not for three
         turns.stepped("large", progress)
 
+    other.method.stores[0].mean()  # its memory is there
     beside = threading.Thread(target=step_beside)
     beside.start()
     with timed_checkpoints() as checkpoints:
         try:
+            turns.give("dense")
+            before = forget_peak()
+            training = training_of(examples, num_classes, replace(config, folder=folder), epochs=epochs, folder=folder)
+            settle = getattr(training.method.stores[0], "settle", lambda: None)
             turns.begin()
             training.run(on_progress=stepped)
         finally:
@@ -392,6 +397,7 @@ def main() -> None:
         return
     if asked.json:
         store = TargetsConfig(placement=asked.placement[0], dtype=asked.dtype)
+        asked.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=asked.folder) as place:
             found = measure(store, asked.rows, asked.classes, Path(place), epochs=asked.epochs)
         print(json.dumps({"placement": store.placement, "dtype": store.dtype} | found))
