@@ -102,7 +102,7 @@ def test_pred_probs_are_what_training_gathered_or_the_outputs():
         training.run()
     targets = elr.method.stores[0].table
     torch.testing.assert_close(elr.pred_probs(), targets / targets.sum(dim=1, keepdim=True))
-    assert plain._target_labels() is None
+    assert list(plain._favored()) == []
     torch.testing.assert_close(plain.pred_probs(), plain.predict(examples()))
 
 

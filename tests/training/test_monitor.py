@@ -33,6 +33,12 @@ def logits_for(classes, count=3):
     return torch.nn.functional.one_hot(torch.tensor(classes), count).float()
 
 
+def by_rows(classes, most=3):
+    """The classes that targets favor, some at a time."""
+    rows = torch.arange(len(classes)).split(most)
+    return zip(rows, torch.tensor(classes).split(most), strict=True)
+
+
 def test_monitor_follows_two_epochs():
     monitor = Monitor([0, 1, 2, 2], clean_labels=[0, 1, 1, 2])
     monitor.update(torch.tensor([2, 0]), logits_for([1, 0]))
@@ -43,7 +49,7 @@ def test_monitor_follows_two_epochs():
     assert first["fraction_correct_on_wrong"] == 1.0
     assert first["fraction_correct_on_clean"] == 1 / 3
     monitor.update(torch.arange(4), logits_for([0, 1, 2, 0]))
-    second = monitor.end_epoch(torch.tensor([0, 1, 1, 0]))
+    second = monitor.end_epoch(by_rows([0, 1, 1, 0]))
     assert second["change"] == 2 / 4
     assert second["fraction_memorized_on_wrong"] == 1.0
     assert second["agreement_with_targets"] == 3 / 4
@@ -124,7 +130,7 @@ def test_chance_is_that_of_shuffled_labels():
 def test_targets_are_measured_against_clean_labels():
     monitor = Monitor([0, 1, 2, 2], clean_labels=[0, 1, 1, 0])
     monitor.update(torch.arange(4), logits_for([0, 1, 2, 2]))
-    measured = monitor.end_epoch(torch.tensor([0, 0, 1, 2]))
+    measured = monitor.end_epoch(by_rows([0, 0, 1, 2]))
     assert measured["target_accuracy"] == 2 / 4
     assert measured["target_accuracy_on_wrong"] == 1 / 2
 
@@ -229,11 +235,11 @@ def test_rows_measured_some_at_a_time_give_the_same(monkeypatch):
     for epoch in range(6):
         rows = torch.randperm(50, generator=generator)[: 30 if epoch == 2 else 50]
         logits = torch.randn(len(rows), 4, generator=generator) + 2.0 * torch.eye(4)[labels[rows].sub(1).clamp(min=0)]
-        favored = torch.randint(4, (50,), generator=generator)
+        favored = torch.randint(4, (50,), generator=generator).tolist()
         for number, monitor in enumerate(monitors):
             monkeypatch.setattr(monitor_module, "parts", lambda count, number=number: parts(count, most=sizes[number]))
             monitor.update(rows, logits)
-            found[number].append(monitor.end_epoch(favored))
+            found[number].append(monitor.end_epoch(by_rows(favored, sizes[number])))
     assert repr(found[0]) == repr(found[1])  # NaN are equal so
     assert found[0][-1]["objections_dropped"] >= 0.0
     states = [monitor.state_dict() for monitor in monitors]

@@ -321,7 +321,7 @@ class Training:
         if self.accelerator.num_processes > 1:
             for seen in self.state.monitor.shared(self.accelerator.device):
                 dist.all_reduce(seen, op=dist.ReduceOp.MAX)
-        measures: Measures = dict(self.state.monitor.end_epoch(self._target_labels(), self._gradients))
+        measures: Measures = dict(self.state.monitor.end_epoch(self._favored(), self._gradients))
         epoch = self.state.epoch + 1
         if epoch == self.config.epochs:
             settle_statistics(self.method, lambda n: self._batches(self.rows.begin(epoch + n)), autocast=self._autocast)
@@ -330,14 +330,10 @@ class Training:
             self.state.probe_epochs.append(epoch)
         return measures
 
-    def _target_labels(self) -> Tensor | None:
-        """(N,) int32 classes that the targets favor; None where the method has none."""
-        favored: Tensor | None = None
-        for rows, probs in gathered_probs(self.method, len(self.examples)):
-            if favored is None:  # at once: small parts kept between large chunks would scatter these over the heap
-                favored = torch.empty(len(self.examples), dtype=torch.int32)
-            favored[rows] = probs.argmax(dim=1).int()
-        return favored
+    def _favored(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Rows (B,) and the classes (B,) that their targets favor, some at a time; nothing where there are none."""
+        gathered = gathered_probs(self.method, len(self.examples))
+        return ((rows, probs.argmax(dim=1)) for rows, probs in gathered)
 
     def _gradients(self, index: Tensor, logits: Tensor) -> Tensor | None:
         """(B, C) gradients of the losses of these rows, for the monitor."""

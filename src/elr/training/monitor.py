@@ -6,7 +6,7 @@ Clean labels live here and nowhere else on the training side; looked up by row n
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from elr.errors import ArgumentError
-from elr.training.progress import agreement_by_chance, parts
+from elr.training.progress import agreement_by_chance, parts, ratio
 
 _NEVER = -1  # no prediction yet
 STANDING = 3  # epochs through which a prediction must stay the same to count as an opinion
 _KEPT = ("previous", "stood", "objected", "margin_sums", "margin_counts")  # in checkpoints
 _SAMPLED = 2_000  # rows of each kind, right and wrong, whose gradients are measured
 COURSE_BYTES = 2**26  # of probabilities kept of the epochs
+_Gradients = Callable[[Tensor, Tensor], "Tensor | None"]
 
 
 def fractions(predicted: ArrayLike, labels: ArrayLike, clean_labels: ArrayLike) -> dict[str, float]:
@@ -198,14 +199,13 @@ class Monitor:
         return np.divide(self.margin_sums.numpy(), counts, out=means, where=counts > 0, dtype=np.float64)
 
     def end_epoch(
-        self,
-        target_labels: Tensor | None = None,
-        gradients: Callable[[Tensor, Tensor], Tensor | None] | None = None,
+        self, favored: Iterable[tuple[Tensor, Tensor]] = (), gradients: _Gradients | None = None
     ) -> dict[str, float]:
         """Measure the epoch that ends here and begin the next.
 
         Args:
-            target_labels: (N,) classes that the targets favor, where the method has targets.
+            favored: rows (B,) and the classes (B,) that their targets favor, all rows once, some at a time; nothing
+                where the method has no targets.
             gradients: `gradients(index, logits)` -> (B, C) gradients of the losses of rows (B,) at logits (B, C), or
                 None where the method cannot say; called with clean labels only.
 
@@ -229,8 +229,6 @@ class Monitor:
             both = seen & (before != _NEVER)
             found = {"seen": seen, "other": seen & ~agrees, "both": both, "changed": both & ~same}
             found |= {"stood": stood >= STANDING, "objects": objects[part]}
-            if target_labels is not None:
-                found["as targets"] = seen & (now[part] == target_labels.numpy()[part])
             counts.update({name: int(np.count_nonzero(rows)) for name, rows in found.items()})
         if counts["objects"] >= np.count_nonzero(self.objected.numpy()):
             self.objected = torch.from_numpy(objects)
@@ -239,16 +237,15 @@ class Monitor:
             dropped = objected & (now[part] == self.labels[part])
             counts.update(objected=int(np.count_nonzero(objected)), dropped=int(np.count_nonzero(dropped)))
         measures = {
-            "agreement_with_given_labels": 1.0 - _ratio(counts["other"], counts["seen"]),
+            "agreement_with_given_labels": 1.0 - ratio(counts["other"], counts["seen"]),
             "agreement_by_chance": agreement_by_chance(now, self.labels),
-            "change": _ratio(counts["changed"], counts["both"]),
-            "standing_disagreement": _ratio(counts["objects"], counts["seen"]) if counts["stood"] else float("nan"),
-            "objections_dropped": _ratio(counts["dropped"], counts["objected"]),
+            "change": ratio(counts["changed"], counts["both"]),
+            "standing_disagreement": ratio(counts["objects"], counts["seen"]) if counts["stood"] else float("nan"),
+            "objections_dropped": ratio(counts["dropped"], counts["objected"]),
         }
-        if target_labels is not None:
-            measures["agreement_with_targets"] = _ratio(counts["as targets"], counts["seen"])
+        measures |= self._against_targets(now, favored)
         if self.clean_labels is not None:
-            measures |= self._against_clean(now, now != _NEVER, target_labels, gradients)
+            measures |= self._against_clean(now, gradients)
         self.previous, self.margin_counts = _with_room(self.previous, self.predicted), _with_room(self.margin_counts)
         self.previous.copy_(self.predicted)
         margins = self.margins_now.cpu()
@@ -261,20 +258,27 @@ class Monitor:
         self.begin_pass()
         return measures
 
-    def _against_clean(
-        self,
-        now: NDArray[np.int64],
-        seen: NDArray[np.bool_],
-        target_labels: Tensor | None,
-        gradients: Callable[[Tensor, Tensor], Tensor | None] | None,
-    ) -> dict[str, float]:
+    def _against_targets(self, now: NDArray[np.int32], favored: Iterable[tuple[Tensor, Tensor]]) -> dict[str, float]:
+        counts = Counter[str]()
+        for rows, classes in favored:
+            some, found = rows.numpy(), classes.numpy()
+            seen = now[some] != _NEVER
+            hits = {"rows": np.ones(len(some), dtype=bool), "seen": seen, "as targets": seen & (now[some] == found)}
+            if self.clean_labels is not None:
+                right, wrong = found == self.clean_labels[some], self.labels[some] != self.clean_labels[some]
+                hits |= {"right": right, "wrong": wrong, "mended": right & wrong}
+            counts.update({name: int(np.count_nonzero(each)) for name, each in hits.items()})
+        measures = {"agreement_with_targets": ratio(counts["as targets"], counts["seen"])}
+        if self.clean_labels is not None:
+            measures["target_accuracy"] = ratio(counts["right"], counts["rows"])
+            measures["target_accuracy_on_wrong"] = ratio(counts["mended"], counts["wrong"])
+        return measures if counts["rows"] else {}
+
+    def _against_clean(self, now: NDArray[np.int32], gradients: _Gradients | None) -> dict[str, float]:
         assert self.clean_labels is not None, "this is called with clean labels only"
         assert self.sample is not None, "with clean labels there is a sample"
+        seen = now != _NEVER
         measures = fractions(now[seen], self.labels[seen], self.clean_labels[seen])
-        if target_labels is not None:
-            right = target_labels.numpy() == self.clean_labels
-            wrong = self.labels != self.clean_labels
-            measures |= {"target_accuracy": _share(right), "target_accuracy_on_wrong": _share(right[wrong])}
         index, logits = self.sample.seen()
         found = gradients(index, logits) if gradients and len(index) else None
         if found is not None:
@@ -388,10 +392,6 @@ def _with_room(numbers: Tensor, others: Tensor | None = None) -> Tensor:
     found = numbers if others is None else others
     most = int(found.max()) + (others is None) if len(found) else 0
     return numbers.int() if most > torch.iinfo(numbers.dtype).max else numbers
-
-
-def _ratio(count: int, among: int) -> float:
-    return count / among if among else float("nan")
 
 
 def _share(hits: NDArray) -> float:

@@ -69,6 +69,16 @@ def parts(count: int, *, most: int = 2**16) -> Iterator[slice]:
     return (slice(start, start + most) for start in range(0, count, most))
 
 
+def ratio(count: int, among: int) -> float:
+    """So many of them; NaN of none.
+
+    Example:
+        >>> ratio(1, 4), ratio(0, 0)
+        (0.25, nan)
+    """
+    return count / among if among else math.nan
+
+
 def agreement_by_chance(predicted: NDArray[np.integer], labels: NDArray[np.integer]) -> float:
     """The share of equal classes that is expected of classes so frequent that have nothing in common.
 
