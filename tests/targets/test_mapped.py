@@ -469,6 +469,39 @@ def test_rows_read_ahead_serve_a_batch_in_pieces(tmp_path):
     assert torch.equal(*(store.table for store in stores))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rows_read_ahead_may_be_looked_at_before_they_are_moved(tmp_path, monkeypatch, dtype):
+    index = torch.tensor([9, 30, 3, 17, 22])
+    stores = [MappedTargets(40, 6, dtype=dtype, folder=tmp_path), DenseTargets(40, 6, dtype=dtype)]
+    for store in stores:
+        store.update(index.flip(0), outputs(1, 5, 6), beta=0.7)
+        store.prefetch(index)
+    monkeypatch.setattr(stores[0], "_fetched", lambda _: pytest.fail("the file was read once more"))
+    seen = []
+    for store in stores:
+        piece = store.piecewise(index, beta=0.7)
+        for rows in (slice(0, 3), slice(3, 5)):
+            seen += [store.read(index[rows]), store.read(index[rows]).add_(1.0)]  # whose memory is the caller's
+            piece(rows, outputs(2, 5, 6)[rows])
+    half = len(seen) // 2
+    assert all(map(torch.equal, seen[:half], seen[half:]))
+    monkeypatch.undo()
+    assert torch.equal(*(store.read(index) for store in stores))
+
+
+def test_an_aligned_loss_over_it_is_exactly_that_over_a_dense_one(tmp_path):
+    shares = torch.arange(1.0, 41.0) / 820.0
+    stores = [MappedTargets(600, 40, folder=tmp_path), DenseTargets(600, 40)]
+    losses = [ELRLoss(600, 40, targets=each, class_shares=shares) for each in stores]
+    for _ in range(3):
+        index, logits = torch.randperm(600)[:512], torch.randn(512, 40)
+        for loss, store in zip(losses, stores, strict=True):
+            loss.realign(class_shares=shares)
+            store.prefetch(index)
+        assert torch.equal(*(loss(logits, index % 40, index) for loss in losses))
+    assert torch.equal(*(store.table for store in stores))
+
+
 def test_rows_restored_after_reading_ahead_are_those_of_the_checkpoint(tmp_path):
     store, index = MappedTargets(9, 4, folder=tmp_path), torch.tensor([7, 2, 4])
     steps(store)

@@ -142,6 +142,9 @@ class MappedTargets(DenseTargets):
         if torch.compiler.is_compiling() or not BY_PLACE:
             return super().read(index).to(index.device)
         self.check(index)
+        ahead = self.ahead if self.unseen and index.device.type == "cpu" else None
+        if ahead is not None and ahead.has(index):  # rows of the step under way, of which someone looks at the former
+            return ahead.look(len(index)).to(full_type(self._like), copy=True)
         return self._fetched(index.cpu()).to(full_type(self._like)).to(index.device)
 
     def update(self, index: Tensor, probs: Tensor, *, beta: float) -> Tensor:

@@ -270,10 +270,16 @@ class Rows:
         Raises:
             OutputError: they cannot be read, or what was written before could not be.
         """
+        rows = self.look(count)
+        self.taken += count
+        return rows
+
+    @_untraced
+    def look(self, count: int) -> Tensor:
+        """The same, which are still to be taken: to be copied, and not changed."""
         end = self.taken + count
         self._wait(end)
-        rows, self.taken = self.rows[self.taken : end], end
-        return rows
+        return self.rows[self.taken : end]
 
     def _wait(self, end: int) -> None:
         """Have all before `end`."""
