@@ -242,6 +242,27 @@ def test_a_child_reads_by_itself_and_leaves_the_file_open_for_its_parent(tmp_pat
     access.close()
 
 
+@pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="this system does not say what it has in memory")
+def test_a_row_that_would_have_to_be_waited_for_is_read_when_it_is_taken(tmp_path, monkeypatch):
+    access, index = access_of(tmp_path / "rows", zeros=False), torch.tensor([7, 2, 900])
+    access.write(index, numbers(3))
+    asked, real = [], os.preadv
+
+    def absent(file, views, place, flags=0):
+        asked.append(flags)
+        if flags:
+            raise BlockingIOError
+        return real(file, views, place)
+
+    monkeypatch.setattr(os, "preadv", absent)
+    rows = access.begin(index, torch.full((3, WIDTH), torch.nan))
+    assert asked == [os.RWF_NOWAIT] * 3
+    assert torch.equal(rows.take(2), numbers(3)[:2])
+    assert asked[3:] == [0, 0]
+    assert torch.equal(rows.take(1), numbers(3)[2:])
+    access.close()
+
+
 def test_small_files_are_not_worth_it(tmp_path, monkeypatch):
     monkeypatch.setattr(row_access, "_mover", lambda: pytest.fail("it was built"))
     access = access_of(tmp_path / "rows")
