@@ -149,3 +149,49 @@ def test_what_an_interruption_left_half_made_is_no_traceback():
     ended = subprocess.run([sys.executable, "-c", code, "broken"], capture_output=True, text=True, check=False)
     assert ended.returncode == 130
     assert ended.stderr == "interrupted\n"
+
+
+_OF_SEVERAL = """
+import atexit, sys, time
+from elr.cli import main
+class Stuck:  # as threads of torch's may be where the interpreter is taken down
+    def __del__(self): time.sleep(100)
+sys.modules["stuck"] = Stuck()
+atexit.register(print, "tidied up")
+@main.app.command()
+def end(how: str):
+    print("said")
+    if how == "unforeseen": raise RuntimeError("unforeseen")
+    if how == "interrupted": raise KeyboardInterrupt
+    if how == "words": sys.exit("some words")
+    if how != "done": sys.exit(int(how))
+main.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "told"),
+    [
+        ("done", 0, ""),
+        ("2", 2, ""),
+        ("words", 1, "some words"),
+        ("interrupted", 130, ""),
+        ("unforeseen", 1, "RuntimeError: unforeseen"),
+    ],
+)
+def test_one_of_several_processes_ends_whatever_would_keep_the_interpreter(how, code, told):
+    environment = os.environ | {"WORLD_SIZE": "2"}
+    command = [sys.executable, "-c", _OF_SEVERAL, "end", how]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
+    assert (ended.returncode, ended.stdout) == (code, "said\ntidied up\n")
+    assert told in ended.stderr
+    assert "Traceback" not in ended.stderr or how == "unforeseen"
+
+
+@pytest.mark.parametrize("variables", [{}, {"WORLD_SIZE": "1"}, {"WORLD_SIZE": ""}])
+def test_a_process_of_its_own_ends_as_python_does(variables):
+    environment = {name: value for name, value in os.environ.items() if name != "WORLD_SIZE"} | variables
+    code = _OF_SEVERAL.replace("time.sleep(100)", 'print("taken down", flush=True)')
+    command = [sys.executable, "-c", code, "end", "done"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
+    assert (ended.returncode, ended.stdout) == (0, "said\ntidied up\ntaken down\n")

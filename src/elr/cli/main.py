@@ -7,8 +7,10 @@ input, 130 interrupted, 143 terminated. Nothing heavy is imported before a comma
 from __future__ import annotations
 
 import atexit
+import os
 import signal
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -33,6 +35,34 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of the `elr` command."""
+    try:
+        _run()
+    except BaseException as end:
+        if os.environ.get("WORLD_SIZE", "1") in ("", "1"):
+            raise
+        _leave(end)
+
+
+def _leave(end: BaseException) -> None:
+    """End one of several processes that train together, without taking the interpreter down.
+
+    That may wait for ever for threads of torch's, and torchrun with it: seen under load, after all was done.
+
+    Source: https://github.com/pytorch/pytorch/issues/190489
+    """
+    code = end.code if isinstance(end, SystemExit) else 1
+    if not isinstance(end, SystemExit):
+        sys.excepthook(type(end), end, end.__traceback__)
+    elif isinstance(code, str):
+        print(code, file=sys.stderr)
+    atexit._run_exitfuncs()  # pyright: ignore[reportAttributeAccessIssue]
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _run() -> None:
     try:
         app()
     except KeyboardInterrupt:  # before a command has begun, or after it
