@@ -254,10 +254,14 @@ def timed_checkpoints():
         Checkpoints.save = save
 
 
-def forget_peak() -> int:
-    """Bytes of memory that this process has in use now; from here on `peak` counts anew."""
+def release_freed() -> None:
+    """Give back to the system what was freed and kept, which would hide what is taken from then on."""
     with suppress(AttributeError, OSError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)  # what was freed and kept is not in use
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def forget_peak() -> int:
+    """Bytes of memory that this process has now; from here on `peak` counts anew."""
     Path("/proc/self/clear_refs").write_text("5")
     return peak()
 
@@ -300,7 +304,8 @@ def measure(
     beside.start()
     with timed_checkpoints() as checkpoints:
         try:
-            turns.give("dense")
+            release_freed()
+            turns.give("dense")  # what it frees in a step it takes again in the next one
             before = forget_peak()
             training = training_of(examples, num_classes, replace(config, folder=folder), epochs=epochs, folder=folder)
             settle = getattr(training.method.stores[0], "settle", lambda: None)
@@ -341,6 +346,7 @@ def audited(training: Training, num_classes: int, folder: Path, before: int) -> 
         margins=training.state.monitor.margins.astype(np.float32),
         chunks=lambda: (probs.numpy() for probs in training.pred_prob_chunks()),
     )
+    release_freed()
     forget_peak()
     started = time.perf_counter()
     written = 4 * rows * num_classes <= EVIDENCE

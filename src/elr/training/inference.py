@@ -25,7 +25,7 @@ AHEAD = 2
 """Chunks or batches that are read while the network works."""
 _SETTLED = 10.0  # momentum times batches from which on e^-10 of the first statistics is left; batches of new ones
 _NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
-_NUMBERS = 2**20  # of probabilities that are asked of a store at a time: 4 MiB
+_NUMBERS = 2**19  # of probabilities that are asked of a store at a time: 2 MiB, for which a step has left room
 
 
 @dataclass(frozen=True, kw_only=True)
