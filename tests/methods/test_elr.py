@@ -369,6 +369,25 @@ def test_a_step_says_what_it_did(name):
         assert not any(value.requires_grad for value in step.terms.values())
 
 
+@pytest.mark.parametrize("predict_with", ["networks", "averaged"])
+@pytest.mark.parametrize("name", ["averaging", "stateless", "own targets, averaging"])
+def test_what_is_measured_is_the_network_that_predicts(name, predict_with):
+    own_averaged = {"peer": True, "target_from": "own", "gamma": 0.8}
+    method = method_of(SETTINGS.get(name, own_averaged) | {"predict_with": predict_with}).train()
+    for k, batch in steps(method.passes) * 2:
+        method.begin_pass(k)
+        before = copy.deepcopy(method.networks[k])
+        step = method(torch_batch(batch))
+        own, average = (each(torch_batch(batch).inputs).detach() for each in (before, method.averaged[k]))
+        torch.testing.assert_close(step.logits.detach(), own if predict_with == "networks" else average)
+        step.loss.backward()
+        with torch.no_grad():
+            for weight in method.networks[k].parameters():
+                weight -= 0.5 * weight.grad
+        method.zero_grad()
+    assert (own - average).abs().max() > 1e-3
+
+
 # --- state ------------------------------------------------------------------------------------------------------------
 
 

@@ -49,7 +49,7 @@ def test_sparse_rows_are_counted_as_they_are_stored():
     sizes = {(1000,): 66, (100_000,): 98, (1000, 1000): 132, (5000, 1000): 5 * 64 + 2 + 66, (3,): 3 * 4 + 2}
     for widths, row in sizes.items():
         _, sentence = chosen_targets(10, widths, memory=GB, targets="sparse")
-        assert sentence.endswith(f"in bfloat16, 16 classes a row, {10 * row:,} bytes of memory")
+        assert sentence.endswith(f"in bfloat16, {min(16, *widths)} classes a row, {10 * row:,} bytes of memory")
 
 
 def test_what_there_is_not_is_refused():

@@ -277,7 +277,10 @@ class ELR(Method):
             )
             if self.config.refine_labels and labels.ndim == 2:  # a class number alone would stay what it is
                 labels = refined(labels, targets)
-            loss, entropy, term = elr_loss(network(inputs), labels, targets, lam=lam, clamp=self.config.clamp)
+            outputs = network(inputs)
+            loss, entropy, term = elr_loss(outputs, labels, targets, lam=lam, clamp=self.config.clamp)
+            if mixing is None and self.config.predict_with == "networks":
+                seen = outputs  # what is measured is the network that will predict, and not its average
         return Step(loss, seen, {"loss": loss.detach(), "cross_entropy": entropy, "elr": term})
 
     @property

@@ -102,10 +102,10 @@ def _sentence(config: TargetsConfig, num_examples: int, widths: Sequence[int], *
         return ""
     if config.placement == STATELESS:
         return f"{TARGETS_ARE}not kept (stateless): the averaged weights say what they would"
-    where = {MAPPED: " of disk", SHARDED: f" over {ranks} processes", DENSE_PLACEMENT: " of memory"}
+    where = {MAPPED: " of disk", SHARDED: f" over {ranks} process{'es' * (ranks > 1)}", DENSE_PLACEMENT: " of memory"}
     kept = f"{TARGETS_ARE}kept as {config.placement} ones in {config.dtype}"
     if config.placement == SPARSE:
         kind, classes = DTYPES[config.dtype], min(widths)
         row = sum(sparse_row_bytes(each, top_k=config.top_k * each // classes, dtype=kind) for each in widths)
-        return f"{kept}, {config.top_k} classes a row, {num_examples * row:,} bytes of memory"
+        return f"{kept}, {min(config.top_k, classes)} classes a row, {num_examples * row:,} bytes of memory"
     return f"{kept}, {size:,} bytes{where[config.placement]}"

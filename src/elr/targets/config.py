@@ -90,8 +90,9 @@ class TargetsConfig:
         """
         if self.placement == STATELESS:
             raise ArgumentError(
-                f"targets are {STATELESS}, and this method keeps some: take another store, such as {DENSE_PLACEMENT} "
-                f"or {MAPPED}, or the method 'elr' with a single network (members=1), whose averaged weights stand in"
+                f"targets are {STATELESS}, and networks side by side, as other methods than 'elr', keep some: take "
+                f"another store, such as {DENSE_PLACEMENT} or {MAPPED}, or 'elr' with a single network (--members 1, "
+                "members=1), whose averaged weights stand in"
             )
         dtype = DTYPES[self.dtype]
         where: dict[str, Any] = {"folder": folder or self.folder} if self.placement == MAPPED else {}

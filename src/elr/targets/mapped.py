@@ -232,10 +232,10 @@ class MappedTargets(DenseTargets):
     def save_rows(self, folder: Path) -> None:
         self.settle()
         if self.process_group is None or dist.get_rank(self.process_group) == 0:  # every rank has the same
-            write_copy(self._access.file, folder / ROWS_FILE, self._header)
+            write_copy(self._access.file, Path(folder) / ROWS_FILE, self._header)
 
     def load_rows(self, folder: Path) -> None:
-        self.ahead = None
+        self.ahead, folder = None, Path(folder)
         check_copy(folder / ROWS_FILE, self._header)
         self.settle()
         self._access.touch()

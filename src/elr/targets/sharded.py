@@ -299,13 +299,14 @@ class ShardedTargets(Targets):
             self.part = None if self.part is None else self.part.double()
 
     def save_rows(self, folder: Path) -> None:
+        folder = Path(folder)
         with writing(folder / part_name(self.rank, self.world, self.num_examples)):
             save_part(folder, self.table, rank=self.rank, world=self.world, num_examples=self.num_examples)
 
     def load_rows(self, folder: Path) -> None:
         error: CheckpointError | None = None
         try:
-            part = load_part(folder, (self.first, self.last), shape=(self.num_examples, self.num_classes))
+            part = load_part(Path(folder), (self.first, self.last), shape=(self.num_examples, self.num_classes))
         except CheckpointError as found:
             error, part = found, None
         if self.process_group is not None:  # no rank goes on with rows that another one lacks

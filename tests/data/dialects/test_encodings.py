@@ -84,6 +84,24 @@ def test_few_words_with_accents_are_western_however_often_they_stand(tmp_path):
     assert "\u6b63\u3057\u3044" in read_text(path).content.decode()
 
 
+@pytest.mark.parametrize("words", ["grün weiß", "schön größer", "café élève", "Müller Jäger"])
+@pytest.mark.parametrize("count", [1, 60])
+def test_western_words_are_read_in_the_encoding_of_dos_and_of_windows(tmp_path, words, count):
+    path = tmp_path / "t.csv"
+    rows = "x,y\n" + "".join(f"{row},{word}\n" for row in range(count) for word in words.split())
+    for encoding in ("cp850", "cp1252"):
+        path.write_bytes(rows.encode(encoding))
+        found = read_text(path)
+        assert (found.content.decode(), found.encoding) == (rows, encoding)
+        assert f"taken for {encoding}" in found.remarks[0]
+
+
+@pytest.mark.parametrize("words", ["don\u2019t", "\u201eja\u201c", "\u20ac 5 \u2026", "na\u00efve\u2014no"])
+def test_marks_of_windows_are_no_letters_of_dos(tmp_path, words):
+    (tmp_path / "t.csv").write_bytes(f"x,y\n1,{words}\n".encode("cp1252"))
+    assert words in read_text(tmp_path / "t.csv").content.decode()
+
+
 @pytest.mark.parametrize(
     ("content", "what"),
     [

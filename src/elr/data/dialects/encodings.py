@@ -45,6 +45,8 @@ _TWICE_ENCODED = re.compile(b"\xc3[\x82\x83]\xc2[\x80-\xbf]|\xc3\xa2\xe2\x82\xac
 _LOST = "\ufffd".encode()
 _SAMPLE = 100_000
 _FEW = 40  # bytes beyond ASCII, of which no statistics can be made
+_DOS_LETTERS = re.compile(rb"(?<=[A-Za-z])([\x81\x82\x84\x8d]|[\x87-\x89\x8b\x93\x94](?=[a-z]))")
+_WINDOWS_LETTERS = re.compile(rb"[\xc0-\xe0\xe2-\xff]")  # but for what is a sharp s in DOS
 _WESTERN = {"latin_1", "cp1252", "iso8859_15", "iso8859_1", "ascii", "cp1250", "cp1254", "iso8859_9", "mac_roman"}
 
 
@@ -160,13 +162,20 @@ def _other_encoding(content: bytes) -> str:
     accents = different < _FEW and 2 * different <= sum(map(len, words))  # the same few words, of Latin letters
     best = from_bytes(sample).best() if beyond >= _FEW and not accents else None
     found = best.encoding if best is not None else "cp1252"
-    for name in ["cp1252", "latin-1"] if found in _WESTERN else [found, "cp1252", "latin-1"]:
+    if found in _WESTERN:
+        found = "cp850" if _is_dos(content) else "cp1252"
+    for name in (found, "cp1252", "latin-1"):
         try:
             content.decode(name)
             return name
         except UnicodeDecodeError:
             continue
     return "latin-1"  # which reads anything
+
+
+def _is_dos(content: bytes) -> bool:
+    """Whether words have letters of DOS where Windows has no letters, and more of them than others of Windows."""
+    return len(_DOS_LETTERS.findall(content)) > len(_WINDOWS_LETTERS.findall(content))
 
 
 def _guess_told(content: bytes, encoding: str, place: str) -> str:
