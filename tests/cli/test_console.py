@@ -97,6 +97,23 @@ def a_run(out):
     )
 
 
+@pytest.mark.parametrize(
+    ("history", "said"),
+    [
+        ([{"out_of_fold_agreement": 0.9}], "50 rows to look at, of which about 44% are expected to be wrong"),
+        ([{"agreement_with_given_labels": 0.9}], "50 rows to look at"),  # a single network is too sure of what it saw
+        ([], "50 rows to look at"),
+    ],
+)
+def test_how_many_of_the_suspects_are_expected_to_be_wrong_is_told(capsys, tmp_path, history, said):
+    run = a_run(tmp_path)
+    run.history = history
+    run.results["expected_precision"] = 0.44
+    summarize_run(run)
+    (found,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("Found:"))
+    assert found.endswith(f"): {said}")
+
+
 AT_LAST = """
 Found:    about 25.0% of 200 labels look wrong (95 % interval 20.0% to 30.0%): 50 rows to look at
 How good: 50.0% of the test data right, after the last epoch

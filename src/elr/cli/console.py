@@ -133,7 +133,9 @@ def _say_details(fitted: Fitted, remarks: list[str]) -> None:
 def _say_at_last(fitted: Fitted) -> None:
     from elr.files import ISSUES_FILE, REPORT_FILE
 
-    found = verdict(fitted.results)
+    found, share = verdict(fitted.results), fitted.results.get("expected_precision")
+    if share is not None and fitted.history and "out_of_fold_agreement" in fitted.history[-1]:  # others are too sure
+        found += f", of which about {share:.0%} are expected to be wrong"
     say(
         f"\nFound:    {found[0].lower()}{found[1:]}\nHow good: {how_good(fitted)}\n"
         f"Suspects: {fitted.out / ISSUES_FILE}\nReport:   {fitted.out / REPORT_FILE}\n"

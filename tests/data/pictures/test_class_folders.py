@@ -63,3 +63,14 @@ def test_folders_that_may_be_classes_are_left_alone(folders):
 def test_a_few_images_that_lie_between_the_folders_do_not_hide_splits():
     paths = [PurePath(split, kind, f"{n}.png") for split in ("p", "q") for kind in "ab" for n in range(5)]
     assert not_classes(ROOT, [*paths, PurePath("p", "stray.png")]) is not None
+
+
+def test_folders_whose_names_say_nothing_may_be_splits_or_classes():
+    years = [f"{tree}/{year}" for tree in ("oak", "elm") for year in (2023, 2024)]
+    assert "('2023', '2024'): if they are splits or copies, not classes, give one of them: elr fit data/" in reason(
+        *years
+    )
+    splits = [f"{split}/{kind}" for split in ("oak", "elm_test") for kind in ("cat", "dog")]
+    assert "('cat', 'dog'): they are splits or copies, not classes; give one of them: elr fit data/oak" in reason(
+        *splits
+    )

@@ -156,10 +156,9 @@ def _shared(root: Path, group: list[_Folder]) -> str:
     names = sorted(_at(root, each) for each in group)
     shown = " and ".join(names) if len(names) == 2 else f"{', '.join(names[:3])} and {len(names) - 3} more"
     shown = ", ".join(names) if len(names) == 3 else shown
-    return (
-        f"{shown} have subfolders of the same names ({_some(common)}): they are splits or copies, not classes; "
-        + _advice(root, group)
-    )
+    named = any(_role(each) != "other" for each in group)
+    are = "they are splits or copies, not classes; " if named else "if they are splits or copies, not classes, "
+    return f"{shown} have subfolders of the same names ({_some(common)}): {are}{_advice(root, group)}"
 
 
 def _advice(root: Path, folders: list[_Folder]) -> str:
