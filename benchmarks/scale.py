@@ -177,7 +177,7 @@ class Turns:
     """Two trainings that step by turns: each goes on when the other has finished some steps, and all that they began.
 
     Args:
-        names: of both; the first begins.
+        names: of both; the first is the one that is measured.
         steps: of a turn; its last one takes until all is done that goes on beside the training.
         settle: waits for that of the first training.
     """

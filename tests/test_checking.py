@@ -93,7 +93,7 @@ def test_a_state_of_other_types_is_refused(present, stored, said):
         refuse_unlike(present, stored, "part")
 
 
-def test_integers_of_a_state_may_have_another_width():
+def test_numbers_of_a_state_may_have_another_width():
     wide, narrow = torch.arange(3), torch.arange(3, dtype=torch.int16)
     refuse_unlike({"rows": narrow}, {"rows": wide}, "part")
     refuse_unlike({"rows": wide}, {"rows": narrow}, "part")
@@ -101,5 +101,8 @@ def test_integers_of_a_state_may_have_another_width():
         refuse_unlike({"rows": narrow}, {"rows": narrow.half()}, "part")
     with pytest.raises(ValueError, match=r"part.rows is torch.int64 \(2,\), expected torch.int16 \(3,\)"):
         refuse_unlike({"rows": narrow}, {"rows": wide[:2]}, "part")
+    refuse_unlike({"sums": torch.zeros(3)}, {"sums": torch.zeros(3, dtype=torch.float64)}, "part")
+    with pytest.raises(ValueError, match=r"part.sums is torch.float16"):
+        refuse_unlike({"sums": torch.zeros(3)}, {"sums": torch.zeros(3).half()}, "part")
     with pytest.raises(ValueError, match=r"part.rows is torch.uint8 \(3,\)"):
         refuse_unlike({"rows": narrow}, {"rows": wide.byte()}, "part")

@@ -1,4 +1,6 @@
+import gc
 import pickle
+import tempfile
 import warnings
 
 import numpy as np
@@ -14,6 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from elr import ELRClassifier
 from elr.errors import ArgumentError, DataError, DataWarning
+from elr.training.loop import Training
 
 
 @parametrize_with_checks([ELRClassifier()])
@@ -349,8 +352,23 @@ def test_numbers_too_great_to_standardize_are_refused(data):
         ELRClassifier(epochs=2).fit(np.asarray(X) * 1e200, given)
 
 
+@pytest.fixture
+def kept(monkeypatch, tmp_path):
+    """The stores of each training, as text, and how many files they have when it ends; the folder is its own."""
+    found = []
+
+    class Seen(Training):
+        def run(self, **settings):
+            super().run(**settings)
+            found.append((list(map(repr, self.method.stores)), len(list(tmp_path.iterdir()))))
+
+    monkeypatch.setattr("elr.estimator.Training", Seen)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return found
+
+
 @pytest.mark.parametrize("members", [1, 3])
-def test_targets_may_be_elsewhere(data, members):
+def test_targets_may_be_elsewhere(data, members, kept, tmp_path):
     X, y, _ = data
     settings = {"members": members, "epochs": 2, "random_state": 0, "lam": 3.0, "dropout": 0.0}
     expected = ELRClassifier(**settings).fit(X, y)
@@ -359,24 +377,36 @@ def test_targets_may_be_elsewhere(data, members):
     halved = ELRClassifier(**settings, targets_dtype="bfloat16").fit(X, y)
     assert not np.array_equal(halved.pred_probs_, expected.pred_probs_)
     assert np.allclose(halved.pred_probs_, expected.pred_probs_, atol=0.05)
+    ELRClassifier(**settings, targets="sparse").fit(X, y)
+    kinds = [{store.partition("(")[0] for store in stores} for stores, _ in kept]
+    assert kinds == [{"DenseTargets"}, {"MappedTargets"}, {"DenseTargets"}, {"SparseTargets"}]
+    assert [files > 0 for _, files in kept] == [False, True, False, False]
+    assert ["float32" in "".join(stores) for stores, _ in kept] == [True, True, False, False]
+    assert not list(tmp_path.iterdir())
 
 
-def test_targets_too_large_for_memory_go_to_a_file_and_a_warning_says_so(data, monkeypatch):
-    X, y, _ = data
-    asked = []
-    monkeypatch.setattr("elr.estimator.memory_for_tables", lambda device: asked.append(device) or 1000)
-    with pytest.warns(UserWarning, match="kept as mapped ones in bfloat16, .* and 1,000 may be used") as caught:
-        ELRClassifier(members=1, epochs=1, device="cpu").fit(X, y)
-    assert asked == ["cpu"]
-    assert caught[0].filename == __file__
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        ELRClassifier(members=1, epochs=1, targets="sparse").fit(X, y)
+def test_files_of_networks_that_refer_to_each_other_go_as_well(data, kept, tmp_path):
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(2):
+            ELRClassifier(method="elr_plus", settings={"mixup": 0.0}, epochs=1, targets="mapped").fit(*data[:2])
+            assert not list(tmp_path.iterdir())
+    finally:
+        gc.enable()
+    assert [files for _, files in kept] == [2, 2]
 
 
-def test_targets_of_several_members_are_not_stateless(data):
+def test_stores_that_there_cannot_be(data):
     X, y, _ = data
     single = ELRClassifier(members=1, epochs=1, targets="stateless").fit(X, y)
     assert single.pred_probs_.shape == (len(X), len(single.classes_))
     with pytest.raises(ValueError, match="take another store"):
         ELRClassifier(members=3, epochs=1, targets="stateless").fit(X, y)
+    with pytest.raises(
+        ArgumentError, match="targets is 'auto', which goes by the memory that is free: expected one of dense"
+    ):
+        ELRClassifier(targets="auto").fit(X, y)
+    for settings in ({"targets": "mapped"}, {"targets_dtype": "bfloat16"}):
+        with pytest.raises(ArgumentError, match="method 'cross_entropy' keeps no targets: leave targets"):
+            ELRClassifier(method="cross_entropy", epochs=1, **settings).fit(X, y)

@@ -184,7 +184,7 @@ def checked_value(name: str, value: Any, annotation: str, names: Mapping[str, An
 def refuse_unlike(present: Any, stored: Any, name: str) -> None:
     """Refuse a state whose values are of other types than those that the same part has now.
 
-    Integers of a tensor may have another width: some parts widen them when they need it.
+    Numbers of a tensor may have another width: some parts widen them when they need it.
 
     Args:
         present: of the part that is to go on.
@@ -210,8 +210,11 @@ def refuse_unlike(present: Any, stored: Any, name: str) -> None:
     if not isinstance(stored, kind) or type(stored) is bool is not type(present):
         raise ValueError(f"{name} is {type(stored).__name__}, expected {type(present).__name__}")
     if isinstance(present, Tensor):
-        whole_numbers = {torch.int16, torch.int32, torch.int64}
-        other = present.dtype != stored.dtype and not {present.dtype, stored.dtype} <= whole_numbers
+        both, widths = (
+            {present.dtype, stored.dtype},
+            ({torch.int16, torch.int32, torch.int64}, {torch.float32, torch.float64}),
+        )
+        other = len(both) > 1 and not any(both <= each for each in widths)
         if other or present.shape != stored.shape:
             raise ValueError(
                 f"{name} is {stored.dtype} {tuple(stored.shape)}, expected {present.dtype} {tuple(present.shape)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import math
 import warnings
@@ -34,7 +35,7 @@ from elr.data.formats.labels import plain_labels
 from elr.data.formats.table import DataFrames
 from elr.data.labels.columns import some
 from elr.data.labels.spelling import class_key
-from elr.devices import memory_for_tables, mixed_seed
+from elr.devices import mixed_seed
 from elr.errors import ArgumentError, DataError, DataWarning
 from elr.methods.catalog import method_for_run
 from elr.methods.config import MethodConfig
@@ -55,7 +56,7 @@ from elr.methods.ensemble.grid import (
 from elr.methods.method import Method
 from elr.networks.spec import NetworkSpec
 from elr.targets.choice import AUTO, check_choice, chosen_targets
-from elr.targets.config import TargetsConfig
+from elr.targets.config import DENSE_PLACEMENT, MAPPED, NAMES
 from elr.training.config import TrainingConfig
 from elr.training.inference import predicted_probs, softmax_of
 from elr.training.loop import Training
@@ -90,9 +91,9 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         weight_decay: >= 0. Default 0.01 (AdamW's); of a single network 5e-3.
         random_state: int, RandomState or None.
         device: "auto" (what Accelerate finds) or "cpu".
-        targets: where the targets are kept while training: "auto" (by their size: in memory, or in a file among the
-            temporary ones, which a warning says), or a placement of `elr.targets.config.TargetsConfig`.
-        targets_dtype: how precisely: "float32", "bfloat16", "float16" or "float64". Default: by the placement.
+        targets: where the targets are kept while training, a placement of `elr.targets.config.TargetsConfig`, such as
+            "mapped", a file among the temporary ones; `pred_probs_` is in memory in any case. Default: in memory.
+        targets_dtype: how precisely, its dtype. Default: bfloat16 of mapped and sparse ones, float32 of others.
 
     Attributes:
         classes_: (C,) labels.
@@ -134,7 +135,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         weight_decay: float | None = None,
         random_state: int | np.random.RandomState | None = None,
         device: str = "auto",
-        targets: str = AUTO,
+        targets: str = DENSE_PLACEMENT,
         targets_dtype: str | None = None,
     ) -> None:
         self.method = method
@@ -180,6 +181,9 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         self.margins_ = training.state.monitor.margins
         self.history_ = training.history
         self._labels = classes
+        del training, method
+        if self.targets == MAPPED:
+            gc.collect()  # networks that refer to each other keep their files until then
         return self
 
     def _members(self, count: int) -> int:
@@ -187,6 +191,10 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
             if name not in ("self", "members", "random_state"):  # which scikit-learn checks
                 checked_value(name, getattr(self, name), str(parameter.annotation), {})
         check_choice(self.targets, self.targets_dtype)
+        if self.targets == AUTO:
+            raise ArgumentError(
+                f"targets is {AUTO!r}, which goes by the memory that is free: expected one of {', '.join(NAMES)}"
+            )
         several = self.method == ELRConfig.name and not self.settings
         if self.members is None:
             return MEMBERS if several and count >= LEAST_ROWS else 1
@@ -251,15 +259,10 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
     def _built(self, config: MethodConfig, networks: list[nn.Module], rows: Any) -> Method:
         """A method with its store of targets."""
         count, num_classes = rows.shape[0], len(self.classes_)
-        targets, sentence = chosen_targets(
-            count,
-            config.target_widths(num_classes),
-            memory=memory_for_tables(self.device),
-            targets=self.targets,
-            dtype=self.targets_dtype,
-        )
-        if self.targets == AUTO and targets != TargetsConfig(dtype=self.targets_dtype or "float32"):
-            warnings.warn(sentence, stacklevel=4)
+        widths = config.target_widths(num_classes)
+        if not widths and (self.targets != DENSE_PLACEMENT or self.targets_dtype is not None):
+            raise ArgumentError(f"method {self.method!r} keeps no targets: leave targets and targets_dtype out")
+        targets, _ = chosen_targets(count, widths, memory=0, targets=self.targets, dtype=self.targets_dtype)
         return config.build(networks, num_examples=count, num_classes=num_classes, targets=targets)
 
     def _spec(self, rows: Any, hidden: tuple[int, ...], dropout: float | None) -> NetworkSpec:

@@ -81,16 +81,17 @@ class Launched:
 
     def stacks(self) -> str:
         """End all that has not, which says where each of its threads stood."""
-        said, stacks = self.said, []
-        for name, each in [("torchrun", psutil.Process(self.process.pid)), *self.ranks.items()]:
-            if not each.is_running() or each.status() == psutil.STATUS_ZOMBIE:
-                stacks.append(f"{name} has ended")
-                continue
+        said, stacks, launcher = self.said, [], psutil.Process(self.process.pid)
+        with suppress(psutil.Error):
+            launcher.suspend()  # or it would end the others when the first has
+        for name, each in [*self.ranks.items(), ("torchrun", launcher)]:
             had = len(self.said)
             with suppress(psutil.Error):
                 each.send_signal(signal.SIGABRT)
+                each.resume()
                 each.wait(20)
-            stacks.append(f"{name} stood at: {self.said[had:][-3000:]}")
+            told = self.said[had:].partition("Extension modules")[0]
+            stacks.append(f"{name} stood at: {told[-3000:]}" if told else f"{name} has ended")
         self.end()
         return "\n".join([said[-1500:], *stacks])
 

@@ -135,6 +135,14 @@ def test_targets_are_measured_against_clean_labels():
     assert measured["target_accuracy_on_wrong"] == 1 / 2
 
 
+def test_rows_that_said_nothing_do_not_count_against_the_targets():
+    monitor = Monitor([0, 1, 2, 2], clean_labels=[0, 1, 1, 0])
+    monitor.update(torch.tensor([0, 2, 3]), logits_for([0, 2, 1]))
+    measured = monitor.end_epoch(by_rows([0, 1, 1, 1]))
+    assert measured["agreement_with_targets"] == 2 / 3  # rows 0 and 3, of three
+    assert measured["target_accuracy"] == 3 / 4
+
+
 def test_gradients_are_asked_for_the_rows_seen_at_their_logits():
     monitor = Monitor([0, 1, 2, 1], clean_labels=[0, 1, 1, 0])
     logits = torch.randn(3, 3, generator=torch.Generator().manual_seed(0))
@@ -281,5 +289,8 @@ def test_few_classes_and_epochs_are_counted_in_narrow_numbers():
         "margin_sums": torch.float32,
         "margin_counts": torch.int16,
     }
-    assert monitor.margins.dtype == np.float64
     assert monitor.margins.tolist() == [1.0, 1.0]
+    monitor.update(torch.arange(2), torch.tensor([[2.0, 1.0], [0.0, 0.0]]))
+    monitor.end_epoch()
+    monitor.margin_counts += 3  # as after 7 epochs: 4 / 7 and 3 / 7 are other numbers in float32
+    assert monitor.margins.tolist() == [4 / 7, 3 / 7]

@@ -118,8 +118,8 @@ class Monitor:
     It keeps one class and one margin per row, from the outputs of the training steps themselves (train mode, augmented
     inputs), so it costs an argmax and a maximum a step: 8 N bytes for the classes, those of the epoch before, how long
     they have stood, and the rows that were contradicted when most were; 10 N for margins, and 8 N for the labels, which
-    it shares with the caller's array where that is int64; 4 N more from 32,767 classes or epochs on. With clean labels
-    it also keeps the logits of up to 4,000 rows, 4 C bytes for each, to measure gradients from.
+    it shares with the caller's array where that is int64; 2 N more beyond 32,768 classes, and 2 N beyond 32,767 epochs.
+    With clean labels it also keeps the logits of up to 4,000 rows, 4 C bytes for each, to measure gradients from.
 
     Args:
         labels: (N,) given labels, int64.
