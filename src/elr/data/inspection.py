@@ -176,8 +176,10 @@ def _role(name: str, options: ReadOptions) -> tuple[str, str]:
         return roles[name], LEARNED
     if name in options.ignore:
         return "", "left out: --ignore"
-    alone = "--text" if options.text else "--embedding" if options.embedding else "the images"
-    return (roles[name], roles[name]) if name in roles else ("", f"left out: {alone} alone is learned from")
+    alone = (
+        "--text alone is" if options.text else "--embedding alone is" if options.embedding else "the images alone are"
+    )
+    return (roles[name], roles[name]) if name in roles else ("", f"left out: {alone} learned from")
 
 
 def said_of_file(facts: Mapping[str, Any]) -> str:

@@ -74,7 +74,7 @@ def named_images(records: Records, options: ReadOptions, folder: Path, *, place:
         index.check_files(store)
     found, decoded = read_images(files, len(texts), options, store=store, index=index)
     kept = records.take(decoded.rows)
-    remark = f"the images that column {column!r} of {place} names, in {printable(base)}, were read"
+    remark = f"the images that column {column!r} of {place} names were read, from {printable(base)}"
     return replace(
         found,
         rows=kept.rows,
