@@ -51,10 +51,14 @@ def plain_step(
         rest = 1 - (np.clip(probs, clamp, 1 - clamp) * targets).sum(axis=1)
         pulls = np.where((probs >= clamp) & (probs <= 1 - clamp), probs * targets, 0.0)
     floored = np.maximum(rest, clamp) if clamp else rest
-    loss = -(labels * log_probs).sum(axis=1) + lam * np.log(floored)
+    loss = -(labels * log_probs).sum(axis=1)
+    slope = labels.sum(axis=1, keepdims=True) * probs - labels
+    if not lam:  # what would be taken 0 times may be infinite
+        return float(loss.mean()) if len(loss) else float("nan"), slope / max(len(logits), 1), table
+    loss += lam * np.log(floored)
     active = (rest >= clamp)[:, None] if clamp else np.ones((len(rest), 1), bool)
     by_logits = -(pulls - probs * pulls.sum(axis=1, keepdims=True)) / floored[:, None] * active
-    slope = (labels.sum(axis=1, keepdims=True) * probs - labels + lam * by_logits) / max(len(logits), 1)
+    slope = (slope + lam * by_logits) / max(len(logits), 1)
     return float(loss.mean()) if len(loss) else float("nan"), slope, table
 
 
