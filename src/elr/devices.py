@@ -257,7 +257,7 @@ def usable_library(source: str, functions: Functions, is_right: Callable[[Any], 
         warning where it fails the test.
 
     Example:
-        >>> two = "extern \"C\" int two() { return 2; }"
+        >>> two = 'extern "C" int two() { return 2; }'
         >>> usable_library(two, {"two": (ctypes.c_int, ())}, lambda it: it.two() == 3, otherwise="it is done by hand")
     """
     log = logging.getLogger(__name__)
