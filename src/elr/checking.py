@@ -210,12 +210,10 @@ def refuse_unlike(present: Any, stored: Any, name: str) -> None:
     if not isinstance(stored, kind) or type(stored) is bool is not type(present):
         raise ValueError(f"{name} is {type(stored).__name__}, expected {type(present).__name__}")
     if isinstance(present, Tensor):
-        both, widths = (
-            {present.dtype, stored.dtype},
-            ({torch.int16, torch.int32, torch.int64}, {torch.float32, torch.float64}),
-        )
-        other = len(both) > 1 and not any(both <= each for each in widths)
-        if other or present.shape != stored.shape:
+        types = {present.dtype, stored.dtype}
+        widths = {torch.int16, torch.int32, torch.int64}, {torch.float32, torch.float64}
+        alike = len(types) == 1 or any(types <= each for each in widths)
+        if not alike or present.shape != stored.shape:
             raise ValueError(
                 f"{name} is {stored.dtype} {tuple(stored.shape)}, expected {present.dtype} {tuple(present.shape)}"
             )
