@@ -120,13 +120,37 @@ def test_both_ways_of_decoding_agree_where_nothing_is_resized(kind, mode, tmp_pa
     assert torch.equal(in_memory, on_disk)
 
 
-def test_without_torchvision_pillow_decodes_the_same_pixels(monkeypatch):
-    content = encoded(ramp(50, 90), "JPEG", quality=95)
-    by_torchvision = decode_crop(content, SMALL)
-    monkeypatch.setitem(sys.modules, "torchvision", None)
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"mode": "L"}])
+@pytest.mark.parametrize(("height", "width"), [(50, 90), (40, 40), (79, 100), (81, 163), (330, 301), (1, 7)])
+def test_without_simplejpeg_pillow_decodes_the_same_pixels(height, width, options, monkeypatch):
+    photo = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    content = encoded(photo, "JPEG", quality=90, **options)
+    faster = decode_crop(content, SMALL)
+    monkeypatch.setitem(sys.modules, "simplejpeg", None)
     assert decoding._jpeg_decoder.__wrapped__() is None
     monkeypatch.setattr(decoding, "_jpeg_decoder", lambda: None)
-    assert torch.equal(decode_crop(content, SMALL), by_torchvision)
+    assert torch.equal(decode_crop(content, SMALL), faster)
+
+
+def test_an_image_stays_what_it_is_when_the_next_one_is_decoded(monkeypatch):
+    whole = Geometry(resize=32, crop=32)
+    dark, light = (encoded(np.full((32, 32, 3), shade, np.uint8), "JPEG") for shade in (10, 240))
+    for kept in (decoding._KEPT, 32 * 32 * 3 - 1):
+        monkeypatch.setattr(decoding, "_KEPT", kept)
+        first = decode_crop(dark, whole)
+        assert decode_crop(light, whole).min() > 200
+        assert first.max() < 50
+
+
+def test_a_damaged_jpeg_that_pillow_reads_is_read_and_one_that_it_does_not_is_an_error():
+    content = encoded(ramp(60, 80), "JPEG", quality=90)
+    end = content.rindex(b"\xff\xd9")
+    odd = content[:end] + b"\0\0\0" + content[end:]  # bytes that no decoder needs, of which simplejpeg complains
+    with pytest.raises(ValueError, match="extraneous"):
+        decoding._jpeg_decoder()(odd)
+    assert torch.equal(decode_crop(odd, SMALL), decode_crop(content, SMALL))
+    with pytest.raises(OSError, match="truncated"):
+        decode_crop(content[: len(content) // 2], SMALL)
 
 
 def test_a_deep_image_is_scaled_in_parts_as_it_would_be_in_one(monkeypatch):

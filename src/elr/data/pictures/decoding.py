@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib import util
 from pathlib import Path
 from typing import ClassVar
 
@@ -33,7 +33,9 @@ _SEGMENTS = (0xC4, 0xFE)  # and of all segments that have a length
 _ORIENTATION = 0x0112
 Span = tuple[float, float] | None
 _AT_ONCE = 2**22  # values that are scaled
-_RGB_MODE = 3  # of torchvision's ImageReadMode
+_PARTS = (8, 4, 2, 1)  # of which JPEG's decoders give one, at full speed
+_KEPT = 2**22  # bytes of memory that a thread keeps for the next image
+_OF_THREAD = threading.local()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,14 +150,19 @@ def decode_crop(
     side = geometry.crop * scale
     top, left = place[0] * (height - side), place[1] * (width - side)
     rows, columns = (_span(start, side, length) for start, length in ((top, height), (left, width)))
-    window, size = pixels[rows, columns], (geometry.crop, geometry.crop)
-    if window.shape[:2] == size:
-        return torch.from_numpy(window).permute(2, 0, 1)
-    # Copied by NumPy, since torch would wake its own threads in each of ours; and with a batch axis that has a stride,
-    # since without one torch does not see that pixels lie together, and takes half as long again.
-    shown = torch.from_numpy(np.ascontiguousarray(window))
+    window = pixels[rows, columns]
+    if window.shape[:2] == (geometry.crop, geometry.crop):
+        return torch.from_numpy(window.copy()).permute(2, 0, 1)
+    # Together in memory, or torch would copy it, and wake its own threads in each of ours.
+    together = _room("window", window.size).reshape(window.shape)
+    np.copyto(together, window)
+    shown = torch.from_numpy(together)
+    # With a batch axis that has a stride, since without one torch does not see that pixels lie together, and takes half
+    # as long again. One side at a time, the height first, so that fewer rows are left for the other, slower pass.
     part = shown.view(1, *shown.shape).permute(0, 3, 1, 2)
-    return F.interpolate(part, size=size, mode="bilinear", antialias=True)[0]
+    for size in ((geometry.crop, window.shape[1]), (geometry.crop, geometry.crop)):
+        part = F.interpolate(part, size=size, mode="bilinear", antialias=True)
+    return part[0]
 
 
 def _span(start: float, window: float, length: int) -> slice:
@@ -165,14 +172,35 @@ def _span(start: float, window: float, length: int) -> slice:
 
 
 def _pixels(encoded: bytes, resize: int, span: Span) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8, upright, shorter side at least `resize` where the image has it."""
+    """(H, W, 3) uint8, upright, shorter side at least `resize` where the image has it; good until the next call."""
     shape = _plain_jpeg(encoded)
     if shape is not None:
         _check_pixels(*shape)
-    if shape is not None and min(shape) < 2 * resize and (decode := _jpeg_decoder()):
-        planes = decode(torch.frombuffer(bytearray(encoded), dtype=torch.uint8), _RGB_MODE, False)
-        return planes.permute(1, 2, 0).numpy()
+        if (pixels := _jpeg_pixels(encoded, *shape, resize)) is not None:
+            return pixels
     return np.array(_upright(encoded, resize, span))
+
+
+def _jpeg_pixels(encoded: bytes, height: int, width: int, resize: int) -> NDArray[np.uint8] | None:
+    """What Pillow gives of a plain JPEG, in less time; None without simplejpeg, and of a damaged file."""
+    if (decode := _jpeg_decoder()) is None:
+        return None
+    part = next(part for part in _PARTS if min(height, width) >= part * resize or part == 1)
+    height, width = -(-height // part), -(-width // part)
+    room = _room("pixels", 3 * height * width)
+    try:
+        return decode(encoded, "RGB", min_height=height, min_width=width, buffer=room)
+    except ValueError:  # Pillow may still read it, or says what is wrong
+        return None
+
+
+def _room(name: str, size: int) -> NDArray[np.uint8]:
+    """Memory that this thread uses image after image, as the processor has it at hand then; new if it is large."""
+    if size > _KEPT:
+        return np.empty(size, np.uint8)
+    if not hasattr(_OF_THREAD, name):
+        setattr(_OF_THREAD, name, np.empty(_KEPT, np.uint8))
+    return getattr(_OF_THREAD, name)[:size]
 
 
 def _upright(source: Encoded, side: int, span: Span) -> Image.Image:
@@ -300,16 +328,13 @@ def _plain_jpeg(encoded: bytes) -> tuple[int, int] | None:
 
 
 @cache
-def _jpeg_decoder() -> Callable[..., Tensor] | None:
-    """torchvision's operator, faster than Pillow where nothing can be left out; None where it has none.
-
-    Its public function warns at each call, since torchvision 0.29, that it will be removed.
-    """
-    if util.find_spec("torchvision") is None:
+def _jpeg_decoder() -> Callable[..., NDArray[np.uint8]] | None:
+    """simplejpeg's; None where it is absent."""
+    try:
+        import simplejpeg
+    except ImportError:
         return None
-    import torchvision.io  # noqa: F401 - registers it; a second that other data need not wait for
-
-    return getattr(torch.ops.image, "decode_jpeg", None)
+    return simplejpeg.decode_jpeg
 
 
 def thumbnail(image: Tensor, *, side: int = 64) -> bytes:

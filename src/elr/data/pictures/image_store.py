@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -309,14 +310,15 @@ class FileImages(ImageStore):
         with self._opened(row) as file:
             return file.read(HEAD)
 
-    def _opened(self, row: int) -> BinaryIO:
+    def _opened(self, row: int) -> FileIO:
         path = self._path(row)
         if not self.anywhere and self._astray(path):
             raise DataError(
                 f"image {self._name(row)} leads out of {printable(self.root)}: expected files below that folder; put a "
                 "copy there, or make the folder itself the link"
             )
-        return open(path, "rb")  # noqa: PTH123 - bytes, for names that are no UTF-8
+        # By bytes, for names that are no UTF-8; read at once, so that a buffer would only be in the way.
+        return open(path, "rb", buffering=0)  # noqa: PTH123
 
     def _astray(self, path: bytes) -> bool:
         """Whether a link leads out of the folder; what is known of a folder inside it is kept."""
