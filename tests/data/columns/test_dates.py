@@ -26,15 +26,58 @@ from elr.data.columns.reading import DATE, ColumnReading
         (["31/12/2024", "31.12.2024"], None, False),
         (["30.02.2024"], None, False),
         (["soon"], None, False),
+        (["12/31/99", "1/2/24"], "%m/%d/%y", False),
+        (["31/12/99", "1/2/24"], "%d/%m/%y", False),
+        (["1/2/24", "3/4/24"], "%d/%m/%y", True),
+        (["31.12.24", "01.02.25"], "%d.%m.%y", False),
+        (["24-01-15", "24-02-16", "24-02-17"], "%y-%m-%d", True),
+        (["99-01-15", "24-02-16"], "%y-%m-%d", False),
+        (["25.01.15", "25.02.16", "25.02.17"], "%y.%m.%d", True),
+        (["1.2.10", "1.3.11"], None, False),
+        (["20-45-67", "20-11-12"], None, False),
+        (["31/12/99", "31/12/1999"], None, False),
+        (["1/2/2024 5:30 PM", "1/13/2024 11:05 a.m."], "%m/%d/%Y", False),
+        (["2-Jan-24", "31 December 2024", "Feb 3, 2024 10:30", "2024-05-06"], "", False),
+        (["2-Jan-24", "31.12.2024"], "%d.%m.%Y", False),
+        (["31 Juni 2024"], None, False),
+        (["31 June 2024"], None, False),
     ],
 )
 def test_the_order_is_that_which_the_values_tell(texts, form, guessed):
     assert date_form(texts) == (form, guessed)
 
 
-def test_hours_count():
-    (found,) = date_values(pd.Series(["31-12-2024 9:30"]), "%d-%m-%Y")
-    assert found == pd.Timestamp("2024-12-31T09:30Z")
+@pytest.mark.parametrize(
+    ("text", "form", "iso"),
+    [
+        ("31-12-2024 9:30", "%d-%m-%Y", "2024-12-31T09:30Z"),
+        ("12/31/24 9:30:15 PM", "%m/%d/%y", "2024-12-31T21:30:15Z"),
+        ("12/31/24 12:30 am", "%m/%d/%y", "2024-12-31T00:30Z"),
+        ("12/31/24 12:30 P.M.", "%m/%d/%y", "2024-12-31T12:30Z"),
+        ("Sept. 5, 1999, 1:00PM", "", "1999-09-05T13:00Z"),
+        ("05-MAY-68", "", "2068-05-05"),
+        ("05-May-69", "", "1969-05-05"),
+        ("01.02.69", "%d.%m.%y", "1969-02-01"),
+        ("01.02.68", "%d.%m.%y", "2068-02-01"),
+    ],
+)
+def test_hours_and_the_century_are_what_is_written(text, form, iso):
+    (found,) = date_values(pd.Series([text]), form)
+    assert found == pd.to_datetime(iso, utc=True)
+
+
+@pytest.mark.parametrize("text", ["31.12.2024 24:30", "31.12.2024 13:30 PM", "31.12.2024 0:30 am", "31.12.2024 9:75"])
+def test_an_hour_that_there_is_not_is_no_date(text):
+    assert date_values(pd.Series([text]), "%d.%m.%Y").isna().all()
+
+
+def test_years_of_two_digits_are_said():
+    (said,) = found_column(pd.Series(["12/31/99", "1/15/24", "1/16/24"])).remarks
+    assert said.startswith(
+        "its dates are written month/day/year: '12/31/99' is read as 1999-12-31; years from 69 on are "
+    )
+    (said,) = found_column(pd.Series(["1/2/24", "3/4/24", "5/6/24"])).remarks
+    assert said.endswith("nothing tells their order for sure: write 2024-02-01 if that is wrong")
 
 
 def test_the_form_is_said_kept_and_applied_to_new_data_beside_iso():
@@ -64,5 +107,7 @@ def test_a_few_cells_that_are_no_dates_are_taken_for_missing_and_said():
     assert found.remarks[1] == (
         "it holds dates; 2 cells ('30.02.2024', 'soon', first in row 59) are no dates, and taken for missing"
     )
+    short = found_column(pd.Series([*(day for day in days if day != "30.02.2024"), "01.02.24"]))
+    assert short.remarks[-1].startswith("it holds dates; 1 cells ('01.02.24', first in row 59) are no dates")
     many = found_column(pd.Series([*days[:12], "soon", "late"]))
     assert many.reading.kind != DATE
