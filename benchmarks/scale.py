@@ -188,6 +188,7 @@ class Turns:
         self.times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}  # of the wall, of the processor
         self.batons = {name: threading.Semaphore(0) for name in names}
         self.over = False
+        self.failure: BaseException | None = None
         self.began, self.computed = 0.0, 0.0
         self.epochs = dict.fromkeys(names, -1)
 
@@ -196,6 +197,8 @@ class Turns:
 
     def wait(self, name: str) -> None:
         self.batons[name].acquire()
+        if self.failure is not None:
+            raise RuntimeError("the training beside failed") from self.failure
         if self.over and name != next(iter(self.batons)):
             raise OverError
         self.begin()
@@ -230,6 +233,11 @@ class Turns:
         middle = np.median(first, axis=0) / np.median(second, axis=0)
         mean = first.mean(axis=0) / second.mean(axis=0)
         return {"ratio": float(middle[0]), "mean_ratio": float(mean[0]), "computing_ratio": float(middle[1])}
+
+    def fail(self, failure: BaseException) -> None:
+        """Have the training that waits fail too, which would wait for ever."""
+        self.failure = failure
+        self.finish()
 
     def finish(self) -> None:
         self.over = True
@@ -293,6 +301,8 @@ def measure(
             other.run(on_progress=lambda progress: turns.stepped("dense", progress))
         except OverError:
             pass
+        except BaseException as error:
+            turns.fail(error)
 
     def stepped(progress) -> None:
         if progress.step == 1:  # and no other than the last

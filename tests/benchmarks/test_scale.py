@@ -42,3 +42,18 @@ def test_an_epoch_is_measured(tmp_path, placement):
         path.name for path in tmp_path.glob(".targets-*")
     }
     assert SCALE.line({"placement": placement, "dtype": "bfloat16"} | found).count("|") == SCALE.HEAD.count("|") / 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_a_failure_beside_ends_both(tmp_path, monkeypatch):
+    made = SCALE.training_of
+
+    def failing(examples, num_classes, config, **options):
+        training = made(examples, num_classes, config, **options)
+        if options["epochs"] == 10**6:
+            monkeypatch.setattr(training, "run", lambda **_: 1 / 0)
+        return training
+
+    monkeypatch.setattr(SCALE, "training_of", failing)
+    with pytest.raises(RuntimeError, match="the training beside failed"):
+        SCALE.measure(TargetsConfig(placement="sparse"), 1_000, 10, tmp_path, turn=1)
