@@ -1,10 +1,12 @@
 """Parquet: tables, images in the layout of the hub, and damaged files."""
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from elr.data.reading import read_table
+from elr.data.reading import read_data, read_table
+from elr.data.records import ReadOptions
 from elr.errors import DataError
 
 
@@ -30,6 +32,19 @@ def test_a_lack_of_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(pq, "ParquetFile", refuse)
     with pytest.raises(MemoryError):
         read_table(tmp_path / "t.parquet")
+
+
+def test_categories_of_numbers_stay_categories(tmp_path):
+    """Parquet itself has only categories of text; what pandas wrote beside them says so."""
+    frame = pd.DataFrame(
+        {"group": pd.Categorical([3, 1, None, 3]), "x": [1, 2, 3, 4], "y": pd.Categorical([7, 8, 7, 8])}
+    )
+    frame.to_parquet(tmp_path / "t.parquet")
+    read = read_table(tmp_path / "t.parquet")
+    assert [str(kind) for kind in read.dtypes] == ["category", "int64", "category"]
+    assert read["group"].tolist()[:2] == [3, 1]
+    for data in (tmp_path / "t.parquet", frame):
+        assert read_data(data, ReadOptions(label="y")).labels == [7, 8, 7, 8]
 
 
 def test_names_of_files_need_not_be_utf_8(tmp_path):

@@ -276,6 +276,8 @@ class TypedColumns(ABC):
         except pa.ArrowException:  # what pandas wrote of the types is no longer true, where a column was set anew
             frame = table.to_pandas(ignore_metadata=True)
             frame = frame[[name for name in frame.columns if not _UNNAMED_INDEX.fullmatch(name)]]
+        else:
+            frame = frame.astype(dict.fromkeys(_lost_categories(table, frame), "category"))
         named = [name for name in frame.index.names if name is not None and name not in frame.columns]
         return frame.reset_index(named) if named else frame
 
@@ -286,6 +288,13 @@ class TypedColumns(ABC):
         rows[list(changes)] = list(changes.values())
         whole = column.unify_dictionaries().combine_chunks() if len(column.chunks) != 1 else column.chunk(0)
         return whole.take(pa.array(rows))
+
+
+def _lost_categories(table: pa.Table, frame: pd.DataFrame) -> list[str]:
+    """Columns that pandas wrote as categories of numbers: Parquet gives them as numbers, its categories are text."""
+    told = (table.schema.pandas_metadata or {}).get("columns", [])
+    written = [each["name"] for each in told if each["pandas_type"] == "categorical"]
+    return [name for name in written if name in frame.columns and str(frame[name].dtype) != "category"]
 
 
 def refuse_columns(options: ReadOptions, name: str) -> None:
