@@ -163,6 +163,12 @@ def test_an_interval_that_is_not_known_is_left_out():
     assert "nan" not in text.lower()
 
 
+def test_the_summary_says_how_many_of_the_suspects_are_expected_to_be_wrong_where_that_is_known():
+    assert "expected to be wrong" not in Page(render(a_report())).text
+    text = Page(render(a_report(expected_precision=0.434))).text
+    assert f"571 rows to look at, of which about 43.4{NBSP}% are expected to be wrong." in text
+
+
 def test_the_summary_names_the_noisiest_classes():
     text = Page(render(a_report())).text
     assert f"Noisiest classes: 'dog' (25.0{NBSP}%), 'cat' (12.5{NBSP}%), the share of its examples" in text
@@ -665,6 +671,7 @@ def test_where_nothing_was_chosen_there_is_nothing_to_check():
         ({"num_label_issues": 2000}, "2000 of 1437"),
         ({"noise_rate": 39.8}, "0.4 for 40 %"),
         ({"noise_rate": math.nan}, "noise_rate is nan"),
+        ({"expected_precision": 43.4}, "expected_precision is 43.4"),
         ({"noise_rate_interval": (0.5, 0.4)}, "noise_rate_interval"),
         ({"noise_rate_interval": (37.0, 42.0)}, "noise_rate_interval"),
     ],

@@ -75,6 +75,7 @@ class Report:
         choice: how the run chose its settings, if it did (`check_choice`).
         reading: what was read, as run.json has it (`elr.data.inspection.Inspection`); empty if it is not known.
         cleaned: a good name for the corrected copy that `elr clean` writes; "" where it has no data file to correct.
+        expected_precision: share of the label issues that are expected to be wrong; None if it is not known.
 
     Raises:
         ArgumentError: a count, a rate or a shape that does not fit the others.
@@ -112,6 +113,7 @@ class Report:
     choice: Mapping[str, Any] = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
     cleaned: str = ""
+    expected_precision: float | None = None
 
     def __post_init__(self) -> None:
         n, c, issues = self.num_examples, self.num_classes, self.num_label_issues
@@ -121,6 +123,8 @@ class Report:
         require(0 <= issues <= n, f"num_label_issues is {issues} of {n} examples; count each row once")
         if issues or not math.isnan(self.noise_rate):
             require_rate("noise_rate", self.noise_rate)
+        if self.expected_precision is not None:
+            require_rate("expected_precision", self.expected_precision)
         low, high = self.noise_rate_interval
         in_order = all(math.isnan(end) or 0 <= end <= 1 for end in (low, high)) and not low > high
         require(in_order, f"noise_rate_interval is ({low}, {high}); give (low, high) in [0, 1]")

@@ -173,6 +173,7 @@ def _from_json(content: dict[str, Any]) -> Report:
         warnings=[_text(warning) for warning in content["warnings"]],
         choice=dict(content["choice"]),
         reading=dict(content["reading"]),
+        expected_precision=None if (share := content.get("expected_precision")) is None else _number(share),
     )
 
 
@@ -245,6 +246,7 @@ def _report(prepared: PreparedData, fitted: Fitted, baseline: Fitted | None) -> 
         choice=run["choice"],
         reading=run["data"]["reading"],
         cleaned=_cleaned(prepared),
+        expected_precision=results.get("expected_precision") if audit.out_of_fold else None,  # others are too sure
     )
 
 
