@@ -82,6 +82,58 @@ def test_a_turned_photograph_is_set_upright(side):
     assert across[0] > across[-1] + 100
 
 
+ADOBE = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"
+XMP = b"http://ns.adobe.com/xap/1.0/\x00<x:xmpmeta xmlns:x='adobe:ns:meta/'>%s</x:xmpmeta>"
+
+
+def _record(content: bytes) -> bytes:
+    return b"\xff\xe1" + (len(content) + 2).to_bytes(2, "big") + content
+
+
+def _exif(orientation: int | None) -> bytes:
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    if orientation is not None:
+        exif[0x0112] = orientation
+    return _record(exif.tobytes())
+
+
+@pytest.mark.parametrize(
+    ("added", "faster"),
+    [
+        (_exif(1), True),
+        (_exif(None), True),
+        *((_exif(orientation), True) for orientation in range(2, 9)),
+        (_exif(0), False),
+        (_exif(9), False),
+        (_exif(3)[:-4] + b"\xff\xff\xff\xff", True),
+        (_record(b"Exif\x00\x00no header"), False),
+        (_record(XMP % b"<a/>"), True),
+        (_record(XMP % b"<tiff:Orientation>6</tiff:Orientation>"), False),
+        (_record(XMP % b"<a/>") + _exif(8), True),
+        (_exif(6) + _exif(6), False),
+        (ADOBE + b"\x01", True),
+        (ADOBE + b"\x00", True),
+    ],
+)
+@pytest.mark.parametrize("shape", [(60, 50), (200, 240)])
+def test_what_cameras_and_programs_write_beside_the_pixels_is_heeded(added, faster, shape, monkeypatch):
+    """Where it is sure how the camera was held the faster decoder has the image, and the pixels are Pillow's."""
+    plain = encoded(ramp(*shape), "JPEG", quality=95)
+    content = plain[:2] + added + plain[2:]
+    used, decoder = [], decoding._jpeg_decoder()
+
+    def watched(*arguments, **options):
+        used.append(arguments)
+        return decoder(*arguments, **options)
+
+    monkeypatch.setattr(decoding, "_jpeg_decoder", lambda: watched)
+    found = decode_crop(content, SMALL)
+    assert bool(used) == faster
+    monkeypatch.setattr(decoding, "_jpeg_decoder", lambda: None)
+    assert torch.equal(found, decode_crop(content, SMALL))
+
+
 def test_too_many_pixels_are_refused_before_they_are_decoded():
     bomb = bytearray(encoded(np.zeros((8, 8, 3), np.uint8), "JPEG"))
     at = bomb.index(b"\xff\xc0") + 5
