@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from elr.data.columns.choice import found_columns
+from elr.data.columns.choice import found_column, found_columns
 from elr.data.columns.new_data import plain_columns
 from elr.data.columns.reading import CATEGORICAL, DATE, NUMERIC
 from elr.data.columns.selection import select_columns
@@ -150,3 +150,21 @@ def test_points_that_may_group_thousands_are_said_where_no_other_column_tells():
     assert not found_columns(pd.DataFrame({"a": [*thousands, "0.5"]}))["a"].remarks
     found = found_columns(pd.DataFrame({"a": thousands}), decimal=",")["a"]
     assert sorted(set(found.cells.values)) == [801, 1234, 2500]
+
+
+def test_written_numbers_beside_numbers_are_read():
+    """As JSON lines have them."""
+    for written, number in (("1,5", 1.5), ("$3", 3.0), ("3 kg", 3.0), ("1,100", None)):
+        cells = pd.Series([0, 2, 4, 6, written] * 8, dtype=object)
+        if number is None:
+            with pytest.raises(DataError, match="numbers such as '1,100', which are thousands in one country"):
+                found_columns(pd.DataFrame({"x": cells}))
+        else:
+            assert found_column(cells).cells.values.tolist() == [0.0, 2.0, 4.0, 6.0, number] * 8
+
+
+@pytest.mark.parametrize("first", ["10", "1,100"])
+def test_numbers_that_may_mean_two_things_are_refused_whichever_comes_first(first):
+    texts = sorted([f"{row % 9 + 1},{100 + 7 * row}" for row in range(59)] + ["10"], key=lambda text: text != first)
+    with pytest.raises(DataError, match=r"numbers such as '\d,\d\d\d', which are thousands in one country"):
+        found_columns(pd.DataFrame({"x": texts}))

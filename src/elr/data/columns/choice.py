@@ -231,7 +231,7 @@ def _written(cells: pd.Series, values: Sequence[Any], decimal: str | None, place
             first = strange[:20]
             unusual = [text for text, out in zip(filled, bad, strict=True) if not out and text in first]
             strange = [text for text, out in zip(filled, bad, strict=True) if out]
-            doubtful = filled[0] if guessed else ""
+            doubtful = next(text for mark in ",." for text in filled if mark in text) if guessed else ""
     elif number_form(texts[:1000])[1] and number_form(texts)[1]:
         doubtful = next(text for text in texts if "." in text)
     if 10 * len(strange) > len(texts) - len(marks):
@@ -248,7 +248,8 @@ def _said_of_numbers(
 ) -> list[str]:
     remarks = []
     if form != PLAIN:
-        example = next(value for value in cells.dropna() if not np.isnan(form.numbers([str(value)])[0]))
+        written = (value for value in cells.dropna() if isinstance(value, str))
+        example = next(value for value in written if not np.isnan(form.numbers([value])[0]))
         remarks.append(f"its numbers are written with {form}: {example!r} is read as {form.numbers([example])[0]:g}")
     for texts, what in ((marks, "taken for missing"), (strange, "no numbers, and taken for missing")):
         texts = [text for text in texts if text.strip()]
