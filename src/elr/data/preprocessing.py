@@ -150,6 +150,11 @@ class Preprocessing(ABC):
             raise ArgumentError(f"encoder is {encoder!r}, and the run in {folder} has none: leave it out")
         return options
 
+    def written_with(self, decimal: str) -> Preprocessing:
+        """The same for new data whose numbers are written with that mark of decimals, "." or ","."""
+        del decimal
+        return self
+
     @property
     def num_classes(self) -> int:
         return len(self.coding.class_names)

@@ -126,6 +126,8 @@ def predict_and_measure(
     if unknown := sorted(set(named) - set(_DIALECT)):
         raise ArgumentError(f"dialect has {unknown[0]!r}: expected {', '.join(_DIALECT)}")
     options = replace(options, **named)
+    if "decimal" in named:
+        preprocessing = preprocessing.written_with(named["decimal"])
     if isinstance(data, tuple) and len(data) == 2:
         data = (data[0], None)
     records, findings = _read_new(as_trained(data, preprocessing.kind), options)

@@ -10,6 +10,8 @@ from elr.data.columns.reading import NUMERIC, ColumnReading
 from elr.data.columns.selection import select_columns
 from elr.errors import DataError
 
+AGES = [20.0 + row // 2 * 2 for row in range(40)]
+
 N = 40
 # what training held and what new data hold: the same
 SAME = {
@@ -91,6 +93,37 @@ def test_tables_without_rows_and_cells_of_other_types_are_read():
     _, new, (found,) = compared(["a", "b"] * 20, [["list"], "b"])
     assert new == ["['list']", "b"]
     assert found.loud
+
+
+@pytest.mark.parametrize(
+    ("new", "said", "loud"),
+    [
+        (
+            [30.0] * 28 + [-999.0] * 12,
+            "12 of its 40 numbers lie far outside those of training (-999; there from 20",
+            True,
+        ),
+        ([30.0] * 38 + [-999.0, 9999.0], "2 of its 40 numbers lie far outside those of training (-999, 9999; ", False),
+        ([30.0, 25.0] * 17 + [65.0] * 6, "6 of its 40 numbers lie outside those of training (65; there from 20", False),
+        ([30.0, 25.0, 35.0, 500.0], "1 of its 4 numbers lie far outside those of training (500; there from 20", True),
+    ],
+)
+def test_numbers_outside_those_of_training_are_said_where_they_are_less_than_half(new, said, loud):
+    _, _, (found,) = compared(AGES, new)
+    assert said in found.text
+    assert found.loud == loud
+    assert compared(AGES, [22.0, 35.0] * 19 + [70.0, 30.0])[2] == []
+
+
+def test_the_mark_of_decimals_can_be_said():
+    reading = ColumnReading(kind=NUMERIC, low=1000, high=3000)
+    for decimal, texts in ((",", ["1.863", "2.000,5"]), (".", ["1,863", "2,000.5"])):
+        read = plain_columns(pd.DataFrame({"x": texts}), {"x": reading.written_with(decimal)}, name="new")["x"]
+        assert read.tolist() == [1863.0, 2000.5]
+    with pytest.raises(DataError, match=r"'1,863' in row 0: expected a number, .*; where its commas .* --decimal says"):
+        plain_columns(pd.DataFrame({"x": ["1,863", "2,914"]}), {"x": reading}, name="new")
+    with pytest.raises(DataError, match=r"has 1705104000000 in row 0: expected a date"):
+        plain_columns(pd.DataFrame({"x": [1705104000000]}), {"x": ColumnReading(kind="date")}, name="new")
 
 
 def test_little_is_said_quietly():

@@ -169,19 +169,27 @@ def _strange(reading: ColumnReading, cells: ReadCells, written: pd.Series, place
 def _drift(reading: ColumnReading, cells: ReadCells) -> tuple[list[str], bool]:
     """What tells another unit or scale than that of training."""
     numbers = cells.values[~np.isnan(cells.values)]
-    if len(numbers) < _ENOUGH:
-        width = max(reading.high - reading.low, abs(reading.high))
-        far = len(numbers) and ((numbers < reading.low - width) | (numbers > reading.high + width)).all()
-        if not far or reading.kind == DATE:
-            return [], False
-    outside = float(((numbers < reading.low) | (numbers > reading.high)).mean())
-    if outside > 0.5:
+    width = max(reading.high - reading.low, abs(reading.high))
+    far = (numbers < reading.low - width) | (numbers > reading.high + width)
+    few = len(numbers) < _ENOUGH
+    if not len(numbers) or (few and (reading.kind == DATE or not far.any())):
+        return [], False
+    out = (numbers < reading.low) | (numbers > reading.high)
+    if out.mean() > 0.5 and (far.all() or not few):
         if reading.kind == DATE:
-            return [f"{outside:.0%} of its dates lie outside those of training"], False
+            return [f"{out.mean():.0%} of its dates lie outside those of training"], False
         return [
-            f"{outside:.0%} of its numbers lie outside those of training: from {numbers.min():g} to {numbers.max():g}, "
-            f"in training from {reading.low:g} to {reading.high:g}: is it another unit or scale?"
+            f"{out.mean():.0%} of its numbers lie outside those of training: from {numbers.min():g} to "
+            f"{numbers.max():g}, in training from {reading.low:g} to {reading.high:g}: is it another unit or scale?"
         ], True
+    if reading.kind != DATE and (out.mean() > _LOUD or far.sum() > 1 or few):
+        strange = numbers[far] if far.any() else numbers[out]
+        values = ", ".join(f"{value:g}" for value in pd.unique(strange)[:3])
+        what = "far outside" if far.any() else "outside"
+        return [
+            f"{len(strange)} of its {len(numbers)} numbers lie {what} those of training ({values}; there from "
+            f"{reading.low:g} to {reading.high:g})"
+        ], bool(far.mean() > _LOUD)
     if reading.low == reading.high or reading.kind == DATE:
         return [], False
     if numbers.min() == numbers.max():

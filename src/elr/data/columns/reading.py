@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -106,13 +106,27 @@ class ColumnReading:
         filled = len(cells) - int(found.missing.sum())
         if found.strange.sum() > _MOST_STRANGE * filled:
             row = int(found.strange.argmax())
-            expected = "a date such as 2024-12-31" if self.kind == DATE else "a number"
+            value, expected = cells.iloc[row], "a date such as 2024-12-31" if self.kind == DATE else "a number"
+            shown = repr(str(value) if isinstance(value, str) else getattr(value, "item", lambda: value)())
+            advice = ""
+            if self.kind == NUMERIC and isinstance(value, str) and number_form([value])[0] is not None:
+                advice = "; where its commas or points mean something else than in training, --decimal says what"
             raise RowError(
-                f"{place} has {cells.iloc[row]!r} in ",
-                [row],
-                f": expected {expected}, as in training, or an empty cell",
+                f"{place} has {shown} in ", [row], f": expected {expected}, as in training, or an empty cell{advice}"
             )
         return found
+
+    def written_with(self, decimal: str) -> ColumnReading:
+        """The reading of data whose numbers are written with another mark of decimals, "." or ",".
+
+        Example:
+            >>> reading = ColumnReading(kind="numeric").written_with(",")
+            >>> reading.read(pd.Series(["1.863", "1,5"]), place="it").values.tolist()
+            [1863.0, 1.5]
+        """
+        if self.kind != NUMERIC:
+            return self
+        return replace(self, form=replace(self.form, decimal=decimal, group="." if decimal == "," else ","))
 
     def _read_categories(self, cells: pd.Series) -> ReadCells:
         codes, values = distinct_values(cells)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,10 @@ class TablePreprocessing(Preprocessing):
     def plain(self, records: Records, *, name: str) -> pd.DataFrame:
         assert records.table is not None, "a table has columns"
         return plain_columns(records.table, self.readings, name=name)
+
+    def written_with(self, decimal: str) -> TablePreprocessing:
+        readings = {name: reading.written_with(decimal) for name, reading in self.readings.items()}
+        return replace(self, readings=readings)
 
     def findings(self, records: Records, *, name: str) -> list[Finding]:
         assert records.table is not None, "a table has columns"
