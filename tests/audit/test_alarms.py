@@ -95,6 +95,27 @@ def test_better_by_less_than_a_standard_error_is_nothing_learned():
     assert "nothing learned" not in kinds(labels, sure(predicted, classes=2), out_of_fold=True)
 
 
+@pytest.mark.parametrize(
+    ("right", "of", "classes", "chance"),
+    [(53, 100, 2, True), (60, 100, 2, True), (70, 100, 2, False), (330, 600, 2, True), (350, 600, 2, False)],
+)
+def test_what_so_few_labels_cannot_tell_from_chance_is_said(right, of, classes, chance):
+    labels = np.arange(of) % classes
+    predicted = np.where(np.arange(of) < right, labels, (labels + 1) % classes)
+    found = kinds(labels, sure(predicted, classes=classes), out_of_fold=True)
+    assert ("may be chance" in found or "nothing learned" in found) == chance
+    assert not {"may be chance", "nothing learned"} <= set(found)
+    assert "may be chance" not in kinds(labels, sure(predicted, classes=classes))
+
+
+def test_rare_classes_that_are_found_are_no_chance():
+    """Agreement alone is hardly above that of saying the frequent class."""
+    labels = np.array([0] * 970 + [1] * 30)
+    predicted = labels.copy()
+    predicted[970:985] = 0
+    assert "may be chance" not in kinds(labels, sure(predicted, classes=2), out_of_fold=True)
+
+
 def test_one_class_only_is_not_called_right_by_default():
     found = kinds(np.array([0, 0, 1] * 30), sure(np.zeros(90, dtype=int), classes=2), out_of_fold=True)
     assert set(found) == {"nothing learned", "class never predicted"}

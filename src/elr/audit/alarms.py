@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from elr.audit.label_quality import Audit
 
 NOTHING_LEARNED, NEVER_PREDICTED, ALL_CONTRADICTED = "nothing learned", "class never predicted", "class contradicted"
+MAY_BE_CHANCE = "may be chance"
 ONE_WAY, SHARES_CHANGED, OUT_OF_SIGHT = "one-way noise", "class shares changed", "noise out of sight"
 _CONTRADICTED = 0.9  # share of a class's rows; more than symmetric noise of 80 % makes of ten classes
 _FLIPPED = 0.1  # share of a class given as one other class, from which on it is worth a word
 _TIMES = 3.0  # so much more often this way than back
 _HALF = 0.5  # of the wrong labels of a class; where they are spread, the noise has no direction
 _CHANGED = 1.5  # a class is predicted so many times as often as it is given, or given as it is predicted
-_ERRORS = 3.0  # standard errors: among many classes some differ by chance
+_ERRORS = 3.0  # standard errors: among many classes, or settings, some differ by chance
 _LITTLE = 0.05  # of the labels are contradicted: too few to tell errors that follow the inputs from none
 _NAMED = 3  # classes that a sentence names
 
@@ -29,7 +30,7 @@ class Alarm:
     """Something about a run that its user must know before the rest is believed.
 
     Args:
-        kind: "nothing learned", "class never predicted", "class contradicted", "one-way noise",
+        kind: "nothing learned", "may be chance", "class never predicted", "class contradicted", "one-way noise",
             "class shares changed" or "noise out of sight".
         text: what was found, what it means and what to do, for people.
         classes: numbers of the classes concerned, the worst first; of one-way noise as many pairs (clean, given).
@@ -67,7 +68,8 @@ def find_alarms(audit: Audit, class_names: Sequence[object]) -> list[Alarm]:
         ["No row is predicted as 'dog' (given to 1 row): each of its labels is contradicted. Either ..."]
     """
     names = [str(name) for name in class_names]
-    found = [nothing_learned(audit), never_predicted(audit, names), all_contradicted(audit, names)]
+    found = [nothing_learned(audit), may_be_chance(audit)]
+    found += [never_predicted(audit, names), all_contradicted(audit, names)]
     if not audit.nothing_learned:
         found += [one_way_noise(audit, names), shares_changed(audit, names), out_of_sight(audit)]
     return [alarm for alarm in found if alarm is not None]
@@ -97,6 +99,42 @@ def nothing_learned(audit: Audit) -> Alarm | None:
         ),
         classes=[],
         numbers={"agreement_with_given_labels": agreement, "most_frequent_class": frequent},
+    )
+
+
+def may_be_chance(audit: Audit) -> Alarm | None:
+    """A model that agrees with labels it never saw better than chance does, but by little for so few rows.
+
+    Chance is what predictions that know nothing of the labels would agree with, their frequencies being what they are.
+    Where settings were chosen by such labels, the best of many agrees with some by chance: of 24 tables of random
+    numbers 12 were taken for learned by one standard error, and 1 by three (docs/decisions/audit.md).
+
+    Example:
+        >>> import numpy as np
+        >>> from elr.audit.label_quality import audit_labels
+        >>> probs = np.eye(2)[[0] * 35 + [1] * 30 + [0] * 25 + [1] * 30] * 0.6 + 0.2
+        >>> may_be_chance(audit_labels([0] * 60 + [1] * 60, probs, out_of_fold=True)).kind
+        'may be chance'
+    """
+    counts = audit.favored_counts
+    total = counts.sum()
+    if not audit.out_of_fold or audit.nothing_learned:
+        return None
+    agreement = float(np.trace(counts) / total)
+    chance = float(counts.sum(axis=0) @ counts.sum(axis=1)) / float(total) ** 2
+    error = float(np.sqrt(agreement * (1.0 - agreement) / total))
+    if agreement - chance >= _ERRORS * error:
+        return None
+    return Alarm(
+        kind=MAY_BE_CHANCE,
+        text=(
+            f"What was learned may be chance: predictions agree with {agreement:.1%} of the given labels that the "
+            f"networks never saw, and predictions that know nothing would with {chance:.1%}, give or take {error:.1%}. "
+            "The suspects may be mistakes of the networks, and the share of wrong labels may be far off: look at some "
+            "of them before you believe either."
+        ),
+        classes=[],
+        numbers={"agreement_with_given_labels": agreement, "agreement_by_chance": chance, "standard_error": error},
     )
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from elr import files
-from elr.audit.alarms import find_alarms
+from elr.audit.alarms import find_alarms, may_be_chance
 from elr.audit.evidence import Evidence, read_evidence, write_evidence, written_evidence
 from elr.audit.explanation.gathering import about_rows, write_explanations
 from elr.audit.issues_view import write_issues
@@ -230,7 +230,7 @@ def _results(
         "num_label_issues": audit.num_label_issues,
         "seconds": seconds,
     }
-    if audit.num_label_issues:
+    if audit.num_label_issues and may_be_chance(audit) is None:
         results["expected_precision"] = float(audit.expected_precision[audit.num_label_issues - 1])
     alarms = find_alarms(audit, prepared.preprocessing.coding.class_names)
     loud = [finding.to_json() for finding in prepared.findings if finding.loud]
