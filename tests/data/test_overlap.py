@@ -1,4 +1,6 @@
-"""Test rows that stand in the training data."""
+"""Test rows that stand in the training data, rows under two labels, and copies."""
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -7,7 +9,7 @@ import torch
 from scipy import sparse
 
 from elr.data.examples import Examples
-from elr.data.overlap import conflict, overlap, text_overlap
+from elr.data.overlap import conflict, copies, overlap, text_overlap
 from elr.data.prepared_data import prepare_data
 from elr.data.records import ReadOptions, Records
 
@@ -101,6 +103,39 @@ def test_black_images_in_two_classes_are_the_same():
     images = np.concatenate([IMAGES[:30], np.zeros((2, 3, 8, 8), "uint8")])
     found = conflict(Examples(images, np.arange(32) % 2), _records(images))
     assert "row 30 and row 31" in found.text
+
+
+def test_a_folder_copied_into_another_class_is_told_however_many_images_it_has():
+    images = np.concatenate([IMAGES[:30], IMAGES[:20]])
+    records = replace(_records(images), kind="images")
+    found = conflict(Examples(images, np.arange(50) // 30), records)
+    assert found.text.startswith("40 rows have the inputs of others and another label")
+    assert found.loud
+    assert conflict(Examples(images, np.arange(50) // 30), _records(images)) is None  # of features it may be chance
+
+
+@pytest.mark.parametrize("kind", ["table", "text", "features", "images"])
+def test_copies_with_their_labels_are_told(kind):
+    frame = pd.DataFrame(np.random.default_rng(6).normal(size=(200, 3)), columns=list("abc"))
+    labels, once = np.arange(200) % 2, NUMBERS[:100].repeat(2, axis=0) + np.arange(200)[:, None]
+    if kind == "images":
+        once = np.random.default_rng(6).integers(0, 255, (200, 3, 4, 4)).astype(np.uint8)
+    for more, loud in ((0, None), (5, None), (15, False), (60, True), (200, True)):
+        rows = np.r_[np.arange(200), np.arange(more)]
+        table = {"table": frame, "text": pd.DataFrame({"t": [f"text {row}" for row in range(200)]})}.get(kind)
+        table = None if table is None else table.iloc[rows].reset_index(drop=True)
+        records = Records(kind=kind, rows=np.arange(len(rows)), table=table, features=once[rows])
+        found = copies(Examples(once[rows], labels[rows]), records)
+        assert (found and found.loud) == loud
+        if found:
+            assert found.text.startswith(f"{more} of {200 + more} rows ({more / (200 + more):.1%}) are copies of other")
+    assert copies(Examples(once[rows], np.r_[labels, 1 - labels]), records) is None
+
+
+def test_rows_of_few_values_are_no_copies():
+    frame = pd.DataFrame({"sex": ["m", "f"] * 100, "class": [1, 2, 3, 4] * 50, "age": np.arange(200) % 9})
+    frame["label"] = ["cat", "dog"] * 100
+    assert prepare_data(frame, ReadOptions(label="label")).findings == ()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Rows that come again: in the test data, where they say nothing about new ones, or under another label."""
+"""Rows that come again: in the test data, where they say nothing about new ones, under another label, or as copies."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from elr.data.examples import Examples, StoredInputs
-from elr.data.records import TABLE, TEXT, Finding, Records
+from elr.data.records import IMAGES, TABLE, TEXT, Finding, Records
 from elr.names import printable
 
 _SHARE = 0.1  # of the test rows from which on it is loud
 _DISTINCT = 0.9  # of the training rows: where fewer are, rows come again by chance
 _DISTINCT_CELLS = 0.99  # of the rows of a table, whose cells are equal more easily
+_COPIES, _MANY_COPIES = 0.05, 0.2  # of the rows, from which on copies are told, and loudly
+_BY_CHANCE = 0.05  # of the rows expected to have an equal one, where copies say nothing
 _MOST_STORED = 50_000  # images on disk that are read for this
 _AT_ONCE = 1 << 22  # values
 _DIGITS = 1e4  # of encoded inputs: nearer ones are equal
@@ -81,8 +83,8 @@ def conflict(train: Examples, records: Records, *, columns: Collection[str] | No
         columns: of a table, those that are learned from. Default: all.
 
     Returns:
-        what was found; None where no row does, or where rows come again by chance, as those of few columns do: more
-        than a hundredth of a table's, a tenth of others.
+        what was found, loud above a tenth of the rows; None where no row does, or where rows come again by chance, as
+        those of few columns do: more than a hundredth of a table's, a tenth of others. Images never do.
 
     Example:
         >>> inputs = np.eye(200, dtype="float32")[[*range(200), 1]]
@@ -99,7 +101,8 @@ def conflict(train: Examples, records: Records, *, columns: Collection[str] | No
     order = np.lexsort((labels, keys))
     keys, labels, rows = keys[order], labels[order], rows[order]
     starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
-    if not len(rows) or len(starts) < (_DISTINCT_CELLS if records.kind == TABLE else _DISTINCT) * len(keys):
+    distinct = {TABLE: _DISTINCT_CELLS, IMAGES: 0.0}.get(records.kind, _DISTINCT)
+    if not len(rows) or len(starts) < distinct * len(keys):
         return None
     ends = np.append(starts[1:], len(keys))
     differ = labels[starts] != labels[ends - 1]
@@ -117,8 +120,60 @@ def conflict(train: Examples, records: Records, *, columns: Collection[str] | No
     )
     return Finding(
         text=f"{count} rows have the inputs of others and another label, such as {first} and {second}: one of each is "
-        "likely wrong"
+        "likely wrong",
+        loud=count > _SHARE * len(rows),
     )
+
+
+def copies(train: Examples, records: Records, *, columns: Collection[str] | None = None) -> Finding | None:
+    """How many rows are copies of others, label included: what judges one of them has seen the other.
+
+    Args:
+        train: encoded, with labels; those below 0 are none. Rows are equal as in `overlap`.
+        records: of the same rows, as they were read.
+        columns: of a table, those that are learned from. Default: all.
+
+    Returns:
+        what was found, loud from a fifth of the rows on; None below a twentieth, where the values of a table are so few
+        that rows are equal by chance, and of images on disk, which are not read for this.
+
+    Example:
+        >>> inputs = np.eye(200, dtype="float32")[[*range(200), *range(0, 200, 4)]]
+        >>> records = Records(kind="features", rows=np.arange(250), features=inputs)
+        >>> copies(Examples(inputs, [0] * 250), records).text
+        '50 of 250 rows (20.0%) are copies of other rows, label and all: ...'
+    """
+    if train.labels is None or isinstance(train.inputs, StoredInputs):
+        return None
+    rows = np.flatnonzero(train.labels.numpy() >= 0)
+    if records.table is not None and records.kind == TEXT:
+        texts = [" ".join(str(text).casefold().split()) for text in records.table.iloc[rows, 0].tolist()]
+        rows, keys = rows[np.array([bool(text) for text in texts], dtype=bool)], np.array([t for t in texts if t])
+    else:
+        keys = _keys(train)[rows]
+    again = pd.DataFrame({"key": keys, "label": train.labels.numpy()[rows]}).duplicated().to_numpy()
+    count, share = int(again.sum()), float(again.mean()) if len(rows) else 0.0
+    if share < _COPIES or _equal_by_chance(records, columns) > _BY_CHANCE:
+        return None
+    return Finding(
+        text=(
+            f"{count} of {len(rows)} rows ({share:.1%}) are copies of other rows, label and all: no network judges a "
+            "row without having seen it or its copies, so that labels wrong in all of them look right, and too few are "
+            "found. If files were put together twice, or rows repeated to balance classes, leave the copies out"
+        ),
+        loud=share >= _MANY_COPIES,
+    )
+
+
+def _equal_by_chance(records: Records, columns: Collection[str] | None) -> float:
+    """The share of rows that would have an equal one if the columns of a table had nothing to do with each other."""
+    if records.table is None or records.kind == TEXT:
+        return 0.0
+    expected = float(len(records.table))
+    for name in records.table.columns if columns is None else columns:
+        shares = records.table[name].value_counts(normalize=True, dropna=False).to_numpy()
+        expected *= float((shares**2).sum())
+    return expected
 
 
 def _alike(train: Examples, records: Records, rows: list[int]) -> list[list[int]]:

@@ -21,7 +21,7 @@ from elr.data.kinds.catalog import KINDS, fit_preprocessing
 from elr.data.label_coding import LabelCoding
 from elr.data.labels.columns import NO_VOTE
 from elr.data.labels.spelling import class_key
-from elr.data.overlap import conflict, overlap, text_overlap
+from elr.data.overlap import conflict, copies, overlap, text_overlap
 from elr.data.pictures.decoding import Square
 from elr.data.pictures.image_index import ImageIndex
 from elr.data.pictures.image_store import ImageStore
@@ -257,7 +257,8 @@ def prepare_records(
         with records.locating():
             clean = preprocessing.coding.encode(records.clean_labels, column=column)
     label_name = test_label_name or options.label_name
-    encoded_test, found = None, [conflict(examples, records, columns=preprocessing.columns)]
+    encoded_test = None
+    found = [told(examples, records, columns=preprocessing.columns) for told in (conflict, copies)]
     if test is not None:
         encoded_test, of_test = _encoded_test(test, preprocessing, label_name=label_name)
         found += [*of_test, _overlap((records, examples), (test, encoded_test))]
