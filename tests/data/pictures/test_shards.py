@@ -29,6 +29,22 @@ def test_faults_are_named(members, said, tmp_path):
         open_tars([write_tar(tmp_path / "0.tar", members)])
 
 
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [(None, "cat"), ("cls", "cat"), ("label", "from json"), ("other", "b")],
+)
+def test_a_key_that_is_named_goes_before_the_label_of_its_own(name, found, tmp_path):
+    about = b'{"label": "from json", "other": "b"}'
+    shard = write_tar(tmp_path / "0.tar", [*PAIR, ("7.json", about)])
+    assert open_tars([shard], name)[1] == [found]
+    with pytest.raises(DataError, match="no label 'nix' in its .json"):
+        open_tars([shard], "nix")
+    with pytest.raises(
+        DataError, match=r"expected .* as 'nix' in a \.json; without --label that of the \.cls is taken"
+    ):
+        open_tars([write_tar(tmp_path / "1.tar", PAIR)], "nix")
+
+
 def test_names_that_climb_out_are_names_only(tmp_path):
     shard = write_tar(tmp_path / "in" / "0.tar", [("../../7.png", b"pixels"), ("../../7.cls", b"cat")])
     images, labels, _ = open_tars([shard])

@@ -29,7 +29,8 @@ from elr.names import plain_name, printable
 
 KEPT_BYTES = 2**29
 """Of Parquet files, read ahead of their use."""
-_LABEL, _JSON = "cls", "json"
+_LABEL, _JSON, _KEY = "cls", "json", "label"
+_Example = tuple[bytes, int, int, int | str | None]
 
 
 class ShardedImages(ImageStore):
@@ -261,7 +262,7 @@ def _parquet(shard: Path) -> Any:
 
 
 def open_tars(
-    shards: Sequence[Path], label: str = "label", *, geometry: Geometry | Square | None = None, labeled: bool = True
+    shards: Sequence[Path], label: str | None = None, *, geometry: Geometry | Square | None = None, labeled: bool = True
 ) -> tuple[TarImages, list[int | str] | None, list[str]]:
     """Open tars as WebDataset has them, not compressed: labels are read, images when they are asked for.
 
@@ -270,7 +271,7 @@ def open_tars(
 
     Args:
         shards: the tars, in the order of the rows.
-        label: key of the labels in a .json.
+        label: key of the labels in a .json; "cls": that of a .cls. Default: the .cls where there is one, else "label".
         geometry: what images are brought to.
         labeled: whether each example must have a label; else they are read where all have one.
 
@@ -325,7 +326,7 @@ def open_tars(
     return images, labels, remarks
 
 
-def _opened(shard: Path, label: str, *, labeled: bool) -> tuple[list[tuple[bytes, int, int, int | str | None]], int]:
+def _opened(shard: Path, label: str | None, *, labeled: bool) -> tuple[list[_Example], int]:
     """Key, offset, size and label of each example of a tar, and how many members are none of an example."""
     with shard.open("rb") as file:
         if not shard.stat().st_size:
@@ -367,15 +368,10 @@ def _twice(shard: Path, key: bytes, what: str) -> DataError:
 
 
 def _label(
-    shard: Path,
-    content: mmap.mmap,
-    key: bytes,
-    example: dict[str, tuple[int, int]],
-    name: str,
-    *,
-    needed: bool,
+    shard: Path, content: mmap.mmap, key: bytes, example: dict[str, tuple[int, int]], name: str | None, *, needed: bool
 ) -> int | str | None:
-    if _LABEL in example:
+    name, asked = name or _KEY, name not in (None, _LABEL)
+    if _LABEL in example and not asked:
         offset, size = example[_LABEL]
         text = content[offset : offset + size].decode("utf-8", "backslashreplace").strip()
         if text:
@@ -387,14 +383,14 @@ def _label(
         except (ValueError, KeyError, TypeError) as error:
             if not needed:
                 return None
-            raise DataError(
-                f"{printable(shard)}, example {shown(key)} has no label {name!r} in its .json ({error}): expected one"
-            ) from error
+            where = f"{printable(shard)}, example {shown(key)}"
+            raise DataError(f"{where} has no label {name!r} in its .json ({error}): expected one") from error
         if isinstance(value, int | str) and not isinstance(value, bool):
             return value
     if not needed:
         return None
+    others = f"as .{_LABEL}, or " * (not asked)
     raise DataError(
-        f"{printable(shard)}, example {shown(key)} has no label: expected a number or a name as .{_LABEL}, or as "
-        f"{name!r} in a .{_JSON}"
+        f"{printable(shard)}, example {shown(key)} has no label: expected a number or a name {others}as {name!r} in a "
+        f".{_JSON}{f'; without --label that of the .{_LABEL} is taken' * (asked and _LABEL in example)}"
     )

@@ -93,7 +93,7 @@ def open_shards(
             + (", and not both" if tars else "; compressed tars have to be decompressed first")
         )
     if tars:
-        images, found, remarks = open_tars(tars, label, geometry=geometry)
+        images, found, remarks = open_tars(tars, None if label == "label" else label, geometry=geometry)
         labels: list[Any] = [] if found is None else found
         places = images.name
     else:

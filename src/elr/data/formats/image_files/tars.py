@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SUFFIX, _PACKED = ".tar", (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
-_LABEL = "label"
+_CLASS, _LABEL = "cls", "label"
 
 
 class TarShards(FileFormat):
@@ -85,7 +85,7 @@ class TarShards(FileFormat):
             )
         shards, index = _shards(path), index_at(options.index)
         if index is None:
-            store, labels, remarks = open_tars(shards, options.label or _LABEL, labeled=training)
+            store, labels, remarks = open_tars(shards, options.label, labeled=training)
         else:
             store, labels, remarks = TarImages.indexed(shards, index), index.labels, []
         records, decoded = read_images(lambda: _sources(store), len(store), options, store=store, index=index)
@@ -102,7 +102,7 @@ class TarShards(FileFormat):
     def labels(self, source: Path, options: ReadOptions, *, named: bool = False) -> list[str]:
         """What the .cls or .json of each example says."""
         del named
-        return [str(label) for label in open_tars(_shards(source), options.label or _LABEL)[1] or ()]
+        return [str(label) for label in open_tars(_shards(source), options.label)[1] or ()]
 
     def ids(self, source: Path) -> list[str]:
         store = open_tars(_shards(source), labeled=False)[0]
@@ -110,7 +110,7 @@ class TarShards(FileFormat):
 
     def write_corrected(self, source: Path, target: Path, options: ReadOptions, changes: Changes) -> None:
         """New tars with all members as they are, but for the .cls or .json of corrected labels."""
-        key = options.label or _LABEL
+        key = options.label
         shards = _shards(source)
         store, labels, _ = open_tars(shards, key)
         assert labels is not None, "labels were asked for"
@@ -149,7 +149,7 @@ def _sources(store: TarImages) -> Any:
     return ((store.encoded(row), store.name(row)) for row in range(len(store)))
 
 
-def _write_shard(source: Path, target: Path, new: dict[bytes, int | str], key: str) -> None:
+def _write_shard(source: Path, target: Path, new: dict[bytes, int | str], key: str | None) -> None:
     """A copy of a tar, in which some examples have other labels."""
     written = set()
     with tarfile.open(source, "r:") as old, tarfile.open(target, "w:", format=old.format) as out:
@@ -170,12 +170,12 @@ def _write_shard(source: Path, target: Path, new: dict[bytes, int | str], key: s
         raise DataError(f"{printable(source)}, example {shown(gone)} has no label that could be changed: train again")
 
 
-def _relabeled(content: bytes, suffix: str, label: int | str, key: str) -> bytes | None:
-    """A .cls or .json with another label; None of other members."""
-    if suffix == "cls":
+def _relabeled(content: bytes, suffix: str, label: int | str, key: str | None) -> bytes | None:
+    """A .cls or .json with another label, where the label was read from it; None of other members."""
+    if suffix == _CLASS and key in (None, _CLASS):
         return str(label).encode()
-    if suffix == "json":
-        about = json.loads(content)
+    if suffix == "json" and key != _CLASS:
+        about, key = json.loads(content), key or _LABEL
         if isinstance(about, dict) and key in about:
             return json.dumps(about | {key: label}, ensure_ascii=False).encode()
     return None
