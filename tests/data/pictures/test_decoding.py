@@ -1,7 +1,7 @@
 """One image at a time: every mode and orientation, cut out and brought to size, and back to bytes."""
 
 import io
-import sys
+import struct
 
 import numpy as np
 import pytest
@@ -82,58 +82,6 @@ def test_a_turned_photograph_is_set_upright(side):
     assert across[0] > across[-1] + 100
 
 
-ADOBE = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"
-XMP = b"http://ns.adobe.com/xap/1.0/\x00<x:xmpmeta xmlns:x='adobe:ns:meta/'>%s</x:xmpmeta>"
-
-
-def _record(content: bytes) -> bytes:
-    return b"\xff\xe1" + (len(content) + 2).to_bytes(2, "big") + content
-
-
-def _exif(orientation: int | None) -> bytes:
-    exif = Image.Exif()
-    exif[0x010F] = "a camera"
-    if orientation is not None:
-        exif[0x0112] = orientation
-    return _record(exif.tobytes())
-
-
-@pytest.mark.parametrize(
-    ("added", "faster"),
-    [
-        (_exif(1), True),
-        (_exif(None), True),
-        *((_exif(orientation), True) for orientation in range(2, 9)),
-        (_exif(0), False),
-        (_exif(9), False),
-        (_exif(3)[:-4] + b"\xff\xff\xff\xff", True),
-        (_record(b"Exif\x00\x00no header"), False),
-        (_record(XMP % b"<a/>"), True),
-        (_record(XMP % b"<tiff:Orientation>6</tiff:Orientation>"), False),
-        (_record(XMP % b"<a/>") + _exif(8), True),
-        (_exif(6) + _exif(6), False),
-        (ADOBE + b"\x01", True),
-        (ADOBE + b"\x00", True),
-    ],
-)
-@pytest.mark.parametrize("shape", [(60, 50), (200, 240)])
-def test_what_cameras_and_programs_write_beside_the_pixels_is_heeded(added, faster, shape, monkeypatch):
-    """Where it is sure how the camera was held the faster decoder has the image, and the pixels are Pillow's."""
-    plain = encoded(ramp(*shape), "JPEG", quality=95)
-    content = plain[:2] + added + plain[2:]
-    used, decoder = [], decoding._jpeg_decoder()
-
-    def watched(*arguments, **options):
-        used.append(arguments)
-        return decoder(*arguments, **options)
-
-    monkeypatch.setattr(decoding, "_jpeg_decoder", lambda: watched)
-    found = decode_crop(content, SMALL)
-    assert bool(used) == faster
-    monkeypatch.setattr(decoding, "_jpeg_decoder", lambda: None)
-    assert torch.equal(found, decode_crop(content, SMALL))
-
-
 def test_too_many_pixels_are_refused_before_they_are_decoded():
     bomb = bytearray(encoded(np.zeros((8, 8, 3), np.uint8), "JPEG"))
     at = bomb.index(b"\xff\xc0") + 5
@@ -172,37 +120,33 @@ def test_both_ways_of_decoding_agree_where_nothing_is_resized(kind, mode, tmp_pa
     assert torch.equal(in_memory, on_disk)
 
 
-@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"mode": "L"}])
-@pytest.mark.parametrize(("height", "width"), [(50, 90), (40, 40), (79, 100), (81, 163), (330, 301), (1, 7)])
-def test_without_simplejpeg_pillow_decodes_the_same_pixels(height, width, options, monkeypatch):
-    photo = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
-    content = encoded(photo, "JPEG", quality=90, **options)
-    faster = decode_crop(content, SMALL)
-    monkeypatch.setitem(sys.modules, "simplejpeg", None)
-    assert decoding._jpeg_decoder.__wrapped__() is None
-    monkeypatch.setattr(decoding, "_jpeg_decoder", lambda: None)
-    assert torch.equal(decode_crop(content, SMALL), faster)
+def tiff_of_16_bits(path):
+    """Red, green and blue, as Pillow reads it and does not write it."""
+    pixels = np.full((8, 8, 3), 3000, "<u2").tobytes()
+    tags = [(256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 3, 8), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 14)]
+    tags += [(277, 3, 1, 3), (278, 3, 1, 8), (279, 4, 1, len(pixels))]
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    bits = struct.pack("<3H", 16, 16, 16)
+    path.write_bytes(
+        b"II*\0"
+        + struct.pack("<I", 14 + len(pixels))
+        + bits
+        + pixels
+        + struct.pack("<H", len(tags))
+        + entries
+        + bytes(4)
+    )
 
 
-def test_an_image_stays_what_it_is_when_the_next_one_is_decoded(monkeypatch):
-    whole = Geometry(resize=32, crop=32)
-    dark, light = (encoded(np.full((32, 32, 3), shade, np.uint8), "JPEG") for shade in (10, 240))
-    for kept in (decoding._KEPT, 32 * 32 * 3 - 1):
-        monkeypatch.setattr(decoding, "_KEPT", kept)
-        first = decode_crop(dark, whole)
-        assert decode_crop(light, whole).min() > 200
-        assert first.max() < 50
-
-
-def test_a_damaged_jpeg_that_pillow_reads_is_read_and_one_that_it_does_not_is_an_error():
-    content = encoded(ramp(60, 80), "JPEG", quality=90)
-    end = content.rindex(b"\xff\xd9")
-    odd = content[:end] + b"\0\0\0" + content[end:]  # bytes that no decoder needs, of which simplejpeg complains
-    with pytest.raises(ValueError, match="extraneous"):
-        decoding._jpeg_decoder()(odd)
-    assert torch.equal(decode_crop(odd, SMALL), decode_crop(content, SMALL))
-    with pytest.raises(OSError, match="truncated"):
-        decode_crop(content[: len(content) // 2], SMALL)
+def test_a_tiff_that_would_lose_bits_of_its_colors_is_refused(tmp_path):
+    tiff_of_16_bits(tmp_path / "1.tif")
+    with Image.open(tmp_path / "1.tif") as image:
+        assert (image.mode, np.asarray(image).max()) == ("RGB", 11)  # 3000 // 256
+        with pytest.raises(ValueError, match="its colors have more than 8 bits"):
+            decoding.deep_pixels(image, tmp_path / "1.tif")
+    for decode in (decode_square, lambda source, size: decode_crop(source.read_bytes(), SMALL)):
+        with pytest.raises(ValueError, match=r"its colors have more than 8 bits, .*: make it a PNG"):
+            decode(tmp_path / "1.tif", 8)
 
 
 def test_a_deep_image_is_scaled_in_parts_as_it_would_be_in_one(monkeypatch):

@@ -37,7 +37,7 @@ def test_a_key_that_is_named_goes_before_the_label_of_its_own(name, found, tmp_p
     about = b'{"label": "from json", "other": "b"}'
     shard = write_tar(tmp_path / "0.tar", [*PAIR, ("7.json", about)])
     assert open_tars([shard], name)[1] == [found]
-    with pytest.raises(DataError, match="no label 'nix' in its .json"):
+    with pytest.raises(DataError, match=r"no label 'nix' in its \.json"):
         open_tars([shard], "nix")
     with pytest.raises(
         DataError, match=r"expected .* as 'nix' in a \.json; without --label that of the \.cls is taken"

@@ -5,10 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,6 +16,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
+from elr.data.pictures.jpeg import ORIENTATION, jpeg_pixels, jpeg_size, room_of_thread
 from elr.errors import ArgumentError, optional
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -27,26 +25,9 @@ MOST_PIXELS = 89_478_485
 """From which on Pillow warns of decompression bombs."""
 _MEDIA = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp", b"BM": "bmp"}
 CENTER = 0.5
-_FRAMES = (0xC0, 0xC1, 0xC2)  # JPEG's markers: of baseline, extended and progressive frames, which have the size,
-_SEGMENTS = (0xC4, 0xFE)  # of all segments that have a length,
-_METADATA = 0xE1  # and of records that may say how the camera was held
-_EXIF = b"Exif\0\0"
-_UPRIGHT = 1
-_TURNED: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {  # by EXIF's orientation
-    2: lambda pixels: pixels[:, ::-1],
-    3: lambda pixels: pixels[::-1, ::-1],
-    4: lambda pixels: pixels[::-1],
-    5: lambda pixels: pixels.swapaxes(0, 1),
-    6: lambda pixels: pixels.swapaxes(0, 1)[:, ::-1],
-    7: lambda pixels: pixels.swapaxes(0, 1)[::-1, ::-1],
-    8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
-}
-_ORIENTATION = 0x0112
+_BITS_PER_SAMPLE = 258  # a tag of TIFF
 Span = tuple[float, float] | None
 _AT_ONCE = 2**22  # values that are scaled
-_PARTS = (8, 4, 2, 1)  # of which JPEG's decoders give one, at full speed
-_KEPT = 2**22  # bytes of memory that a thread keeps for the next image
-_OF_THREAD = threading.local()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +146,7 @@ def decode_crop(
     if window.shape[:2] == (geometry.crop, geometry.crop):
         return torch.from_numpy(window.copy()).permute(2, 0, 1)
     # Together in memory, or torch would copy it, and wake its own threads in each of ours.
-    together = _room("window", window.size).reshape(window.shape)
+    together = room_of_thread("window", window.size).reshape(window.shape)
     np.copyto(together, window)
     shown = torch.from_numpy(together)
     # With a batch axis that has a stride, since without one torch does not see that pixels lie together, and takes half
@@ -184,41 +165,19 @@ def _span(start: float, window: float, length: int) -> slice:
 
 def _pixels(encoded: bytes, resize: int, span: Span) -> NDArray[np.uint8]:
     """(H, W, 3) uint8, upright, shorter side at least `resize` where the image has it; good until the next call."""
-    plain = _plain_jpeg(encoded)
-    if plain is not None:
-        height, width, turn = plain
-        _check_pixels(height, width)
-        if (pixels := _jpeg_pixels(encoded, height, width, resize)) is not None:
-            return _TURNED[turn](pixels) if turn in _TURNED else pixels
+    size = jpeg_size(encoded)
+    if size is not None:
+        _check_pixels(*size[:2])
+        if (pixels := jpeg_pixels(encoded, size, resize)) is not None:
+            return pixels
     return np.array(_upright(encoded, resize, span))
-
-
-def _jpeg_pixels(encoded: bytes, height: int, width: int, resize: int) -> NDArray[np.uint8] | None:
-    """What Pillow gives of a plain JPEG, in less time; None without simplejpeg, and of a damaged file."""
-    if (decode := _jpeg_decoder()) is None:
-        return None
-    part = next(part for part in _PARTS if min(height, width) >= part * resize or part == 1)
-    height, width = -(-height // part), -(-width // part)
-    room = _room("pixels", 3 * height * width)
-    try:
-        return decode(encoded, "RGB", min_height=height, min_width=width, buffer=room)
-    except ValueError:  # Pillow may still read it, or says what is wrong
-        return None
-
-
-def _room(name: str, size: int) -> NDArray[np.uint8]:
-    """Memory that this thread uses image after image, as the processor has it at hand then; new if it is large."""
-    if size > _KEPT:
-        return np.empty(size, np.uint8)
-    if not hasattr(_OF_THREAD, name):
-        setattr(_OF_THREAD, name, np.empty(_KEPT, np.uint8))
-    return getattr(_OF_THREAD, name)[:size]
 
 
 def _upright(source: Encoded, side: int, span: Span) -> Image.Image:
     """An image in 8-bit color as its camera was held; a JPEG far above `side` pixels is decoded at reduced size."""
     with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
         _check_pixels(image.height, image.width)
+        _refuse_deep_tiff(image)
         if _deep_color(image):
             return as_rgb(ImageOps.exif_transpose(_eight_bit_color(image, source, span)))
         image.draft("RGB", (side, side))
@@ -238,6 +197,7 @@ def deep_pixels(image: Image.Image, source: Encoded) -> NDArray | None:
         [[7, 4000]]
     """
     _check_pixels(image.height, image.width)
+    _refuse_deep_tiff(image)
     if _deep_color(image):
         return _deep_png(source)
     return np.asarray(image) if image.mode.startswith("I") or image.mode == "F" else None
@@ -247,6 +207,15 @@ def _deep_color(image: Image.Image) -> bool:
     """Whether an image, not yet loaded, is a PNG of 16 bits in color or with opacity."""
     tiles = getattr(image, "tile", None)
     return image.format == "PNG" and bool(tiles) and image.mode[0] != "I" and str(tiles[0][3]).endswith(";16B")
+
+
+def _refuse_deep_tiff(image: Image.Image) -> None:
+    """Of a TIFF of 16 bits in color Pillow gives the upper 8, four of which say anything where pixels have 12."""
+    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, 8) if image.format == "TIFF" else 8
+    if image.mode[0] not in "IF" and max(np.atleast_1d(bits)) > 8:
+        raise ValueError(
+            "its colors have more than 8 bits, of which only the upper 8 can be read of a TIFF: make it a PNG"
+        )
 
 
 def _deep_png(source: Encoded) -> NDArray[np.uint16]:
@@ -265,9 +234,9 @@ def _eight_bit_color(image: Image.Image, source: Encoded, span: Span) -> Image.I
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
     scaled = np.concatenate(parts, axis=2)
     flat = Image.fromarray(scaled[:, :, 0] if channels == 1 else scaled, mode)
-    turn = image.getexif().get(_ORIENTATION)
+    turn = image.getexif().get(ORIENTATION)
     if turn is not None:
-        flat.getexif()[_ORIENTATION] = turn
+        flat.getexif()[ORIENTATION] = turn
     return flat
 
 
@@ -318,53 +287,6 @@ def as_rgb(image: Image.Image, *, span: Span = None) -> Image.Image:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
-
-
-def _plain_jpeg(encoded: bytes) -> tuple[int, int, int] | None:
-    """Height, width and orientation of a JPEG in gray or color; None where Pillow has to say, and for all else.
-
-    Pillow would say it too, in a tenth of the time that decoding takes.
-    """
-    if encoded[:2] != b"\xff\xd8":
-        return None
-    position, turn = 2, _UPRIGHT
-    while position + 10 <= len(encoded) and encoded[position] == 0xFF:
-        kind, length = encoded[position + 1], int.from_bytes(encoded[position + 2 : position + 4], "big")
-        if kind in _FRAMES:
-            height, width = (int.from_bytes(encoded[at : at + 2], "big") for at in (position + 5, position + 7))
-            return (height, width, turn) if encoded[position + 9] in (1, 3) and height and width else None
-        if not _SEGMENTS[0] <= kind <= _SEGMENTS[1]:
-            return None
-        if kind == _METADATA:
-            found = _orientation(encoded[position + 4 : position + 2 + length])
-            if found is None or _UPRIGHT not in (found, turn):  # two that turn it
-                return None
-            turn = max(found, turn)
-        position += 2 + length
-    return None
-
-
-def _orientation(record: bytes) -> int | None:
-    """How a record of metadata says that the camera was held, 1 to 8; None where that is not sure."""
-    if not record.startswith(_EXIF):
-        return None if b"Orientation" in record else _UPRIGHT  # in XMP, as text
-    exif = Image.Exif()
-    try:
-        exif.load(record)
-        found = exif.get(_ORIENTATION, _UPRIGHT)
-    except Exception:  # Pillow fails in many ways on damaged ones
-        return None
-    return found if type(found) is int and (found == _UPRIGHT or found in _TURNED) else None
-
-
-@cache
-def _jpeg_decoder() -> Callable[..., NDArray[np.uint8]] | None:
-    """simplejpeg's; None where it is absent."""
-    try:
-        import simplejpeg
-    except ImportError:
-        return None
-    return simplejpeg.decode_jpeg
 
 
 def thumbnail(image: Tensor, *, side: int = 64) -> bytes:
