@@ -4,7 +4,9 @@ from elr.data.columns.categories import Categories, category_key, is_mark, merge
 
 
 def test_keys_are_blind_to_case_blanks_and_forms_of_letters():
-    assert len({category_key(text) for text in (" Male ", "male", "MALE", "male\u00a0")}) == 1
+    assert (
+        len({category_key(text) for text in (" Male ", "male", "MALE", "male\u00a0", "\ufeffmale", "ma\u200ble")}) == 1
+    )
     assert category_key("e\u0301") == category_key("\u00e9")
     assert category_key(1.0) == category_key("1") == category_key(" 1.0")
     assert category_key("1.10") != category_key("1.1")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from elr.data.labels.spelling import NULL_WORDS
+from elr.data.labels.spelling import NULL_WORDS, tidy
 
 MISSING = "(missing)"
 _MARKS = NULL_WORDS | {"NaT", "?", "??", "-", "--", "---", "\u2013", "\u2014", ".", "..", "*"}
@@ -30,13 +29,13 @@ def category_text(value: Any) -> str:
 
 
 def category_key(value: Any) -> str:
-    """What is the same for all spellings of a category: without case, blanks around and between, forms of letters.
+    """What is the same for all spellings of a category: without case, blanks, forms of letters, what cannot be seen.
 
     Example:
-        >>> category_key(" Male\\u00a0") == category_key("male"), category_key("1.0") == category_key(1)
+        >>> category_key(" Male\\u00a0") == category_key("\\ufeffmale"), category_key("1.0") == category_key(1)
         (True, True)
     """
-    return _WHOLE.sub(r"\1", " ".join(unicodedata.normalize("NFC", str(value)).split())).casefold()
+    return _WHOLE.sub(r"\1", tidy(str(value))).casefold()
 
 
 def is_mark(value: Any, *, number: bool = False) -> bool:
