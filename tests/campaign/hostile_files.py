@@ -82,7 +82,13 @@ def a_run_json_that_says_anything_and_goes_on(folder: Path, generator: random.Ra
                 need(results(folder / "out") == expected, DIFFERS, f"{about}: other results")
             else:
                 need(what == "run" or before.items() <= contents(folder / "out").items(), DIFFERS, f"{about}: changed")
-                said = ("damaged", "another configuration", "stream is asked for", "do not belong together")
+                said = (
+                    "damaged",
+                    "another configuration",
+                    "data have changed",
+                    "stream is asked for",
+                    "do not belong together",
+                )
                 need(any(each in outcome.err for each in said), UNCLEAR, f"{outcome.words}\n{about}")
 
 

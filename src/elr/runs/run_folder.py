@@ -30,6 +30,7 @@ _BUILT: dict[str, Callable[[Any], object]] = {  # the settings, held to the clas
     "data.options": lambda values: ReadOptions(**values),
     "data.reading": check_reading,
 }
+_OF_THE_DATA = ("data.sha256 ", "data.num_examples ", "data.remarks ")  # themselves, and not how they are asked for
 _ALONE = ("whiten", "probe_period")  # settings that belong to no part of a plan
 
 
@@ -204,6 +205,11 @@ def opened(out: Path, description: dict[str, Any], *, resume: bool) -> dict[str,
         finish = "" if found["status"] == "complete" else ", or --resume to finish that one"
         raise OutputError(f"{out} already holds a run: {another(out)}{finish}")
     changed = changes(found, description)
+    if changed and all(each.startswith(_OF_THE_DATA) for each in changed):
+        raise CheckpointError(
+            f"the data have changed since the run in {out} began ({changed[0]}): bring them back as they were, or "
+            f"{another(out)}"
+        )
     if changed:
         its_own = f" ({found['command']})" if found.get("command") else ""
         raise CheckpointError(
