@@ -407,6 +407,8 @@ def test_stores_that_there_cannot_be(data):
         ArgumentError, match="targets is 'auto', which goes by the memory that is free: expected one of dense"
     ):
         ELRClassifier(targets="auto").fit(X, y)
+    with pytest.raises(ArgumentError, match="targets is 'foo': expected one of dense"):
+        ELRClassifier(targets="foo").fit(X, y)
     for settings in ({"targets": "mapped"}, {"targets_dtype": "bfloat16"}):
         with pytest.raises(ArgumentError, match="method 'cross_entropy' keeps no targets: leave targets"):
             ELRClassifier(method="cross_entropy", epochs=1, **settings).fit(X, y)

@@ -190,11 +190,10 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         for name, parameter in inspect.signature(type(self).__init__).parameters.items():
             if name not in ("self", "members", "random_state"):  # which scikit-learn checks
                 checked_value(name, getattr(self, name), str(parameter.annotation), {})
+        if self.targets not in NAMES:
+            why = ", which goes by the memory that is free" if self.targets == AUTO else ""
+            raise ArgumentError(f"targets is {self.targets!r}{why}: expected one of {', '.join(NAMES)}")
         check_choice(self.targets, self.targets_dtype)
-        if self.targets == AUTO:
-            raise ArgumentError(
-                f"targets is {AUTO!r}, which goes by the memory that is free: expected one of {', '.join(NAMES)}"
-            )
         several = self.method == ELRConfig.name and not self.settings
         if self.members is None:
             return MEMBERS if several and count >= LEAST_ROWS else 1
