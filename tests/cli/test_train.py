@@ -219,6 +219,16 @@ def test_folder_without_images_and_unreadable_images(tmp_path):
     issues = pd.read_csv(tmp_path / "out" / "issues.csv")
     files = sorted(path.relative_to(root) for path in root.rglob("*.png"))
     assert all(str(files[row]) == name for row, name in zip(issues["row"], issues["id"], strict=True))
+    good = tmp_path / "good"
+    broken.rename(tmp_path / "05.png")
+    done("fit", root, "--batch-size", "4", "--epochs", "1", "--out", good)
+    (tmp_path / "05.png").rename(broken)
+    to_predict = ("predict", good, root, "--out", tmp_path / "predicted.csv")
+    refused = inside(*to_predict)
+    assert (refused.exit_code, (tmp_path / "predicted.csv").exists()) == (2, False)
+    assert "--skip-unreadable" in refused.stderr
+    done(*to_predict, "--skip-unreadable")
+    assert sorted(pd.read_csv(tmp_path / "predicted.csv")["id"]) == sorted(issues["id"])
 
 
 def test_out_that_holds_something_else_is_left_alone(run, table, tmp_path):
@@ -397,6 +407,18 @@ def test_resuming_with_other_test_data_is_refused(run, table):
         result = elr("fit", table, *FIT, *arguments, "--out", out, "--resume")
         assert result.returncode == 2
         assert words in result.stderr
+
+
+def test_resuming_after_the_data_have_changed_says_so(tmp_path):
+    data, out = tmp_path / "flowers.csv", tmp_path / "out"
+    table = flowers(seed=5)
+    table.to_csv(data, index=False)
+    arguments = ("fit", data, "--label", table.columns[-1], "--epochs", "1", "--members", "1", "--out", out)
+    assert inside(*arguments).exit_code == 0
+    table.iloc[1:].to_csv(data, index=False)
+    refused = inside(*arguments, "--resume")
+    assert refused.exit_code == 2
+    assert f"the data have changed since the run in {out} began (data.sha256 was" in refused.stderr
 
 
 def test_a_network_that_the_images_do_not_fit_leaves_nothing(tmp_path):

@@ -151,6 +151,9 @@ def predict(
     decimal: Decimal = None,
     quotes: Quotes = None,
     encoding: Encoding = None,
+    skip_unreadable: Annotated[
+        bool, typer.Option("--skip-unreadable", help="Leave unreadable images out, as in a run with that option.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Predict classes and probabilities for new data.
@@ -163,7 +166,7 @@ def predict(
 
         check_predictions_path(out)
         dialect = {"separator": separator, "decimal": decimal, "quotes": quotes, "encoding": encoding}
-        found = predict_and_measure(run, data, encoder=encoder, dialect=dialect)
+        found = predict_and_measure(run, data, encoder=encoder, dialect=dialect, skip_unreadable=skip_unreadable)
         write_predictions(found.table, out)
         if as_json:
             print_json({"out": str(out)} | found.to_json())

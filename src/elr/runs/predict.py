@@ -64,7 +64,12 @@ class Predicted:
 
 @checked
 def predict(
-    folder: str | Path, data: Data, *, encoder: str | None = None, dialect: Mapping[str, Any] | None = None
+    folder: str | Path,
+    data: Data,
+    *,
+    encoder: str | None = None,
+    dialect: Mapping[str, Any] | None = None,
+    skip_unreadable: bool = False,
 ) -> pd.DataFrame:
     """Classes and probabilities for new data, from the folder of a run.
 
@@ -74,6 +79,7 @@ def predict(
         encoder: the sentence encoder of the run, if it lies elsewhere than in training.
         dialect: how a text file of new data is written: separator, decimal, quotes, encoding; see
             `elr.data.records.ReadOptions`. Default: found by itself, or as it was named in training.
+        skip_unreadable: leave unreadable images out, as in a run that was trained so.
 
     Returns:
         A row per example (none where the data have none): row, id where there is one, predicted_label, and prob_CLASS
@@ -92,7 +98,7 @@ def predict(
         Traceback (most recent call last):
         elr.errors.ArtifactError: no-such-run is not a folder: expected the --out of a run of `elr fit`
     """
-    found = predict_and_measure(folder, data, encoder=encoder, dialect=dialect)
+    found = predict_and_measure(folder, data, encoder=encoder, dialect=dialect, skip_unreadable=skip_unreadable)
     for finding in found.findings:
         if finding.loud:
             warnings.warn(finding.text, DataWarning, stacklevel=3)  # beside this function, what checks its arguments
@@ -101,7 +107,12 @@ def predict(
 
 
 def predict_and_measure(
-    folder: str | Path, data: Data, *, encoder: str | None = None, dialect: Mapping[str, Any] | None = None
+    folder: str | Path,
+    data: Data,
+    *,
+    encoder: str | None = None,
+    dialect: Mapping[str, Any] | None = None,
+    skip_unreadable: bool = False,
 ) -> Predicted:
     """Predictions as `predict` gives them, with what was found in the data, and how far they agree with their labels.
 
@@ -110,6 +121,7 @@ def predict_and_measure(
         data: of the kind that was trained on.
         encoder: the sentence encoder of the run, if it lies elsewhere than in training.
         dialect: see `predict`.
+        skip_unreadable: see `predict`.
 
     Raises:
         ELRError: see `predict`.
@@ -125,7 +137,7 @@ def predict_and_measure(
     named = {name: value for name, value in (dialect or {}).items() if value is not None}
     if unknown := sorted(set(named) - set(_DIALECT)):
         raise ArgumentError(f"dialect has {unknown[0]!r}: expected {', '.join(_DIALECT)}")
-    options = replace(options, **named)
+    options = replace(options, **named, skip_unreadable=skip_unreadable or options.skip_unreadable)
     if "decimal" in named:
         preprocessing = preprocessing.written_with(named["decimal"])
     if isinstance(data, tuple) and len(data) == 2:
