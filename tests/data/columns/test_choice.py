@@ -168,3 +168,49 @@ def test_numbers_that_may_mean_two_things_are_refused_whichever_comes_first(firs
     texts = sorted([f"{row % 9 + 1},{100 + 7 * row}" for row in range(59)] + ["10"], key=lambda text: text != first)
     with pytest.raises(DataError, match=r"numbers such as '\d,\d\d\d', which are thousands in one country"):
         found_columns(pd.DataFrame({"x": texts}))
+
+
+NUMBERS = [str(number) for number in range(10, 90)]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "said"),
+    [
+        (
+            [*NUMBERS * 3, *(f"<0.{digit}" for digit in range(1, 10)), *(f"n{n}" for n in range(20))],
+            CATEGORICAL,
+            "73% of its",
+        ),
+        (
+            [*NUMBERS * 3, *(f"{number}*" for number in NUMBERS[:40])],
+            CATEGORICAL,
+            "different units or signs ('10', '10*')",
+        ),
+        ([*NUMBERS * 3, "07"], CATEGORICAL, "its numbers are taken for codes, since some begin with 0 ('07'): it is"),
+        (
+            [f"{n} {unit}" for n in range(80) for unit in ("kg", "g")],
+            None,
+            "units or signs ('0 kg', '0 g'): write all of",
+        ),
+        (
+            [f"${n}" for n in range(80)] + [f"€{n}" for n in range(80)],
+            None,
+            "units or signs ('$0', '€0'): write all of them",
+        ),
+        (["0", "1", "2", "3+"] * 50, CATEGORICAL, ""),
+        (["red", "green"] * 50, CATEGORICAL, ""),
+        (
+            [f"{n} {'abcdefghij'[n % 10] * 4} Road" for n in range(200)],
+            None,
+            "text with 200 different values in 200 rows (--text learns",
+        ),
+    ],
+)
+def test_what_keeps_numbers_from_being_read_as_such_is_said(values, kind, said):
+    found = found_column(pd.Series(values))
+    assert (found.reading and found.reading.kind) == kind
+    if kind is None:
+        assert said in found.reason
+    else:
+        assert said in "".join(found.remarks)
+        assert bool(said) == bool(found.remarks)

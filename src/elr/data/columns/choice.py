@@ -17,7 +17,7 @@ from pandas.api import types
 
 from elr.data.columns.categories import MISSING, category_text, is_mark, merged
 from elr.data.columns.dates import said_of_dates, usual_form
-from elr.data.columns.number_forms import PLAIN, NumberForm, number_form, plain_numbers
+from elr.data.columns.number_forms import PLAIN, NumberForm, number_form, plain_numbers, why_no_numbers
 from elr.data.columns.reading import (
     CATEGORICAL,
     DATE,
@@ -151,12 +151,25 @@ def found_column(
             or _written(cells, values, decimal, place_of)
             or _categorical(cells, keep=keep)
         )
+        if found.reading is None or found.reading.kind == CATEGORICAL:
+            found = _told_why(found, values, keep=keep)
     if found.reading is None:
         return found
     found.cells = found.reading.read(cells, place=f"column {name!r} of the training data")
     found.reading = _measured(found.reading, found.cells)
     if found.reading.kind == NUMERIC:
         found.remarks += _stand_ins(found.cells.values)
+    return found
+
+
+def _told_why(found: FoundColumn, values: Sequence[Any], *, keep: bool) -> FoundColumn:
+    """With what keeps the column from being numbers, where one would take it for such."""
+    texts = [value for value in values if isinstance(value, str) and not is_mark(value, number=True)]
+    why = "" if keep or len(texts) < len(values) / 2 else why_no_numbers(texts)
+    if why and found.reading is None:
+        return replace(found, reason=f"{why}: write all of them as plain numbers to learn from it")
+    if why:
+        found.remarks.append(f"{why}: it is taken for categories")
     return found
 
 

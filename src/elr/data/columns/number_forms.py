@@ -24,6 +24,7 @@ _PLAIN = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _CODE = re.compile(r"0\d+.*", re.DOTALL)
 _MARKS, _GROUPS = (".", ","), ("", ",", ".", " ", "'")
 _MOST_STRANGE = 0.1  # of the different values: more, and the column holds no numbers
+_ENOUGH, _MOST_AFFIXES, _LONGEST = 10, 5, 6  # longer ones are words, as of addresses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +154,39 @@ def number_form(texts: Sequence[str], *, decimal: str | None = None) -> tuple[Nu
     if np.array_equal(point, comma, equal_nan=True):
         return forms["."], False
     return forms[decimal or "."], decimal is None
+
+
+def why_no_numbers(texts: Sequence[str]) -> str:
+    """What keeps a column of text from being read as numbers, where most of it looks like numbers; "" elsewhere.
+
+    Args:
+        texts: different values of a column, without those that say that one is missing.
+
+    Example:
+        >>> doses = [str(number) for number in range(1, 90)]
+        >>> why_no_numbers([*doses, *(f"<{dose}" for dose in doses[:30])])
+        "75% of its values are numbers, others are not ('<1', '<2', '<3', ...)"
+        >>> why_no_numbers([*doses, "07"]), why_no_numbers(["1", "2", "3+"])
+        ("its numbers are taken for codes, since some begin with 0 ('07')", '')
+    """
+    found = [_parts(text) for text in texts]
+    split = [parts if parts and len(parts[1][1]) <= _LONGEST and " " not in parts[1][1] else None for parts in found]
+    like = [parts for parts in split if parts is not None]
+    if len(like) < _ENOUGH or len(like) < len(texts) / 2:
+        return ""
+    affixes = Counter(affix for _, affix in like)
+    odd = [text for text, parts in zip(texts, split, strict=True) if parts is None]
+    codes = [text for text in texts if _CODE.fullmatch(text.strip().lstrip("+-"))]
+    if len(odd) <= _MOST_STRANGE * len(texts) and codes:
+        return f"its numbers are taken for codes, since some begin with 0 ({_shown(codes)})"
+    if len(odd) <= _MOST_STRANGE * len(texts) and 1 < len(affixes) <= _MOST_AFFIXES:
+        first = {parts[1]: text for text, parts in reversed(list(zip(texts, split, strict=True))) if parts is not None}
+        return f"its numbers have different units or signs ({_shown([first[affix] for affix in affixes])})"
+    return f"{len(like) / len(texts):.0%} of its values are numbers, others are not ({_shown(odd)})" if odd else ""
+
+
+def _shown(texts: Sequence[str]) -> str:
+    return ", ".join(map(repr, texts[:3])) + (", ..." if len(texts) > 3 else "")
 
 
 def _read(numbers: Sequence[str], form: NumberForm) -> NDArray[np.float64]:
