@@ -214,3 +214,11 @@ def test_what_keeps_numbers_from_being_read_as_such_is_said(values, kind, said):
     else:
         assert said in "".join(found.remarks)
         assert bool(said) == bool(found.remarks)
+
+
+@pytest.mark.parametrize("kind", [int, str, "Int64", object])
+def test_ids_that_would_become_one_number_are_left_out(kind):
+    ids = [1_234_567_890_123_456_700 + row for row in range(60)]
+    cells = pd.Series(ids).astype(kind)
+    assert "more digits than numbers are computed with" in found_column(cells).reason
+    assert found_column(pd.Series([row * 2**54 for row in range(1, 60)]).astype(kind)).reading.kind == NUMERIC

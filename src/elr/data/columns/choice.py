@@ -33,6 +33,7 @@ from elr.data.labels.columns import is_nested
 from elr.errors import DataError
 
 _CODE = re.compile(r"\s*[+-]?0[0-9]+\s*$")
+_NOT_WHOLE = 2.0**53
 _STAND_IN = re.compile(r"-?(9{3,}|99|1?9{2,})(\.0)?")
 
 
@@ -156,6 +157,8 @@ def found_column(
     if found.reading is None:
         return found
     found.cells = found.reading.read(cells, place=f"column {name!r} of the training data")
+    if found.reading.kind == NUMERIC and _lose_digits(cells, found.cells.values):
+        return FoundColumn(reason="its whole numbers have more digits than numbers are computed with, as ids have")
     found.reading = _measured(found.reading, found.cells)
     if found.reading.kind == NUMERIC:
         found.remarks += _stand_ins(found.cells.values)
@@ -321,6 +324,12 @@ def _measured(reading: ColumnReading, cells: ReadCells) -> ColumnReading:
     first, third = np.percentile(numbers, [25, 75])
     binary = reading.kind == NUMERIC and bool(np.isin(numbers, (0.0, 1.0)).all())
     return replace(reading, missing=missing, low=low, high=high, spread=float(third - first), truth=binary)
+
+
+def _lose_digits(cells: pd.Series, numbers: NDArray[np.float64]) -> bool:
+    """Whether different whole numbers, from 2^53 on, become one."""
+    large = np.abs(numbers) >= _NOT_WHOLE
+    return bool(large.any()) and cells[large].nunique() > len(np.unique(numbers[large]))
 
 
 def _stand_ins(numbers: NDArray[np.float64]) -> list[str]:
