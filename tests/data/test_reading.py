@@ -223,7 +223,7 @@ def test_what_a_folder_has_beside_images_is_said(tmp_path):
     assert raw.labels == ["cat", "dog"]
     assert [remark.split(" whose")[0] for remark in raw.remarks] == [
         "1 files left out",
-        "folder 'bird' left out: it has no images",
+        "folder 'bird' left out: it has no images of its own",
     ]
 
 

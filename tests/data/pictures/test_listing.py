@@ -36,6 +36,14 @@ def test_a_folder_without_images(tmp_path):
         image_names(tmp_path)
 
 
+def test_a_folder_goes_by_its_own_name_and_not_by_that_of_a_link_to_it(tmp_path):
+    for name in ("truck", "zebra"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").touch()
+    (tmp_path / "aaa").symlink_to(tmp_path / "truck")
+    assert image_names(tmp_path)[0].to_pylist() == [b"truck/1.png", b"zebra/1.png"]
+
+
 def test_links_that_lead_to_themselves_are_dead(tmp_path):
     made(tmp_path, "a/1.png")
     for name in ("loop", "loop.png"):

@@ -69,7 +69,7 @@ class ImageFolder(FileFormat):
             empty = sorted(
                 each.name for each in root.iterdir() if each.is_dir() and each.name[0] != "." and each.name not in used
             )
-            remarks += [f"folder {printable(name)!r} left out: it has no images" for name in empty]
+            remarks += [f"folder {printable(name)!r} left out: it has no images of its own" for name in empty]
         store, index = FileImages(root, names, anywhere=True), index_at(options.index)
         if index is not None:
             index.check_files(store)

@@ -78,7 +78,7 @@ def _instead(others: int, first: bytes, pictured: bytes) -> str:
 
 
 def _walked(root: bytes) -> Iterator[tuple[bytes, bool]]:
-    """Names of files, and whether they are images; a folder that links lead to twice counts once."""
+    """Names of files, and whether they are images; a folder that links lead to counts once, by its own name."""
     visited, pending = set(), [b""]
     while pending:
         below = pending.pop()
@@ -95,14 +95,14 @@ def _walked(root: bytes) -> Iterator[tuple[bytes, bool]]:
                         continue
                     name = os.path.join(below, entry.name)  # noqa: PTH118
                     if _is_folder(entry):
-                        subfolders += [name] if entry.name != b"__MACOSX" else []
+                        subfolders += [(entry.is_symlink(), name)] if entry.name != b"__MACOSX" else []
                     elif not entry.name.lower().endswith(_SUFFIXES):
                         yield name, False
                     elif entry.is_symlink() or entry.is_file():  # no pipes; a dead link is an unreadable image
                         yield name, True
         except OSError as error:
             raise DataError(f"folder {printable(os.fsdecode(folder))} cannot be read: {error.strerror}") from error
-        pending += sorted(subfolders, reverse=True)
+        pending += [name for _, name in sorted(subfolders, reverse=True)]  # links last, or a class had the link's name
 
 
 def _is_folder(entry: os.DirEntry[bytes]) -> bool:
