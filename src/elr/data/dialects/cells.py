@@ -69,7 +69,8 @@ def read_cells(content: bytes, dialect: Dialect, place: str, *, as_text: Sequenc
     repeated = _repeated_header(content, dialect)
     if repeated:
         raise DataError(
-            f"line {repeated} of {place} has the names of the columns again: files were put together; remove that line"
+            f"line {repeated} of {place} has the names of the columns again: files were put together; remove that line, "
+            "or put a line of names above the first if that is a row like the others"
         )
     num_lines, lone_returns = _num_lines(content, dialect.body)
     bad: list[str] = []
@@ -237,7 +238,7 @@ def _refuse_long(cells: np.ndarray, full: np.ndarray, layout: Layout, width: int
         return
     line, count = dialect.lines_before + int(layout.lines[long[0]]), int(cells[long[0]])
     mark = dialect.separator.decode()
-    advice = f"put cells that hold {mark!r} in quotation marks"
+    advice = f"put cells that hold {mark!r} in quotation marks, and remove {mark!r} at the ends of lines"
     if len(long) == full.sum():
         advice = "name every column in the first line, or name the separator (--separator)"
     elif width == 1:
