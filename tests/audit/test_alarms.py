@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from elr.audit.alarms import find_alarms
+from elr.audit.alarms import _error_of_chance, find_alarms
 from elr.audit.label_quality import audit_labels
 
 NAMES = ["cat", "dog", "eel"]
@@ -111,9 +111,18 @@ def test_what_so_few_labels_cannot_tell_from_chance_is_said(right, of, classes, 
 def test_rare_classes_that_are_found_are_no_chance():
     """Agreement alone is hardly above that of saying the frequent class."""
     labels = np.array([0] * 970 + [1] * 30)
-    predicted = labels.copy()
-    predicted[970:985] = 0
-    assert "may be chance" not in kinds(labels, sure(predicted, classes=2), out_of_fold=True)
+    for found in (15, 6):
+        predicted = labels.copy()
+        predicted[970 : 1000 - found] = 0
+        assert "may be chance" not in kinds(labels, sure(predicted, classes=2), out_of_fold=True)
+
+
+def test_the_error_of_chance_is_that_of_random_orders():
+    rng = np.random.default_rng(0)
+    labels, predicted = np.arange(200) % 3, np.minimum(np.arange(200) % 7, 2)
+    drawn = [float((rng.permutation(predicted) == labels).mean()) for _ in range(4000)]
+    found = _error_of_chance(np.bincount(labels), np.bincount(predicted))
+    assert found == pytest.approx(np.std(drawn), rel=0.05)
 
 
 def test_one_class_only_is_not_called_right_by_default():

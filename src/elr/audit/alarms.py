@@ -122,7 +122,7 @@ def may_be_chance(audit: Audit) -> Alarm | None:
         return None
     agreement = float(np.trace(counts) / total)
     chance = float(counts.sum(axis=0) @ counts.sum(axis=1)) / float(total) ** 2
-    error = float(np.sqrt(agreement * (1.0 - agreement) / total))
+    error = _error_of_chance(counts.sum(axis=0), counts.sum(axis=1))
     if agreement - chance >= _ERRORS * error:
         return None
     return Alarm(
@@ -136,6 +136,13 @@ def may_be_chance(audit: Audit) -> Alarm | None:
         classes=[],
         numbers={"agreement_with_given_labels": agreement, "agreement_by_chance": chance, "standard_error": error},
     )
+
+
+def _error_of_chance(given: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
+    """The standard deviation of the agreement where rows are predicted in random order, and each class as often."""
+    a, b, n = given.astype(np.float64), predicted.astype(np.float64), float(given.sum())
+    squares = a @ b - (a @ b**2 + b @ a**2) / n + (a @ b) ** 2 / n**2
+    return float(np.sqrt(max(squares, 0.0) / max(n - 1.0, 1.0)) / n)
 
 
 def never_predicted(audit: Audit, names: Sequence[str]) -> Alarm | None:

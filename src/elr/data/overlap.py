@@ -148,7 +148,7 @@ def copies(train: Examples, records: Records, *, columns: Collection[str] | None
     rows = np.flatnonzero(train.labels.numpy() >= 0)
     if records.table is not None and records.kind == TEXT:
         texts = [" ".join(str(text).casefold().split()) for text in records.table.iloc[rows, 0].tolist()]
-        rows, keys = rows[np.array([bool(text) for text in texts], dtype=bool)], np.array([t for t in texts if t])
+        rows, keys = rows[np.array([bool(text) for text in texts], dtype=bool)], [text for text in texts if text]
     else:
         keys = _keys(train)[rows]
     again = pd.DataFrame({"key": keys, "label": train.labels.numpy()[rows]}).duplicated().to_numpy()

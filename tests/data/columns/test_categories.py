@@ -23,6 +23,6 @@ def test_truth_is_one_in_all_its_spellings_where_a_column_holds_nothing_else():
 
 
 def test_marks_of_missing_values():
-    assert all(is_mark(text) for text in ("", " ? ", "NA", "--", "n/a", "None"))
+    assert all(is_mark(text) for text in ("", " ? ", "NA", "--", "n/a", "None", "\ufeff", " \u200b"))
     assert not any(is_mark(text) for text in ("none", "unknown", "no", 0, None))
     assert is_mark("Unknown", number=True)

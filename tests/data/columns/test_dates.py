@@ -30,9 +30,11 @@ from elr.data.columns.reading import DATE, ColumnReading
         (["31/12/99", "1/2/24"], "%d/%m/%y", False),
         (["1/2/24", "3/4/24"], "%d/%m/%y", True),
         (["31.12.24", "01.02.25"], "%d.%m.%y", False),
-        (["24-01-15", "24-02-16", "24-02-17"], "%y-%m-%d", True),
+        (["24-01-15", "24-02-16", "24-02-17"], "%d-%m-%y", True),
+        ([f"01.{month:02}.{year}" for year in (22, 23) for month in range(1, 13)], "%d.%m.%y", False),
+        ([f"{month}/1/{year}" for year in range(10, 24) for month in (1, 4, 7)], "%d/%m/%y", True),
         (["99-01-15", "24-02-16"], "%y-%m-%d", False),
-        (["25.01.15", "25.02.16", "25.02.17"], "%y.%m.%d", True),
+        (["99.01.15", "25.02.16", "25.02.17"], "%y.%m.%d", False),
         (["1.2.10", "1.3.11"], None, False),
         (["20-45-67", "20-11-12"], None, False),
         (["31/12/99", "31/12/1999"], None, False),
@@ -77,7 +79,7 @@ def test_years_of_two_digits_are_said():
         "its dates are written month/day/year: '12/31/99' is read as 1999-12-31; years from 69 on are "
     )
     (said,) = found_column(pd.Series(["1/2/24", "3/4/24", "5/6/24"])).remarks
-    assert said.endswith("nothing tells their order for sure: write 2024-02-01 if that is wrong")
+    assert said.endswith("nothing tells their order for sure: write dates as 2024-12-31 if that is wrong")
 
 
 def test_the_form_is_said_kept_and_applied_to_new_data_beside_iso():

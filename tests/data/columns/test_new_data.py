@@ -6,6 +6,7 @@ import pytest
 
 from elr.data.columns.choice import found_column
 from elr.data.columns.new_data import column_findings, plain_columns
+from elr.data.columns.number_forms import NumberForm
 from elr.data.columns.reading import NUMERIC, ColumnReading
 from elr.data.columns.selection import select_columns
 from elr.errors import DataError
@@ -103,7 +104,11 @@ def test_tables_without_rows_and_cells_of_other_types_are_read():
             "12 of its 40 numbers lie far outside those of training (-999; there from 20",
             True,
         ),
-        ([30.0] * 38 + [-999.0, 9999.0], "2 of its 40 numbers lie far outside those of training (-999, 9999; ", False),
+        (
+            [30.0, 45.0] * 19 + [-999.0, 9999.0],
+            "2 of its 40 numbers lie far outside those of training (-999, 9999; ",
+            False,
+        ),
         ([30.0, 25.0] * 17 + [65.0] * 6, "6 of its 40 numbers lie outside those of training (65; there from 20", False),
         ([30.0, 25.0, 35.0, 500.0], "1 of its 4 numbers lie far outside those of training (500; there from 20", True),
     ],
@@ -120,10 +125,21 @@ def test_the_mark_of_decimals_can_be_said():
     for decimal, texts in ((",", ["1.863", "2.000,5"]), (".", ["1,863", "2,000.5"])):
         read = plain_columns(pd.DataFrame({"x": texts}), {"x": reading.written_with(decimal)}, name="new")["x"]
         assert read.tolist() == [1863.0, 2000.5]
+    mixed = ColumnReading(kind=NUMERIC).written_with(",").read(pd.Series(["1.863", "2.914", "3.5", "7"]), place="it")
+    assert np.array_equal(mixed.values, [1863.0, 2914.0, np.nan, 7.0], equal_nan=True)
+    swiss = ColumnReading(kind=NUMERIC, form=NumberForm(decimal=",", group=" ")).written_with(",")
+    assert swiss.read(pd.Series(["1 234,5", "2,5"]), place="it").values.tolist() == [1234.5, 2.5]
+    assert ColumnReading.from_json(swiss.to_json()).decimal_said == ""
     with pytest.raises(DataError, match=r"'1,863' in row 0: expected a number, .*; where its commas .* --decimal says"):
         plain_columns(pd.DataFrame({"x": ["1,863", "2,914"]}), {"x": reading}, name="new")
     with pytest.raises(DataError, match=r"has 1705104000000 in row 0: expected a date"):
         plain_columns(pd.DataFrame({"x": [1705104000000]}), {"x": ColumnReading(kind="date")}, name="new")
+
+
+def test_a_unit_is_told_where_less_than_half_lies_outside():
+    _, _, (found,) = compared(np.linspace(5, 1000, 400), np.linspace(300, 1000, 400) / 100)
+    assert "apart in training: is it another unit or scale?" in found.text
+    assert found.loud
 
 
 def test_little_is_said_quietly():

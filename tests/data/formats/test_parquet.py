@@ -43,6 +43,9 @@ def test_categories_of_numbers_stay_categories(tmp_path):
     read = read_table(tmp_path / "t.parquet")
     assert [str(kind) for kind in read.dtypes] == ["category", "int64", "category"]
     assert read["group"].tolist()[:2] == [3, 1]
+    table = pq.read_table(tmp_path / "t.parquet")  # a column set anew: what pandas wrote of it is no longer so
+    pq.write_table(table.set_column(0, "group", pa.array([0.5, 1.5, 2.5, 3.5])), tmp_path / "new.parquet")
+    assert str(read_table(tmp_path / "new.parquet")["group"].dtype) == "float64"
     for data in (tmp_path / "t.parquet", frame):
         assert read_data(data, ReadOptions(label="y")).labels == [7, 8, 7, 8]
 

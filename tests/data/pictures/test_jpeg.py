@@ -42,6 +42,8 @@ def _exif(orientation: int | None) -> bytes:
         (_record(XMP % b"<tiff:Orientation>6</tiff:Orientation>"), False),
         (_record(XMP % b"<a/>") + _exif(8), True),
         (_exif(6) + _exif(6), False),
+        (_exif(1) + _exif(6), False),
+        (_exif(None) + _exif(6), False),
         (ADOBE + b"\x01", True),
         (ADOBE + b"\x00", True),
     ],

@@ -51,7 +51,7 @@ def is_mark(value: Any, *, number: bool = False) -> bool:
     """
     if not isinstance(value, str):
         return False
-    text = value.strip()
+    text = value.strip() if value.isascii() else tidy(value)
     return text in _MARKS or (number and text.casefold() in _NO_NUMBER)
 
 

@@ -33,7 +33,8 @@ from elr.data.labels.columns import is_nested
 from elr.errors import DataError
 
 _CODE = re.compile(r"\s*[+-]?0[0-9]+\s*$")
-_NOT_WHOLE = 2.0**53
+_NOT_WHOLE, _COLLIDED, _FEW_COLLIDED = 2.0**53, 0.1, 10
+_INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
 _STAND_IN = re.compile(r"-?(9{3,}|99|1?9{2,})(\.0)?")
 
 
@@ -157,7 +158,7 @@ def found_column(
     if found.reading is None:
         return found
     found.cells = found.reading.read(cells, place=f"column {name!r} of the training data")
-    if found.reading.kind == NUMERIC and _lose_digits(cells, found.cells.values):
+    if found.reading.kind == NUMERIC and not keep and _lose_digits(cells, found.cells.values):
         return FoundColumn(reason="its whole numbers have more digits than numbers are computed with, as ids have")
     found.reading = _measured(found.reading, found.cells)
     if found.reading.kind == NUMERIC:
@@ -170,7 +171,7 @@ def _told_why(found: FoundColumn, values: Sequence[Any], *, keep: bool) -> Found
     texts = [value for value in values if isinstance(value, str) and not is_mark(value, number=True)]
     why = "" if keep or len(texts) < len(values) / 2 else why_no_numbers(texts)
     if why and found.reading is None:
-        return replace(found, reason=f"{why}: write all of them as plain numbers to learn from it")
+        return replace(found, reason=f"{found.reason}; {why}")
     if why:
         found.remarks.append(f"{why}: it is taken for categories")
     return found
@@ -247,7 +248,8 @@ def _written(cells: pd.Series, values: Sequence[Any], decimal: str | None, place
             first = strange[:20]
             unusual = [text for text, out in zip(filled, bad, strict=True) if not out and text in first]
             strange = [text for text, out in zip(filled, bad, strict=True) if out]
-            doubtful = next(text for mark in ",." for text in filled if mark in text) if guessed else ""
+            read = [text for text, out in zip(filled, bad, strict=True) if not out]
+            doubtful = next(text for mark in ",." for text in read if mark in text) if guessed else ""
     elif number_form(texts[:1000])[1] and number_form(texts)[1]:
         doubtful = next(text for text in texts if "." in text)
     if 10 * len(strange) > len(texts) - len(marks):
@@ -327,9 +329,14 @@ def _measured(reading: ColumnReading, cells: ReadCells) -> ColumnReading:
 
 
 def _lose_digits(cells: pd.Series, numbers: NDArray[np.float64]) -> bool:
-    """Whether different whole numbers, from 2^53 on, become one."""
+    """Whether many different whole numbers, from 2^53 on, become one."""
     large = np.abs(numbers) >= _NOT_WHOLE
-    return bool(large.any()) and cells[large].nunique() > len(np.unique(numbers[large]))
+    if not large.any():
+        return False
+    texts = {str(value).strip() for value in cells[large].unique()}
+    whole = {int(text) for text in texts if _INTEGER.fullmatch(text)}
+    lost = len(whole) - len({float(number) for number in whole})
+    return lost > max(_FEW_COLLIDED, _COLLIDED * len(whole))
 
 
 def _stand_ins(numbers: NDArray[np.float64]) -> list[str]:

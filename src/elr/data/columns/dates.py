@@ -151,13 +151,12 @@ def _form(values: Sequence[Any]) -> tuple[str | None, bool]:
         return None, False  # 1.2.10 is a version or a chapter as well
     ones, twos, threes = ([int(part[place]) for part in parts] for place in ("one", "two", "three"))
     year_first = short and max(twos) <= _LAST_MONTH and max(threes) <= _LAST_DAY
-    few_years = year_first and len(set(ones)) < len(set(threes))
-    orders = ["Ymd"] * few_years
-    orders += ["dmY"] * (max(twos) <= _LAST_MONTH and max(ones) <= _LAST_DAY) + ["mdY"] * (max(ones) <= _LAST_MONTH)
-    orders += ["Ymd"] * (year_first and not few_years)
+    year_first = year_first and all(len(part["one"]) == digits for part in parts)
+    orders = ["dmY"] * (max(twos) <= _LAST_MONTH and max(ones) <= _LAST_DAY) + ["mdY"] * (max(ones) <= _LAST_MONTH)
+    orders += ["Ymd"] * year_first
     form = mark.join(f"%{each}" for each in (orders or ["dmY"])[0])
     differ = ones != twos or (year_first and ones != threes)
-    guessed = len(orders) > 1 and differ and (mark != "." or few_years)
+    guessed = len(orders) > 1 and differ and mark != "."
     return form.replace("%Y", "%y") if short else form, guessed
 
 
@@ -182,4 +181,4 @@ def said_of_dates(values: Sequence[Any], form: str, *, guessed: bool) -> str:
     if "%y" in form:
         said += f"; years from {_OF_LAST_CENTURY} on are of the last century"
     doubt = "nothing tells their order for sure" if "%y" in form else "no day above 12 tells it from the month"
-    return f"{said}; {doubt}: write {read:%Y-%m-%d} if that is wrong" if guessed else said
+    return f"{said}; {doubt}: write dates as 2024-12-31 if that is wrong" if guessed else said

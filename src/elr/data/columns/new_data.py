@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from elr.data.columns.categories import category_key, category_text, truth
 from elr.data.columns.choice import named_columns
@@ -132,7 +133,7 @@ def _compared(
         if count >= _ENOUGH and len(pd.unique(cells.values)) == 1 and not (said and loud):
             said.append(f"it says {cells.values[0]!r} in every row")
         return said, loud
-    if cells.form != reading.form:
+    if cells.form != reading.form and not reading.decimal_said:
         said.append(f"its numbers are written with {cells.form}, in training with {reading.form}")
     drift, wrong_unit = _drift(reading, cells)
     return said + drift, loud or wrong_unit
@@ -182,22 +183,31 @@ def _drift(reading: ColumnReading, cells: ReadCells) -> tuple[list[str], bool]:
             f"{out.mean():.0%} of its numbers lie outside those of training: from {numbers.min():g} to "
             f"{numbers.max():g}, in training from {reading.low:g} to {reading.high:g}: is it another unit or scale?"
         ], True
-    if reading.kind != DATE and (out.mean() > _LOUD or far.sum() > 1 or few):
-        strange = numbers[far] if far.any() else numbers[out]
-        values = ", ".join(f"{value:g}" for value in pd.unique(strange)[:3])
-        what = "far outside" if far.any() else "outside"
-        return [
-            f"{len(strange)} of its {len(numbers)} numbers lie {what} those of training ({values}; there from "
-            f"{reading.low:g} to {reading.high:g})"
-        ], bool(far.mean() > _LOUD)
-    if reading.low == reading.high or reading.kind == DATE:
+    if reading.kind == DATE:
         return [], False
-    if numbers.min() == numbers.max():
+    said, loud = _outside(reading, numbers, out, far) if out.mean() > _LOUD or far.sum() > 1 or few else ([], False)
+    if reading.low == reading.high or few:
+        return said, loud
+    if numbers.min() == numbers.max() and not said:
         return [f"it is {numbers[0]:g} in every row, in training from {reading.low:g} to {reading.high:g}"], False
     first, third = np.percentile(numbers, [25, 75])
-    if third - first < _NARROW * reading.spread:
-        return [
+    if third - first < _NARROW * reading.spread and numbers.min() < numbers.max():
+        said.append(
             f"half of its numbers lie between {first:g} and {third:g}, {reading.spread:g} apart in training: is it "
             "another unit or scale?"
-        ], True
-    return [], False
+        )
+        loud = True
+    return said, loud
+
+
+def _outside(
+    reading: ColumnReading, numbers: NDArray[np.float64], out: NDArray[np.bool_], far: NDArray[np.bool_]
+) -> tuple[list[str], bool]:
+    """What is said of numbers outside those of training, of which less than half lie there."""
+    strange, what = (numbers[far], "far outside") if far.any() else (numbers[out], "outside")
+    values = ", ".join(f"{value:g}" for value in pd.unique(strange)[:3])
+    said = (
+        f"{len(strange)} of its {len(numbers)} numbers lie {what} those of training ({values}; there from "
+        f"{reading.low:g} to {reading.high:g})"
+    )
+    return [said], bool(far.mean() > _LOUD)

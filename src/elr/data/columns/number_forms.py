@@ -24,7 +24,7 @@ _PLAIN = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _CODE = re.compile(r"0\d+.*", re.DOTALL)
 _MARKS, _GROUPS = (".", ","), ("", ",", ".", " ", "'")
 _MOST_STRANGE = 0.1  # of the different values: more, and the column holds no numbers
-_ENOUGH, _MOST_AFFIXES, _LONGEST = 10, 5, 6  # longer ones are words, as of addresses
+_ENOUGH, _MOST_AFFIXES, _LONGEST = 10, 5, 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +170,7 @@ def why_no_numbers(texts: Sequence[str]) -> str:
         ("its numbers are taken for codes, since some begin with 0 ('07')", '')
     """
     found = [_parts(text) for text in texts]
-    split = [parts if parts and len(parts[1][1]) <= _LONGEST and " " not in parts[1][1] else None for parts in found]
+    split = [parts if parts and _is_unit(parts[1][1]) else None for parts in found]
     like = [parts for parts in split if parts is not None]
     if len(like) < _ENOUGH or len(like) < len(texts) / 2:
         return ""
@@ -183,6 +183,11 @@ def why_no_numbers(texts: Sequence[str]) -> str:
         first = {parts[1]: text for text, parts in reversed(list(zip(texts, split, strict=True))) if parts is not None}
         return f"its numbers have different units or signs ({_shown([first[affix] for affix in affixes])})"
     return f"{len(like) / len(texts):.0%} of its values are numbers, others are not ({_shown(odd)})" if odd else ""
+
+
+def _is_unit(suffix: str) -> bool:
+    """Nothing, or what may be a unit: no words, as of addresses, and no letter of a seat or a flat."""
+    return len(suffix) <= _LONGEST and " " not in suffix and not (len(suffix) == 1 and suffix.isupper())
 
 
 def _shown(texts: Sequence[str]) -> str:

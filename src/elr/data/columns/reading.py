@@ -36,6 +36,7 @@ class ColumnReading:
         kind: "numeric", "categorical" or "date".
         form: how numbers are written in text.
         date_form: how dates are, if not in ISO form (`elr.data.columns.dates.date_form`).
+        decimal_said: the mark of decimals in later data, where the user says it (`written_with`); not kept.
         truth: whether a numeric column held 0 and 1 only, which others write as true and false.
         categories: names of the categories.
         missing_as: what missing cells are called among the categories.
@@ -55,6 +56,7 @@ class ColumnReading:
     kind: str
     form: NumberForm = PLAIN
     date_form: str = ""
+    decimal_said: str = ""
     truth: bool = False
     categories: tuple[str, ...] = ()
     missing_as: str = MISSING
@@ -107,7 +109,8 @@ class ColumnReading:
         if found.strange.sum() > _MOST_STRANGE * filled:
             row = int(found.strange.argmax())
             value, expected = cells.iloc[row], "a date such as 2024-12-31" if self.kind == DATE else "a number"
-            shown = repr(str(value) if isinstance(value, str) else getattr(value, "item", lambda: value)())
+            plain = value.item() if isinstance(value, np.generic) else value
+            shown = repr(str(plain) if isinstance(plain, str) else plain)
             advice = ""
             if self.kind == NUMERIC and isinstance(value, str) and number_form([value])[0] is not None:
                 advice = "; where its commas or points mean something else than in training, --decimal says what"
@@ -126,7 +129,8 @@ class ColumnReading:
         """
         if self.kind != NUMERIC:
             return self
-        return replace(self, form=replace(self.form, decimal=decimal, group="." if decimal == "," else ","))
+        group = self.form.group if self.form.group in (" ", "'") else "." if decimal == "," else ","
+        return replace(self, form=replace(self.form, decimal=decimal, group=group), decimal_said=decimal)
 
     def _read_categories(self, cells: pd.Series) -> ReadCells:
         codes, values = distinct_values(cells)
@@ -179,7 +183,9 @@ class ColumnReading:
         texts = [str(value) for value, out in zip(values, gone, strict=True) if isinstance(value, str) and not out]
         forms = [self.form]
         if np.isnan(self._numbers(texts, self.form)).any():
-            other, guessed = number_form(texts)
+            other, guessed = number_form(texts, decimal=self.decimal_said or None)
+            if other is not None and self.decimal_said not in ("", other.decimal):
+                other = None
             known = {(self.form.prefix, self.form.suffix), ("", "")}
             if other is not None and (other.prefix, other.suffix) in known and not guessed:
                 forms.append(other)

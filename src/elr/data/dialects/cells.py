@@ -69,8 +69,8 @@ def read_cells(content: bytes, dialect: Dialect, place: str, *, as_text: Sequenc
     repeated = _repeated_header(content, dialect)
     if repeated:
         raise DataError(
-            f"line {repeated} of {place} has the names of the columns again: files were put together; remove that line, "
-            "or put a line of names above the first if that is a row like the others"
+            f"line {repeated} of {place} has the names of the columns again: files were put together; remove that "
+            "line, or put a line of names above the first if that is a row like the others"
         )
     num_lines, lone_returns = _num_lines(content, dialect.body)
     bad: list[str] = []

@@ -45,19 +45,19 @@ def jpeg_size(encoded: bytes) -> tuple[int, int, int] | None:
     """
     if encoded[:2] != b"\xff\xd8":
         return None
-    position, turn = 2, _UPRIGHT
+    position, turn = 2, 0
     while position + 10 <= len(encoded) and encoded[position] == 0xFF:
         kind, length = encoded[position + 1], int.from_bytes(encoded[position + 2 : position + 4], "big")
         if kind in _FRAMES:
             height, width = (int.from_bytes(encoded[at : at + 2], "big") for at in (position + 5, position + 7))
-            return (height, width, turn) if encoded[position + 9] in (1, 3) and height and width else None
+            return (height, width, turn or _UPRIGHT) if encoded[position + 9] in (1, 3) and height and width else None
         if not _SEGMENTS[0] <= kind <= _SEGMENTS[1]:
             return None
         if kind == _METADATA:
             found = _orientation(encoded[position + 4 : position + 2 + length])
-            if found is None or _UPRIGHT not in (found, turn):  # two that turn it
+            if found is None or (found and turn):  # Pillow puts several records of EXIF together
                 return None
-            turn = max(found, turn)
+            turn = turn or found
         position += 2 + length
     return None
 
@@ -105,9 +105,9 @@ def room_of_thread(name: str, size: int) -> NDArray[np.uint8]:
 
 
 def _orientation(record: bytes) -> int | None:
-    """How a record of metadata says that the camera was held, 1 to 8; None where that is not sure."""
+    """How a record of EXIF says that the camera was held, 1 to 8; 0 of other records; None where that is not sure."""
     if not record.startswith(_EXIF):
-        return None if b"Orientation" in record else _UPRIGHT  # in XMP, as text
+        return None if b"Orientation" in record else 0  # in XMP, as text
     exif = Image.Exif()
     try:
         exif.load(record)

@@ -53,6 +53,14 @@ def test_a_corrected_copy_of_shards(tmp_path, key):
     assert b"readme" in (tmp_path / "new" / "0.tar").read_bytes()
 
 
+def test_a_key_named_cls_in_a_json_is_corrected_there(tmp_path):
+    shard = write_tar(tmp_path / "0.tar", pairs("a", "b", key="cls"))
+    options = ReadOptions(label="cls")
+    assert TarShards().labels(shard, options) == ["a", "b"]
+    TarShards().write_corrected(shard, tmp_path / "new.tar", options, {0: 1})
+    assert TarShards().labels(tmp_path / "new.tar", options) == ["b", "b"]
+
+
 def test_what_tars_do_not_have(tmp_path):
     shard = write_tar(tmp_path / "0.tar", pairs("a", "b"))
     with pytest.raises(DataError, match="leave out --clean-label"):

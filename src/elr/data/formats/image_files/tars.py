@@ -153,11 +153,14 @@ def _write_shard(source: Path, target: Path, new: dict[bytes, int | str], key: s
     """A copy of a tar, in which some examples have other labels."""
     written = set()
     with tarfile.open(source, "r:") as old, tarfile.open(target, "w:", format=old.format) as out:
-        for member in old:
+        members = old.getmembers()
+        found_in = [example_of(member.name.encode("utf-8", "surrogateescape")) for member in members if member.isreg()]
+        classed = {found[0] for found in found_in if found is not None and found[1] == _CLASS}
+        for member in members:
             content = old.extractfile(member) if member.isreg() else None
             found = example_of(member.name.encode("utf-8", "surrogateescape")) if content is not None else None
             if found is not None and content is not None and found[0] in new:
-                changed = _relabeled(content.read(), found[1], new[found[0]], key)
+                changed = _relabeled(content.read(), found[1], new[found[0]], key, classed=found[0] in classed)
                 if changed is not None:
                     member.size = len(changed)
                     written.add(found[0])
@@ -170,11 +173,11 @@ def _write_shard(source: Path, target: Path, new: dict[bytes, int | str], key: s
         raise DataError(f"{printable(source)}, example {shown(gone)} has no label that could be changed: train again")
 
 
-def _relabeled(content: bytes, suffix: str, label: int | str, key: str | None) -> bytes | None:
+def _relabeled(content: bytes, suffix: str, label: int | str, key: str | None, *, classed: bool) -> bytes | None:
     """A .cls or .json with another label, where the label was read from it; None of other members."""
     if suffix == _CLASS and key in (None, _CLASS):
         return str(label).encode()
-    if suffix == "json" and key != _CLASS:
+    if suffix == "json" and not (classed and key == _CLASS):
         about, key = json.loads(content), key or _LABEL
         if isinstance(about, dict) and key in about:
             return json.dumps(about | {key: label}, ensure_ascii=False).encode()
