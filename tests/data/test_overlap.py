@@ -134,8 +134,10 @@ def test_copies_with_their_labels_are_told(kind):
 
 def test_rows_of_few_values_are_no_copies():
     frame = pd.DataFrame({"sex": ["m", "f"] * 100, "class": [1, 2, 3, 4] * 50, "age": np.arange(200) % 9})
-    frame["label"] = ["cat", "dog"] * 100
-    assert prepare_data(frame, ReadOptions(label="label")).findings == ()
+    labels = ["cat", "dog"] * 100
+    assert prepare_data(frame.assign(label=labels), ReadOptions(label="label")).findings == ()
+    numbers = np.arange(200, dtype=float)[:, None] % [5, 3]
+    assert prepare_data((numbers, labels), ReadOptions()).findings == ()
 
 
 @pytest.mark.parametrize(

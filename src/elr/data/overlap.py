@@ -138,7 +138,7 @@ def copies(train: Examples, records: Records, *, columns: Collection[str] | None
         that rows are equal by chance, and of images on disk, which are not read for this.
 
     Example:
-        >>> inputs = np.eye(200, dtype="float32")[[*range(200), *range(0, 200, 4)]]
+        >>> inputs = np.random.default_rng(0).normal(size=(200, 3))[[*range(200), *range(0, 200, 4)]]
         >>> records = Records(kind="features", rows=np.arange(250), features=inputs)
         >>> copies(Examples(inputs, [0] * 250), records).text
         '50 of 250 rows (20.0%) are copies of other rows, label and all: ...'
@@ -166,13 +166,19 @@ def copies(train: Examples, records: Records, *, columns: Collection[str] | None
 
 
 def _equal_by_chance(records: Records, columns: Collection[str] | None) -> float:
-    """The share of rows that would have an equal one if the columns of a table had nothing to do with each other."""
-    if records.table is None or records.kind == TEXT:
+    """The share of rows that would have an equal one if columns were independent; 0 of images and texts."""
+    if records.table is not None and records.kind != TEXT:
+        each = (records.table[name] for name in (records.table.columns if columns is None else columns))
+    elif isinstance(records.features, np.ndarray) and records.features.ndim == 2:
+        each = (pd.Series(column) for column in records.features.T)
+    else:
         return 0.0
-    expected = float(len(records.table))
-    for name in records.table.columns if columns is None else columns:
-        shares = records.table[name].value_counts(normalize=True, dropna=False).to_numpy()
+    expected = float(len(records))
+    for column in each:
+        shares = column.value_counts(normalize=True, dropna=False).to_numpy()
         expected *= float((shares**2).sum())
+        if expected < _BY_CHANCE:  # more columns make it less likely yet
+            break
     return expected
 
 

@@ -31,6 +31,7 @@ def tables(draw):
     table = rng.dirichlet(np.full(classes, draw(st.sampled_from([0.05, 1.0, 20.0]))), size=rows)
     table *= rng.uniform(0.2, 1.0, size=(rows, 1)) * rng.choice([0.0, 1.0], p=[0.2, 0.8], size=(rows, 1))
     table *= rng.choice([1.0, 1e-3, 1e-30, 0.0], p=[0.7, 0.1, 0.1, 0.1], size=classes)
+    table[table < np.finfo(np.float32).tiny] = 0.0  # processors may take them for 0
     shares = rng.dirichlet(np.ones(classes)) * rng.choice([0.0, 1.0], p=[0.1, 0.9], size=classes)
     shares[0] += 0.01
     return torch.tensor(table, dtype=torch.float32), torch.tensor(shares / shares.sum())
