@@ -66,8 +66,8 @@ def text_overlap(train: Sequence[str], test: Sequence[str]) -> Finding | None:
         >>> text_overlap(["A red mug", "a hat", "a coat"], ["a red  mug", "a blue mug"]).text
         '1 of 2 rows of the test data (50.0%) stand in the training data too: they say nothing about new data'
     """
-    known = {" ".join(text.casefold().split()) for text in train} - {""}
-    again = np.array([" ".join(text.casefold().split()) in known for text in test], dtype=bool)
+    known = set(map(_words, train)) - {""}
+    again = np.array([_words(text) in known for text in test], dtype=bool)
     return _said(again, distinct=len(known) / max(1, len(train)))
 
 
@@ -147,7 +147,7 @@ def copies(train: Examples, records: Records, *, columns: Collection[str] | None
         return None
     rows = np.flatnonzero(train.labels.numpy() >= 0)
     if records.table is not None and records.kind == TEXT:
-        texts = [" ".join(str(text).casefold().split()) for text in records.table.iloc[rows, 0].tolist()]
+        texts = [_words(str(text)) for text in records.table.iloc[rows, 0].tolist()]
         rows, keys = rows[np.array([bool(text) for text in texts], dtype=bool)], [text for text in texts if text]
     else:
         keys = _keys(train)[rows]
@@ -163,6 +163,11 @@ def copies(train: Examples, records: Records, *, columns: Collection[str] | None
         ),
         loud=share >= _MANY_COPIES,
     )
+
+
+def _words(text: str) -> str:
+    """A text, whatever its case and white space."""
+    return " ".join(text.casefold().split())
 
 
 def _equal_by_chance(records: Records, columns: Collection[str] | None) -> float:
@@ -194,7 +199,7 @@ def _as_read(train: Examples, records: Records, row: int) -> Any:
     """What a row says, so that it can be compared; None where it says nothing."""
     if records.table is not None:
         cells = ["" if pd.isna(cell) else str(cell) for cell in records.table.iloc[row].tolist()]
-        cells = [" ".join(cell.casefold().split()) for cell in cells] if records.kind == TEXT else cells
+        cells = list(map(_words, cells)) if records.kind == TEXT else cells
         return tuple(cells) if any(cells) else None
     if records.features is not None:
         return np.asarray(records.features[row]).tobytes()

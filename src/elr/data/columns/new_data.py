@@ -204,7 +204,8 @@ def _outside(
     reading: ColumnReading, numbers: NDArray[np.float64], out: NDArray[np.bool_], far: NDArray[np.bool_]
 ) -> tuple[list[str], bool]:
     """What is said of numbers outside those of training, of which less than half lie there."""
-    strange, what = (numbers[far], "far outside") if far.any() else (numbers[out], "outside")
+    mostly_far = 2 * far.sum() > out.sum()
+    strange, what = (numbers[far], "far outside") if mostly_far else (numbers[out], "outside")
     values = ", ".join(f"{value:g}" for value in pd.unique(strange)[:3])
     said = (
         f"{len(strange)} of its {len(numbers)} numbers lie {what} those of training ({values}; there from "

@@ -293,14 +293,11 @@ class TypedColumns(ABC):
 def _lost_categories(table: pa.Table, frame: pd.DataFrame) -> list[str]:
     """Columns that pandas wrote as categories of numbers: Parquet gives them as numbers, its categories are text."""
     told = (table.schema.pandas_metadata or {}).get("columns", [])
-    sizes = {each["name"]: (each["metadata"] or {}).get("num_categories", 0) for each in told if _categories(each)}
+    categorical = [each for each in told if each["pandas_type"] == "categorical"]
+    sizes = {each["name"]: (each["metadata"] or {}).get("num_categories", 0) for each in categorical}
     there = [name for name in sizes if name in table.column_names and name in frame.columns]
     whole = [name for name in there if pa.types.is_integer(table.schema.field(name).type)]
     return [name for name in whole if frame[name].nunique() <= sizes[name]]
-
-
-def _categories(told: dict[str, Any]) -> bool:
-    return told["pandas_type"] == "categorical"
 
 
 def refuse_columns(options: ReadOptions, name: str) -> None:
