@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from elr.audit.audited_run import AuditedRun
+from elr.audit.label_quality import audit_labels
 from elr.errors import ArgumentError
 
 
@@ -17,3 +20,11 @@ def test_json_of_an_audit(audited):
     assert {pair["given"] for pair in content["confusions"]} <= {"n", 'y"<b>'}
     with pytest.raises(ArgumentError, match="score is 'x'"):
         AuditedRun.read(audited.folder, score="x")
+
+
+def test_no_share_of_wrong_labels_is_told_where_what_was_learned_may_be_chance(audited):
+    labels = np.arange(100) % 2
+    probs = np.eye(2)[np.where(np.arange(100) < 58, labels, 1 - labels)] * 0.6 + 0.2
+    by_chance = replace(audited, audit=audit_labels(labels, probs, out_of_fold=True))
+    assert by_chance.audit.num_label_issues == 42
+    assert by_chance.expected_precision() == {}

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from elr import files
-from elr.audit.alarms import Alarm, find_alarms
+from elr.audit.alarms import Alarm, find_alarms, may_be_chance
 from elr.audit.evidence import Evidence, read_evidence
 from elr.audit.issues_view import issues_table
 from elr.audit.label_quality import Audit
@@ -72,8 +72,11 @@ class AuditedRun:
         return table[table["is_label_issue"]].head(top)
 
     def expected_precision(self) -> dict[str, float]:
-        """At some cut-offs of the ranking, their number of rows as text -> the share of wrong labels expected there."""
-        issues = self.audit.num_label_issues
+        """At some cut-offs of the ranking, their number of rows as text -> the share of wrong labels expected there.
+
+        None where what was learned may be chance.
+        """
+        issues = 0 if may_be_chance(self.audit) else self.audit.num_label_issues
         cuts = sorted(
             {cut for cut in (10, 100, 1000, 10_000, 100_000) if cut < issues} | ({issues} if issues else set())
         )
