@@ -97,7 +97,7 @@ def test_classes_that_differ_only_by_case_or_space_are_remarked():
     frame = pd.DataFrame({"x": range(8), "y": ["basic", " Basic", "pro", "plus"] * 2})
     encoder = fit_preprocessing(read_data(frame, ReadOptions(label="y")), ReadOptions(label="y"))
     assert len(encoder.coding.class_names) == 4
-    assert any("' Basic', 'basic' differ only by case or space" in remark for remark in encoder.remarks)
+    assert any("classes ' Basic', 'basic' look like one" in remark for remark in encoder.remarks)
     assert not any("'pro'" in remark for remark in encoder.remarks)
 
 

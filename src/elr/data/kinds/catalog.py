@@ -14,7 +14,8 @@ from elr.data.kinds.table import Table
 from elr.data.kinds.text import Text
 from elr.data.label_coding import LabelCoding
 from elr.data.labels.columns import SPELLINGS
-from elr.data.labels.spelling import Label, spelling_remark
+from elr.data.labels.lookalikes import lookalikes
+from elr.data.labels.spelling import spelling_remark
 from elr.data.preprocessing import Preprocessing
 from elr.data.records import FEATURES, IMAGES, TABLE, TEXT, ReadOptions, Records
 from elr.errors import ArtifactError, DataError, RowError
@@ -47,7 +48,7 @@ def fit_preprocessing(records: Records, options: ReadOptions, *, coding: LabelCo
             coding = _fit_coding(records, column=options.label_name)
         fitted = KINDS[records.kind].fit(records, options, coding=coding)
     merged = [] if spellings else spelling_remark(coding.spellings, name=options.label_name)  # else said on reading
-    return replace(fitted, remarks=(*merged, *_lookalikes(coding.class_names), *fitted.remarks))
+    return replace(fitted, remarks=(*merged, *lookalikes(coding.class_names), *fitted.remarks))
 
 
 def _fit_coding(records: Records, *, column: str) -> LabelCoding:
@@ -86,16 +87,3 @@ def load_preprocessing(folder: Path, settings: Mapping[str, Any]) -> Preprocessi
         raise ArtifactError(
             f"run.json in {folder} is damaged: its preprocessing is incomplete ({error}); run `elr fit` again"
         ) from error
-
-
-def _lookalikes(class_names: tuple[Label, ...]) -> tuple[str, ...]:
-    """A remark for each group of classes that differ only by case or space: most likely one in several spellings."""
-    spellings: dict[str, list[str]] = {}
-    for name in class_names:
-        spellings.setdefault(" ".join(str(name).split()).casefold(), []).append(repr(name))
-    return tuple(
-        f"classes {', '.join(group)} differ only by case or space, and were taken for different ones: mend the labels "
-        "if they are one"
-        for group in spellings.values()
-        if len(group) > 1
-    )
