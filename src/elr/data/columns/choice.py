@@ -29,13 +29,13 @@ from elr.data.columns.reading import (
     is_text_column,
     row_place,
 )
+from elr.data.columns.stand_ins import stand_ins
 from elr.data.labels.columns import is_nested
 from elr.errors import DataError
 
 _CODE = re.compile(r"\s*[+-]?0[0-9]+\s*$")
 _NOT_WHOLE, _COLLIDED, _FEW_COLLIDED = 2.0**53, 0.1, 10
 _INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
-_STAND_IN = re.compile(r"-?(9{3,}|99|1?9{2,})(\.0)?")
 
 
 @dataclass(kw_only=True)
@@ -161,8 +161,8 @@ def found_column(
     if found.reading.kind == NUMERIC and not keep and _lose_digits(cells, found.cells.values):
         return FoundColumn(reason="its whole numbers have more digits than numbers are computed with, as ids have")
     found.reading = _measured(found.reading, found.cells)
-    if found.reading.kind == NUMERIC:
-        found.remarks += _stand_ins(found.cells.values)
+    if found.reading.kind in (NUMERIC, DATE):
+        found.remarks += stand_ins(found.cells.values, dates=found.reading.kind == DATE)
     return found
 
 
@@ -337,22 +337,6 @@ def _lose_digits(cells: pd.Series, numbers: NDArray[np.float64]) -> bool:
     whole = {int(text) for text in texts if _INTEGER.fullmatch(text)}
     lost = len(whole) - len({float(number) for number in whole})
     return lost > max(_FEW_COLLIDED, _COLLIDED * len(whole))
-
-
-def _stand_ins(numbers: NDArray[np.float64]) -> list[str]:
-    """A remark on values such as -999 that lie far from all others and come again and again."""
-    values, counts = np.unique(numbers[~np.isnan(numbers)], return_counts=True)
-    said = []
-    for end, others in ((0, values[1:]), (-1, values[:-1])):
-        if len(others) > 2 and counts[end] > 1 and _STAND_IN.fullmatch(f"{values[end]:g}"):
-            reach = others[-1] - others[0]
-            gap = min(abs(values[end] - others[0]), abs(values[end] - others[-1]))
-            if gap > reach:
-                said.append(
-                    f"{values[end]:g} stands in {counts[end]} rows, far from all other values: if it says that a value "
-                    "is missing, leave such cells empty"
-                )
-    return said
 
 
 def named_columns(frame: pd.DataFrame, place: str) -> dict[str, pd.Series]:
