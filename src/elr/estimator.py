@@ -18,7 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 from pandas.api import types
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
@@ -27,7 +26,7 @@ from torch import nn
 from elr.audit.label_quality import Audit, audit_labels
 from elr.checking import checked_value
 from elr.data.columns.new_data import column_findings, plain_columns
-from elr.data.columns.scaling import table_preprocessing
+from elr.data.columns.scaling import fit_array_preprocessing, fit_table_preprocessing
 from elr.data.columns.selection import number_roles, select_columns
 from elr.data.examples import Examples
 from elr.data.formats.features import as_array, native_frame
@@ -336,12 +335,13 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
             chosen = select_columns(frame, labels, keep_all=True)
             self._columns = chosen.readings
             _warn_of_roles(chosen.roles)
-            self._preprocessing = table_preprocessing({name: each.kind for name, each in chosen.readings.items()})
-            rows = self._preprocessing.fit_transform(chosen.plain)
+            kinds = {name: each.kind for name, each in chosen.readings.items()}
+            self._preprocessing = fit_table_preprocessing(chosen.plain, kinds)
+            rows = self._preprocessing.transform(chosen.plain)
         else:
             checked, labels = validate_data(self, X, given, accept_sparse="csr", dtype=np.float64)
-            self._preprocessing = StandardScaler(with_mean=not sparse.issparse(checked))
-            rows = self._preprocessing.fit_transform(checked)
+            self._preprocessing = fit_array_preprocessing(checked)
+            rows = self._preprocessing.transform(checked)
         if not np.isfinite(rows.data if sparse.issparse(rows) else rows).all():
             raise DataError("X has values too great to be standardized, as their squares are beyond float64: divide it")
         if pd.isna(labels).any():

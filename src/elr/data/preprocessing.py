@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from elr.checking import check_types
 from elr.data.examples import Examples
 from elr.data.label_coding import LabelCoding
-from elr.data.records import ColumnReport, Finding, ReadOptions, Records
+from elr.data.records import ROWS_AT_ONCE, ColumnReport, Finding, ReadOptions, Records
 from elr.data.transforms import Transform
 from elr.errors import ArgumentError, ArtifactError, DataError, RowError
 from elr.files import PREPROCESSING_FILE, write_file
@@ -196,18 +196,24 @@ class Preprocessing(ABC):
         del settings
         return cls(coding=coding, transformer=transformer) if isinstance(transformer, StandardScaler) else None
 
-    def _transformed(self, values: Any, name: str, *, first: int = 0) -> NDArray[np.float32]:
-        """Rows of which that at `first` of the data is the first one."""
-        with np.errstate(over="ignore"):  # named below
-            rows = np.asarray(self.transformer.transform(values)).astype(np.float32, copy=False)
-        bad = ~np.isfinite(rows).all(axis=1)
-        if bad.any():
-            raise RowError(
-                f"{name} has a value in ",
-                [first + int(bad.argmax())],
-                " that is too far from those of training to be computed with: check that row",
-            )
-        return rows
+    def _transformed(self, values: Any, name: str) -> NDArray[np.float32]:
+        """(N, inputs) of rows, some at a time: all at once take several times the memory."""
+        rows = values.iloc if isinstance(values, pd.DataFrame) else values
+        inputs: NDArray[np.float32] | None = None
+        for start in range(0, max(1, len(values)), ROWS_AT_ONCE):
+            with np.errstate(over="ignore"):  # named below
+                part = np.asarray(self.transformer.transform(rows[start : start + ROWS_AT_ONCE]))
+                inputs = np.empty((len(values), part.shape[1]), dtype=np.float32) if inputs is None else inputs
+                inputs[start : start + ROWS_AT_ONCE] = part
+            bad = ~np.isfinite(inputs[start : start + ROWS_AT_ONCE]).all(axis=1)
+            if bad.any():
+                raise RowError(
+                    f"{name} has a value in ",
+                    [start + int(bad.argmax())],
+                    " that is too far from those of training to be computed with: check that row",
+                )
+        assert inputs is not None, "there is at least one part"
+        return inputs
 
     def _scaled(self, records: Records, name: str) -> NDArray[np.float32]:
         self._check_width(records.features, name)

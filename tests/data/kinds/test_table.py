@@ -149,13 +149,13 @@ def test_rows_prepared_in_parts_are_those_prepared_together(at_once, monkeypatch
     raw = table()
     encoder = fit_preprocessing(raw, LABEL)
     together = encoder.encode(raw, name="it").inputs
-    monkeypatch.setattr("elr.data.kinds.table.ROWS_AT_ONCE", at_once)
+    monkeypatch.setattr("elr.data.preprocessing.ROWS_AT_ONCE", at_once)
     assert torch.equal(encoder.encode(raw, name="it").inputs, together)
 
 
 def test_a_row_that_is_too_far_is_named_wherever_it_stands(monkeypatch):
     narrow = pd.DataFrame({"x": np.linspace(0, 1e-20, N), "y": ["u", "v"] * 12})
     encoder = fit_preprocessing(table(narrow), LABEL)
-    monkeypatch.setattr("elr.data.kinds.table.ROWS_AT_ONCE", 5)
+    monkeypatch.setattr("elr.data.preprocessing.ROWS_AT_ONCE", 5)
     with pytest.raises(DataError, match="new has a value in row 13 that is too far from those of training"):
         encoder.encode(table(narrow.assign(x=np.where(narrow.index == 13, 1e30, 0))), name="new")

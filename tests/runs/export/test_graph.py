@@ -2,10 +2,10 @@ import numpy as np
 import torch
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import QuantileTransformer, StandardScaler
 from torch import nn
 
-from elr.runs.export.graph import AsTheyCome, Ensemble, Imputed, Standardized
+from elr.runs.export.graph import Arranged, AsTheyCome, Ensemble, Imputed, Ranked, Standardized
 
 
 def test_numbers_with_gaps_as_scikit_learn_fills_them():
@@ -18,6 +18,20 @@ def test_numbers_with_gaps_as_scikit_learn_fills_them():
     ours = Imputed(fitted["impute"].statistics_, fitted["impute"].indicator_.features_, scale)
     expected = fitted.transform(numbers).astype(np.float32)
     np.testing.assert_array_equal(ours(torch.from_numpy(numbers)).numpy(), expected)
+
+
+def test_ranks_as_scikit_learn_has_them():
+    rng = np.random.default_rng(0)
+    columns = [np.exp(4 * rng.normal(size=400)), rng.integers(0, 4, 400), np.where(rng.random(400) < 0.7, 0, 1e9)]
+    numbers = np.stack([*columns, np.full(400, 7.0)], axis=1)
+    fitted = QuantileTransformer(n_quantiles=64, random_state=0).fit(numbers)
+    new = np.concatenate([numbers, 1.5 * numbers - 1, fitted.quantiles_, [[-1e30] * 4, [1e30] * 4]])
+    np.testing.assert_allclose(Ranked(fitted.quantiles_)(torch.from_numpy(new)), fitted.transform(new), atol=1e-9)
+
+
+def test_columns_are_prepared_in_groups():
+    arranged = Arranged([[2], [0, 1]], [Standardized(np.ones(1), np.ones(1)), AsTheyCome()])
+    assert arranged(torch.tensor([[5.0, 6.0, 7.0]])).tolist() == [[6.0, 5.0, 6.0]]
 
 
 def test_the_mean_is_over_networks_and_views():

@@ -22,6 +22,7 @@ def table(root, rows=90):
     classes, towns = np.arange(rows) % 3, np.array(["Bonn", "Köln", "Ulm"])[rng.integers(3, size=rows)]
     frame = pd.DataFrame(
         {
+            "amount": np.where(rng.random(rows) < 0.1, np.nan, np.exp(3 * rng.normal(size=rows))),  # is ranked
             "x": classes + 0.3 * rng.normal(size=rows),
             "gaps": np.where(rng.random(rows) < 0.2, np.nan, rng.normal(size=rows)),
             "since": pd.to_datetime("2024-01-01") + pd.to_timedelta(rng.integers(0, 900, rows), unit="D"),
@@ -93,9 +94,11 @@ def test_a_table_from_its_json_alone(tmp_path, members):
 
 
 @pytest.mark.parametrize("network", ["linear", "mlp"])
-def test_arrays_of_which_there_are_no_more(tmp_path, network):
+@pytest.mark.parametrize("ranked", [[], [1, 3], [0, 1, 2, 3, 4]])
+def test_arrays_of_which_there_are_no_more(tmp_path, network, ranked):
     rng = np.random.default_rng(0)
     features = (100 * rng.normal(size=(60, 5))).astype(np.float32)
+    features[:, ranked] = np.exp(features[:, ranked] / 30)
     config = elr.FitConfig(epochs=2, members=1, network=network)
     elr.fit((features, np.arange(60) % 2), out=tmp_path / "run", config=config)
     [written] = export_model(tmp_path / "run", onnx=tmp_path / "m.onnx")

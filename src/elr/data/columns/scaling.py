@@ -3,38 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardScaler
 
 from elr.data.columns.reading import CATEGORICAL, DATE, NUMERIC
 
+RANKED = "ranked"
+"""The part of a preprocessing that takes numbers by rank."""
+RANKS = "ranks"
+"""The step of that part that does so."""
 _MAX_CATEGORIES = 100
+_SQUASHED = 1.5  # docs/decisions/data.md
+_IN_NORMAL = 1.349  # standard deviations between the quartiles of a normal distribution
+_QUANTILES = 256
+_SAMPLE = 100_000  # rows
+_SHOWN = 5
 
 
-def table_preprocessing(kinds: Mapping[str, str]) -> ColumnTransformer:
-    """What turns `plain_columns` into a dense float array: numbers and dates imputed by the median (with a column that
-    says where) and standardized, categories one-hot (at most 100 a column; the rarest and unknown ones share one).
+def heavy_tailed(numbers: NDArray[np.floating]) -> bool:
+    """Whether standardizing would squash most of these numbers together, since a few lie far out.
+
+    That is: the standard deviation is more than 1.5 times that of a normal distribution with the same quartiles, of all
+    rows or of the different values. Amounts of money are so, durations, and numbers among which -9999 means none.
+    Numbers whose squares are beyond float64 are, too.
 
     Args:
+        numbers: (N,), NaN where one is missing.
+
+    Example:
+        >>> heavy_tailed(np.arange(100.0)), heavy_tailed(np.append(np.arange(100.0), 1e6))
+        (False, True)
+    """
+    there = numbers[np.isfinite(numbers)]
+    sample = there[:: max(1, len(there) // _SAMPLE)]
+    different = np.unique(sample)
+    if len(different) <= 2:  # standardized, two values are two values
+        return False
+    spreads = (float(np.subtract(*np.percentile(each, [75, 25]))) for each in (sample, different))
+    with np.errstate(over="ignore"):
+        return float(there.std(dtype=np.float64)) > _SQUASHED * min(each for each in spreads if each > 0) / _IN_NORMAL
+
+
+def table_preprocessing(plain: pd.DataFrame, kinds: Mapping[str, str]) -> ColumnTransformer:
+    """What turns `plain_columns` into a dense float array.
+
+    Numbers and dates are imputed by the median (with a column that says where) and standardized, those with heavy tails
+    after they were ranked; categories are one-hot (at most 100 a column; the rarest and unknown ones share one).
+
+    Args:
+        plain: what `plain_columns` gave of the training data.
         kinds: of the columns, by name.
 
     Example:
-        >>> kinds = {"x": NUMERIC, "n": CATEGORICAL}
-        >>> table_preprocessing(kinds).fit_transform(pd.DataFrame({"x": [1.0, 3.0], "n": ["u", "v"]})).tolist()
+        >>> plain = pd.DataFrame({"x": [1.0, 3.0], "n": ["u", "v"]})
+        >>> table_preprocessing(plain, {"x": NUMERIC, "n": CATEGORICAL}).fit_transform(plain).tolist()
         [[-1.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
     """
-    numeric = [name for name, kind in kinds.items() if kind in (NUMERIC, DATE)]
+    numbers = [name for name, kind in kinds.items() if kind in (NUMERIC, DATE)]
+    ranked = [name for name in numbers if heavy_tailed(plain[name].to_numpy())]
+    numeric = [name for name in numbers if name not in ranked]
     categorical = [name for name, kind in kinds.items() if kind == CATEGORICAL]
-    numbers = Pipeline([("impute", SimpleImputer(strategy="median", add_indicator=True)), ("scale", StandardScaler())])
+    impute, scale = ("impute", SimpleImputer(strategy="median", add_indicator=True)), ("scale", StandardScaler())
     one_hot = OneHotEncoder(
         handle_unknown="infrequent_if_exist", max_categories=_MAX_CATEGORIES, sparse_output=False, dtype=np.float32
     )
-    parts = [(NUMERIC, numbers, numeric), (CATEGORICAL, one_hot, categorical)]
+    parts = [
+        (NUMERIC, Pipeline([impute, scale]), numeric),
+        (RANKED, Pipeline([impute, (RANKS, _ranks(len(plain))), scale]), ranked),
+        (CATEGORICAL, one_hot, categorical),
+    ]
     return ColumnTransformer([part for part in parts if part[2]], sparse_threshold=0.0)
 
 
@@ -52,7 +97,7 @@ def fit_table_preprocessing(plain: pd.DataFrame, kinds: Mapping[str, str]) -> Co
         >>> fit_table_preprocessing(plain, {"x": NUMERIC, "n": CATEGORICAL}).transform(plain).tolist()
         [[-1.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
     """
-    transformer = table_preprocessing(kinds)
+    transformer = table_preprocessing(plain, kinds)
     if CATEGORICAL not in kinds.values():
         return transformer.fit(plain)
     sparse = f"{CATEGORICAL}__sparse_output"
@@ -61,3 +106,79 @@ def fit_table_preprocessing(plain: pd.DataFrame, kinds: Mapping[str, str]) -> Co
     transformer.named_transformers_[CATEGORICAL].sparse_output = False
     transformer.sparse_output_ = False
     return transformer
+
+
+def fit_array_preprocessing(features: Any) -> StandardScaler | ColumnTransformer:
+    """What standardizes the columns of an array, those with heavy tails, which come last then, after they were ranked.
+
+    Args:
+        features: (N, D) of the training data; a sparse matrix is only divided, since nothing else keeps its zeros.
+
+    Example:
+        >>> features = np.array([[1.0, 1.0], [2.0, 1e9], [3.0, 2.0], [4.0, 3.0], [5.0, 4.0]])
+        >>> fit_array_preprocessing(features).transform(features)[:, 1].round(1).tolist()
+        [-1.4, 1.4, -0.7, 0.0, 0.7]
+    """
+    if sparse.issparse(features):
+        return StandardScaler(with_mean=False).fit(features)
+    ranked = [place for place, column in enumerate(features.T) if heavy_tailed(column)]
+    if not ranked:
+        return StandardScaler().fit(features)
+    rest = sorted(set(range(features.shape[1])) - set(ranked))
+    by_rank = Pipeline([(RANKS, _ranks(len(features))), ("scale", StandardScaler())])
+    parts = [(NUMERIC, StandardScaler(), rest), (RANKED, by_rank, ranked)]
+    return ColumnTransformer([part for part in parts if part[2]]).fit(features)
+
+
+def ranked_columns(transformer: StandardScaler | ColumnTransformer) -> list[Any]:
+    """The columns that are ranked before they are standardized, as they are called in the training data.
+
+    Example:
+        >>> ranked_columns(fit_array_preprocessing(np.array([[1.0], [2.0], [3.0], [4.0], [1e9]])))
+        [0]
+    """
+    parts = getattr(transformer, "transformers_", [])
+    return next((list(columns) for name, _, columns in parts if name == RANKED), [])
+
+
+def ranks_remark(transformer: StandardScaler | ColumnTransformer, *, what: str) -> list[str]:
+    """What the user should know about columns that are ranked; nothing where none is.
+
+    Args:
+        transformer: fitted.
+        what: a column is called.
+
+    Example:
+        >>> ranks_remark(fit_array_preprocessing(np.array([[1.0], [2.0], [3.0], [4.0], [1e9]])), what="feature")
+        ['feature 0: a few of its numbers lie far out: learned from by rank']
+    """
+    names = ranked_columns(transformer)
+    if not names:
+        return []
+    several, its = (what, "its") if len(names) == 1 else (f"{what}s", "their")
+    shown = ", ".join(map(repr, names[:_SHOWN])) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    return [f"{several} {shown}: a few of {its} numbers lie far out: learned from by rank"]
+
+
+def centers(transformer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(D,) where most numbers of each column lie and (D,) how far they spread, as `fit_array_preprocessing` learned.
+
+    Example:
+        >>> centers(fit_array_preprocessing(np.array([[1.0], [3.0]])))
+        (array([2.]), array([1.]))
+    """
+    if isinstance(transformer, StandardScaler):
+        return transformer.mean_, np.sqrt(transformer.var_)
+    found = np.zeros((2, transformer.n_features_in_))
+    for name, part, places in transformer.transformers_:
+        if name == NUMERIC:
+            found[:, places] = part.mean_, np.sqrt(part.var_)
+        else:
+            low, middle, high = np.percentile(part[RANKS].quantiles_, [25, 50, 75], axis=0)
+            found[:, places] = middle, (high - low) / _IN_NORMAL
+    return found[0], found[1]
+
+
+def _ranks(rows: int) -> QuantileTransformer:
+    """What brings numbers to [0, 1] by their ranks; those of a sample where rows are many."""
+    return QuantileTransformer(n_quantiles=min(_QUANTILES, rows), subsample=_SAMPLE, random_state=0)

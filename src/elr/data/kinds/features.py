@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import StandardScaler
 
+from elr.data.columns.scaling import centers, fit_array_preprocessing, ranks_remark
 from elr.data.columns.selection import number_roles
 from elr.data.formats.format import FileFormat
 from elr.data.kinds.kind import Contents, Kind, numbers
@@ -26,7 +29,7 @@ _LEAST_EMBEDDING = 256  # features from which on an array is taken for embedding
 
 @dataclass(frozen=True, kw_only=True)
 class FeaturesPreprocessing(Preprocessing):
-    """Arrays of numbers, each feature standardized.
+    """Arrays of numbers, each feature standardized, after it was ranked where its tails are heavy.
 
     Example:
         >>> FeaturesPreprocessing(coding=LabelCoding(class_names=(0, 1))).feature_rate(768)
@@ -52,16 +55,28 @@ class FeaturesPreprocessing(Preprocessing):
             f"feature {name} is learned from, but {reason}: leave it out of the array unless it is one"
             for name, reason in roles.items()
         ]
-        return cls(coding=coding, transformer=StandardScaler().fit(features), remarks=tuple(remarks))
+        transformer = fit_array_preprocessing(features)
+        remarks += ranks_remark(transformer, what="feature")
+        return cls(coding=coding, transformer=transformer, remarks=tuple(remarks))
 
     def _inputs(self, records: Records, name: str) -> NDArray[np.float32]:
         return self._scaled(records, name)
+
+    @classmethod
+    def _restored(
+        cls, transformer: Any, settings: Mapping[str, Any], coding: LabelCoding
+    ) -> FeaturesPreprocessing | None:
+        del settings
+        fits = isinstance(transformer, StandardScaler | ColumnTransformer) and not hasattr(
+            transformer, "feature_names_in_"
+        )
+        return cls(coding=coding, transformer=transformer) if fits else None
 
     def findings(self, records: Records, *, name: str) -> list[Finding]:
         features = records.features
         if features is None or len(features) < _ENOUGH or features.shape[1] != self.transformer.n_features_in_:
             return []
-        means, spreads = self.transformer.mean_, np.sqrt(self.transformer.var_)
+        means, spreads = centers(self.transformer)
         away = (features.min(axis=0) > means + _FAR * spreads) | (features.max(axis=0) < means - _FAR * spreads)
         places = np.flatnonzero(away & (spreads > 0))
         if not len(places):

@@ -14,13 +14,13 @@ from sklearn.compose import ColumnTransformer
 
 from elr.data.columns.new_data import column_findings, plain_columns
 from elr.data.columns.reading import ColumnReading
-from elr.data.columns.scaling import fit_table_preprocessing
+from elr.data.columns.scaling import fit_table_preprocessing, ranks_remark
 from elr.data.columns.selection import select_columns
 from elr.data.formats.format import FileFormat
 from elr.data.kinds.kind import Contents, Kind, column_cells, table_rows
 from elr.data.label_coding import LabelCoding
 from elr.data.preprocessing import Preprocessing
-from elr.data.records import ROWS_AT_ONCE, TABLE, Finding, ReadOptions, Records
+from elr.data.records import TABLE, Finding, ReadOptions, Records
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,27 +51,19 @@ class TablePreprocessing(Preprocessing):
             records.table, records.labels, decimal=options.decimal, keep=options.keep, place_of=records.place_of
         )
         kinds = {name: reading.kind for name, reading in chosen.readings.items()}
+        transformer = fit_table_preprocessing(chosen.plain, kinds)
         return cls(
             coding=coding,
-            transformer=fit_table_preprocessing(chosen.plain, kinds),
+            transformer=transformer,
             columns=kinds,
-            remarks=chosen.remarks,
+            remarks=(*chosen.remarks, *ranks_remark(transformer, what="column")),
             column_reports=chosen.reports,
             readings=chosen.readings,
             left_out=tuple(chosen.left_out),
         )
 
     def _inputs(self, records: Records, name: str) -> NDArray[np.float32]:
-        plain = self.plain(records, name=name)
-        inputs = self._transformed(plain.iloc[:ROWS_AT_ONCE], name)
-        if len(plain) <= ROWS_AT_ONCE:
-            return inputs
-        room = np.empty((len(plain), inputs.shape[1]), dtype=np.float32)
-        room[:ROWS_AT_ONCE] = inputs
-        for start in range(ROWS_AT_ONCE, len(plain), ROWS_AT_ONCE):  # all at once take several times the memory
-            stop = start + ROWS_AT_ONCE
-            room[start:stop] = self._transformed(plain.iloc[start:stop], name, first=start)
-        return room
+        return self._transformed(self.plain(records, name=name), name)
 
     def plain(self, records: Records, *, name: str) -> pd.DataFrame:
         assert records.table is not None, "a table has columns"

@@ -81,13 +81,65 @@ class Standardized(nn.Module):
         return ((inputs.double() - self.mean) / self.scale).float()
 
 
+class Ranked(nn.Module):
+    """Ranks in [0, 1], computed in float64 as scikit-learn's QuantileTransformer does: 0 up to the lowest known number.
+
+    Args:
+        quantiles: (K, D) numbers whose ranks are known, rising, at equal distances of rank; K >= 2.
+
+    Example:
+        >>> Ranked(np.array([[1.0], [2.0], [2.0], [9.0]]))(torch.tensor([[0.0], [1.5], [2.0], [9.0]])).flatten()
+        tensor([0.0000, 0.1667, 0.5000, 1.0000], dtype=torch.float64)
+    """
+
+    def __init__(self, quantiles: NDArray) -> None:
+        super().__init__()
+        self.register_buffer("quantiles", torch.as_tensor(np.asarray(quantiles, dtype=np.float64)))
+        self.quantiles: Tensor
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, D) float64."""
+        numbers = inputs.double()
+        below = numbers[:, None, :] - self.quantiles[None, :-1]
+        widths = self.quantiles[1:] - self.quantiles[:-1]
+        jumps = ((below > 0).double() + (below >= 0).double()) / 2  # where several ranks have one number
+        shares = torch.where(widths > 0, (below / torch.where(widths > 0, widths, 1.0)).clamp(0.0, 1.0), jumps)
+        inside = torch.where(numbers >= self.quantiles[-1], 1.0, shares.mean(dim=1))
+        return torch.where(numbers <= self.quantiles[0], 0.0, inside)
+
+
+class Arranged(nn.Module):
+    """Columns of an array, in groups that are prepared each in its own way, one after the other.
+
+    Args:
+        places: which columns are of each group.
+        parts: what prepares each, (B, columns) to float32.
+
+    Example:
+        >>> parts = [AsTheyCome(), Standardized(np.zeros(1), np.ones(1))]
+        >>> Arranged([[1, 2], [0]], parts)(torch.tensor([[1.0, 2.0, 3.0]]))
+        tensor([[2., 3., 1.]])
+    """
+
+    def __init__(self, places: Sequence[Sequence[int]], parts: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+        for number, columns in enumerate(places):
+            self.register_buffer(f"places{number}", torch.tensor([*columns], dtype=torch.int64))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, D) float32."""
+        parts = enumerate(self.parts)
+        return torch.cat([part(inputs.index_select(1, getattr(self, f"places{at}"))) for at, part in parts], dim=1)
+
+
 class Imputed(nn.Module):
     """Numbers of a table: missing ones (NaN) become the median, and columns that say where follow; all standardized.
 
     Args:
         medians: (K,) of the columns; NaN for one that held nothing, which is dropped.
         noted: which of the K columns have one that says where they miss.
-        scaling: of all of these.
+        scaling: of all of these, (B, D) float64 to float32.
 
     Example:
         >>> imputed = Imputed(np.array([2.0]), [0], Standardized(np.zeros(2), np.ones(2)))
@@ -96,7 +148,7 @@ class Imputed(nn.Module):
                 [2., 1.]])
     """
 
-    def __init__(self, medians: NDArray, noted: Sequence[int], scaling: Standardized) -> None:
+    def __init__(self, medians: NDArray, noted: Sequence[int], scaling: nn.Module) -> None:
         super().__init__()
         kept = np.flatnonzero(~np.isnan(np.asarray(medians, dtype=np.float64)))
         self.register_buffer("medians", torch.as_tensor(np.asarray(medians, dtype=np.float64)[kept]))

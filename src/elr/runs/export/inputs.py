@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
 from elr import files
 from elr.data.columns.new_data import plain_columns
 from elr.data.columns.reading import CATEGORICAL, NUMERIC
+from elr.data.columns.scaling import RANKED, RANKS, centers
 from elr.data.examples import Examples
 from elr.data.kinds.features import FeaturesPreprocessing
 from elr.data.kinds.images import BackbonePreprocessing, PixelsPreprocessing
@@ -25,7 +28,7 @@ from elr.data.records import ReadOptions, Records
 from elr.devices import computes_bfloat16, default_device
 from elr.errors import ArgumentError, ArtifactError
 from elr.networks.backbones import load_backbone
-from elr.runs.export.graph import AsTheyCome, Imputed, OneHot, Pixels, Standardized, TableColumns
+from elr.runs.export.graph import Arranged, AsTheyCome, Imputed, OneHot, Pixels, Ranked, Standardized, TableColumns
 from elr.runs.plan import Plan
 
 CHECKED_ROWS = 8
@@ -138,14 +141,17 @@ def _standardized(scaler: Any) -> Standardized:
 
 def _features(preprocessing: Preprocessing, meaning: str, *, with_records: bool) -> ModelInputs:
     scaler = preprocessing.transformer
-    prepare = _standardized(scaler)
+    parts = [(part, list(places)) for _, part, places in getattr(scaler, "transformers_", [])]
+    scalings = [_scaling(part) for part, _ in parts]
+    prepare = Arranged([places for _, places in parts], scalings) if parts else _standardized(scaler)
 
     def rows(features: np.ndarray) -> CheckRows:
         scaled = np.asarray(scaler.transform(features)).astype(np.float32)
         return CheckRows(inputs=(torch.from_numpy(features),), examples=Examples(scaled, None))
 
     def made(rng: np.random.Generator) -> CheckRows:
-        drawn = prepare.mean.numpy() + prepare.scale.numpy() * rng.normal(size=(CHECKED_ROWS, scaler.n_features_in_))
+        means, spreads = centers(scaler)
+        drawn = means + spreads * rng.normal(size=(CHECKED_ROWS, scaler.n_features_in_))
         return rows(drawn.astype(np.float32))
 
     def of(records: Records) -> CheckRows:
@@ -245,9 +251,10 @@ def _backbone(preprocessing: BackbonePreprocessing, options: ReadOptions, folder
 
 def _table(preprocessing: TablePreprocessing) -> ModelInputs:
     fitted = {name: (part, list(columns)) for name, part, columns in preprocessing.transformer.transformers_}
-    numbers, numeric = fitted.get(NUMERIC, (None, []))
+    numbers = [fitted[name] for name in (NUMERIC, RANKED) if name in fitted]
+    numeric = [name for _, names in numbers for name in names]
     one_hot, categorical = fitted.get(CATEGORICAL, (None, []))
-    imputed = None if numbers is None else _imputed(numbers)
+    imputed = _arranged(numbers) if numbers else None
     coded = None if one_hot is None else _one_hot(one_hot, categorical)
 
     def rows(plain: pd.DataFrame) -> CheckRows:
@@ -302,10 +309,27 @@ def _table(preprocessing: TablePreprocessing) -> ModelInputs:
     )
 
 
+def _arranged(numbers: Sequence[tuple[Any, Sequence[str]]]) -> nn.Module:
+    """What prepares the numbers of a table, from pipelines and the columns of each."""
+    parts = [_imputed(pipeline) for pipeline, _ in numbers]
+    if len(parts) == 1:
+        return parts[0]
+    ends = np.cumsum([0, *(len(names) for _, names in numbers)]).tolist()
+    return Arranged([range(start, stop) for start, stop in pairwise(ends)], parts)
+
+
 def _imputed(pipeline: Any) -> Imputed:
     imputer = pipeline["impute"]
     noted = [] if imputer.indicator_ is None else imputer.indicator_.features_.tolist()
-    return Imputed(imputer.statistics_, noted, _standardized(pipeline["scale"]))
+    return Imputed(imputer.statistics_, noted, _scaling(pipeline))
+
+
+def _scaling(part: Any) -> nn.Module:
+    """What the scaler of some columns does, or the pipeline that ends in it."""
+    if not isinstance(part, Pipeline):
+        return _standardized(part)
+    scale = _standardized(part["scale"])
+    return nn.Sequential(Ranked(part[RANKS].quantiles_), scale) if RANKS in part.named_steps else scale
 
 
 def _one_hot(encoder: Any, columns: Sequence[str]) -> OneHot:
