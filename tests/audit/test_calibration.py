@@ -192,3 +192,82 @@ def test_pairs_are_not_told_apart_while_there_are_few_rows_for_each(count, evenl
     calibrated(labels, probs)
     assert (calibration._EVENLY in spreads) == evenly
     assert spreads[-1] == calibration._SPREAD, "in the end they are, with whatever rows there are"
+
+
+def erring_one_way(*, rate=0.4, count=600, seed=0):
+    """Labels of class 0 that are class 1 in part; networks that learned from such labels are less sure of class 0.
+
+    The evidence is right in 98 of 100 rows of either class, and agrees with the labels of those favored as class 0 as
+    often whether it is sure of them or not.
+    """
+    rng = np.random.default_rng(seed)
+    clean = rng.integers(2, size=count)
+    labels = np.where((clean == 0) & (rng.random(count) < rate), 1, clean)
+    favored = np.where(rng.random(count) < 0.98, clean, 1 - clean)
+    leads = np.where(favored == 0, rng.uniform(0, 2, count), np.where(favored == clean, rng.uniform(1, 9, count), 0.5))
+    probs = np.stack([expit(-leads), expit(leads)], axis=1)
+    probs[favored == 0] = probs[favored == 0, ::-1]
+    return labels, probs, clean
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_labels_that_err_one_way_are_not_taken_for_a_class_that_is_hard(seed):
+    labels, probs, clean = erring_one_way(seed=seed)
+    found, wrong = calibrated(labels, probs), labels != clean
+    contradicted = probs.argmax(axis=1) != labels
+    assert found.noise_rate == pytest.approx(wrong.mean(), abs=0.07)
+    assert found.error_probs[contradicted].mean() == pytest.approx(wrong[contradicted].mean(), abs=0.2)
+    assert found.transitions[0, 1] == pytest.approx(0.4, abs=0.15)
+    assert found.transitions[1, 0] < 0.05
+
+
+def favorites_that_differ(there, back, *, sizes=(400, 400)):
+    """Labels and favorites of which so many rows favored as 0 are given as 1, and as 1 given as 0, however sure."""
+    rng = np.random.default_rng(0)
+    classes = np.repeat([0, 1], sizes)
+    shares = zip(sizes, (there, back), strict=True)
+    differ = np.concatenate([rng.permutation(size) < share * size for size, share in shares])
+    best = rng.uniform(0.6, 0.9, len(classes))
+    probs = np.where(np.arange(2) == classes[:, None], best[:, None], 1 - best[:, None])
+    labels = np.where(differ, 1 - classes, classes)
+    return labels, favorites_of(classes, labels, probs)
+
+
+@pytest.mark.parametrize(
+    ("there", "back", "one_way"),
+    [
+        (0.4, 0.02, True),
+        (0.15, 0.0, True),
+        (0.3, 0.25, False),
+        (0.08, 0.0, False),
+        (0.0, 0.0, False),
+        (0.02, 0.4, True),
+    ],
+)
+def test_which_labels_err_one_way(there, back, one_way):
+    assert calibration._err_one_way(*favorites_that_differ(there, back)) is one_way
+
+
+def test_a_few_rows_do_not_say_that_labels_err_one_way():
+    assert not calibration._err_one_way(*favorites_that_differ(0.4, 0.0, sizes=(10, 10)))
+    assert calibration._err_one_way(*favorites_that_differ(0.4, 0.0, sizes=(100, 100)))
+
+
+def test_a_class_that_is_only_hard_does_not_err_one_way():
+    rng = np.random.default_rng(0)
+    leads = rng.exponential(2.0, 2000)
+    classes = np.repeat([0, 1], 1000)
+    right = rng.random(2000) < np.where(classes == 0, expit(leads - 1), 0.99)
+    labels = np.where(right, classes, 1 - classes)
+    probs = np.stack([np.where(classes == 0, expit(leads), expit(-leads))] * 2, axis=1)
+    probs[:, 1] = 1 - probs[:, 0]
+    assert not calibration._err_one_way(labels, favorites_of(classes, labels, probs))
+
+
+def test_second_opinions_that_are_an_accident_of_a_sure_network_do_not_lead_the_list():
+    probs = np.full((2, 4), 1e-9)
+    probs[0, 0] = 1 - 3e-9  # sure of class 0: nothing tells the other three
+    probs[1] = [0.55, 0.4499, 1e-4 - 1e-9, 1e-9]  # hesitates between two, of which the given label is none
+    claims = favorites_of([0, 0], [3, 3], probs).claims
+    assert claims[0] == pytest.approx(1 / 3, abs=0.01)
+    assert claims[1] == pytest.approx(0.1 / 3, abs=0.01)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import beta, rankdata
@@ -29,6 +31,11 @@ _SEEN = 2**17  # rows that are fitted to; all of them are judged
 _LEAST = 1e-6  # probabilities below it are alike
 _SHARED, _SPREAD = 2.0, 0.5  # rows added to each class, and to each pair, see _smoothed
 _CONFIDENCE = 0.95
+_DOUBTED = 0.1  # of the second opinions say nothing: networks that are sure of one class order the others by accident
+# Labels err one way if among the surer half of the rows in which the evidence favors a class so many of them are
+# another class: so many times as often as back, nearly as often as in the other half, most of those that differ, and
+# by so many standard errors.
+_FLIPPED, _TIMES, _LEVEL, _MOSTLY, _ERRORS = 0.1, 3.0, 0.6, 0.5, 3.0
 
 
 class Favorites(NamedTuple):
@@ -37,13 +44,14 @@ class Favorites(NamedTuple):
     Args:
         classes: (N,) the class that is favored.
         leads: (N,) float32, log p[favored] - log p[second].
-        claims: (N,) float32, share of the given label in what the favored class leaves; 0 where it is favored itself.
+        claims: (N,) float32, share of the given label in what the favored class leaves, a tenth of which goes to all
+            classes alike; 0 where it is favored itself.
         seconds: (C,) how much each class has of what the favored ones leave, summed over the rows.
 
     Example:
         >>> found = favorites_of([0, 1], [0, 0], [[0.8, 0.1, 0.1], [0.3, 0.6, 0.1]])
-        >>> print(found.leads.round(2), found.claims.round(2), found.seconds.round(2))
-        [2.08 0.69] [0.   0.75] [0.75 0.5  0.75]
+        >>> print(found.leads.round(2), found.claims.round(3), found.seconds.round(2))
+        [2.08 0.69] [0.    0.725] [0.75 0.5  0.75]
     """
 
     classes: NDArray[np.int64]
@@ -117,7 +125,9 @@ def favorites_of(favored: ArrayLike, labels: ArrayLike, probs: ArrayLike) -> Fav
     others += floor
     others[rows, classes] = 0.0
     others /= others.sum(axis=1, keepdims=True)
-    return Favorites(classes, leads.astype(np.float32), others[rows, given].astype(np.float32), others.sum(axis=0))
+    claims = (1.0 - _DOUBTED) * others[rows, given] + _DOUBTED / max(1, others.shape[1] - 1)
+    claims[classes == given] = 0.0
+    return Favorites(classes, leads.astype(np.float32), claims.astype(np.float32), others.sum(axis=0))
 
 
 def calibrate(labels: NDArray[np.int64], favorites: Favorites) -> Calibration:
@@ -133,7 +143,9 @@ def calibrate(labels: NDArray[np.int64], favorites: Favorites) -> Calibration:
     given; a is expit of a line in the evidence's
     lead, or in its rank, through two points that are not known: all on a grid are fitted, and their answers averaged
     by their likelihood. A lead whose agreement with the labels is level tells noise; one that grows tells that the
-    evidence is wrong where it is unsure.
+    evidence is wrong where it is unsure. Where labels err one way (see `_err_one_way`), leads are compared among rows
+    of one favored class only: networks are less sure of a class whose labels are wrong more often, so that over all
+    rows agreement would grow with the lead, and the noise would be taken for errors of the evidence.
 
     Nothing here tells labels that are wrong where the evidence is surest from evidence that is surely wrong there.
     It is deterministic, and takes about 90 N bytes while it runs.
@@ -162,10 +174,15 @@ def calibrate(labels: NDArray[np.int64], favorites: Favorites) -> Calibration:
     seconds = favorites.seconds + 1.0
     seconds = seconds / seconds.sum()
     start = _start(classes)
+    sure, groups, of_cells = favorites.leads.astype(np.float64), bins, cells.bins
+    if _err_one_way(labels, favorites):
+        ranks = _ranks_within(sure, favorites.classes)
+        sure = np.sort(sure)[(ranks * count).astype(np.int64)]
+        groups, of_cells = favorites.classes[seen] * _BINS + bins, cells.favored * _BINS + cells.bins
     settings = [
-        _Setting(surest, step, scale, _right(surest, step, means, classes)[cells.bins], start, 0.0, -np.inf)
-        for scale in (_scaled(favorites.leads.astype(np.float64)), _scaled(logit(ranks)))
-        for means in [_means(scale[seen], bins)]
+        _Setting(surest, step, scale, _right(surest, step, means, classes), start, 0.0, -np.inf)
+        for scale in (_scaled(sure), _scaled(logit(ranks)))
+        for means in [_means(scale[seen], groups, of_cells)]
         for surest in _SUREST
         for step in _STEPS
     ]
@@ -197,8 +214,57 @@ def _scaled(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return (values - high) / (high - low) if high > low else np.zeros(len(values))
 
 
-def _means(values: NDArray[np.float64], bins: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.bincount(bins, values, minlength=_BINS) / np.maximum(np.bincount(bins, minlength=_BINS), 1)
+def _means(values: NDArray[np.float64], groups: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The mean in each of the wanted groups."""
+    return (np.bincount(groups, values) / np.maximum(np.bincount(groups), 1))[wanted]
+
+
+def _ranks_within(values: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(N,) in (0, 1), the rank of each value among those of its group."""
+    grouped = pd.Series(values).groupby(groups)
+    return ((grouped.rank() - 0.5) / grouped.transform("size")).to_numpy()
+
+
+def _err_one_way(labels: NDArray[np.int64], favorites: Favorites) -> bool:
+    """Whether one class is given as another, and hardly back, among the rows in which the evidence is surest of each.
+
+    What the evidence does not know it mistakes where it is unsure. Where it is as often contradicted when it is sure of
+    a class, the labels are wrong.
+    """
+    surer = _ranks_within(favorites.leads.astype(np.float64), favorites.classes) >= 0.5
+    counts, unsure = (_pairs(favorites.classes[half], labels[half], len(favorites.seconds)) for half in (surer, ~surer))
+    sizes, less_sure = (np.maximum(np.asarray(each.sum(axis=1)).ravel(), 1) for each in (counts, unsure))
+    differ = sizes - counts.diagonal()
+    one, other = counts.nonzero()
+    one, other = one[one != other], other[one != other]
+    there, back, level = (
+        np.asarray(each[at]).ravel() / rows[at[0]]
+        for each, rows, at in (
+            (counts, sizes, (one, other)),
+            (counts, sizes, (other, one)),
+            (unsure, less_sure, (one, other)),
+        )
+    )
+    chance = _variance(there, sizes[one]) + _variance(back, sizes[other])
+    return bool(
+        (
+            (there >= _FLIPPED)
+            & (there >= _TIMES * back)
+            & (there >= _LEVEL * level)
+            & (there * sizes[one] >= _MOSTLY * differ[one])
+            & (there - back >= _ERRORS * np.sqrt(chance))
+        ).any()
+    )
+
+
+def _pairs(favored: NDArray[np.int64], given: NDArray[np.int64], classes: int) -> sparse.csr_matrix:
+    """(C, C), [i, j] is how many rows favored as i are given j; few of them where classes are many."""
+    return sparse.csr_matrix((np.ones(len(favored)), (favored, given)), shape=(classes, classes))
+
+
+def _variance(shares: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Of shares of so many rows; not nothing where all or none are counted."""
+    return (shares * (1.0 - shares) + 0.25 / rows) / rows
 
 
 def _right(surest: float, step: float, sureness: NDArray[np.float64], classes: int) -> NDArray[np.float64]:
