@@ -14,6 +14,7 @@ from elr.data.columns.reading import CATEGORICAL, DATE, NUMERIC, ColumnReading
 from elr.data.columns.scaling import (
     RANKED,
     RANKS,
+    VIEWS,
     centers,
     fit_array_preprocessing,
     fit_table_preprocessing,
@@ -133,6 +134,8 @@ def test_columns_with_heavy_tails_are_ranked_before_they_are_standardized():
     assert rows[there, 2].max() < rows[~there, 2].min()
     far = fitted.transform(frame.assign(amount=1e30).iloc[:2])
     np.testing.assert_allclose(far[:, 1], rows[:, 1].max())
+    assert (np.diff(rows[there, 3][np.argsort(NORMAL[there])]) > 0).all()
+    assert rows[:, 3].max() < far[0, 3] < 100  # how far out, which ranks do not say
 
 
 def test_arrays_as_tables():
@@ -140,6 +143,7 @@ def test_arrays_as_tables():
     fitted = fit_array_preprocessing(features)
     assert ranked_columns(fitted) == [1]
     rows = fitted.transform(features)
+    assert rows.shape == (1000, 4)
     np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(rows.std(axis=0), 1, rtol=1e-5)
     assert np.corrcoef(rows[:, 2], np.argsort(np.argsort(NORMAL)))[0, 1] > 0.9999
@@ -169,7 +173,7 @@ def test_many_ranked_columns_are_counted():
 def test_ranks_of_many_rows_are_those_of_a_sample():
     column = pd.DataFrame({"x": np.exp(3 * np.random.default_rng(2).normal(size=150_000))})
     fitted = fit_table_preprocessing(column, {"x": NUMERIC})
-    ranks = fitted.named_transformers_[RANKED][RANKS].transform(column.to_numpy())
+    ranks = fitted.named_transformers_[RANKED][VIEWS][RANKS].transform(column.to_numpy())
     assert np.abs(ranks[:, 0] - column["x"].rank(pct=True)).max() < 0.01
 
 

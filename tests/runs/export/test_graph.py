@@ -2,10 +2,10 @@ import numpy as np
 import torch
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import QuantileTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, QuantileTransformer, RobustScaler, StandardScaler
 from torch import nn
 
-from elr.runs.export.graph import Arranged, AsTheyCome, Ensemble, Imputed, Ranked, Standardized
+from elr.runs.export.graph import Arranged, AsTheyCome, Ensemble, Imputed, Near, Ranked, Standardized, Views
 
 
 def test_numbers_with_gaps_as_scikit_learn_fills_them():
@@ -27,6 +27,16 @@ def test_ranks_as_scikit_learn_has_them():
     fitted = QuantileTransformer(n_quantiles=64, random_state=0).fit(numbers)
     new = np.concatenate([numbers, 1.5 * numbers - 1, fitted.quantiles_, [[-1e30] * 4, [1e30] * 4]])
     np.testing.assert_allclose(Ranked(fitted.quantiles_)(torch.from_numpy(new)), fitted.transform(new), atol=1e-9)
+
+
+def test_far_numbers_are_brought_near_as_scikit_learn_does():
+    numbers = np.exp(4 * np.random.default_rng(0).normal(size=(50, 2)))
+    fitted = Pipeline([("quartiles", RobustScaler()), ("near", FunctionTransformer(np.arcsinh))]).fit(numbers)
+    numbers[:4, 0] = 1e-9, -1e12, 1e200, -1e300
+    near = Near(fitted["quartiles"].center_, fitted["quartiles"].scale_)
+    np.testing.assert_allclose(near(torch.from_numpy(numbers)), fitted.transform(numbers), atol=1e-12)
+    twice = Views([near, AsTheyCome()])(torch.from_numpy(numbers))
+    np.testing.assert_array_equal(twice[:, 2:], numbers)
 
 
 def test_columns_are_prepared_in_groups():

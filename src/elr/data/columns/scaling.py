@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardScaler
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, QuantileTransformer, RobustScaler, StandardScaler
 
 from elr.data.columns.reading import CATEGORICAL, DATE, NUMERIC
 
 RANKED = "ranked"
-"""The part of a preprocessing that takes numbers by rank."""
-RANKS = "ranks"
-"""The step of that part that does so."""
+"""The part of a preprocessing whose numbers have heavy tails."""
+VIEWS, RANKS, NEAR = "views", "ranks", "near"
+"""The step of that part that does so, and the two views that it gives of each number."""
 _MAX_CATEGORIES = 100
 _SQUASHED = 1.5  # docs/decisions/data.md
 _IN_NORMAL = 1.349  # standard deviations between the quartiles of a normal distribution
@@ -56,7 +56,8 @@ def table_preprocessing(plain: pd.DataFrame, kinds: Mapping[str, str]) -> Column
     """What turns `plain_columns` into a dense float array.
 
     Numbers and dates are imputed by the median (with a column that says where) and standardized, those with heavy tails
-    after they were ranked; categories are one-hot (at most 100 a column; the rarest and unknown ones share one).
+    after they were ranked (see `_views`); categories are one-hot (at most 100 a column; the rarest and unknown ones
+    share one).
 
     Args:
         plain: what `plain_columns` gave of the training data.
@@ -77,7 +78,7 @@ def table_preprocessing(plain: pd.DataFrame, kinds: Mapping[str, str]) -> Column
     )
     parts = [
         (NUMERIC, Pipeline([impute, scale]), numeric),
-        (RANKED, Pipeline([impute, (RANKS, _ranks(len(plain))), scale]), ranked),
+        (RANKED, Pipeline([impute, (VIEWS, _views(len(plain))), scale]), ranked),
         (CATEGORICAL, one_hot, categorical),
     ]
     return ColumnTransformer([part for part in parts if part[2]], sparse_threshold=0.0)
@@ -125,7 +126,7 @@ def fit_array_preprocessing(features: Any) -> StandardScaler | ColumnTransformer
     if not ranked:
         return StandardScaler().fit(features)
     rest = sorted(set(range(features.shape[1])) - set(ranked))
-    by_rank = Pipeline([(RANKS, _ranks(len(features))), ("scale", StandardScaler())])
+    by_rank = Pipeline([(VIEWS, _views(len(features))), ("scale", StandardScaler())])
     parts = [(NUMERIC, StandardScaler(), rest), (RANKED, by_rank, ranked)]
     return ColumnTransformer([part for part in parts if part[2]]).fit(features)
 
@@ -174,11 +175,16 @@ def centers(transformer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]
         if name == NUMERIC:
             found[:, places] = part.mean_, np.sqrt(part.var_)
         else:
-            low, middle, high = np.percentile(part[RANKS].quantiles_, [25, 50, 75], axis=0)
+            low, middle, high = np.percentile(part[VIEWS][RANKS].quantiles_, [25, 50, 75], axis=0)
             found[:, places] = middle, (high - low) / _IN_NORMAL
     return found[0], found[1]
 
 
-def _ranks(rows: int) -> QuantileTransformer:
-    """What brings numbers to [0, 1] by their ranks; those of a sample where rows are many."""
-    return QuantileTransformer(n_quantiles=min(_QUANTILES, rows), subsample=_SAMPLE, random_state=0)
+def _views(rows: int) -> FeatureUnion:
+    """Numbers twice: as ranks in [0, 1] (those of a sample where rows are many), and with far ones brought near.
+
+    The latter is arsinh of how many quartiles a number is from the median: ranks do not say how far out a number lies.
+    """
+    ranks = QuantileTransformer(n_quantiles=min(_QUANTILES, rows), subsample=_SAMPLE, random_state=0)
+    near = Pipeline([("quartiles", RobustScaler()), ("near", FunctionTransformer(np.arcsinh))])
+    return FeatureUnion([(RANKS, ranks), (NEAR, near)])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 _LEVELS = 255.0
+_SQUARED = 1e10
 
 
 class Ensemble(nn.Module):
@@ -106,6 +107,54 @@ class Ranked(nn.Module):
         shares = torch.where(widths > 0, (below / torch.where(widths > 0, widths, 1.0)).clamp(0.0, 1.0), jumps)
         inside = torch.where(numbers >= self.quantiles[-1], 1.0, shares.mean(dim=1))
         return torch.where(numbers <= self.quantiles[0], 0.0, inside)
+
+
+class Near(nn.Module):
+    """arsinh((x - center) / scale), float64.
+
+    Args:
+        center: (D,).
+        scale: (D,).
+
+    Example:
+        >>> Near(np.array([2.0]), np.array([1.0]))(torch.tensor([[2.0]]))
+        tensor([[0.]], dtype=torch.float64)
+    """
+
+    def __init__(self, center: NDArray, scale: NDArray) -> None:
+        super().__init__()
+        self.register_buffer("center", torch.as_tensor(np.asarray(center, dtype=np.float64)))
+        self.register_buffer("scale", torch.as_tensor(np.asarray(scale, dtype=np.float64)))
+        self.center: Tensor
+        self.scale: Tensor
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, D)."""
+        far = (inputs.double() - self.center) / self.scale
+        size = far.abs()
+        small = size.clamp(max=_SQUARED)  # of larger ones the square may be beyond float64, and the sum is twice them
+        # ONNX Runtime has no arsinh of float64.
+        return far.sign() * torch.where(size > _SQUARED, (2 * size).log(), (small + (small * small + 1).sqrt()).log())
+
+
+class Views(nn.Module):
+    """The same columns in several ways, one after the other.
+
+    Args:
+        parts: what makes each of (B, D).
+
+    Example:
+        >>> Views([AsTheyCome(), AsTheyCome()])(torch.tensor([[1.0, 2.0]]))
+        tensor([[1., 2., 1., 2.]])
+    """
+
+    def __init__(self, parts: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, D) for each."""
+        return torch.cat([part(inputs) for part in self.parts], dim=1)
 
 
 class Arranged(nn.Module):

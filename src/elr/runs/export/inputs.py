@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from elr import files
 from elr.data.columns.new_data import plain_columns
 from elr.data.columns.reading import CATEGORICAL, NUMERIC
-from elr.data.columns.scaling import RANKED, RANKS, centers
+from elr.data.columns.scaling import NEAR, RANKED, RANKS, VIEWS, centers
 from elr.data.examples import Examples
 from elr.data.kinds.features import FeaturesPreprocessing
 from elr.data.kinds.images import BackbonePreprocessing, PixelsPreprocessing
@@ -28,7 +28,18 @@ from elr.data.records import ReadOptions, Records
 from elr.devices import computes_bfloat16, default_device
 from elr.errors import ArgumentError, ArtifactError
 from elr.networks.backbones import load_backbone
-from elr.runs.export.graph import Arranged, AsTheyCome, Imputed, OneHot, Pixels, Ranked, Standardized, TableColumns
+from elr.runs.export.graph import (
+    Arranged,
+    AsTheyCome,
+    Imputed,
+    Near,
+    OneHot,
+    Pixels,
+    Ranked,
+    Standardized,
+    TableColumns,
+    Views,
+)
 from elr.runs.plan import Plan
 
 CHECKED_ROWS = 8
@@ -329,7 +340,12 @@ def _scaling(part: Any) -> nn.Module:
     if not isinstance(part, Pipeline):
         return _standardized(part)
     scale = _standardized(part["scale"])
-    return nn.Sequential(Ranked(part[RANKS].quantiles_), scale) if RANKS in part.named_steps else scale
+    if VIEWS not in part.named_steps:
+        return scale
+    views = part[VIEWS]
+    quartiles = views[NEAR]["quartiles"]
+    near = Near(quartiles.center_, quartiles.scale_)
+    return nn.Sequential(Views([Ranked(views[RANKS].quantiles_), near]), scale)
 
 
 def _one_hot(encoder: Any, columns: Sequence[str]) -> OneHot:
