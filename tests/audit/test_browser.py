@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import elr
+from elr.audit.decision_file import run_name
 from elr.audit.decisions import clean
 from elr.audit.report import Report, Suspect, render
 from elr.data.records import ReadOptions
@@ -161,7 +162,7 @@ def test_the_keyboard_alone_decides_and_the_browser_remembers(tab, tmp_path):
     assert lines[3] == ["28", "id-4", NAMES[4], "accept", NAMES[5]]
     assert lines[4] == ["35", "id-5", NAMES[5], "accept", "cat"]  # chosen, but what was suggested
     assert len(lines) == 5
-    assert text.startswith('row,id,given_label,decision,label\r\n0,"id-0","cat",accept,"=1+1"\r\n')
+    assert text.startswith('row,id,given_label,decision,label\r\n0,"id-0","cat",accept,"=1+1"\r\n')  # of no run
     page.reload()
     assert page.locator("#count").inner_text() == "4 of 120 decided"
     assert page.locator(".item.accept").count() == 3
@@ -247,6 +248,8 @@ def test_what_was_decided_goes_through_elr_clean(tab, tmp_path):
     page.keyboard.press("x")
     decisions = tmp_path / "decisions.csv"
     decisions.write_bytes(exported(page).encode())
+    with decisions.open(newline="", encoding="utf-8") as lines:
+        assert {line["run"] for line in csv.DictReader(lines)} == {run_name(outcome.fitted.run)}
     done = clean(tmp_path / "run", decisions, tmp_path / "clean.csv")
     assert (done.num_decisions, done.num_changed) == (6, 5)
     audit = outcome.fitted.audit

@@ -76,6 +76,7 @@ class Report:
         reading: what was read, as run.json has it (`elr.data.inspection.Inspection`); empty if it is not known.
         cleaned: a good name for the corrected copy that `elr clean` writes; "" where it has no data file to correct.
         expected_precision: share of the label issues that are expected to be wrong; None if it is not known.
+        run: the name that exported decisions bear (`elr.audit.decision_file.run_name`); "" leaves it out.
 
     Raises:
         ArgumentError: a count, a rate or a shape that does not fit the others.
@@ -114,6 +115,7 @@ class Report:
     reading: Mapping[str, Any] = field(default_factory=dict)
     cleaned: str = ""
     expected_precision: float | None = None
+    run: str = ""
 
     def __post_init__(self) -> None:
         n, c, issues = self.num_examples, self.num_classes, self.num_label_issues
@@ -187,7 +189,7 @@ def render(report: Report) -> str:
     )
     room = MAX_PAGE_BYTES - len(html.encode())
     key = [report.title, report.created, report.command, report.num_examples]
-    data = embedded(suspects, class_names=report.class_names, key=key, room=room) if suspects else ""
+    data = embedded(suspects, class_names=report.class_names, key=key, run=report.run, room=room) if suspects else ""
     return html.replace(_DATA, f"{_DATA}{data}", 1)
 
 

@@ -100,7 +100,9 @@ def clip(text: object, limit: int) -> str:
     return whole if len(whole) <= limit else whole[: limit - 1] + "…"
 
 
-def embedded(suspects: Sequence[Suspect], *, class_names: Sequence[str], key: Sequence[object], room: int) -> str:
+def embedded(
+    suspects: Sequence[Suspect], *, class_names: Sequence[str], key: Sequence[object], room: int, run: str = ""
+) -> str:
     r"""The JSON that the page's script reads: all suspects if they fit, the worst with pictures, then cells, then whys.
 
     Class names stand in full, since decisions are exported with them; ids and cells are clipped.
@@ -110,9 +112,10 @@ def embedded(suspects: Sequence[Suspect], *, class_names: Sequence[str], key: Se
         class_names: C names, in the order of the classes.
         key: what tells this run from others; a digest of it names the decisions that a browser keeps.
         room: bytes that the JSON may have.
+        run: the name of the run, which exported decisions bear.
 
     Returns:
-        An object with key, classes (C names), names (those and any others that suspects have), columns, and rows:
+        An object with key, run, classes (C names), names (those and any others that suspects have), columns, and rows:
         [row, id, given, predicted, quality, picture, cells, why], where given and predicted are places in names, a
         picture is base64, and why is as in `Suspect`; 0 or nothing where one of these did not fit. Safe inside a script
         element: `<`, `>`, `&`, line separators and all that reorders text are escaped.
@@ -131,7 +134,7 @@ def embedded(suspects: Sequence[Suspect], *, class_names: Sequence[str], key: Se
                 places[name] = len(names)
                 names.append(name)
     columns = list(dict.fromkeys(name for suspect in suspects for name in suspect.fields))
-    about = {"key": hashlib.sha256(repr(list(key)).encode("utf-8", "backslashreplace")).hexdigest()[:20]}
+    about = {"key": hashlib.sha256(repr(list(key)).encode("utf-8", "backslashreplace")).hexdigest()[:20], "run": run}
     head = safe_json(about | {"classes": len(class_names), "names": names, "columns": [clip(c, 100) for c in columns]})
     left = room - _size(head) - 20
     rows = []

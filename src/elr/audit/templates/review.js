@@ -334,10 +334,11 @@
   const quoted = (text) => `"${text.replaceAll('"', '""')}"`;
 
   function csv() {
-    const lines = ["row,id,given_label,decision,label"];
+    const run = data.run ? [data.run] : []; // elr clean holds it against the run that it is given
+    const lines = ["row,id,given_label,decision,label" + (data.run ? ",run" : "")];
     for (const [row, { decision, label }] of [...decisions].sort(([one], [other]) => one - other)) {
       const { id, given } = byRow.get(row);
-      lines.push([row, quoted(id ?? ""), quoted(names[given]), decision, quoted(names[label])].join(","));
+      lines.push([row, quoted(id ?? ""), quoted(names[given]), decision, quoted(names[label]), ...run].join(","));
     }
     return lines.join("\r\n") + "\r\n";
   }
