@@ -13,7 +13,7 @@ from elr import files
 from elr.audit.decision_file import Decision, read_decisions, run_name
 from elr.audit.evidence import Evidence, read_evidence
 from elr.audit.labels_now import LabelsNow
-from elr.audit.suspects import MAX_ID, clip
+from elr.audit.suspects import MAX_ID, brief, clip
 from elr.audit.tables.lines import without_formulas
 from elr.data.formats.format import FileFormat
 from elr.data.kinds.catalog import KINDS
@@ -174,7 +174,7 @@ def _check_decisions(taken: Sequence[Decision], evidence: Evidence, folder: Path
                 f"{place} has given label {each.given_label[:80]!r} for row {each.row}, the run in {folder} was "
                 f"trained with {given[:80]!r}: give the decisions of this run"
             )
-        names = [name, clip(name, MAX_ID)] if name else []
+        names = [name, brief(name, MAX_ID), clip(name, MAX_ID)] if name else []  # as pages have it, and older ones
         if each.id and names and each.id not in (*names, *without_formulas(names)):
             raise DataError(f"{place} names row {each.row} {each.id[:80]!r}, the run in {folder} {name[:80]!r}")
         if each.label not in class_names:

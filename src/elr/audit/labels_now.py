@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from elr import files
 from elr.audit.decision_file import Decision
 from elr.audit.evidence import Evidence, writable
-from elr.audit.suspects import MAX_ID, clip
+from elr.audit.suspects import MAX_ID, brief, clip
 from elr.data.fingerprints import row_fingerprints
 from elr.data.formats.format import Changes, FileFormat
 from elr.data.kinds.catalog import KINDS
@@ -97,8 +97,9 @@ class LabelsNow:
         """Refuse decisions on images that are others, or of another class, than in the run."""
         for each in taken:
             found = self.labels[each.row] if each.row < len(self.labels) else None
-            if found is not None and each.id and clip(names[each.row], MAX_ID) != clip(each.id, MAX_ID):
-                found = None
+            if found is not None and each.id:
+                name = names[each.row]
+                found = found if each.id in (name, brief(name, MAX_ID), clip(name, MAX_ID)) else None
             if found != each.given_label:
                 what = "is not there or is another image" if found is None else f"has label {found[:80]!r}"
                 raise self._changed(f"row {each.row}", what, f"trained with {each.given_label[:80]!r}")
