@@ -321,6 +321,8 @@ def test_classes_that_begin_alike_can_be_told_apart_wherever_one_decides(tab, tm
         assert [text.strip("\u2068\u2069") for text in item.locator("option").all_inner_texts()[1:]] == names
         pairs = page.locator("#pair option").all_inner_texts()
         assert any(f"\u2068{names[0]}\u2069 → \u2068{names[1]}\u2069" in text for text in pairs)
+        widths = [item.locator(part).bounding_box()["width"] for part in ("css=.flip", "css=.acts")]
+        assert widths[0] > 350 if thumbnail is None else widths[0] == widths[1]  # controls leave room for the names
         item.press("a")
         assert item.locator(".verdict").inner_text() == f"accepted: {names[1]}"
         assert names[1] in item.get_attribute("aria-label")
