@@ -248,7 +248,7 @@ def test_resume_of_another_configuration_is_refused(run, table):
     before = (out / "run.json").read_bytes()
     result = elr("fit", table, *FIT, "--lam", "7", "--out", out, "--resume")
     assert result.returncode == 2
-    assert "config.lam was None, now 7.0" in result.stderr
+    assert "--lam was not given, now 7.0" in result.stderr
     assert (out / "run.json").read_bytes() == before
 
 
@@ -525,7 +525,7 @@ def test_run_prints_what_it_found_and_writes_the_folder(small, cifar, tmp_path):
     assert json.loads(again.stdout) == printed
     other = inside("run", small, "--data", cifar, "--seed", "4", "--device", "cpu", "--out", out)
     assert other.exit_code == 2
-    assert "config.seed was 3, now 4" in other.stderr
+    assert "--seed was 3, now 4" in other.stderr
 
 
 def test_run_is_followed_by_audit_and_predict(small, cifar, tmp_path):
