@@ -403,9 +403,10 @@ def test_interrupted_it_says_how_to_go_on(table, tmp_path):
 def test_resuming_with_other_test_data_is_refused(run, table):
     out, _ = run
     flowers(seed=5).to_csv(table.with_name("other.csv"), index=False)
-    for arguments, words in (((), "data.test was"), (("--test", table.with_name("other.csv")), "data.sha256 was")):
+    for arguments, words in (((), "now not given"), (("--test", table.with_name("other.csv")), "other.csv; repeat")):
         result = elr("fit", table, *FIT, *arguments, "--out", out, "--resume")
         assert result.returncode == 2
+        assert "--test was " in result.stderr
         assert words in result.stderr
 
 
