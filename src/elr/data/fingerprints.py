@@ -55,10 +55,11 @@ def _of_column(column: pd.Series) -> NDArray[np.uint64]:
     if exact:
         found = _of_numbers(column.to_numpy(dtype=np.float64, na_value=np.nan))
         return np.where(missing, _MISSING, found)
-    values = column.to_numpy() if column.dtype in (np.float32, np.float16) else column  # as short as they are written
-    texts = np.array([str(value).strip().removesuffix(_MIDNIGHT) for value in values], dtype=object)
+    single = column.dtype in (np.float32, np.float16)  # as short as they are written
+    texts = np.array(list(map(str, column.to_numpy() if single else column.to_numpy(dtype=object))), dtype=object)
     texts[missing] = ""
-    places, different = pd.factorize(texts)  # few texts stand in many cells
+    places, known = pd.factorize(texts)  # few texts stand in many cells
+    different = np.array([text.strip().removesuffix(_MIDNIGHT) for text in known], dtype=object)
     numbers = pd.to_numeric(pd.Series(different), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     found = np.where(np.isfinite(numbers), _of_numbers(numbers), pd.util.hash_array(different, categorize=False))
     found[different == ""] = _MISSING
