@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import elr
+from elr.audit.decision_file import run_name
 from elr.audit.decisions import clean
 from elr.audit.report import Report, Suspect, render
 from elr.data.records import ReadOptions
@@ -161,7 +162,7 @@ def test_the_keyboard_alone_decides_and_the_browser_remembers(tab, tmp_path):
     assert lines[3] == ["28", "id-4", NAMES[4], "accept", NAMES[5]]
     assert lines[4] == ["35", "id-5", NAMES[5], "accept", "cat"]  # chosen, but what was suggested
     assert len(lines) == 5
-    assert text.startswith('row,id,given_label,decision,label\r\n0,"id-0","cat",accept,"=1+1"\r\n')
+    assert text.startswith('row,id,given_label,decision,label\r\n0,"id-0","cat",accept,"=1+1"\r\n')  # of no run
     page.reload()
     assert page.locator("#count").inner_text() == "4 of 120 decided"
     assert page.locator(".item.accept").count() == 3
@@ -247,6 +248,8 @@ def test_what_was_decided_goes_through_elr_clean(tab, tmp_path):
     page.keyboard.press("x")
     decisions = tmp_path / "decisions.csv"
     decisions.write_bytes(exported(page).encode())
+    with decisions.open(newline="", encoding="utf-8") as lines:
+        assert {line["run"] for line in csv.DictReader(lines)} == {run_name(outcome.fitted.run)}
     done = clean(tmp_path / "run", decisions, tmp_path / "clean.csv")
     assert (done.num_decisions, done.num_changed) == (6, 5)
     audit = outcome.fitted.audit
@@ -303,3 +306,77 @@ def test_why_a_label_is_suspect_is_opened_and_closed_and_stays_text(tab, tmp_pat
     page.keyboard.press("j")
     page.keyboard.press("e")  # nothing is known of the next
     assert page.locator(".why").count() == 0
+
+
+def test_classes_that_begin_alike_can_be_told_apart_wherever_one_decides(tab, tmp_path):
+    names = [
+        f"Home & Garden > Kitchen & Dining > Cookware and bakeware > {each} > Accessories" for each in ("Pans", "Pots")
+    ]
+    names.append("Other")
+    for thumbnail in (None, picture()):
+        suspects = [replace(each, thumbnail=thumbnail) for each in a_report(names=names).suspects]
+        page = tab(written(tmp_path, a_report(names=names, suspects=suspects)))
+        item = page.locator(".item").first
+        assert item.locator(".flip").inner_text() == f"{names[0]} → {names[1]}"
+        assert [text.strip("\u2068\u2069") for text in item.locator("option").all_inner_texts()[1:]] == names
+        pairs = page.locator("#pair option").all_inner_texts()
+        assert any(f"\u2068{names[0]}\u2069 → \u2068{names[1]}\u2069" in text for text in pairs)
+        widths = [item.locator(part).bounding_box()["width"] for part in ("css=.flip", "css=.acts")]
+        assert widths[0] > 350 if thumbnail is None else widths[0] == widths[1]  # controls leave room for the names
+        item.press("a")
+        assert item.locator(".verdict").inner_text() == f"accepted: {names[1]}"
+        assert names[1] in item.get_attribute("aria-label")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        for table in ("#transition thead th", "#transition tbody th"):
+            texts = page.locator(table).all_inner_texts()
+            assert len(set(texts)) == len(texts) == 3
+
+
+@pytest.mark.parametrize("way", ["at first", "after a click on the background", "after a button"])
+def test_keys_act_on_the_suspect_that_looks_selected(tab, tmp_path, way):
+    page = tab(written(tmp_path))
+    page.locator(".item").first.scroll_into_view_if_needed()
+    if way == "after a click on the background":
+        page.locator(".item").nth(1).focus()
+        page.locator("h1").evaluate("made => made.ownerDocument.activeElement.blur()")
+    elif way == "after a button":
+        page.locator(".item").first.press("a")
+        page.locator("#undo").focus()
+        page.keyboard.press("u")
+        page.locator("#undo").focus()
+    selected = page.locator(".item[aria-current]")
+    words = selected.locator(".where").first.inner_text()
+    page.keyboard.press("x")
+    assert page.locator(".item.keep .where").first.inner_text() == words
+    assert page.locator("#count").inner_text() == "1 of 120 decided"
+    assert page.evaluate("document.activeElement.matches('.item[aria-current]')")
+
+
+def test_a_key_decides_on_nothing_that_is_not_seen(tab, tmp_path):
+    page = tab(written(tmp_path))
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    page.keyboard.press("a")
+    assert page.locator("#count").inner_text() == "0 of 120 decided"
+    assert page.evaluate("document.activeElement.matches('.item:first-child')")
+    page.keyboard.press("a")
+    assert page.locator("#count").inner_text() == "1 of 120 decided"
+
+
+@pytest.mark.parametrize("field", ["#search", "#pair", "#status"])
+def test_keys_in_a_field_decide_nothing(tab, tmp_path, field):
+    page = tab(written(tmp_path))
+    page.locator(field).focus()
+    page.keyboard.press("a")
+    page.keyboard.press("x")
+    assert page.locator("#count").inner_text() == "0 of 120 decided"
+
+
+def test_a_card_shows_the_name_of_the_file_however_long_its_folder_is(tab, tmp_path):
+    names = ["a class of a name that is longer than a card is wide, by far, and goes on " * n + "end" for n in (2, 3)]
+    plain = a_report(names=names)
+    suspects = [
+        replace(each, thumbnail=picture(), id=f"{each.given_label}/IMG_{each.row:04}.jpg") for each in plain.suspects
+    ]
+    path = written(tmp_path, replace(plain, suspects=suspects))
+    for page, place in ((tab(path), ".item .where"), (tab(path, java_script_enabled=False), ".card .where")):
+        assert page.locator(place).first.inner_text().endswith("/IMG_0000.jpg")

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -266,7 +267,7 @@ def test_data_that_changed_or_moved(done, tmp_path):
     with pytest.raises(DataError, match="no such file"):
         clean(done, decisions, tmp_path / "out.csv", data=tmp_path / "absent.csv")
     rows().iloc[1:].to_csv(tmp_path / "shifted.csv", index=False)
-    with pytest.raises(DataError, match=r"row 3 of .* has label .* the data have changed"):
+    with pytest.raises(DataError, match=r"23 rows .* on 24; row 0 \('k0'\) is not there .* the data have changed"):
         clean(done, decisions, tmp_path / "out.csv", data=tmp_path / "shifted.csv")
     rows().to_csv(tmp_path / "moved.csv", index=False)
     assert clean(done, decisions, tmp_path / "out.csv", data=tmp_path / "moved.csv").num_changed == 1
@@ -345,10 +346,7 @@ def test_a_name_of_two_lines_is_that_of_its_row(tmp_path, ending):
         clean(run, decisions, tmp_path / "out-2.csv")
 
 
-def test_rows_and_images_that_are_gone_are_told(done, tmp_path, photos):
-    rows().iloc[:23].to_csv(tmp_path / "shorter.csv", index=False)
-    with pytest.raises(DataError, match=r"row 23 of .* is not there or is another image, the run was trained with"):
-        clean(done, decide(done, (23, NAMES[0])), tmp_path / "out.csv", data=tmp_path / "shorter.csv")
+def test_an_image_that_is_gone_is_told(tmp_path, photos):
     run = fitted(photos, tmp_path / "run", nested=True)
     row = int(pd.read_csv(run / "issues.csv").set_index("id")["row"]["cat/sub/3.png"])
     decisions = decide(run, (row, "dog, big"))
@@ -358,14 +356,14 @@ def test_rows_and_images_that_are_gone_are_told(done, tmp_path, photos):
     assert not (tmp_path / "new").exists()
 
 
-def test_a_class_that_no_row_has_any_more_cannot_be_given(tmp_path):
-    rows(names=["a", "b"]).to_csv(tmp_path / "data.csv", index=False)
-    run = fitted(tmp_path / "data.csv", tmp_path / "run", label="y")
-    decisions = decide(run, (0, "b"))
-    rows(names=["a"]).to_csv(tmp_path / "data.csv", index=False)
-    with pytest.raises(DataError, match=r"data\.csv has no row of class 'b' any more: it has changed since the run"):
-        clean(run, decisions, tmp_path / "out.csv")
-    assert not (tmp_path / "out.csv").exists()
+def test_a_class_that_no_image_has_any_more_cannot_be_given(tmp_path, photos):
+    run = fitted(photos, tmp_path / "run", nested=True)
+    row = int(pd.read_csv(run / "issues.csv").set_index("id")["row"]["cat/sub/3.png"])
+    decisions = decide(run, (row, "dog, big"))
+    shutil.rmtree(photos / "dog, big")
+    with pytest.raises(DataError, match=r"photos has no folder 'dog, big' any more: it has changed since the run"):
+        clean(run, decisions, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ def test_issues_csv_is_a_view_that_nothing_reads_back(runs, tmp_path):
 
 def test_the_file_says_what_it_holds(runs):
     lines = pq.read_table(runs / "a" / "evidence.parquet")
-    assert lines.schema.names == ["row", "id", "label", "margin", "pred_probs"]
+    assert lines.schema.names == ["row", "id", "label", "margin", "fingerprint", "pred_probs"]
     assert json.loads(lines.schema.metadata[b"class_names"]) == [0, 1]
     assert lines["id"].to_pylist() == [f"k{row}" for row in range(120)]
     assert [sum(probs) for probs in lines["pred_probs"].to_pylist()] == pytest.approx([1.0] * 120)

@@ -2,7 +2,17 @@ import json
 
 import pytest
 
-from elr.audit.suspects import MAX_CELL, MAX_ID, MAX_THUMBNAIL_BYTES, Suspect, clip, embedded, safe_json
+from elr.audit.suspects import (
+    MAX_CELL,
+    MAX_ID,
+    MAX_THUMBNAIL_BYTES,
+    Suspect,
+    brief,
+    clip,
+    embedded,
+    safe_json,
+    told_apart,
+)
 from elr.errors import ArgumentError
 
 
@@ -111,3 +121,48 @@ def test_thumbnails_are_pictures_of_a_size_that_fits():
     for quality in (-0.1, 1.1):
         with pytest.raises(ArgumentError, match="label_quality is"):
             suspect(0, label_quality=quality)
+
+
+PATHS = [f"Home & Garden > Kitchen & Dining > Cookware > {name} > Accessories and spare parts of all makers" for name in
+         ("Pans", "Pots", "Pot lids", "Pans, cast iron")]  # fmt: skip
+AWKWARD = {
+    "paths": PATHS,
+    "at the end": ["x" * 90 + end for end in "abc"],
+    "in two places": [a * 40 + b * 40 + c + "z" * 40 for a in "pq" for b in "rs" for c in "tu"],
+    "one begins another": ["n" * 50, "n" * 51, "n" * 52],
+    "cut like a short one": ["aaaa…aaaa", "a" * 60, "a" * 61],
+    "many": [f"{'class ' * 20}{number:05}{' of many' * 20}" for number in range(3000)],
+}
+
+
+@pytest.mark.parametrize("names", AWKWARD.values(), ids=AWKWARD)
+@pytest.mark.parametrize("limit", [24, 40, 300])
+def test_names_that_are_cut_stay_different(names, limit):
+    told = told_apart(names, limit)
+    assert list(told) == names
+    assert len(set(told.values())) == len(names)
+    assert max(map(len, told.values())) <= limit
+    assert all(told[name] == name for name in names if len(name) <= limit)
+
+
+def test_what_differs_is_what_is_shown():
+    told = told_apart(PATHS, 24)
+    for path, part in zip(PATHS, ["Pans > ", "Pots > ", "Pot lids > ", "Pans, cast"], strict=True):
+        assert part in told[path]
+
+
+def test_long_names_of_rows_keep_their_end():
+    """That of a path is the name of the file."""
+    path = "a folder of a very long name/" * 12 + "IMG_0001.jpg"
+    assert brief(path, 80).endswith("/IMG_0001.jpg")
+    assert len(brief(path, 80)) == 80
+    (row,) = json.loads(embedded([suspect(0, id=path)], class_names=["a", "b"], key=[], room=1000))["rows"]
+    assert row[1] == brief(path, MAX_ID)
+
+
+def test_long_names_are_in_the_page_in_full_and_as_they_are_shown():
+    names = ["a" * 400 + "1", "a" * 400 + "2", "b"]
+    content = json.loads(embedded([suspect(0)], class_names=names, key=[], room=10_000))
+    assert content["names"][:3] == names
+    assert list(content["short"]) == ["0", "1"]
+    assert content["short"]["0"] != content["short"]["1"]

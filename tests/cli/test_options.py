@@ -94,6 +94,12 @@ def test_going_on_needs_the_folder_and_the_last_unfinished_one_is_named(tmp_path
         os.utime(path, (seconds, seconds))
     (tmp_path / "pets-4").mkdir()
     assert refused().endswith(f"to go on with: --out {tmp_path / 'pets-2'} was not finished")
+    for name, source in (("mine", "data/pets.csv"), ("others", "birds.csv")):
+        (tmp_path / name).mkdir()
+        told = {"status": "running", "data": {"source": source}}
+        (tmp_path / name / "run.json").write_text(json.dumps(told))
+        os.utime(tmp_path / name / "run.json", (2e9, 2e9))
+    assert refused().endswith(f"to go on with: --out {tmp_path / 'mine'} was not finished")  # its own --out
 
 
 def test_the_command_is_as_it_was_given_with_the_folder_that_was_chosen(called):

@@ -131,9 +131,9 @@ def test_another_run_is_refused_by_what_has_changed(prepared, tmp_path):
     run(prepared, tmp_path / "run")
     with pytest.raises(OutputError, match="already holds a run: choose another --out"):
         run(prepared, tmp_path / "run")
-    with pytest.raises(CheckpointError, match=r"config\.epochs was 2, now 3; .*training\.epochs was 2, now 3"):
+    with pytest.raises(CheckpointError, match=r"configuration: epochs was 2, now 3; repeat"):
         run(prepared, tmp_path / "run", resume=True, epochs=3)
-    with pytest.raises(CheckpointError, match=r"method\.name was 'elr_ensemble', now 'cross_entropy'"):
+    with pytest.raises(CheckpointError, match="configuration: method was elr, now cross_entropy; repeat"):
         run(prepared, tmp_path / "run", resume=True, method="cross_entropy")
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import elr
-from elr.errors import ArtifactError, OutputError
+from elr.data.records import ReadOptions
+from elr.errors import ArtifactError, CheckpointError, OutputError
 from elr.runs.run_folder import alone_in, contents, is_tuning, read_begun, remove_unfinished, something_else
 
 
@@ -131,3 +132,26 @@ def test_a_run_json_is_read_as_it_was_written(finished, tmp_path):
     for run in (finished, damaged(finished, "status", value="running")):
         (tmp_path / "run.json").write_text(json.dumps(run))
         assert read_begun(tmp_path) == run
+
+
+def test_only_the_options_that_differ_are_told_in_the_words_of_the_command(tmp_path):
+    """Not what follows from them: the settings of all networks of an ensemble took three kilobytes."""
+    data = tmp_path / "t.csv"
+    data.write_text("x,k,y\n" + "".join(f"{row},{row % 7},{'ab'[row % 2]}\n" for row in range(80)))
+    config = elr.FitConfig(epochs=1)
+    plain = {"out": tmp_path / "run", "options": ReadOptions(label="y"), "config": config}
+    elr.fit(data, **plain, command="elr fit t.csv --label y --epochs 1 --out run")
+    for changes, told in (
+        (
+            {"config": elr.FitConfig(epochs=1, lam=7.0, align=False)},
+            "--lam was not given, now 7.0; --align was on, now off",
+        ),
+        ({"config": elr.FitConfig(epochs=1, settings={"beta": 0.9})}, "--beta was not given, now 0.9"),
+        ({"options": ReadOptions(label="y", ignore=("k",))}, "--ignore was not given, now k"),
+        ({"test": data}, f"--test was not given, now {data}"),
+    ):
+        with pytest.raises(CheckpointError, match="holds a run of another configuration") as caught:
+            elr.fit(data, **(plain | changes), resume=True)
+        message = str(caught.value)
+        assert f"of another configuration: {told}; repeat its own command (elr fit t.csv" in message
+        assert len(message) < 600 + 4 * len(str(tmp_path))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,19 +10,18 @@ from typing import Any
 import numpy as np
 
 from elr import files
-from elr.audit.evidence import read_evidence
-from elr.audit.suspects import MAX_ID, clip
+from elr.audit.decision_file import Decision, read_decisions, run_name
+from elr.audit.evidence import Evidence, read_evidence
+from elr.audit.labels_now import LabelsNow
+from elr.audit.suspects import MAX_ID, brief, clip
 from elr.audit.tables.lines import without_formulas
-from elr.data.formats.format import Changes, FileFormat
+from elr.data.formats.format import FileFormat
 from elr.data.kinds.catalog import KINDS
 from elr.data.label_coding import LabelCoding
 from elr.data.reading import file_format, file_suffixes
 from elr.data.records import ReadOptions
 from elr.errors import ArtifactError, DataError, OutputError
 from elr.names import printable, similar_name
-
-COLUMNS = ("row", "id", "given_label", "decision", "label")
-DECISIONS = ("accept", "keep", "relabel")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,32 +42,6 @@ class Cleaned:
     out: Path
     num_decisions: int
     num_changed: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decision:
-    """One line of decisions.csv.
-
-    Args:
-        line: where it stands in the file, from 1.
-        row: row of the data, from 0.
-        id: name of the row, maybe clipped; "" if it has none.
-        given_label: label in the data.
-        decision: accept, keep or relabel.
-        label: what it shall be.
-
-    Example:
-        >>> one = Decision(line=2, row=7, id="a.png", given_label="cat", decision="accept", label="dog")
-        >>> one.label != one.given_label
-        True
-    """
-
-    line: int
-    row: int
-    id: str
-    given_label: str
-    decision: str
-    label: str
 
 
 def clean(folder: str | Path, decisions: str | Path, out: str | Path, *, data: str | Path | None = None) -> Cleaned:
@@ -100,19 +71,33 @@ def clean(folder: str | Path, decisions: str | Path, out: str | Path, *, data: s
     run = files.read_run(folder)
     try:
         source, form = _source(run, data)
-        coding = LabelCoding.stored(run["preprocessing"])
-        options = ReadOptions(**run["data"]["options"])
-        named = KINDS[run["preprocessing"]["kind"]].named_classes
+        now = LabelsNow(
+            form=form,
+            source=source,
+            inputs=_inputs(run, source, form, moved=data is not None),
+            options=ReadOptions(**run["data"]["options"]),
+            coding=LabelCoding.stored(run["preprocessing"]),
+            kind=run["preprocessing"]["kind"],
+            columns=None if run["preprocessing"]["columns"] is None else list(run["preprocessing"]["columns"]),
+        )
+        name = run_name(run)
+        KINDS[now.kind]  # one that is known
     except (AttributeError, KeyError, TypeError) as error:
         raise ArtifactError(f"run.json in {folder} is damaged ({error!r}): run `elr fit` again") from error
     _check_out(out, source)
-    taken = _in_one_spelling(_read_decisions(Path(decisions)), coding)
-    _check_decisions(taken, folder, [str(name) for name in coding.class_names], Path(decisions))
+    evidence = read_evidence(folder)
+    taken = _in_one_spelling(read_decisions(Path(decisions), run=name, folder=folder), now.coding)
+    _check_decisions(taken, evidence, folder, Path(decisions))
+    taken = now.located(taken, evidence)
     changed = [each for each in taken if each.label != each.given_label]
-    given = _Labels(form, source, options, coding=coding, named=named)
-    given.check(taken)
-    given.write_corrected(out, changed)
+    now.write_corrected(out, changed)
     return Cleaned(out=out, num_decisions=len(taken), num_changed=len(changed))
+
+
+def _inputs(run: Mapping[str, Any], source: Path, form: FileFormat, *, moved: bool) -> Path | None:
+    """Where the rows of a run lie; None where only their labels are known to have moved to `source`."""
+    beside = form.label_file(Path("inputs"), "labels") != Path("inputs")
+    return source if not beside else None if moved else Path(run["data"]["source"])
 
 
 def _source(run: Mapping[str, Any], data: str | Path | None) -> tuple[Path, FileFormat]:
@@ -160,35 +145,6 @@ def _check_out(out: Path, source: Path) -> None:
         raise OutputError(f"{out} ends in {out.suffix!r}: the copy has the format of the data, {source.suffix!r}")
 
 
-def _read_decisions(path: Path) -> list[Decision]:
-    """The lines of decisions.csv; texts come exactly as they were exported."""
-    name = printable(path)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.reader(lines, strict=True)
-            header = next(reader, [])
-            if tuple(header) != COLUMNS:
-                raise DataError(
-                    f"{name} has the columns {', '.join(header) or 'of no file'}: expected {','.join(COLUMNS)}"
-                )
-            return [_decision(cells, reader.line_num, name) for cells in reader if cells]
-    except OSError as error:
-        raise DataError(f"{name} cannot be read ({error.strerror}): export decisions.csv from the report") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{name} is damaged ({error}): export decisions.csv from the report again") from error
-
-
-def _decision(cells: Sequence[str], line: int, name: str) -> Decision:
-    if len(cells) != len(COLUMNS):
-        raise DataError(f"line {line} of {name} has {len(cells)} cells: expected {len(COLUMNS)}, {','.join(COLUMNS)}")
-    row, id_, given, decision, label = cells
-    if not (row.isascii() and row.isdigit() and len(row) < 19):
-        raise DataError(f"line {line} of {name} has row {row[:80]!r}: expected the number of a row, from 0")
-    if decision not in DECISIONS:
-        raise DataError(f"line {line} of {name} has decision {decision[:80]!r}: expected {', '.join(DECISIONS)}")
-    return Decision(line=line, row=int(row), id=id_, given_label=given, decision=decision, label=label)
-
-
 def _in_one_spelling(taken: Sequence[Decision], coding: LabelCoding) -> list[Decision]:
     """Decisions with classes in the spelling of the run."""
     shown = dict(zip(without_formulas(coding.class_names), coding.class_names, strict=True))  # as issues.csv has them
@@ -200,9 +156,10 @@ def _in_one_spelling(taken: Sequence[Decision], coding: LabelCoding) -> list[Dec
     return [replace(each, given_label=old, label=new) for each, old, new in zip(taken, given, labels, strict=True)]
 
 
-def _check_decisions(taken: Sequence[Decision], folder: Path, class_names: Sequence[str], path: Path) -> None:
+def _check_decisions(taken: Sequence[Decision], evidence: Evidence, folder: Path, path: Path) -> None:
     """Refuse decisions that do not belong to the run, or contradict themselves."""
-    known = _known(folder, [each.row for each in taken])
+    known = _known(evidence, [each.row for each in taken])
+    class_names = {str(name) for name in evidence.class_names}
     seen: dict[int, int] = {}
     for each in taken:
         place = f"line {each.line} of {printable(path)}"
@@ -217,7 +174,7 @@ def _check_decisions(taken: Sequence[Decision], folder: Path, class_names: Seque
                 f"{place} has given label {each.given_label[:80]!r} for row {each.row}, the run in {folder} was "
                 f"trained with {given[:80]!r}: give the decisions of this run"
             )
-        names = [name, clip(name, MAX_ID)] if name else []
+        names = [name, brief(name, MAX_ID), clip(name, MAX_ID)] if name else []  # as pages have it, and older ones
         if each.id and names and each.id not in (*names, *without_formulas(names)):
             raise DataError(f"{place} names row {each.row} {each.id[:80]!r}, the run in {folder} {name[:80]!r}")
         if each.label not in class_names:
@@ -232,9 +189,8 @@ def _check_decisions(taken: Sequence[Decision], folder: Path, class_names: Seque
             )
 
 
-def _known(folder: Path, rows: Sequence[int]) -> dict[int, tuple[str, str, str]]:
+def _known(evidence: Evidence, rows: Sequence[int]) -> dict[int, tuple[str, str, str]]:
     """Of those rows that the run was trained on: the given label, the one that the evidence favors, and the name."""
-    evidence = read_evidence(folder)
     names = [str(name) for name in evidence.class_names]
     predicted = evidence.audit().predicted_labels
     return {
@@ -245,88 +201,3 @@ def _known(folder: Path, rows: Sequence[int]) -> dict[int, tuple[str, str, str]]
         )
         for place in map(int, np.flatnonzero(np.isin(evidence.rows, rows)))
     }
-
-
-class _Labels:
-    """The labels of some data, as they are now.
-
-    Args:
-        form: the format of the data.
-        source: where they are.
-        options: how they were read.
-        coding: the classes of the run.
-        named: see `FileFormat.labels`.
-    """
-
-    def __init__(
-        self, form: FileFormat, source: Path, options: ReadOptions, *, coding: LabelCoding, named: bool
-    ) -> None:
-        self.form, self.source, self.options, self.coding, self.named = form, source, options, coding, named
-        self.labels = self._read(source)
-        self.ids = form.ids(source)
-
-    def _read(self, source: Path) -> list[str]:
-        """The class of each row, in the spelling of the run."""
-        return self.coding.canonical(self.form.labels(source, self.options, named=self.named))
-
-    def check(self, taken: Sequence[Decision]) -> None:
-        """Refuse decisions on rows that have changed since the run."""
-        for each in taken:
-            found = self.labels[each.row] if each.row < len(self.labels) else None
-            if found is not None and self.ids is not None and each.id:
-                same = clip(self.ids[each.row], MAX_ID) == clip(each.id, MAX_ID)
-                found = found if same else None
-            if found != each.given_label:
-                what = "is not there or is another image" if found is None else f"has label {found[:80]!r}"
-                raise DataError(
-                    f"row {each.row} of {printable(self.source)} {what}, the run was trained with "
-                    f"{each.given_label[:80]!r}: the data have changed since; train again, or name those of "
-                    "the run with --data"
-                )
-
-    def write_corrected(self, out: Path, changed: Sequence[Decision]) -> None:
-        """Write the copy whole or not at all."""
-        example = {name: row for row, name in reversed(list(enumerate(self.labels)))}
-        gone = next((each for each in changed if each.label not in example), None)
-        if gone:
-            what = "row of class" if self.form.has_names else "folder"
-            raise DataError(
-                f"{printable(self.source)} has no {what} {gone.label[:80]!r} any more: it has changed since the run"
-            )
-        changes = {each.row: example[each.label] for each in changed}
-        new = list(self.labels)
-        for each in changed:
-            new[each.row] = each.label
-        if self.source.is_dir():
-            self._write_folder(out, changes, new)
-        else:
-            files.write_file(out, lambda partial: self._write_file(partial, changes, new))
-
-    def _write_folder(self, out: Path, changes: Changes, new: list[str]) -> None:
-        partial = out.with_name(f".{out.name}.partial")
-        with files.writing(out):
-            if partial.is_symlink():  # what it leads to is not ours
-                partial.unlink()
-            shutil.rmtree(partial, ignore_errors=True)
-            try:
-                self.form.write_corrected(self.source, partial, self.options, changes)
-                if self.form.has_columns:
-                    self._check_copy(partial, new)
-                partial.rename(out)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-
-    def _write_file(self, partial: Path, changes: Changes, new: list[str]) -> None:
-        copy = partial.with_name(f"{partial.name}{self.source.suffix}")  # the suffix says how to read it
-        try:
-            self.form.write_corrected(self.source, copy, self.options, changes)
-            self._check_copy(copy, new)
-            copy.replace(partial)
-        finally:
-            copy.unlink(missing_ok=True)
-
-    def _check_copy(self, copy: Path, new: list[str]) -> None:
-        if self._read(copy) != new:
-            raise DataError(
-                f"{printable(self.source)} cannot be corrected cell by cell: its rows are not what they seem"
-            )

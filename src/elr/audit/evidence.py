@@ -42,6 +42,7 @@ class Evidence:
         chunks: goes through the probabilities, rows that sum to 1.
         out_of_fold: the probabilities of each row are from networks that never saw its label; else from one that was
             trained on it.
+        fingerprints: (N,) uint64, of what each row was learned from (`elr.data.fingerprints`), or None.
 
     Example:
         >>> probs = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]], dtype=np.float32)
@@ -59,6 +60,7 @@ class Evidence:
     margins: NDArray[np.float32]
     chunks: Chunks
     out_of_fold: bool = False
+    fingerprints: NDArray[np.uint64] | None = None
 
     @property
     def pred_probs(self) -> NDArray[np.float32]:
@@ -98,8 +100,9 @@ class Evidence:
 def write_evidence(path: Path, evidence: Evidence) -> Audit:
     """Write the table, and audit the labels in the same pass.
 
-    One line for each training row: row, id (where there is one), label (the class number), margin, and pred_probs, a
-    list of C float32. The class names, and whether the probabilities are out of fold, are in the metadata of the file.
+    One line for each training row: row, id (where there is one), label (the class number), margin, fingerprint (where
+    there is one), and pred_probs, a list of C float32. The class names, and whether the probabilities are out of fold,
+    are in the metadata of the file.
     Written some rows at a time, whole or not at all.
 
     Args:
@@ -210,6 +213,7 @@ def read_evidence(folder: Path, *others: Path) -> Evidence:
         margins=np.mean([each.margins for each in found], axis=0),
         chunks=chunks,
         out_of_fold=all(each.out_of_fold for each in found),
+        fingerprints=first.fingerprints,
     )
 
 
@@ -217,6 +221,7 @@ def _schema(evidence: Evidence) -> pa.Schema:
     fields = [pa.field("row", pa.int64())]
     fields += [] if evidence.ids is None else [pa.field("id", pa.string())]
     fields += [pa.field("label", pa.int32()), pa.field("margin", pa.float32())]
+    fields += [] if evidence.fingerprints is None else [pa.field("fingerprint", pa.uint64())]
     probs = pa.list_(pa.field("element", pa.float32(), nullable=False), len(evidence.class_names))
     fields.append(pa.field("pred_probs", probs, nullable=False))
     names = json.dumps(list(evidence.class_names), default=lambda name: name.item())
@@ -234,12 +239,19 @@ def _lines(evidence: Evidence, start: int, probs: NDArray[np.float32], schema: p
         "pred_probs": pa.FixedSizeListArray.from_arrays(numbers, type=schema.field("pred_probs").type),
     }
     if evidence.ids is not None:
-        columns["id"] = pa.array(map(_utf8, evidence.ids[part]), pa.string())
+        columns["id"] = pa.array(map(writable, evidence.ids[part]), pa.string())
+    if evidence.fingerprints is not None:
+        columns["fingerprint"] = pa.array(evidence.fingerprints[part])
     return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
-def _utf8(name: str) -> str:
-    """A name as it can be written: half of a pair of surrogates, which a data frame may hold, is no character."""
+def writable(name: str) -> str:
+    r"""A name as it can be written: half of a pair of surrogates, which a data frame may hold, is no character.
+
+    Example:
+        >>> print(writable("caf\udce9"))
+        caf\udce9
+    """
     return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -253,11 +265,13 @@ def _read(folder: Path) -> Evidence:
         kind = schema.field("pred_probs").type
         if not pa.types.is_fixed_size_list(kind) or kind.list_size != len(names) or kind.value_type != pa.float32():
             raise ValueError(f"pred_probs are {kind}, for {len(names)} classes")
-        columns = file.read([name for name in ("row", "id", "label", "margin") if name in schema.names])
+        kept = ("row", "id", "label", "margin", "fingerprint")
+        columns = file.read([name for name in kept if name in schema.names])
         ids = [name or "" for name in columns["id"].to_pylist()] if "id" in schema.names else None
-        if any(columns[name].null_count for name in ("row", "label", "margin")):
+        if any(columns[name].null_count for name in columns.column_names if name != "id"):
             raise ValueError("it has empty cells")
         rows, labels, margins = (columns[name].to_numpy() for name in ("row", "label", "margin"))
+        prints = columns["fingerprint"].cast(pa.uint64()).to_numpy() if "fingerprint" in schema.names else None
         if count and not 0 <= labels.min() <= labels.max() < len(names):
             raise ValueError(f"its labels go from {labels.min()} to {labels.max()}, for {len(names)} classes")
     try:
@@ -277,6 +291,7 @@ def _read(folder: Path) -> Evidence:
         margins=margins,
         chunks=lambda: _read_chunks(path, len(names)),
         out_of_fold=out_of_fold is True,
+        fingerprints=prints,
     )
 
 

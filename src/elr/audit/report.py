@@ -9,7 +9,7 @@ import base64
 import hashlib
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -31,7 +31,7 @@ from elr.audit.charts import (
     quantity,
     thinned,
 )
-from elr.audit.suspects import FORMATS, UNPRINTABLE, Suspect, clip, embedded, require, require_rate
+from elr.audit.suspects import FORMATS, UNPRINTABLE, Suspect, brief, clip, embedded, require, require_rate, told_apart
 from elr.errors import ArgumentError
 
 MAX_PAGE_BYTES = 5_000_000 - 50_000  # decimal, and a margin
@@ -76,6 +76,7 @@ class Report:
         reading: what was read, as run.json has it (`elr.data.inspection.Inspection`); empty if it is not known.
         cleaned: a good name for the corrected copy that `elr clean` writes; "" where it has no data file to correct.
         expected_precision: share of the label issues that are expected to be wrong; None if it is not known.
+        run: the name that exported decisions bear (`elr.audit.decision_file.run_name`); "" leaves it out.
 
     Raises:
         ArgumentError: a count, a rate or a shape that does not fit the others.
@@ -114,6 +115,7 @@ class Report:
     reading: Mapping[str, Any] = field(default_factory=dict)
     cleaned: str = ""
     expected_precision: float | None = None
+    run: str = ""
 
     def __post_init__(self) -> None:
         n, c, issues = self.num_examples, self.num_classes, self.num_label_issues
@@ -179,6 +181,7 @@ def render(report: Report) -> str:
             columns=list(dict.fromkeys(name for suspect in listed if not suspect.thumbnail for name in suspect.fields)),
             pictured=any(suspect.thumbnail for suspect in suspects),
             box=BOX,
+            called=_called(report.class_names),
             script=script,
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
             style=_source("report.css"),
@@ -187,8 +190,19 @@ def render(report: Report) -> str:
     )
     room = MAX_PAGE_BYTES - len(html.encode())
     key = [report.title, report.created, report.command, report.num_examples]
-    data = embedded(suspects, class_names=report.class_names, key=key, room=room) if suspects else ""
+    data = embedded(suspects, class_names=report.class_names, key=key, run=report.run, room=room) if suspects else ""
     return html.replace(_DATA, f"{_DATA}{data}", 1)
+
+
+def _called(class_names: Sequence[str]) -> Callable[[object, int], str]:
+    """What stands for a class in some characters, so that no two are alike; other names are clipped."""
+    names = [str(name) for name in class_names]
+
+    @cache
+    def short(limit: int) -> dict[str, str]:
+        return told_apart(names, limit)
+
+    return lambda name, limit: short(limit).get(str(name)) or clip(name, limit)
 
 
 @cache
@@ -201,7 +215,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "quantity": quantity, "clip": clip, "number": number_of}
+    environment.filters |= {"percent": percent, "quantity": quantity, "clip": clip, "brief": brief, "number": number_of}
     environment.filters |= {"data_uri": _data_uri, "shell": shlex.quote}
     environment.tests |= {"pixel_art": _is_pixel_art}
     return environment

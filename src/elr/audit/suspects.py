@@ -15,7 +15,9 @@ from elr.errors import ArgumentError
 MAX_THUMBNAIL_BYTES = 256 * 1024  # of one file
 THUMBNAIL_ROOM = 2_500_000  # bytes of the page for all pictures, as base64
 MAX_CELL = 300  # characters of one cell or text; the data have the rest
+MAX_NAME = 300  # characters of a class that are shown where it is decided on
 MAX_ID = 200  # characters
+_TRIES = 8  # places at which names that are alike so far are looked at
 FORMATS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
 # Control characters, lone surrogates (from undecodable file names), and overrides that would reorder the page.
 UNPRINTABLE = re.compile("[\0-\b\v\f\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
@@ -100,7 +102,89 @@ def clip(text: object, limit: int) -> str:
     return whole if len(whole) <= limit else whole[: limit - 1] + "…"
 
 
-def embedded(suspects: Sequence[Suspect], *, class_names: Sequence[str], key: Sequence[object], room: int) -> str:
+def brief(text: object, limit: int) -> str:
+    """The beginning and the end of a long name of a row: a path ends in the name of its file.
+
+    Example:
+        >>> brief("a folder of a long name/cat.png", 15), brief("cat.png", 15)
+        ('a f…ame/cat.png', 'cat.png')
+    """
+    whole, head = str(text), limit // 5
+    return whole if len(whole) <= limit else f"{whole[:head]}…{whole[head + 1 - limit :]}"
+
+
+def told_apart(names: Sequence[str], limit: int) -> dict[str, str]:
+    """Names of classes in at most `limit` characters each, no two alike: cut in the middle, or up to where they differ.
+
+    Args:
+        names: all of them, also the short ones, which stay as they are.
+        limit: at least 12.
+
+    Returns:
+        Name -> what stands for it.
+
+    Example:
+        >>> told_apart(["Tools and hardware: hammers", "Tools and hardware: saws", "Toys"], 16).values()
+        dict_values(['Tools an…hammers', 'Tools an…e: saws', 'Toys'])
+        >>> told_apart(["a" * 20 + "1" + "b" * 20, "a" * 20 + "2" + "b" * 20], 16).values()
+        dict_values(['aaaa…aa1bbbbbbb…', 'aaaa…aa2bbbbbbb…'])
+    """
+    whole = list(dict.fromkeys(names))
+    short = {name: name for name in whole if len(name) <= limit}
+    taken = set(short.values())
+    found = _cut([name for name in whole if name not in short], limit)
+    for number, name in enumerate(whole):
+        if name in short:
+            continue
+        text = found[name]
+        if text in taken:  # cut alike for all that was tried: the number of the class says which
+            mark = f"… ({number})"
+            text = name[: limit - len(mark)] + mark
+        short[name] = text
+        taken.add(text)
+    return {name: short[name] for name in whole}
+
+
+def _cut(names: Sequence[str], limit: int) -> dict[str, str]:
+    """Names that are too long, cut; those that are alike then are cut where they differ."""
+    found = {name: _in_the_middle(name, limit) for name in names}
+    for _ in range(_TRIES):
+        groups: dict[str, list[str]] = {}
+        for name, text in found.items():
+            groups.setdefault(text, []).append(name)
+        alike = [group for group in groups.values() if len(group) > 1]
+        changed = {
+            name: _around(name, place, limit) for group in alike for place in [_parting(group)] for name in group
+        }
+        if not changed:
+            break
+        found |= changed
+    return found
+
+
+def _parting(names: Sequence[str]) -> int:
+    """The first place at which names differ."""
+    first, last = min(names), max(names)  # all others lie between these
+    return next((place for place, (one, two) in enumerate(zip(first, last, strict=False)) if one != two), len(first))
+
+
+def _in_the_middle(name: str, limit: int) -> str:
+    tail = (limit - 1) // 2
+    return f"{name[: limit - 1 - tail]}…{name[-tail:]}"
+
+
+def _around(name: str, place: int, limit: int) -> str:
+    """The beginning of a name, and what stands around a place in it."""
+    head = name[: limit // 4]
+    start = min(max(len(head), place - 2), max(len(head), len(name) - (limit - len(head) - 1)))
+    room = limit - len(head) - 1
+    rest = name[start:]
+    return f"{head}…{rest if len(rest) <= room else rest[: room - 1] + '…'}"
+
+
+def embedded(
+    suspects: Sequence[Suspect], *, class_names: Sequence[str], key: Sequence[object], room: int, run: str = ""
+) -> str:
     r"""The JSON that the page's script reads: all suspects if they fit, the worst with pictures, then cells, then whys.
 
     Class names stand in full, since decisions are exported with them; ids and cells are clipped.
@@ -110,9 +194,11 @@ def embedded(suspects: Sequence[Suspect], *, class_names: Sequence[str], key: Se
         class_names: C names, in the order of the classes.
         key: what tells this run from others; a digest of it names the decisions that a browser keeps.
         room: bytes that the JSON may have.
+        run: the name of the run, which exported decisions bear.
 
     Returns:
-        An object with key, classes (C names), names (those and any others that suspects have), columns, and rows:
+        An object with key, run, classes (C), names (theirs and any others that suspects have), short (place in names ->
+        what is shown for a name that is too long for a card), columns, and rows:
         [row, id, given, predicted, quality, picture, cells, why], where given and predicted are places in names, a
         picture is base64, and why is as in `Suspect`; 0 or nothing where one of these did not fit. Safe inside a script
         element: `<`, `>`, `&`, line separators and all that reorders text are escaped.
@@ -131,12 +217,18 @@ def embedded(suspects: Sequence[Suspect], *, class_names: Sequence[str], key: Se
                 places[name] = len(names)
                 names.append(name)
     columns = list(dict.fromkeys(name for suspect in suspects for name in suspect.fields))
-    about = {"key": hashlib.sha256(repr(list(key)).encode("utf-8", "backslashreplace")).hexdigest()[:20]}
-    head = safe_json(about | {"classes": len(class_names), "names": names, "columns": [clip(c, 100) for c in columns]})
+    about: dict[str, Any] = {
+        "key": hashlib.sha256(repr(list(key)).encode("utf-8", "backslashreplace")).hexdigest()[:20],
+        "run": run,
+    }
+    told = told_apart(names, MAX_NAME)
+    short = {str(place): told[name] for place, name in enumerate(names) if told[name] != name}
+    about |= {"classes": len(class_names), "names": names, "short": short}
+    head = safe_json(about | {"columns": [clip(c, 100) for c in columns]})
     left = room - _size(head) - 20
     rows = []
     for suspect in suspects:
-        id_ = None if suspect.id is None else clip(suspect.id, MAX_ID)
+        id_ = None if suspect.id is None else brief(suspect.id, MAX_ID)
         given, predicted = places[suspect.given_label], places[suspect.predicted_label]
         row = safe_json([suspect.row, id_, given, predicted, round(suspect.label_quality, 4)])[:-1]
         left -= _size(row) + 8  # bracket and commas, and zeros for no picture and no cells

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import shlex
@@ -10,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +18,7 @@ import typer
 from elr.errors import ArgumentError, ELRError
 
 _PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+_LOOKED_AT = 1000  # runs beside one another
 _LONGEST = 100  # bytes of a name that is made of another; 255 is the most that file systems take
 
 DATA, TRAINING, SEARCH, OUTPUT, DEVICES = "Data", "Training", "Search", "Output", "Devices"  # how --help groups options
@@ -151,14 +152,16 @@ def new_folder(wanted: Path, out: Path | None = None, *, resume: bool = False) -
 
 
 def _unfinished(wanted: Path) -> str:
-    """The last run of that name that was stopped, as part of a sentence; "" if there is none."""
+    """The last run of such data that was stopped, as part of a sentence, whatever its folder is called; else ""."""
     from elr.files import RUN_FILE, read_json
 
     stopped: dict[float, Path] = {}
-    for folder in (wanted, *wanted.parent.glob(f"{glob.escape(wanted.name)}-*")):
-        with suppress(ELRError, OSError):
-            if read_json(folder / RUN_FILE).get("status") == "running":
-                stopped[(folder / RUN_FILE).stat().st_mtime] = folder
+    for path in islice(wanted.parent.glob(f"*/{RUN_FILE}"), _LOOKED_AT):
+        with suppress(ELRError, OSError, AttributeError, KeyError, TypeError, ValueError):
+            run, name = read_json(path), path.parent.name
+            named = name == wanted.name or name.startswith(f"{wanted.name}-")
+            if run["status"] == "running" and (named or named_after(run["data"]["source"]).name == wanted.name):
+                stopped[path.stat().st_mtime] = path.parent
     return f": --out {shlex.quote(str(stopped[max(stopped)]))} was not finished" if stopped else ""
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from elr import files
 from elr.audit.audited_run import AuditedRun
+from elr.audit.decision_file import run_name
 from elr.audit.explanation.reading import Explanations
 from elr.audit.report import Report, render
 from elr.audit.suspects import MAX_CELL, THUMBNAIL_ROOM, Suspect, clip
@@ -104,7 +105,7 @@ def rewrite_report(folder: str | Path, out: str | Path | None = None) -> Path:
         elr.errors.ArtifactError: no-such-run is not a folder: expected the --out of a run of `elr fit`
     """
     folder = Path(folder)
-    files.read_run(folder)
+    run = files.read_run(folder)
     path = folder / files.REPORT_FILE if out is None else Path(out)
     with files.writing(path):
         if out is not None and path.exists():
@@ -116,7 +117,7 @@ def rewrite_report(folder: str | Path, out: str | Path | None = None) -> Path:
             "with --resume (the training is not repeated) where the data are"
         )
     try:
-        page = render(replace(_from_json(files.read_json(source)), out=str(folder)))
+        page = render(replace(_from_json(files.read_json(source)), out=str(folder), run=run_name(run)))
     except (ArgumentError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(
             f"{source} is damaged ({error}): repeat the command of the run with --resume, where the data are"
@@ -247,6 +248,7 @@ def _report(prepared: PreparedData, fitted: Fitted, baseline: Fitted | None) -> 
         reading=run["data"]["reading"],
         cleaned=_cleaned(prepared),
         expected_precision=results.get("expected_precision") if audit.out_of_fold else None,  # others are too sure
+        run=run_name(run),
     )
 
 

@@ -24,6 +24,7 @@ from elr.audit.explanation.gathering import about_rows, write_explanations
 from elr.audit.issues_view import write_issues
 from elr.audit.label_quality import Audit, score_suspects
 from elr.audit.tables.lines import without_formulas
+from elr.data.fingerprints import row_fingerprints
 from elr.data.prepared_data import PreparedData, inspection_of
 from elr.errors import OutputError
 from elr.runs.plan import Plan
@@ -306,6 +307,7 @@ def _evidence(prepared: PreparedData, training: Training) -> Evidence:
         margins=training.state.monitor.margins.astype(np.float32),
         out_of_fold=training.method.out_of_fold,
         chunks=lambda: (probs.numpy() for probs in training.pred_prob_chunks()),
+        fingerprints=row_fingerprints(prepared.records, prepared.preprocessing.columns),
     )
 
 

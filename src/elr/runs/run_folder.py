@@ -31,6 +31,10 @@ _BUILT: dict[str, Callable[[Any], object]] = {  # the settings, held to the clas
     "data.reading": check_reading,
 }
 _OF_THE_DATA = ("data.sha256 ", "data.num_examples ", "data.remarks ")  # themselves, and not how they are asked for
+_HOW_COMPUTED = {"cuda_graphs", "max_memory"}  # the same, whatever they are
+_ASKED = ("noise", "test")  # of the data
+_FLAGS = {"settings": "--set", "classes": "--class", "recipe": "the recipe"}  # options that the command calls otherwise
+_TOLD, _LONGEST = 10, 160  # differences, and characters of one
 _ALONE = ("whiten", "probe_period")  # settings that belong to no part of a plan
 
 
@@ -212,8 +216,10 @@ def opened(out: Path, description: dict[str, Any], *, resume: bool) -> dict[str,
         )
     if changed:
         its_own = f" ({found['command']})" if found.get("command") else ""
+        told = _asked_otherwise(found, description) or [_short(each) for each in changed]
+        more = f"; and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
         raise CheckpointError(
-            f"{out} holds a run of another configuration: {'; '.join(changed[:4])}; repeat its own command"
+            f"{out} holds a run of another configuration: {'; '.join(told[:_TOLD])}{more}; repeat its own command"
             f"{its_own}, or {another(out)}"
         )
     return found
@@ -235,7 +241,7 @@ def changes(found: dict[str, Any], description: dict[str, Any]) -> list[str]:
     changed = []
     for part in ("config", "method", "training", "network", "augmentation", "targets", "data", "tuning"):
         present, stored = description.get(part, {}), found.get(part, {})
-        names = present.keys() - {"cuda_graphs", "max_memory"}  # how the same is computed
+        names = present.keys() - _HOW_COMPUTED
         if part == "data":  # what is said of reading hangs on how images are held, and on what the index knows
             names -= {"reading", *({"source", "test", "remarks", "streamed"} if same_data else ())}
         changed += differences(_only(stored, names), _only(present, names), of=part)
@@ -243,6 +249,40 @@ def changes(found: dict[str, Any], description: dict[str, Any]) -> list[str]:
     if "tuning" in found and "tuning" not in description:
         changed.append("settings were chosen by a search (--tune), now they were not")
     return changed
+
+
+def _asked_otherwise(found: dict[str, Any], description: dict[str, Any]) -> list[str]:
+    """Which options are not what they were, as the command has them; what follows from them is not told."""
+    flags = bool(found.get("command"))
+    pairs = [(found.get("config", {}), description.get("config", {}))]
+    stored, present = found.get("data", {}), description["data"]
+    pairs.append((stored.get("options", {}), present.get("options", {})))
+    if "recipe" not in description.get("config", {}):  # which has its own noise and test data
+        moved = {"test"} if stored.get("sha256") == present.get("sha256") else set()  # the same data elsewhere
+        before, now = ({name: part.get(name) for name in _ASKED if name not in moved} for part in (stored, present))
+        pairs.append((before, now))
+    told = []
+    for before, now in pairs:
+        for name in now:
+            if before.get(name) != now[name] and name not in _HOW_COMPUTED:
+                flag = _FLAGS.get(name, f"--{name.replace('_', '-')}") if flags else name
+                told.append(f"{flag} was {_value(before.get(name))}, now {_value(now[name])}")
+    return told
+
+
+def _value(value: object) -> str:
+    """A value of an option, as a person gives it."""
+    if value in (None, [], {}, ""):
+        return "not given"
+    if isinstance(value, dict):
+        return _short(", ".join(f"{name}={each}" for name, each in value.items()))
+    if isinstance(value, list):
+        return _short(", ".join(map(str, value)))
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else _short(str(value))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _only(settings: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

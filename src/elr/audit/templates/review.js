@@ -24,7 +24,6 @@
 
   const clip = (text, limit) => (text.length <= limit ? text : text.slice(0, limit - 1) + "…");
   const shown = (text, limit) => clip(text.replace(UNPRINTABLE, "\ufffd"), limit);
-  const isolated = (text, limit) => "\u2068" + shown(text, limit) + "\u2069"; // where no element fits
   const count = (number) => number.toLocaleString("en-US");
   const quality = (value) => (value < 0.0005 ? "< 0.001" : value.toFixed(3));
 
@@ -41,6 +40,26 @@
   function name(text, limit) {
     const made = element("bdi", {}, shown(text, limit));
     if (text.length > limit) made.title = shown(text, 1000);
+    return made;
+  }
+
+  // Classes, in full as far as a card can hold them; what stands for longer ones is different for each.
+
+  const places = new Map(names.map((text, place) => [text, place]));
+  const called = (place) => shown(data.short[place] ?? names[place], 1000);
+  const spoken = (place) => "\u2068" + called(place) + "\u2069"; // where no element fits
+  const classed = (place) => {
+    const made = element("bdi", {}, called(place));
+    if (place in data.short) made.title = shown(names[place], 1000);
+    return made;
+  };
+
+  // Of a long name of a row the end counts: that of a path is the file.
+  function rowName(text) {
+    const [limit, head] = [60, 12];
+    if (text.length <= limit) return name(text, limit);
+    const made = element("bdi", {}, shown(text.slice(0, head) + "…" + text.slice(head + 1 - limit), limit));
+    made.title = shown(text, 1000);
     return made;
   }
 
@@ -93,7 +112,7 @@
   function fillPairs() {
     const options = frequent.map(([pair, number]) => {
       const [given, predicted] = pair.split(",").map(Number);
-      const text = `${isolated(names[given], 32)} → ${isolated(names[predicted], 32)} (${count(number)})`;
+      const text = `${spoken(given)} → ${spoken(predicted)} (${count(number)})`;
       return element("option", { value: pair }, text);
     });
     const rare = suspects.length - frequent.reduce((sum, [, number]) => sum + number, 0);
@@ -172,12 +191,12 @@
   function item(suspect, place) {
     const pictured = at("items").classList.contains("cards");
     const where = [`quality ${quality(suspect.quality)}, row ${suspect.row}`];
-    if (suspect.id !== null) where.push(", ", name(suspect.id, 60));
+    if (suspect.id !== null) where.push(", ", rowName(suspect.id));
     const made = element(
       "li",
       { className: "item" },
       ...(pictured ? [picture(suspect)] : []),
-      element("p", { className: "flip" }, struck(suspect), " → ", element("strong", {}, name(names[suspect.predicted], 40))),
+      element("p", { className: "flip" }, struck(suspect), " → ", element("strong", {}, classed(suspect.predicted))),
       element("p", { className: "where" }, ...where),
       ...cells(suspect, pictured),
       element("p", { className: "verdict" }),
@@ -190,7 +209,7 @@
     return made;
   }
 
-  const struck = ({ given, predicted }) => element(given === predicted ? "span" : "del", {}, name(names[given], 40));
+  const struck = ({ given, predicted }) => element(given === predicted ? "span" : "del", {}, classed(given));
 
   function picture(suspect) {
     if (!suspect.picture) {
@@ -230,7 +249,7 @@
     const fill = () => {
       if (other.length > 1) return;
       for (let label = 0; label < data.classes; label++) {
-        other.append(element("option", { value: String(label) }, isolated(names[label], 40)));
+        other.append(element("option", { value: String(label) }, spoken(label)));
       }
     };
     if (data.classes <= MANY_CLASSES) fill();
@@ -263,11 +282,12 @@
     if (!button) return;
     const open = made.querySelector(".why");
     if (open) open.remove();
-    else made.append(Why.panel(suspect.why, [names[suspect.given], names[suspect.predicted]], { element, name, pictureOf }));
+    else made.append(Why.panel(suspect.why, [names[suspect.given], names[suspect.predicted]], { element, name, rowName, classNamed, pictureOf }));
     button.setAttribute("aria-expanded", String(!open));
     made.classList.toggle("explained", !open);
   }
 
+  const classNamed = (text) => (places.has(text) ? classed(places.get(text)) : name(text, 300));
   const pictureOf = (row) => (byRow.get(row)?.picture ? picture(byRow.get(row)) : null);
 
   /** Show the decision on a suspect in its element. */
@@ -276,15 +296,15 @@
     made.classList.remove(...Object.keys(WORDS));
     if (taken) made.classList.add(taken.decision);
     made.querySelector(".verdict").replaceChildren(
-      ...(taken ? [`${WORDS[taken.decision]}: `, name(names[taken.label], 40)] : []),
+      ...(taken ? [`${WORDS[taken.decision]}: `, classed(taken.label)] : []),
     );
     for (const button of made.querySelectorAll("button")) {
       if (!OTHER.includes(button.value)) button.setAttribute("aria-pressed", String(button.value === taken?.decision));
     }
     const other = made.querySelector("select");
     other.value = "";
-    const [given, predicted] = [isolated(names[suspect.given], 60), isolated(names[suspect.predicted], 60)];
-    const told = taken ? `${WORDS[taken.decision]}: ${isolated(names[taken.label], 60)}` : "not decided";
+    const [given, predicted] = [spoken(suspect.given), spoken(suspect.predicted)];
+    const told = taken ? `${WORDS[taken.decision]}: ${spoken(taken.label)}` : "not decided";
     made.setAttribute("aria-label", `Row ${suspect.row}: given ${given}, suggested ${predicted}, ${told}`);
   }
 
@@ -305,7 +325,7 @@
     const after = decisions.get(suspect.row);
     if (before || after) past.push({ row: suspect.row, before });
     settle(suspect.row);
-    const told = after ? `${WORDS[after.decision]}, ${isolated(names[after.label], 60)}` : "skipped";
+    const told = after ? `${WORDS[after.decision]}, ${spoken(after.label)}` : "skipped";
     say(`Row ${suspect.row} ${told}. ${count(decisions.size)} of ${count(suspects.length)} decided.`);
     go(place + 1);
   }
@@ -334,10 +354,11 @@
   const quoted = (text) => `"${text.replaceAll('"', '""')}"`;
 
   function csv() {
-    const lines = ["row,id,given_label,decision,label"];
+    const run = data.run ? [data.run] : []; // elr clean holds it against the run that it is given
+    const lines = ["row,id,given_label,decision,label" + (data.run ? ",run" : "")];
     for (const [row, { decision, label }] of [...decisions].sort(([one], [other]) => one - other)) {
       const { id, given } = byRow.get(row);
-      lines.push([row, quoted(id ?? ""), quoted(names[given]), decision, quoted(names[label])].join(","));
+      lines.push([row, quoted(id ?? ""), quoted(names[given]), decision, quoted(names[label]), ...run].join(","));
     }
     return lines.join("\r\n") + "\r\n";
   }
@@ -352,7 +373,7 @@
     say(`${count(decisions.size)} decisions exported`);
   }
 
-  // Keys, while the focus is on a suspect or its buttons.
+  // Keys, for the current suspect: also while nothing has the focus, or a button elsewhere, but never in a field.
 
   function above(place, step) {
     const { left, top } = items[place - first()].getBoundingClientRect();
@@ -383,18 +404,27 @@
     "/": () => at("search").focus(),
   };
 
+  const isField = (target) => target.isContentEditable || ["INPUT", "SELECT", "TEXTAREA"].includes(target.tagName);
+
+  /** Whether one sees the current suspect: what is not seen is not decided on. */
+  function isSeen() {
+    const { top, bottom, height } = items[current - first()].getBoundingClientRect();
+    return Math.min(bottom, innerHeight) - Math.max(top, 0) >= Math.min(height, innerHeight) / 2;
+  }
+
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !view.length) return;
     const inside = event.target.closest?.(".item");
-    const loose = event.target === document.body && ["j", "u", "/"].includes(event.key); // nothing has the focus
     if (event.target.tagName === "SELECT" && inside) {
       if (event.key === "Escape") items[current - first()].focus();
       return;
     }
     if (event.target === at("search") && event.key === "Enter") go(0);
+    const loose = !inside && !isField(event.target) && event.key.length === 1; // arrows scroll the page there
     if (!(inside || loose) || !Object.hasOwn(KEYS, event.key)) return;
     event.preventDefault();
-    if (loose && event.key === "j") go(current);
+    const enters = event.key === "j" || (!["u", "/"].includes(event.key) && !isSeen());
+    if (loose && enters) go(current);
     else KEYS[event.key]();
   });
 

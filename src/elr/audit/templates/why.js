@@ -29,12 +29,12 @@ const Why = (() => {
     return parts.join("");
   }
 
-  function course(why, [given, favored], { element, name }) {
+  function course(why, [given, favored], { element, classNamed }) {
     if (!why.epochs.length) return [];
     const [first, last] = [why.epochs[0], why.epochs[why.epochs.length - 1]];
     const ends = (values) => `${percent(values[0])} to ${percent(values[values.length - 1])}`;
     const line = (kind, label, values) => element(
-      "span", { className: `line ${kind}` }, label, " ", name(kind === "given" ? given : favored, 32), `: ${ends(values)}`,
+      "span", { className: `line ${kind}` }, label, " ", classNamed(kind === "given" ? given : favored), `: ${ends(values)}`,
     );
     const figure = drawn(
       "svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "course", "aria-hidden": "true", preserveAspectRatio: "none" },
@@ -50,37 +50,37 @@ const Why = (() => {
     ];
   }
 
-  function votes(why, [given], { element, name }) {
+  function votes(why, [given], { element, name, classNamed }) {
     if (!why.votes.length) return [];
     const same = why.votes.filter(([, says]) => says === given).length;
     const list = why.votes.map(([network, says, value, chosen]) =>
-      element("li", {}, name(network, 60), chosen ? " (chosen: decides): " : ": ", element("strong", {}, name(says, 40)), ` ${percent(value)}`),
+      element("li", {}, name(network, 60), chosen ? " (chosen: decides): " : ": ", element("strong", {}, classNamed(says)), ` ${percent(value)}`),
     );
     const title = `${same} of ${why.votes.length} networks that never saw this label agree with it`;
     return [element("h4", {}, title), element("ul", { className: "votes" }, ...list)];
   }
 
-  function neighbors(why, _, { element, name, pictureOf }) {
+  function neighbors(why, _, { element, name, rowName, classNamed, pictureOf }) {
     if (!why.neighbors.length) return [];
     const rows = why.neighbors.map(([row, id, label, issue, distance, contents]) => {
       const about = [`row ${row}`];
-      if (id !== null) about.push(", ", name(id, 60));
+      if (id !== null) about.push(", ", rowName(id));
       const image = pictureOf(row);
       return element(
         "li", {}, ...(image ? [image] : []),
-        element("strong", {}, name(label, 40)), issue ? " (itself a suspect)" : "", ", ", ...about, `, distance ${distance}`,
+        element("strong", {}, classNamed(label)), issue ? " (itself a suspect)" : "", ", ", ...about, `, distance ${distance}`,
         ...(contents ? [element("span", { className: "contents" }, name(contents, 300))] : []),
       );
     });
     return [element("h4", {}, `Nearest rows, by ${why.space}`), element("ol", { className: "near" }, ...rows)];
   }
 
-  function differences(why, [given, favored], { element, name }) {
+  function differences(why, [given, favored], { element, name, classNamed }) {
     if (!why.differences.length) return [];
     const cell = (tag, ...children) => element(tag, {}, ...children);
     const head = cell(
       "tr", cell("th", "column"), cell("th", "value, and what is like it"),
-      cell("th", "of ", name(given, 24)), cell("th", "of ", name(favored, 24)),
+      cell("th", "of ", classNamed(given)), cell("th", "of ", classNamed(favored)),
     );
     const rows = why.differences.map(([column, value, alike, few, many]) => cell(
       "tr", cell("td", name(column, 40)), cell("td", name(value, 60), ...(alike === value ? [] : [" (", name(alike, 60), ")"])),
