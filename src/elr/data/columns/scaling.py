@@ -80,7 +80,7 @@ def table_preprocessing(plain: pd.DataFrame, kinds: Mapping[str, str]) -> Column
         (RANKED, Pipeline([impute, (RANKS, _ranks(len(plain))), scale]), ranked),
         (CATEGORICAL, one_hot, categorical),
     ]
-    return ColumnTransformer([part for part in parts if part[2]], sparse_threshold=0.0)
+    return _as_arrays(ColumnTransformer([part for part in parts if part[2]], sparse_threshold=0.0))
 
 
 def fit_table_preprocessing(plain: pd.DataFrame, kinds: Mapping[str, str]) -> ColumnTransformer:
@@ -120,14 +120,14 @@ def fit_array_preprocessing(features: Any) -> StandardScaler | ColumnTransformer
         [-1.4, 1.4, -0.7, 0.0, 0.7]
     """
     if sparse.issparse(features):
-        return StandardScaler(with_mean=False).fit(features)
+        return _as_arrays(StandardScaler(with_mean=False)).fit(features)
     ranked = [place for place, column in enumerate(features.T) if heavy_tailed(column)]
     if not ranked:
-        return StandardScaler().fit(features)
+        return _as_arrays(StandardScaler()).fit(features)
     rest = sorted(set(range(features.shape[1])) - set(ranked))
     by_rank = Pipeline([(RANKS, _ranks(len(features))), ("scale", StandardScaler())])
     parts = [(NUMERIC, StandardScaler(), rest), (RANKED, by_rank, ranked)]
-    return ColumnTransformer([part for part in parts if part[2]]).fit(features)
+    return _as_arrays(ColumnTransformer([part for part in parts if part[2]])).fit(features)
 
 
 def ranked_columns(transformer: StandardScaler | ColumnTransformer) -> list[Any]:
@@ -182,3 +182,8 @@ def centers(transformer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]
 def _ranks(rows: int) -> QuantileTransformer:
     """What brings numbers to [0, 1] by their ranks; those of a sample where rows are many."""
     return QuantileTransformer(n_quantiles=min(_QUANTILES, rows), subsample=_SAMPLE, random_state=0)
+
+
+def _as_arrays(transformer: Any) -> Any:
+    """The same transformer, of which arrays come whatever `sklearn.set_config(transform_output=...)` says."""
+    return transformer.set_output(transform="default")
