@@ -68,6 +68,16 @@ def test_how_columns_were_read_is_said_once(data):
     assert "and 10 more: a few of their numbers" in ranked
 
 
+def test_flags_of_the_command_line_are_not_pointed_to(data):
+    frame, y = data
+    odd = {"steady": np.arange(300) ** 2, "first": y == 0, "points": [f"{row % 9 + 1}.{row:03d}" for row in range(300)]}
+    (said,) = said_by(lambda: ELRClassifier(**QUICK).fit(frame.assign(**odd), y))
+    assert "as a counter does: drop it" in said
+    assert "if it was made from the label, drop it" in said
+    assert "its numbers have three digits behind every point" in said
+    assert "--" not in said
+
+
 def test_frames_of_numbers_give_what_arrays_give(data):
     frame, y = data
     model = ELRClassifier(**QUICK)

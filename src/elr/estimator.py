@@ -158,6 +158,9 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, X: Any, y: ArrayLike) -> ELRClassifier:
         """Train on features (N, D) and given labels (N,), some of which may be wrong.
 
+        Warns (`elr.errors.DataWarning`) of columns of a data frame that are not learned from, of what was read in an
+        unusual way, and of odd labels.
+
         Raises:
             ValueError: missing labels, -1 among several classes, fewer than two classes, NaN or infinity in an array.
                 The model is not fitted then, whether it was before or not.

@@ -24,10 +24,9 @@ from elr.data.formats.table import DataFrames
 from elr.data.labels.columns import some
 from elr.errors import DataError
 
-_FLAGS = re.compile(
-    r" \([^()]*--[^()]*\)|: --ignore \S+ leaves it out|; where points group thousands, --decimal , \w+ so"
-)
+_FLAGS = re.compile(r" \([^()]*--[^()]*\)|; where points group [^;]*--decimal , says so")
 """Ways out that only the command line and `elr.ReadOptions` have."""
+_IGNORED = re.compile(r"--ignore.* leaves it out")
 _SHOWN = 10
 
 
@@ -198,9 +197,9 @@ def _said_of_roles(roles: Mapping[str, str]) -> list[str]:
 
 def _said_of_columns(chosen: Selection, more: Sequence[str]) -> list[str]:
     """Which columns are not learned from, in one remark, and how others were read, in a second."""
-    left = {name: _FLAGS.sub("", reason) for name, reason in chosen.left_out.items()}
+    left = {name: _without_flags(reason) for name, reason in chosen.left_out.items()}
     of_left = tuple(f"column {name!r} left out: " for name in left)
-    others = [_FLAGS.sub("", text) for text in chosen.remarks if not (of_left and text.startswith(of_left))] + [*more]
+    others = [_without_flags(text) for text in chosen.remarks if not (of_left and text.startswith(of_left))] + [*more]
     said = []
     if left:
         count = len(left) + len(chosen.readings)
@@ -208,6 +207,10 @@ def _said_of_columns(chosen: Selection, more: Sequence[str]) -> list[str]:
         reasons = [f"{name!r} ({reason})" for name, reason in left.items()]
         said.append(f"{len(left)} of {count} columns of X {is_or_are} not learned from: {_first(reasons, ', ')}")
     return said + ([f"in X, {_first(others, '; ')}"] if others else [])
+
+
+def _without_flags(text: str) -> str:
+    return _FLAGS.sub("", _IGNORED.sub("drop it", text))
 
 
 def _first(texts: Sequence[str], between: str) -> str:
