@@ -201,7 +201,7 @@ def test_scores_are_of_classes_in_whatever_spelling(data, words):
     expected = (model.predict(X) == words[given]).mean()
     blanks = [name + " " for name in words[given]]
     for labels in (words[given], blanks, pd.Series(blanks), pd.DataFrame({"y": blanks})):
-        assert model.score(X, labels) == expected > 0.4
+        assert model.score(X, labels) == expected > 0.3
     numbers = ELRClassifier(**QUICK).fit(X, given)
     assert numbers.score(X, given.astype(str)) == numbers.score(X, given.astype(float)) == expected
     weights = np.where(model.predict(X) == words[given], 3.0, 1.0)
@@ -239,7 +239,7 @@ def test_a_refit_that_fails_leaves_no_model(data, failure, monkeypatch):
 
 def test_one_column_of_labels_is_read_as_labels_are(data):
     X, given, _ = data
-    blanks = np.array(["a", "b ", "b"])[given]
+    blanks = np.where(np.arange(300) % 3, np.array(["a", "b", "b"])[given], np.array(["a ", "b ", "b"])[given])
     for labels in (pd.DataFrame({"y": blanks}), blanks[:, None]):
         with pytest.warns(DataConversionWarning, match="column-vector y"), pytest.warns(DataWarning, match="as one"):
             assert ELRClassifier(**QUICK).fit(X, labels).classes_.tolist() == ["a", "b"]

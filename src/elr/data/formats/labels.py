@@ -277,7 +277,7 @@ def _said_of_classes(values: list[Label | None]) -> list[str]:
     """What is to be said of classes that look like one, and of those with one example."""
     counts = Counter(value for value in values if value is not None)
     single = [str(name) for name, count in counts.items() if count == 1]
-    said = lookalikes(counts)
+    said = lookalikes(sorted(counts, key=str))
     if single:
         shown = ", ".join(map(repr, single[:5])) + (", ..." if len(single) > 5 else "")
         said.append(
