@@ -9,6 +9,7 @@ import pytest
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
+from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -19,6 +20,7 @@ from elr.errors import ArgumentError, DataError, DataWarning
 from elr.training.loop import Training
 
 
+@pytest.mark.filterwarnings("ignore::elr.errors.DataWarning")  # of data that are made to be odd
 @parametrize_with_checks([ELRClassifier()])
 def test_sklearn_contract(estimator, check):
     check(estimator)
@@ -189,6 +191,78 @@ def test_missing_labels_beside_a_data_frame_are_refused():
         ELRClassifier().fit(frame, ["x", "y", "x"])
 
 
+QUICK = {"members": 1, "epochs": 1, "hidden_layer_sizes": (), "random_state": 0}
+
+
+@pytest.mark.parametrize("words", [np.array(["a", "b", "c"]), np.array(["a", "b", "c"], dtype=object)])
+def test_scores_are_of_classes_in_whatever_spelling(data, words):
+    X, given, _ = data
+    model = ELRClassifier(**QUICK).fit(X, pd.Series(words[given]))
+    expected = (model.predict(X) == words[given]).mean()
+    blanks = [name + " " for name in words[given]]
+    for labels in (words[given], blanks, pd.Series(blanks), pd.DataFrame({"y": blanks})):
+        assert model.score(X, labels) == expected > 0.3
+    numbers = ELRClassifier(**QUICK).fit(X, given)
+    assert numbers.score(X, given.astype(str)) == numbers.score(X, given.astype(float)) == expected
+    weights = np.where(model.predict(X) == words[given], 3.0, 1.0)
+    assert model.score(X, blanks, sample_weight=weights) > expected
+    with pytest.warns(DataWarning, match="no label of y is a class of this model: y has 1, classes_ has 'a'"):
+        assert model.score(X[given == 1], given[given == 1]) == 0
+
+
+class Stopped(BaseException):
+    """As KeyboardInterrupt, which pytest takes for its own."""
+
+
+@pytest.mark.parametrize("failure", ["settings", "labels", "by hand"])
+def test_a_refit_that_fails_leaves_no_model(data, failure, monkeypatch):
+    X, given, _ = data
+    model = ELRClassifier(**QUICK).fit(X, np.array(["a", "b", "c"])[given])
+    labels = np.zeros(len(X)) if failure == "labels" else np.array(["x", "y", "z"])[given]
+    if failure == "settings":
+        model.set_params(lam=-1.0)
+    if failure == "by hand":
+
+        def stop(self):
+            raise Stopped
+
+        monkeypatch.setattr(Training, "run", stop)
+    with pytest.raises((ValueError, Stopped)):
+        model.fit(X * 1000 + 5, labels)
+    for use in (model.predict, model.predict_proba, lambda rows: model.audit()):
+        with pytest.raises(NotFittedError):
+            use(X)
+    assert not [name for name in vars(model) if name.endswith("_")]
+    monkeypatch.undo()
+    assert model.set_params(lam=3.0).fit(X, given).classes_.tolist() == [0, 1, 2]
+
+
+def test_one_column_of_labels_is_read_as_labels_are(data):
+    X, given, _ = data
+    blanks = np.where(np.arange(300) % 3, np.array(["a", "b", "b"])[given], np.array(["a ", "b ", "b"])[given])
+    for labels in (pd.DataFrame({"y": blanks}), blanks[:, None]):
+        with pytest.warns(DataConversionWarning, match="column-vector y"), pytest.warns(DataWarning, match="as one"):
+            assert ELRClassifier(**QUICK).fit(X, labels).classes_.tolist() == ["a", "b"]
+    missing = pd.DataFrame({"y": np.where(np.arange(300) == 7, "NA", blanks)})
+    with pytest.raises(DataError, match="y is missing in row 7"), pytest.warns(DataConversionWarning):
+        ELRClassifier(**QUICK).fit(X, missing)
+
+
+def test_labels_are_checked_as_those_of_files(data):
+    X, given, _ = data
+    with pytest.raises(DataError, match=r"y has -1 in 20 of 300 rows .* leave these rows out, or give it another name"):
+        ELRClassifier(**QUICK).fit(X, np.where(np.arange(300) < 20, -1, given))
+    with pytest.warns(DataWarning, match="y has 'unknown' in 20 of 300 rows"):
+        ELRClassifier(**QUICK).fit(X, np.where(np.arange(300) < 20, "unknown", given.astype(str)))
+    with pytest.warns(DataWarning, match="classes 'Dog', 'dog' look like one"):
+        ELRClassifier(**QUICK).fit(X, np.array(["Dog", "dog", "cat"])[given])
+    with pytest.warns(DataWarning, match=r"1 of 4 classes with one example only \('7'\)"):
+        ELRClassifier(**QUICK).fit(X, np.where(np.arange(300) == 4, 7, given))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ELRClassifier(**QUICK).fit(X, np.where(given > 0, 1, -1)).classes_.tolist() == [-1, 1]
+
+
 def test_sample_weight_is_no_argument(data):
     with pytest.raises(TypeError, match="sample_weight"):
         ELRClassifier().fit(data[0], data[1], sample_weight=np.ones(300))
@@ -349,7 +423,11 @@ def test_columns_without_names_of_text_beside_text(data):
 def test_numbers_too_great_to_standardize_are_ranked_or_refused(data):
     X, given, _ = data
     great = np.asarray(X) * 1e200
-    assert ELRClassifier(random_state=0).fit(great, given).score(great, given) > 0.6
+    with pytest.warns(
+        DataWarning, match="features 0, 1, 2, 3: a few of their numbers lie far out: learned from by rank"
+    ):
+        model = ELRClassifier(random_state=0).fit(great, given)
+    assert model.score(great, given) > 0.6
     with pytest.raises(DataError, match="too great to be standardized"), np.errstate(all="ignore"):
         ELRClassifier(epochs=2).fit(np.sign(great) * 1e200, given)
 

@@ -12,30 +12,24 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
-from pandas.api import types
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import DataConversionWarning
+from sklearn.metrics import accuracy_score
 from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import nn
 
 from elr.audit.label_quality import Audit, audit_labels
 from elr.checking import checked_value
-from elr.data.columns.new_data import column_findings, plain_columns
-from elr.data.columns.scaling import fit_array_preprocessing, fit_table_preprocessing
-from elr.data.columns.selection import number_roles, select_columns
 from elr.data.examples import Examples
-from elr.data.formats.features import as_array, native_frame
-from elr.data.formats.labels import plain_labels
-from elr.data.formats.table import DataFrames
-from elr.data.labels.columns import some
+from elr.data.formats.labels import flat_labels, plain_labels
 from elr.data.labels.spelling import class_key
 from elr.devices import mixed_seed
 from elr.errors import ArgumentError, DataError, DataWarning
+from elr.learned_features import LearnedFeatures
 from elr.methods.catalog import method_for_run
 from elr.methods.config import MethodConfig
 from elr.methods.elr import ELRConfig
@@ -59,6 +53,8 @@ from elr.targets.config import DENSE_PLACEMENT, MAPPED, NAMES
 from elr.training.config import TrainingConfig
 from elr.training.inference import predicted_probs, softmax_of
 from elr.training.loop import Training
+
+_COLUMN = "A column-vector y was passed when a 1d array was expected: pass y.ravel(), or the one column of a data frame"
 
 
 class ELRClassifier(ClassifierMixin, BaseEstimator):
@@ -162,10 +158,31 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, X: Any, y: ArrayLike) -> ELRClassifier:
         """Train on features (N, D) and given labels (N,), some of which may be wrong.
 
+        Warns (`elr.errors.DataWarning`) of columns of a data frame that are not learned from, of what was read in an
+        unusual way, and of odd labels.
+
         Raises:
-            ValueError: missing labels, fewer than two classes, NaN or infinity in an array.
+            ValueError: missing labels, -1 among several classes, fewer than two classes, NaN or infinity in an array.
+                The model is not fitted then, whether it was before or not.
         """
-        rows, labels = self._learn_features(X, y)
+        self._forget()
+        try:
+            return self._fit(X, y)
+        except BaseException:  # also one by hand: half of a new model beside half of an old one must not predict
+            self._forget()
+            raise
+
+    def _forget(self) -> None:
+        """Be as one that was never fitted."""
+        for name in [name for name in vars(self) if name.endswith("_") or name in ("_learned", "_labels")]:
+            delattr(self, name)
+
+    def _fit(self, X: Any, y: ArrayLike) -> ELRClassifier:
+        if flat_labels(y) is not y and np.ndim(y) == 2:
+            warnings.warn(_COLUMN, DataConversionWarning, stacklevel=3)
+        self._learned, rows, labels = LearnedFeatures.learn(self, X, y)
+        for remark in self._learned.remarks:
+            warnings.warn(remark, DataWarning, stacklevel=3)
         self.classes_, classes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise DataError(f"y has one class only, {self.classes_[0]!r}: a classifier needs at least two classes")
@@ -228,7 +245,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
     def _ensemble(self, rows: Any, members: int, seed: int) -> tuple[Method, TrainingConfig]:
         """Networks side by side, which choose among the settings that are left open."""
         count, num_classes = rows.shape[0], len(self.classes_)
-        alike, wide = self._columns is None and rows.shape[1] >= LEAST_ALIKE, {"num_features": rows.shape[1]}
+        alike, wide = self._learned.alike and rows.shape[1] >= LEAST_ALIKE, {"num_features": rows.shape[1]}
         rate = linear_rate(alike=alike, sparse=sparse.issparse(rows)) if self.learning_rate is None else None
         first = self._spec(rows, HIDDEN, None)
         networks = [Choosable(network=first, learning_rate=rate if first.name == "linear" else None)]
@@ -280,7 +297,9 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(M, C) class probabilities, columns in the order of `classes_`."""
         check_is_fitted(self)
-        rows = self._features(X)
+        rows, said = self._learned.transform(self, X)
+        for text in said:
+            warnings.warn(text, DataWarning, stacklevel=3)
         if not rows.shape[0]:
             return np.zeros((0, len(self.classes_)))
         networks = deepcopy(nn.ModuleList(self.networks_)).double()  # so that a row's result does not depend on others
@@ -291,11 +310,14 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
     def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Share of the rows whose class is predicted; labels may be in any spelling that `fit` takes for one class."""
         check_is_fitted(self)
-        given = plain_labels(X, y)[0]
-        if self.classes_.dtype.kind == "U":
-            known = {class_key(name): name for name in self.classes_.tolist()}
-            given = [known.get(class_key(label), str(label)) for label in column_or_1d(given).tolist()]
-        return super().score(X, given, sample_weight=sample_weight)
+        given = column_or_1d(plain_labels(X, y, training=False)[0]).tolist()
+        numbers = {class_key(name): number for number, name in enumerate(self.classes_.tolist())}
+        classes = np.array([numbers.get(class_key(label), -1) for label in given], dtype=np.int64)
+        if len(given) and (classes < 0).all():
+            found, known = (repr(values[0]) for values in (given, self.classes_.tolist()))
+            text = f"no label of y is a class of this model: y has {found}, classes_ has {known}"
+            warnings.warn(text, DataWarning, stacklevel=2)
+        return float(accuracy_score(classes, self.predict_proba(X).argmax(axis=1), sample_weight=sample_weight))
 
     def predict(self, X: Any) -> NDArray:
         """(M,) classes."""
@@ -315,83 +337,6 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
             self._labels, self.pred_probs_, score=score, margins=self.margins_, out_of_fold=bool(self.choice_)
         )
         return replace(found, class_names=tuple(self.classes_.tolist()))
-
-    def _learn_features(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray]:
-        """Check the training data and learn the preprocessing."""
-        self._columns = None
-        X = _plain_frame(X)
-        given, remarks = plain_labels(X, y)
-        for remark in remarks:
-            warnings.warn(remark, DataWarning, stacklevel=3)
-        if isinstance(X, np.ma.MaskedArray):
-            X = as_array(X, "X")
-        if isinstance(X, pd.DataFrame) and _needs_preprocessing(X):
-            validate_data(self, X, skip_check_array=True)
-            labels = column_or_1d(given, warn=True)
-            if len(labels) != len(X):
-                raise DataError(f"X has {len(X)} rows, y {len(labels)}: expected one label per row")
-            frame = X.rename(columns=str)
-            self._known = list(frame.columns)
-            chosen = select_columns(frame, labels, keep_all=True)
-            self._columns = chosen.readings
-            _warn_of_roles(chosen.roles)
-            kinds = {name: each.kind for name, each in chosen.readings.items()}
-            self._preprocessing = fit_table_preprocessing(chosen.plain, kinds)
-            rows = self._preprocessing.transform(chosen.plain)
-        else:
-            checked, labels = validate_data(self, X, given, accept_sparse="csr", dtype=np.float64)
-            self._preprocessing = fit_array_preprocessing(checked)
-            rows = self._preprocessing.transform(checked)
-        if not np.isfinite(rows.data if sparse.issparse(rows) else rows).all():
-            raise DataError("X has values too great to be standardized, as their squares are beyond float64: divide it")
-        if pd.isna(labels).any():
-            raise DataError(f"y is missing in row {int(pd.isna(labels).argmax())}: remove such rows, or label them")
-        check_classification_targets(labels)
-        if isinstance(X, pd.DataFrame) and self._columns is None:
-            _warn_of_roles(number_roles(X.to_numpy(dtype=np.float64), list(map(str, X.columns)), labels.tolist()))
-        return rows, labels
-
-    def _features(self, X: Any) -> Any:
-        if self._columns is not None:
-            X = _plain_frame(X)
-            if not isinstance(X, pd.DataFrame):
-                raise DataError(
-                    f"X is a {type(X).__name__}, and this model was fitted to a data frame: pass one with the columns "
-                    f"{some(list(self._columns))}"
-                )
-            validate_data(self, X, reset=False, skip_check_array=True)
-            frame = X.rename(columns=str)
-            if not len(frame):
-                return np.zeros((0, 1))
-            for found in column_findings(frame, self._columns, name="X", known=self._known):
-                if found.loud:
-                    warnings.warn(found.text, DataWarning, stacklevel=4)
-            return self._preprocessing.transform(plain_columns(frame, self._columns, name="X"))
-        checked = as_array(X, "X") if isinstance(X, np.ma.MaskedArray) else _plain_frame(X)
-        checked = validate_data(self, checked, reset=False, accept_sparse="csr", dtype=np.float64)
-        return self._preprocessing.transform(checked)
-
-
-def _plain_frame(X: Any) -> Any:
-    """A data frame of pandas for one of polars or a table of Arrow; its columns must differ. All else as it is."""
-    if DataFrames().recognizes(X) and hasattr(X, "to_pandas"):
-        X = X.to_pandas()
-    if isinstance(X, pd.DataFrame) and not X.columns.is_unique:
-        twice = X.columns[X.columns.duplicated()][0]
-        raise DataError(f"X has several columns named {twice!r}: rename all but one")
-    return native_frame(X) if isinstance(X, pd.DataFrame) else X
-
-
-def _needs_preprocessing(frame: pd.DataFrame) -> bool:
-    """Whether a data frame is more than an array of numbers: other columns, or missing values."""
-    return not all(types.is_numeric_dtype(kind) for kind in frame.dtypes) or bool(frame.isna().to_numpy().any())
-
-
-def _warn_of_roles(roles: Mapping[str, str]) -> None:
-    """Whoever hands over X chose its columns: they stay, and those that look like no features are said."""
-    for name, reason in roles.items():
-        text = f"column {name!r} of X is learned from, but {reason}: drop it unless it is a feature"
-        warnings.warn(text, DataWarning, stacklevel=4)
 
 
 def _dense(rows: Any, chunk: NDArray[np.int64]) -> torch.Tensor:

@@ -96,7 +96,9 @@ audited("labels of words and blanks", lambda: ([f" {name}" for name in WORDS], P
 audited("labels of bytes", lambda: (WORDS.astype("S3"), PROBS), class_names=NAMES)
 audited("labels of a word that is no class", lambda: (["dog", *WORDS[1:]], PROBS), class_names=NAMES, refusal=["'dog'",
         "row 0"])  # fmt: skip
-audited("labels of categories", lambda: (pd.Series(pd.Categorical(WORDS, NAMES)), PROBS), names=NAMES)
+audited("labels of categories", lambda: (pd.Series(pd.Categorical(WORDS, NAMES)), PROBS), class_names=NAMES)
+audited("labels of categories in an order of their own", lambda: (pd.Series(pd.Categorical(WORDS, NAMES)), PROBS),
+        refusal=["sorted", "class_names"])  # fmt: skip
 audited("labels of categories in the order of letters", lambda: (pd.Series(pd.Categorical(WORDS)), PROBS[:, [1, 2, 0]]),
         names=NAMES)  # fmt: skip
 audited("labels of Arrow", lambda: (pa.array(WORDS), frame()), names=NAMES)

@@ -285,7 +285,7 @@ estimator("data frame of big-endian columns and text", lambda: (DATA.astype(">f8
           2]), Y))  # fmt: skip
 estimator("big-endian arrays", lambda: (X.astype(">f4"), Y.astype(">i8")))
 estimator("float16", lambda: (X.astype(np.float16), Y))
-estimator("great numbers", lambda: (X * 1e200, Y), refusal=["too great"])
+estimator("great numbers", lambda: (X * 1e200, Y))
 estimator("numbers far from nought", lambda: (X + 1e7, Y))
 estimator("lists", lambda: (X.tolist(), Y.tolist()))
 estimator("tensors", lambda: (torch.tensor(X), torch.tensor(Y)))

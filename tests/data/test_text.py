@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context
 
 import elr
 from elr.data.kinds import text as text_kind
@@ -153,3 +154,14 @@ def test_captions_beside_images_are_text(tmp_path):
 def test_texts_that_say_the_same_in_every_row_are_refused(texts):
     with pytest.raises(DataError, match="it has one word or one text only, again and again"):
         fit_text(texts, name="it")
+
+
+def test_arrays_come_whatever_scikit_learn_is_told_to_give():
+    texts = ["a red mug", "a blue mug", "a red hat"]
+    expected = fit_text(texts, name="titles").transform(texts)
+    with config_context(transform_output="pandas"):
+        fitted = fit_text(texts, name="titles")
+        found = fitted.transform(texts)
+        assert text_blocks(fitted, texts).shape == (3, 9)
+    assert isinstance(found, np.ndarray)
+    assert (found == expected).all()

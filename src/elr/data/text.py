@@ -101,7 +101,7 @@ def fit_text(texts: Sequence[str], *, name: str) -> Pipeline:
         raise DataError(f"{name} has no words to learn from ({error}): expected text") from error
     if min(counted.shape) < 2 or not (counted.max(axis=0) != counted.min(axis=0)).nnz:
         raise DataError(f"{name} has one word or one text only, again and again: expected texts that differ")
-    shorten = TruncatedSVD(min(DIMENSIONS, min(counted.shape) - 1), random_state=0)
+    shorten = TruncatedSVD(min(DIMENSIONS, min(counted.shape) - 1), random_state=0).set_output(transform="default")
     scale = one_scale(shorten.fit_transform(counted))  # the last dimensions are noise
     return Pipeline([("terms", frequencies), ("dimensions", shorten), ("scale", scale)])
 
@@ -169,6 +169,7 @@ def one_scale(features: NDArray[np.floating], *, at_once: int | None = None) -> 
         [0.711, 0.711]
     """
     scale, step = StandardScaler(), at_once or len(features)
+    scale.set_output(transform="default")  # arrays, whatever `sklearn.set_config(transform_output=...)` says
     for start in range(0, len(features), step):
         scale.partial_fit(features[start : start + step])
     scale.scale_ = np.full_like(scale.scale_, max(float(np.sqrt(np.mean(scale.var_))), 1e-12))

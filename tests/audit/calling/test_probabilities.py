@@ -5,7 +5,7 @@ import torch
 
 import elr
 from elr.audit.label_quality import audit_labels
-from elr.errors import ArgumentError
+from elr.errors import ArgumentError, DataWarning
 
 PROBS = np.array([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.1, 0.3, 0.6], [0.0, 0.1, 0.9]])
 NUMBERS = [0, 0, 2, 1]
@@ -73,6 +73,24 @@ def test_categoricals_bring_their_classes():
     same(elr.audit(pd.Categorical(TEXT, categories=NAMES), PROBS))
 
 
+def test_categories_in_an_order_of_their_own_are_refused():
+    """scikit-learn sorts the classes: nearly all labels were issues, without a word."""
+    levels = ["low", "medium", "high"]
+    labels = pd.Series(pd.Categorical.from_codes(NUMBERS, categories=levels, ordered=True))
+    for given in (labels, labels.array):
+        for probs in (PROBS, pd.DataFrame(PROBS)):
+            with pytest.raises(ArgumentError, match=r"'low', 'medium', 'high', and .* sorted: 'high', 'low', 'medium'"):
+                elr.audit(given, probs)
+    same(elr.audit(labels, PROBS, class_names=labels.cat.categories))
+    same(elr.audit(labels, pd.DataFrame(PROBS, columns=levels)))
+    by_model = elr.audit(labels, PROBS[:, [2, 0, 1]], class_names=np.array(["high", "low", "medium"]))
+    assert np.array_equal(by_model.is_label_issue, elr.audit(NUMBERS, PROBS).is_label_issue)
+    numbers = pd.Categorical([number + 9 for number in NUMBERS], categories=[9, 10, 11])  # as text: "10" first
+    same(elr.audit(numbers, PROBS))
+    with pytest.raises(ArgumentError, match="sorted: 9, 10, 11"):
+        elr.audit(numbers.reorder_categories([10, 9, 11]), PROBS)
+
+
 def test_whole_numbers_that_are_names_are_not_class_numbers():
     """Classes 1, 2, 3 in columns 0, 1, 2: a label 2 is column 1."""
     for names in ([1, 2, 3], ["1", "2", "3"], np.array([1, 2, 3])):
@@ -121,6 +139,18 @@ def test_rows_named_in_another_order_are_refused():
     same(elr.audit(series, frame))
     same(elr.audit(series.set_axis([7, 8, 9, 10]), frame))  # other names: the order counts
     same(elr.audit(series.to_numpy(), frame))
+
+
+def test_rows_named_partly_in_the_same_way_are_refused_or_said():
+    series, frame = pd.Series(TEXT, index=[0, 1, 2, 3]), pd.DataFrame(PROBS, columns=NAMES, index=[3, 2, 1, 9])
+    with pytest.warns(
+        DataWarning, match=r"partly the same \(3 values of 4 rows\): rows were taken by their order"
+    ) as said:
+        same(elr.audit(series, frame))
+    assert said[0].filename == __file__
+    with pytest.raises(ArgumentError, match=r"partly the same .* pred_probs.loc\[labels.index\]"):
+        elr.audit(series.set_axis([3, 1, 5, 7]), frame)
+    same(elr.audit(series.set_axis([7, 8, 10, 11]), frame))
 
 
 def test_probabilities_of_other_types():

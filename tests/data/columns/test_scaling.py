@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn import config_context
 from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import StandardScaler
 
@@ -186,3 +187,18 @@ def _plain_state(fitted):
     if isinstance(fitted, list | tuple):
         return [_plain_state(value) for value in fitted]
     return repr(fitted)
+
+
+@pytest.mark.parametrize("output", ["pandas", "polars"])
+def test_arrays_come_whatever_scikit_learn_is_told_to_give(output):
+    pytest.importorskip(output)
+    plain = pd.DataFrame({"x": NORMAL, "wild": np.exp(3 * NORMAL), "n": np.array(["u", "v"])[(NORMAL > 0).astype(int)]})
+    kinds = {"x": NUMERIC, "wild": NUMERIC, "n": CATEGORICAL}
+    with config_context(transform_output=output):
+        rows = fit_table_preprocessing(plain, kinds).transform(plain)
+        features = plain[["x", "wild"]].to_numpy()
+        found = [fit_array_preprocessing(each).transform(each) for each in (features, features[:, :1])]
+        scaled = fit_array_preprocessing(sparse.csr_array(features)).transform(sparse.csr_array(features))
+    assert [type(each) for each in (rows, *found)] == [np.ndarray] * 3
+    assert (rows == fit_table_preprocessing(plain, kinds).transform(plain)).all()
+    assert sparse.issparse(scaled)

@@ -4,7 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from elr.data.formats.labels import check_ids, check_order, label_columns, label_series, labeled, plain_labels
+from elr.data.formats.labels import (
+    check_ids,
+    check_order,
+    flat_labels,
+    label_columns,
+    label_series,
+    labeled,
+    plain_labels,
+)
 from elr.data.labels.columns import read_labels
 from elr.data.records import ReadOptions, Records
 from elr.errors import DataError
@@ -50,12 +58,34 @@ def test_an_estimator_keeps_labels_of_one_type():
         assert plain_labels(None, labels)[0] is labels
     assert plain_labels(None, [1, "1", 1.0, "x"])[0].tolist() == ["1", "1", "1", "x"]
     assert plain_labels(None, [1, True, "0"])[0].tolist() == [1, 1, 0]
-    merged, (remark,) = plain_labels(None, ["1", "1.0", "2"])
-    assert merged.tolist() == ["1", "1", "2"]
+    merged, (remark,) = plain_labels(None, ["1", "1.0", "2", "2"])
+    assert merged.tolist() == ["1", "1", "2", "2"]
     assert "taken as one" in remark
     for missing in (["a", "nan"], ["a", None, 1], np.array(["a", "?"])):
         with pytest.raises(DataError, match="y is missing in row 1"):
             plain_labels(None, missing)
+
+
+def test_labels_as_one_column_are_flat():
+    polars = pytest.importorskip("polars")
+    for labels in (pd.DataFrame({"y": ["a", "b"]}), polars.DataFrame({"y": ["a", "b"]}), np.array([["a"], ["b"]])):
+        assert flat_labels(labels).tolist() == ["a", "b"]
+    assert flat_labels([[1], [2]]).tolist() == [1, 2]
+    for labels in (["a", "b"], [[1], [2, 3]], np.eye(2), pd.DataFrame({"y": [1], "z": [2]}), None, 3):
+        assert flat_labels(labels) is labels
+
+
+def test_labels_to_learn_from_are_checked():
+    with pytest.raises(DataError, match=r"y has -1 in 1 of 5 rows .*: leave these rows out, or give it another name"):
+        plain_labels(None, [-1, 0, 0, 2, 2])
+    assert plain_labels(None, [-1, 0, 0, 2, 2], training=False) == ([-1, 0, 0, 2, 2], [])
+    assert plain_labels(None, [-1, 1, -1, 1])[1] == []
+    (remark,) = plain_labels(None, np.array([-1, -1, 0, 0, 1, 1]))[1]
+    assert remark.endswith("taken for a class beside 0 and 1: if it says 'no label', leave these rows out")
+    (remark,) = plain_labels(None, ["a", "tbd"] * 2)[1]
+    assert remark.endswith("taken for a class: leave these rows out if it says that there is no label")
+    (remark,) = plain_labels(None, [3, 4, 4])[1]
+    assert remark.startswith("y has 1 of 2 classes with one example only ('3')")
 
 
 def test_columns_of_labels():

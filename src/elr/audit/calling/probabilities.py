@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from elr.audit.label_quality import Audit, audit_labels
 from elr.checking import checked, checked_array
 from elr.data.label_coding import LabelCoding
 from elr.data.labels.spelling import Label, class_key
-from elr.errors import ArgumentError
+from elr.errors import ArgumentError, DataWarning
 
 
 @checked
@@ -40,7 +41,8 @@ def audit(
         pred_probs: (N, C) probabilities, rows that sum to 1; an array, a tensor, or a data frame, whose columns are
             classes by name unless they are merely counted.
         class_names: (C,) what the columns of pred_probs are, in their order. Default: the columns of a data frame, or
-            the categories of the labels. Required where labels are text and there is neither.
+            the categories of the labels, if these are sorted, as models sort their classes. Required where labels are
+            text or categories, and there is neither.
         score: see `audit_labels`.
         margins: (N,), see there.
         out_of_fold: each row of pred_probs is from what has not seen the label of that row.
@@ -49,7 +51,8 @@ def audit(
         Class numbers are columns of pred_probs; `Audit.class_names` and `Audit.to_frame` have the names.
 
     Raises:
-        ArgumentError: see `audit_labels`; labels that are no class, or names that do not belong to the columns.
+        ArgumentError: see `audit_labels`; labels that are no class, names that do not belong to the columns, categories
+            in an order of their own, or rows that labels and pred_probs name in different orders.
 
     Example:
         >>> found = audit(["cat", "cat", "dog"], [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]], class_names=["cat", "dog"])
@@ -65,6 +68,7 @@ def audit(
     names = names if names is not None else columns
     if names is None and isinstance(getattr(labels, "dtype", None), pd.CategoricalDtype):
         names = _plain_names(labels.dtype.categories)
+        _check_sorted(names)
     shape = checked_array(probs, "pred_probs", "biuf").shape
     if names is not None and len(shape) == 2 and len(names) != shape[1]:
         raise ArgumentError(
@@ -77,14 +81,44 @@ def audit(
 
 
 def _check_order(labels: Any, pred_probs: Any) -> None:
-    """Refuse a series and a data frame that name the same rows in another order: which row is whose is a guess."""
+    """Refuse a series and a data frame that name the same rows in another order: which row is whose is a guess.
+
+    Where they have some rows in common, only, and one of them merely counts its rows, it is said: y_train of a split
+    beside a new data frame is so, and rows in the same order.
+    """
     if not isinstance(labels, pd.Series) or not isinstance(pred_probs, pd.DataFrame):
         return
     ours, theirs = labels.index, pred_probs.index
-    if len(ours) == len(theirs) and not ours.equals(theirs) and ours.sort_values().equals(theirs.sort_values()):
+    if len(ours) != len(theirs) or ours.equals(theirs):
+        return
+    ways = (
+        "pass pred_probs.loc[labels.index] if the index says which rows belong together, or labels.to_numpy() if their "
+        "order does"
+    )
+    if ours.sort_values().equals(theirs.sort_values()):
+        raise ArgumentError(f"labels and pred_probs have the same index in another order: {ways}")
+    shared = len(ours.unique().intersection(theirs.unique()))
+    if not shared:
+        return
+    text = f"labels and pred_probs have indexes that are partly the same ({shared} values of {len(ours)} rows)"
+    if not any(each.equals(pd.RangeIndex(len(ours))) for each in (ours, theirs)):
+        raise ArgumentError(f"{text}: {ways}")
+    text = f"{text}: rows were taken by their order; labels.to_numpy() says that they belong together so"
+    warnings.warn(text, DataWarning, stacklevel=5)
+
+
+def _check_sorted(names: tuple[Label, ...]) -> None:
+    """Refuse categories in an order of their own, where nothing says that the columns of pred_probs have it as well."""
+    try:
+        usual = sorted(names)  # type: ignore[type-var]
+    except TypeError:  # numbers beside text
+        usual = sorted(names, key=str)
+    if list(names) != usual:
         raise ArgumentError(
-            "labels and pred_probs have the same index in another order: pass pred_probs.loc[labels.index] if the "
-            "index says which rows belong together, or labels.to_numpy() if their order does"
+            f"labels are a categorical with the categories {_some(names)}, and models have the columns of their "
+            f"probabilities sorted: {_some(usual)}. Which of the two orders pred_probs have is not known: pass "
+            "class_names=model.classes_, or class_names=labels.cat.categories if the columns are in the order of the "
+            "categories"
         )
 
 

@@ -107,8 +107,9 @@ def column_findings(
     if more:
         shown = ", ".join(map(repr, more[:10])) + (f" and {len(more) - 10} more" if len(more) > 10 else "")
         found.append(Finding(text=f"columns of {name} that training did not have are ignored: {shown}"))
+    written = named_columns(frame, name)
     for column, cells in _read(frame, readings, name=name).items():
-        said, loud = _compared(readings[column], cells, named_columns(frame, name)[names[column]], place_of)
+        said, loud = _compared(readings[column], cells, written[names[column]], place_of)
         if said:
             found.append(Finding(text=f"column {column!r} of {name}: {'; '.join(said)}", loud=loud))
     return found

@@ -81,7 +81,7 @@ def table_preprocessing(plain: pd.DataFrame, kinds: Mapping[str, str]) -> Column
         (RANKED, Pipeline([impute, (VIEWS, _views(len(plain))), scale]), ranked),
         (CATEGORICAL, one_hot, categorical),
     ]
-    return ColumnTransformer([part for part in parts if part[2]], sparse_threshold=0.0)
+    return _as_arrays(ColumnTransformer([part for part in parts if part[2]], sparse_threshold=0.0))
 
 
 def fit_table_preprocessing(plain: pd.DataFrame, kinds: Mapping[str, str]) -> ColumnTransformer:
@@ -121,14 +121,14 @@ def fit_array_preprocessing(features: Any) -> StandardScaler | ColumnTransformer
         [-1.4, 1.4, -0.7, 0.0, 0.7]
     """
     if sparse.issparse(features):
-        return StandardScaler(with_mean=False).fit(features)
+        return _as_arrays(StandardScaler(with_mean=False)).fit(features)
     ranked = [place for place, column in enumerate(features.T) if heavy_tailed(column)]
     if not ranked:
-        return StandardScaler().fit(features)
+        return _as_arrays(StandardScaler()).fit(features)
     rest = sorted(set(range(features.shape[1])) - set(ranked))
     by_rank = Pipeline([(VIEWS, _views(len(features))), ("scale", StandardScaler())])
     parts = [(NUMERIC, StandardScaler(), rest), (RANKED, by_rank, ranked)]
-    return ColumnTransformer([part for part in parts if part[2]]).fit(features)
+    return _as_arrays(ColumnTransformer([part for part in parts if part[2]])).fit(features)
 
 
 def ranked_columns(transformer: StandardScaler | ColumnTransformer) -> list[Any]:
@@ -188,3 +188,8 @@ def _views(rows: int) -> FeatureUnion:
     ranks = QuantileTransformer(n_quantiles=min(_QUANTILES, rows), subsample=_SAMPLE, random_state=0)
     near = Pipeline([("quartiles", RobustScaler()), ("near", FunctionTransformer(np.arcsinh))])
     return FeatureUnion([(RANKS, ranks), (NEAR, near)])
+
+
+def _as_arrays(transformer: Any) -> Any:
+    """The same transformer, of which arrays come whatever `sklearn.set_config(transform_output=...)` says."""
+    return transformer.set_output(transform="default")

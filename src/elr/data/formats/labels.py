@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from pandas.api import types
+from scipy import sparse
 
 from elr.data.formats.features import as_array, native_frame, one_each
 from elr.data.labels.columns import SPELLINGS, LabelColumn, LabelRules, read_labels, row_names, some
+from elr.data.labels.lookalikes import lookalikes
 from elr.data.labels.spelling import Label
 from elr.errors import DataError
 
@@ -196,7 +198,29 @@ def check_order(inputs: Any, labels: Any, *, names: tuple[str, str]) -> list[str
     ]
 
 
-def plain_labels(inputs: Any, labels: Any) -> tuple[Any, list[str]]:
+def flat_labels(labels: Any) -> Any:
+    """Labels (N,) also where they come as one column (N, 1): an array, or a data frame of pandas, polars or Arrow.
+
+    Example:
+        >>> flat_labels(pd.DataFrame({"y": ["a", "b"]})).tolist(), flat_labels(np.array([[3], [4]])).tolist()
+        (['a', 'b'], [3, 4])
+        >>> flat_labels(["a", "b"])
+        ['a', 'b']
+    """
+    if not isinstance(labels, pd.DataFrame) and hasattr(labels, "to_pandas") and len(getattr(labels, "shape", ())) == 2:
+        labels = labels.to_pandas()
+    if isinstance(labels, pd.DataFrame):
+        return labels.iloc[:, 0] if labels.shape[1] == 1 else labels
+    try:
+        shape = np.shape(labels) if isinstance(labels, list | tuple) else getattr(labels, "shape", ())
+    except ValueError:  # lists of several lengths, which are refused later
+        return labels
+    if len(shape) != 2 or shape[1] != 1 or sparse.issparse(labels):
+        return labels
+    return (np.asarray(labels) if isinstance(labels, list | tuple) else labels)[:, 0]
+
+
+def plain_labels(inputs: Any, labels: Any, *, training: bool = True) -> tuple[Any, list[str]]:
     """Labels as an estimator takes them, and what is to be said of them.
 
     Labels of one type stay the values that they are; of several types, and text in several spellings, become one name
@@ -204,42 +228,60 @@ def plain_labels(inputs: Any, labels: Any) -> tuple[Any, list[str]]:
 
     Args:
         inputs: what they belong to.
-        labels: list, array or series.
+        labels: list, array or series, also as one column.
+        training: whether they are to be learned from, and are checked as those of files are.
 
     Raises:
-        DataError: masked labels, text that says that a label is missing, or an index in another order than that of
-            the inputs.
+        DataError: masked labels, text that says that a label is missing, -1 beside so many classes that it hardly is
+            one, or an index in another order than that of the inputs.
 
     Example:
-        >>> plain_labels(None, [1, "1", True, "x"])[0].tolist(), plain_labels(None, [1, 0])[0]
-        (['1', '1', '1', 'x'], [1, 0])
+        >>> plain_labels(None, [1, "1", True, "x", "x"], training=False)[0].tolist(), plain_labels(None, [1, 0] * 2)[0]
+        (['1', '1', '1', 'x', 'x'], [1, 0, 1, 0])
+        >>> plain_labels(None, ["Cat", "cat", "dog"] * 2)[1][0][:59]
+        "classes 'Cat', 'cat' look like one in several spellings, an"
     """
     remarks = check_order(inputs, labels, names=("X", "y"))
+    labels = flat_labels(labels)
     dtype: Any = getattr(labels, "dtype", None)
     kind = getattr(dtype, "kind", "O")
     if kind == "S":
         labels = np.char.decode(np.asarray(labels), "utf-8", "backslashreplace")
     nullable = isinstance(dtype, pd.api.extensions.ExtensionDtype)
-    if nullable and kind in "iufb" and not pd.isna(labels).any():
-        return labels.to_numpy(dtype=dtype.type), remarks
     masked = isinstance(labels, np.ma.MaskedArray) and bool(np.ma.getmaskarray(labels).any())
-    if labels is None or not hasattr(labels, "__len__") or np.ndim(labels) != 1:
+    if labels is None or not hasattr(labels, "__len__") or np.ndim(labels) != 1 or not len(labels):
         return labels, remarks
-    if kind in "iufcb" and not (masked or nullable):
-        return labels, remarks
+    if nullable and kind in "iufb" and not pd.isna(labels).any():
+        labels, nullable = pd.Series(labels).to_numpy(dtype=dtype.type), False
     column = label_series(labels, len(labels), name="y")
     column = pd.Series(np.asarray(column)) if isinstance(column.dtype, pd.CategoricalDtype) else column
     inferred = types.infer_dtype(column, skipna=True)
-    if not (masked or nullable) and inferred not in ("string", "mixed", "mixed-integer"):
+    read = masked or nullable or (kind not in "iufcb" and inferred in ("string", "mixed", "mixed-integer"))
+    if not read and (not training or column.isna().any()):  # which scikit-learn refuses
         return labels, remarks
-    found = read_labels(column, name="y")
-    if len(found.empty):
+    found = read_labels(column, name="y", rules=LabelRules(can_say=False))
+    if len(found.empty) and read:
         words = ", ".join(repr(mark) for mark in found.marks if mark)
         raise DataError(
             f"y is missing in row {found.empty[0]}, one of {len(found.empty)} such rows{f' ({words})' * bool(words)}: "
             "remove such rows, or label them; give a class of such a name another one"
         )
-    if inferred == "string" and not found.several:
+    if training:
+        remarks = [*remarks, *found.checked(), *_said_of_classes(found.values)]
+    if not read or (inferred == "string" and not found.several):
         return labels, remarks
-    values = [str(value) for value in found.values] if inferred == "string" else found.values
-    return np.array(values), [*remarks, *found.remarks]
+    return np.array([str(value) for value in found.values] if inferred == "string" else found.values), remarks
+
+
+def _said_of_classes(values: list[Label | None]) -> list[str]:
+    """What is to be said of classes that look like one, and of those with one example."""
+    counts = Counter(value for value in values if value is not None)
+    single = [str(name) for name, count in counts.items() if count == 1]
+    said = lookalikes(sorted(counts, key=str))
+    if single:
+        shown = ", ".join(map(repr, single[:5])) + (", ..." if len(single) > 5 else "")
+        said.append(
+            f"y has {len(single)} of {len(counts)} classes with one example only ({shown}): nothing can be said about "
+            "such a label; merge or remove these rows"
+        )
+    return said

@@ -45,6 +45,7 @@ class LabelRules:
     Args:
         classes: names that are classes, though elsewhere they say that a label is missing.
         no_label: values that say that a label is missing, beside those known.
+        can_say: whether the user could have said so, as messages then tell how; not where labels are only an array.
 
     Example:
         >>> LabelRules(no_label=("-1",)).says_missing("-1.0"), LabelRules(classes=("nan",)).says_missing("nan")
@@ -53,6 +54,7 @@ class LabelRules:
 
     classes: tuple[str, ...] = ()
     no_label: tuple[str, ...] = ()
+    can_say: bool = True
 
     def is_class(self, value: object) -> bool:
         """Whether the user said that a value is a class."""
@@ -186,19 +188,23 @@ class LabelColumn:
         place = f"{self.name} has -1 in {sum(counts.values())} of {len(self.values)} rows"
         beside = " and ".join(sorted(others)[:3]) + (" and others" if len(others) > 3 else "")
         if len(others) < 2 or others == {"0", "1"}:
-            return [f"{place}, taken for a class beside {beside}: if it says 'no label', --no-label -1"]
-        raise DataError(
-            f"{place} beside the classes {beside}, where it mostly says 'no label': --no-label -1 "
-            "(no_label=('-1',)) leaves these rows out; --class -1 (classes=('-1',)) if it is a class"
-        )
+            way = "--no-label -1" if self.rules.can_say else "leave these rows out"
+            return [f"{place}, taken for a class beside {beside}: if it says 'no label', {way}"]
+        ways = "leave these rows out, or give it another name if it is a class"
+        if self.rules.can_say:
+            ways = (
+                "--no-label -1 (no_label=('-1',)) leaves these rows out; --class -1 (classes=('-1',)) if it is a class"
+            )
+        raise DataError(f"{place} beside the classes {beside}, where it mostly says 'no label': {ways}")
 
     def _doubts(self) -> list[str]:
         """Classes that may be none: words that often say that a label is missing, and several classes in one cell."""
         counts = Counter(str(value) for value in self.values if value is not None)
         doubtful = [name for name in counts if name.casefold() in _MAY_BE_MISSING and not self.rules.is_class(name)]
         remarks = [
-            f"{self.name} has {name!r} in {counts[name]} of {len(self.values)} rows, taken for a class: --no-label "
-            f"{_quoted(name)} if it says that there is no label"
+            f"{self.name} has {name!r} in {counts[name]} of {len(self.values)} rows, taken for a class: "
+            f"{f'--no-label {_quoted(name)}' if self.rules.can_say else 'leave these rows out'} if it says that there "
+            "is no label"
             for name in doubtful
         ]
         keys = set(map(class_key, counts))
