@@ -30,7 +30,7 @@ from elr.data.columns.scaling import fit_array_preprocessing, fit_table_preproce
 from elr.data.columns.selection import number_roles, select_columns
 from elr.data.examples import Examples
 from elr.data.formats.features import as_array, native_frame
-from elr.data.formats.labels import plain_labels
+from elr.data.formats.labels import plain_labels, row_index
 from elr.data.formats.table import DataFrames
 from elr.data.labels.columns import some
 from elr.data.labels.spelling import class_key
@@ -179,7 +179,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         self.pred_probs_ = training.pred_probs().numpy()
         self.margins_ = training.state.monitor.margins
         self.history_ = training.history
-        self._labels = classes
+        self._labels, self._index = classes, row_index((X, y), np.arange(len(classes)))
         del training, method
         if self.targets == MAPPED:
             gc.collect()  # networks that refer to each other keep their files until then
@@ -305,7 +305,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
     def audit(self, *, score: str | None = None) -> Audit:
         """Which of the labels passed to `fit` the evidence contradicts.
 
-        Class numbers of the audit index `classes_`; `Audit.to_frame` has the classes by name.
+        Class numbers of the audit index `classes_`; `Audit.to_frame` has the classes by name, and the index of X or y.
 
         Args:
             score: see `elr.audit.label_quality.audit_labels`.
@@ -314,7 +314,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         found = audit_labels(
             self._labels, self.pred_probs_, score=score, margins=self.margins_, out_of_fold=bool(self.choice_)
         )
-        return replace(found, class_names=tuple(self.classes_.tolist()))
+        return replace(found, class_names=tuple(self.classes_.tolist()), index=getattr(self, "_index", None))
 
     def _learn_features(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray]:
         """Check the training data and learn the preprocessing."""

@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -265,3 +268,15 @@ def test_audits_of_published_size_are_tallied_in_several_parts(monkeypatch):
     parts = audit_labels(labels, probs)
     np.testing.assert_array_equal(parts.label_quality, whole.label_quality)
     np.testing.assert_array_equal(parts.predicted_labels, whole.predicted_labels)
+
+
+def test_a_line_has_the_index_of_its_row():
+    given = [0, 0, 1]
+    plain = audit_labels(given, [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
+    named = replace(plain, index=pd.Index(["a", "b", "c"]), class_names=(False, True))
+    table = named.to_frame()
+    assert table.index.tolist() == ["b", "c", "a"]
+    assert table["row"].tolist() == plain.to_frame()["row"].tolist() == [1, 2, 0]
+    assert plain.to_frame().index.tolist() == [0, 1, 2]
+    assert table["given_label"].dtype == table["predicted_label"].dtype == bool
+    assert (pd.Series(given, index=["a", "b", "c"]).astype(bool)[table.index] == table["given_label"]).all()

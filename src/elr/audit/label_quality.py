@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,23 +36,21 @@ class Audit:
         labels: (N,) int64, the given ones.
         predicted_labels: (N,) int64, the class that the evidence favors; the given one where it is as good as any.
         label_quality: (N,) in [0, 1], low = suspect.
-        is_label_issue: (N,) bool, the evidence favors another class than the given one; False everywhere where nothing
-            was learned.
+        is_label_issue: (N,) bool, the evidence favors another class; nowhere where nothing was learned.
         transition_matrix: (C, C) estimate of T[i, j] = P(given j | clean i), rows sum to 1; the identity's row for a
             class that is never predicted.
         noise_rate: estimated share of wrong labels: the mean of `error_probs` of out-of-fold evidence, else the share
             of label issues; NaN where nothing was learned.
         noise_rate_interval: its 95 % interval over the rows and, of out-of-fold evidence, over what cannot be told
-            apart; else Wilson's, which says how much another sample of rows would change the estimate, not how often
-            the model is wrong.
+            apart; else Wilson's: of another sample of rows, not of how often the model is wrong.
         error_probs: (N,) in [0, 1], the probability that the given label is wrong: calibrated against the given labels
             (`elr.audit.calibration`) where the evidence is out of fold; else what the evidence says of itself,
             1 - p[given]. NaN where nothing was learned.
         favored_counts: (C, C) int64, [i, j] is how many rows given class j the evidence has in class i.
         out_of_fold: no row was judged by what had seen its label.
-        nothing_learned: the evidence, out of fold, agrees with the given labels no better than the most frequent class
-            does, by a standard error: so it has nothing to say of them.
+        nothing_learned: evidence out of fold that agrees with the labels no better than the most frequent class does.
         class_names: the C classes, where they have names.
+        index: that of the data frame or series whose rows were judged, where one is known and not merely counted.
 
     Example:
         >>> audit = audit_labels([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
@@ -71,7 +69,8 @@ class Audit:
     favored_counts: NDArray[np.int64]
     out_of_fold: bool = False
     nothing_learned: bool = False
-    class_names: tuple[str | int, ...] | None = None
+    class_names: tuple[Any, ...] | None = None
+    index: pd.Index | None = None
 
     def __repr__(self) -> str:
         return brief(self)
@@ -95,9 +94,8 @@ class Audit:
     def expected_precision(self) -> NDArray[np.float64]:
         """(N,) share of wrong labels expected among the k + 1 most suspect ones, k = 0 ... N - 1.
 
-        The mean of `error_probs` along the ranking. Of out-of-fold evidence these are calibrated. Targets of ELR, of
-        rows that the network was trained on, are surer of themselves than they are right, on CIFAR-10 by 9 to 13
-        points. docs/benchmarks/expected-precision.md has what was measured of both.
+        The mean of `error_probs` along the ranking. Of out-of-fold evidence these are calibrated; ELR's targets are
+        surer than right, on CIFAR-10 by 9 to 13 points (docs/benchmarks/expected-precision.md).
         """
         sums = self.error_probs[self.ranking]
         np.cumsum(sums, out=sums)
@@ -108,7 +106,8 @@ class Audit:
         """One line per row, the most suspect label first, as in issues.csv; classes by name where they have names.
 
         row, given_label, predicted_label, label_quality, is_label_issue, and expected_precision: the share of wrong
-        labels expected among this line and those above it.
+        labels expected among this line and those above it. row is a position, for `iloc`; where the data have an index
+        (`index`), a line has that of its row, for `loc`; else the lines are counted.
 
         Example:
             >>> audit = audit_labels([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
@@ -120,7 +119,8 @@ class Audit:
         import pandas as pd
 
         order = self.ranking
-        return pd.DataFrame({"row": order} | lines(self, order, self.expected_precision, class_names=self.class_names))
+        table = {"row": order} | lines(self, order, self.expected_precision, class_names=self.class_names)
+        return pd.DataFrame(table, index=None if self.index is None else self.index.take(order)).infer_objects()
 
     def to_datalab(self) -> DatalabView:
         """The same in the form of cleanlab's Datalab, for code that reads `lab.get_issues("label")`."""

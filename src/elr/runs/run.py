@@ -24,6 +24,7 @@ from elr.audit.explanation.gathering import about_rows, write_explanations
 from elr.audit.issues_view import write_issues
 from elr.audit.label_quality import Audit, score_suspects
 from elr.audit.tables.lines import without_formulas
+from elr.data.labels.value_types import LABEL_TYPE
 from elr.data.prepared_data import PreparedData, inspection_of
 from elr.errors import OutputError
 from elr.runs.plan import Plan
@@ -174,6 +175,7 @@ def _describe(prepared: PreparedData, plan: Plan, config: dict[str, Any]) -> dic
             "test": prepared.test_source,
             "sha256": prepared.sha256,
             "num_examples": len(prepared.examples),
+            LABEL_TYPE: prepared.records.facts.get(LABEL_TYPE),
             "streamed": prepared.streamed is not None,
             "remarks": _remarks(prepared),
             "reading": inspection_of(prepared).to_json(),
