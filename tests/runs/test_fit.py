@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from elr import fit, predict
+from elr.audit.evidence import read_evidence
 from elr.cli.console import summarize
 from elr.data.reading import ReadOptions
 from elr.errors import ArgumentError, DataError
@@ -229,3 +230,39 @@ def test_a_run_that_does_not_say_what_its_labels_were_predicts_text(tmp_path):
     assert resumed.fitted.before
     outcome = fit(tmp_path / "t.csv", label="y", out=tmp_path / "csv", config=FitConfig(epochs=4, members=2))
     assert set(outcome.fitted.audit.to_frame()["given_label"]) == {"False", "True"}
+
+
+# Rows in which there is nothing
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_labels_of_empty_texts_are_not_judged(tmp_path, members):
+    rng = np.random.default_rng(0)
+    words = {"cat": "purr whiskers tail meow", "dog": "bark bone leash growl", "eel": "river slippery long fish"}
+    names = np.array(list(words))[np.arange(200) % 3]
+    frame = pd.DataFrame({"text": [" ".join(rng.choice(words[name].split(), 4)) for name in names], "y": names})
+    empty = np.arange(200) % 10 == 0
+    frame.loc[empty, "text"] = np.resize(["", None, "  ", "!?"], empty.sum())
+    wrong = np.arange(200) % 7 == 3
+    frame.loc[wrong, "y"] = "dog"
+    options, config = ReadOptions(label="y", text="text"), FitConfig(members=members, epochs=8)
+    audit = fit(frame, options=options, out=tmp_path / "run", config=config).fitted.audit
+    really = wrong & ~empty & (names != "dog")
+    assert not audit.is_label_issue[empty].any()
+    assert (audit.predicted_labels == audit.labels)[empty].all()
+    assert members == 1 or audit.is_label_issue[really].mean() > 0.7
+    lines = pd.read_csv(tmp_path / "run" / "issues.csv").set_index("row").loc[np.flatnonzero(empty)]
+    assert (lines["given_label"] == lines["predicted_label"]).all()
+    assert np.array_equal(read_evidence(tmp_path / "run").audit().label_quality, audit.label_quality)
+
+
+def test_labels_of_empty_rows_of_a_table_are_not_judged(tmp_path):
+    frame = frame_of(["cat", "dog"]).reset_index(drop=True)
+    frame["kind"] = frame["y"]
+    empty = np.arange(len(frame)) % 10 == 0
+    frame.loc[empty, ["p", "q", "r", "s", "kind"]] = None
+    options = ReadOptions(label="y", keep=("kind",))
+    outcome = fit(frame, options=options, out=tmp_path / "run", config=FitConfig(members=2, epochs=4))
+    assert not outcome.fitted.audit.is_label_issue[empty].any()
+    said = "8 of 80 rows are empty in all columns learned from: their labels are not judged"
+    assert said in outcome.results["remarks"]

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from scipy.stats import binomtest
-from sklearn.metrics import average_precision_score
 
 from elr.audit.calibration import Calibration, Favorites, calibrate, favorites_of
 from elr.audit.inputs import check_probs, check_score, checked_labels, checked_margins
@@ -168,7 +167,7 @@ def audit_labels(
 
     "aum" ranks by the whole course of training, the others by where it ended: it still tells labels apart whose
     probabilities have all come to 0 or 1. Issues are the same for all: "calibrated" and "margin" are below 0.5 for
-    them. Where out-of-fold evidence agrees with the labels no better than the most frequent class does, nothing was
+    them. A row whose classes are all as probable is none, and no calibration looks at it. Where out-of-fold evidence agrees with the labels no better than the most frequent class does, nothing was
     learned, and there is no issue.
 
     Args:
@@ -220,8 +219,8 @@ def rows_at_once(num_classes: int) -> int:
 
 
 class Tally:
-    """An audit in the making: takes the evidence chunk by chunk, and keeps 25 N bytes of it,
-    of out-of-fold evidence 33 N.
+    """An audit in the making: takes the evidence chunk by chunk, and keeps 26 N bytes of it,
+    of out-of-fold evidence 34 N.
 
     Args:
         labels: (N,) given labels, integers in [0, C).
@@ -262,6 +261,7 @@ class Tally:
         self.error_probs = np.empty(len(self.labels))
         self.is_label_issue = np.empty(len(self.labels), dtype=bool)
         self.favorites: Favorites | None = None
+        self.says = np.ones(len(self.labels), dtype=bool)  # of a row whose classes are all as probable nothing is said
         if out_of_fold:
             leads, claims = np.empty((2, len(self.labels)), dtype=np.float32)
             self.favorites = Favorites(self.predicted_labels, leads, claims, np.zeros(num_classes))
@@ -294,8 +294,9 @@ class Tally:
             means = np.asarray(self.margins[part], dtype=np.float64)
             self.label_quality[part] = np.where(np.isnan(means), self.label_quality[part], expit(means))
         if self.favorites is not None:
-            found = favorites_of(self.predicted_labels[part], given, probs)
-            self.favorites.leads[part], self.favorites.claims[part] = found.leads, found.claims
+            says = self.says[part] = np.ptp(probs, axis=1) > 0
+            found = favorites_of(self.predicted_labels[part][says], given[says], probs[says])
+            self.favorites.leads[part][says], self.favorites.claims[part][says] = found.leads, found.claims
             self.favorites.seconds[:] += found.seconds
         self.num_added += len(probs)
 
@@ -322,7 +323,17 @@ class Tally:
         )
         if self.favorites is None:
             return found
-        calibration = calibrate(self.labels, self.favorites)
+        says, heard = self.says, self.favorites
+        if not says.all():
+            heard = heard._replace(classes=heard.classes[says], leads=heard.leads[says], claims=heard.claims[says])
+            counts = count_transitions(self.labels[says], heard.classes, num_classes=self.num_classes)
+        if not says.any():
+            return _without_issues(found)
+        calibration = calibrate(self.labels[says], heard)
+        if not says.all():
+            error_probs = np.full(count, calibration.noise_rate)  # of the others nothing is known but what is common
+            error_probs[says] = calibration.error_probs
+            calibration = replace(calibration, error_probs=error_probs)
         if self.score == "calibrated":
             right = 1.0 - calibration.error_probs
             found = replace(found, label_quality=np.where(self.is_label_issue, right, 1.0 + right) / 2.0)
@@ -364,34 +375,6 @@ def _nothing_learned(counts: NDArray[np.int64]) -> bool:
     count = counts.sum()
     agreement, frequent = np.trace(counts) / count, counts.sum(axis=0).max() / count
     return bool(agreement - frequent < np.sqrt(agreement * (1.0 - agreement) / count))
-
-
-def score_suspects(audit: Audit, clean_labels: ArrayLike) -> dict[str, float]:
-    """How well an audit found the labels that are really wrong; for benchmarks, where clean labels are known.
-
-    Args:
-        audit: what was found.
-        clean_labels: (N,) labels known to be right.
-
-    Returns:
-        suspects_precision and suspects_recall of is_label_issue, average_precision of the ranking by label_quality;
-        NaN where nothing is suspect or nothing is wrong.
-
-    Example:
-        >>> audit = audit_labels([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
-        >>> score_suspects(audit, [0, 1, 1])["average_precision"]
-        1.0
-    """
-    clean = np.asarray(clean_labels)
-    if clean.shape != audit.labels.shape:
-        raise ArgumentError(f"{clean.shape} clean labels for {audit.labels.shape} given ones: expected one each")
-    wrong = audit.labels != clean
-    hits = int((wrong & audit.is_label_issue).sum())
-    return {
-        "suspects_precision": hits / audit.num_label_issues if audit.num_label_issues else np.nan,
-        "suspects_recall": hits / int(wrong.sum()) if wrong.any() else np.nan,
-        "average_precision": float(average_precision_score(wrong, -audit.label_quality)) if wrong.any() else np.nan,
-    }
 
 
 def _share_interval(hits: int, count: int) -> tuple[float, float]:
