@@ -167,8 +167,8 @@ def audit_labels(
 
     "aum" ranks by the whole course of training, the others by where it ended: it still tells labels apart whose
     probabilities have all come to 0 or 1. Issues are the same for all: "calibrated" and "margin" are below 0.5 for
-    them. A row whose classes are all as probable is none, and no calibration looks at it. Where out-of-fold evidence agrees with the labels no better than the most frequent class does, nothing was
-    learned, and there is no issue.
+    them. A row whose classes are all as probable is none, and no calibration looks at it. Where out-of-fold evidence
+    agrees with the labels no better than the most frequent class does, nothing was learned, and there is no issue.
 
     Args:
         labels: (N,) given labels, integers in [0, C).

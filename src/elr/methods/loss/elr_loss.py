@@ -68,8 +68,9 @@ class ELRLoss(nn.Module):
         From `forward`: a scalar in nats.
 
     Raises:
-        ArgumentError: a setting out of range, or shapes that do not belong together; train mode while gradients are
-            off; labels that are no classes or no probabilities; several processes of which the targets were not told; backward with create_graph=True.
+        ArgumentError: a setting out of range, or shapes that do not belong together; labels that are no classes or no
+            probabilities; train mode while gradients are off; several processes of which the targets were not told;
+            backward with create_graph=True.
         RowIndexError: a row outside [0, N).
 
     With `class_shares`, more than 2 N rows of training without `realign()` are refused as well.

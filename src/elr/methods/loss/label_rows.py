@@ -9,8 +9,8 @@ from elr.errors import ArgumentError
 
 _ROUNDING = 0.02  # of the sum of a row: bfloat16's, several times over
 _EXPECTED = (
-    "finite numbers >= 0 that sum to 1, the probability of each class; where several classes hold at once, divide a row "
-    "by its sum"
+    "finite numbers >= 0 that sum to 1, the probability of each class; where several classes hold at once, divide a "
+    "row by its sum"
 )
 
 
@@ -20,7 +20,7 @@ def check_label_rows(labels: Tensor) -> None:
     Example:
         >>> check_label_rows(torch.tensor([[0.5, 0.5], [1.0, 1.0]]))
         Traceback (most recent call last):
-        elr.errors.ArgumentError: labels of row 1 of the batch are [1.0, 1.0], sum 2: expected finite numbers >= 0 that ...
+        elr.errors.ArgumentError: labels of row 1 of the batch are [1.0, 1.0], sum 2: expected finite numbers >= 0 ...
     """
     within, sums = _within(labels)
     if not within.all():
