@@ -31,7 +31,7 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
-from elr.audit.label_quality import score_suspects
+from elr.audit.scoring import score_suspects
 from elr.methods.loss.elr_loss import ELRLoss
 from elr.noise.models import consecutive_blocks, corrupt_asymmetric, corrupt_symmetric
 from elr.targets.dense import DenseTargets

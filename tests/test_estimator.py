@@ -492,3 +492,15 @@ def test_stores_that_there_cannot_be(data):
     for settings in ({"targets": "mapped"}, {"targets_dtype": "bfloat16"}):
         with pytest.raises(ArgumentError, match="method 'cross_entropy' keeps no targets: leave targets"):
             ELRClassifier(method="cross_entropy", epochs=1, **settings).fit(X, y)
+
+
+def test_the_audit_has_the_index_of_the_rows(data):
+    X, given = data[0], data[1]
+    order = np.random.default_rng(0).permutation(len(X))
+    frame, series = pd.DataFrame(X).iloc[order], pd.Series(given).iloc[order]
+    model = ELRClassifier(members=1, epochs=1, random_state=0)
+    for inputs, labels in ((frame, series), (frame, series.to_numpy()), (frame.to_numpy(), series)):
+        table = pickle.loads(pickle.dumps(model.fit(inputs, labels))).audit().to_frame()
+        assert (series[table.index] == table["given_label"]).all()
+        assert (order[table["row"]] == table.index).all()
+    assert model.fit(frame.to_numpy(), series.to_numpy()).audit().index is None

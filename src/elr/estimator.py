@@ -25,7 +25,7 @@ from torch import nn
 from elr.audit.label_quality import Audit, audit_labels
 from elr.checking import checked_value
 from elr.data.examples import Examples
-from elr.data.formats.labels import flat_labels, plain_labels
+from elr.data.formats.labels import flat_labels, plain_labels, row_index
 from elr.data.labels.spelling import class_key
 from elr.devices import mixed_seed
 from elr.errors import ArgumentError, DataError, DataWarning
@@ -196,7 +196,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         self.pred_probs_ = training.pred_probs().numpy()
         self.margins_ = training.state.monitor.margins
         self.history_ = training.history
-        self._labels = classes
+        self._labels, self._index = classes, row_index((X, y), np.arange(len(classes)))
         del training, method
         if self.targets == MAPPED:
             gc.collect()  # networks that refer to each other keep their files until then
@@ -327,7 +327,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
     def audit(self, *, score: str | None = None) -> Audit:
         """Which of the labels passed to `fit` the evidence contradicts.
 
-        Class numbers of the audit index `classes_`; `Audit.to_frame` has the classes by name.
+        Class numbers of the audit index `classes_`; `Audit.to_frame` has the classes by name, and the index of X or y.
 
         Args:
             score: see `elr.audit.label_quality.audit_labels`.
@@ -336,7 +336,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         found = audit_labels(
             self._labels, self.pred_probs_, score=score, margins=self.margins_, out_of_fold=bool(self.choice_)
         )
-        return replace(found, class_names=tuple(self.classes_.tolist()))
+        return replace(found, class_names=tuple(self.classes_.tolist()), index=getattr(self, "_index", None))
 
 
 def _dense(rows: Any, chunk: NDArray[np.int64]) -> torch.Tensor:

@@ -10,7 +10,7 @@ import pytest
 import elr
 from elr import files
 from elr.audit import label_quality as auditing
-from elr.audit.evidence import Evidence, read_evidence, write_evidence
+from elr.audit.evidence import Evidence, read_evidence, silenced, write_evidence
 from elr.audit.issues_view import issues_table
 from elr.audit.label_quality import audit_labels
 from elr.data.records import ReadOptions
@@ -295,3 +295,14 @@ def test_probabilities_of_another_shape_are_damage(kind, tmp_path):
     pq.write_table(table.set_column(place, "pred_probs", pa.array([[0.5] * width] * 2, kind)), path)
     with pytest.raises(ArtifactError, match=r"evidence\.parquet is damaged, or no evidence of a run \(pred_probs are"):
         read_evidence(tmp_path)
+
+
+def test_silenced_rows_are_found_again_across_chunks():
+    probs = np.random.default_rng(0).dirichlet(np.ones(3), size=7).astype(np.float32)
+    rows = np.array([False, True, False, False, True, True, False])
+    chunks = list(silenced([probs[:2], probs[2:4], probs[4:]], rows))
+    assert [len(chunk) for chunk in chunks] == [2, 2, 3]
+    found = np.concatenate(chunks)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found[~rows], probs[~rows])
+    assert (np.ptp(found[rows], axis=1) == 0).all()

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elr.audit.label_quality import Tally, audit_labels, rows_at_once, score_suspects
+from elr.audit.label_quality import Tally, audit_labels, rows_at_once
 from elr.audit.tables.confusions import Confusion
 from elr.errors import ArgumentError
 
@@ -74,17 +77,6 @@ def test_transitions_of_a_class_never_predicted():
     np.testing.assert_allclose(audit.transition_matrix, [[0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]])
 
 
-def test_score_against_clean_labels():
-    audit = audit_labels([0, 0, 2, 1], PROBS)
-    assert score_suspects(audit, [0, 1, 2, 0]) == {
-        "suspects_precision": 1.0,
-        "suspects_recall": 0.5,
-        "average_precision": 1.0,
-    }
-    nothing = score_suspects(audit_labels([0, 1], [[0.9, 0.1], [0.1, 0.9]]), [0, 1])
-    assert all(np.isnan(value) for value in nothing.values())
-
-
 @pytest.mark.parametrize(
     ("labels", "probs", "words"),
     [
@@ -109,8 +101,6 @@ def test_other_arguments_are_checked():
         audit_labels([0, 0, 2, 1], PROBS, score="aum")
     with pytest.raises(ArgumentError, match=r"margins have shape \(3,\): expected \(4,\)"):
         audit_labels([0, 0, 2, 1], PROBS, score="aum", margins=[0.0] * 3)
-    with pytest.raises(ArgumentError, match="clean labels"):
-        score_suspects(audit_labels([0, 0, 2, 1], PROBS), [0])
 
 
 def blind(count=400, noise_rate=0.3):
@@ -265,3 +255,34 @@ def test_audits_of_published_size_are_tallied_in_several_parts(monkeypatch):
     parts = audit_labels(labels, probs)
     np.testing.assert_array_equal(parts.label_quality, whole.label_quality)
     np.testing.assert_array_equal(parts.predicted_labels, whole.predicted_labels)
+
+
+def test_a_line_has_the_index_of_its_row():
+    given = [0, 0, 1]
+    plain = audit_labels(given, [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
+    named = replace(plain, index=pd.Index(["a", "b", "c"]), class_names=(False, True))
+    table = named.to_frame()
+    assert table.index.tolist() == ["b", "c", "a"]
+    assert table["row"].tolist() == plain.to_frame()["row"].tolist() == [1, 2, 0]
+    assert plain.to_frame().index.tolist() == [0, 1, 2]
+    assert table["given_label"].dtype == table["predicted_label"].dtype == bool
+    assert (pd.Series(given, index=["a", "b", "c"]).astype(bool)[table.index] == table["given_label"]).all()
+
+
+@pytest.mark.parametrize("score", ["calibrated", "margin", "self_confidence"])
+def test_nothing_is_said_of_rows_whose_classes_are_all_as_probable(score):
+    """They are no issues, and what is said of the others is what it is without them."""
+    labels, probs, _ = blind()
+    silent = np.zeros(len(labels) + 100, dtype=bool)
+    silent[np.random.default_rng(3).permutation(len(silent))[:100]] = True
+    more, uniform = np.zeros(len(silent), dtype=int), np.full((len(silent), probs.shape[1]), 1 / probs.shape[1])
+    more[~silent], uniform[~silent] = labels, probs
+    plain = audit_labels(labels, probs, out_of_fold=True, score=score)
+    found = audit_labels(more, uniform, out_of_fold=True, score=score)
+    assert not found.is_label_issue[silent].any()
+    assert (found.predicted_labels == more)[silent].all()
+    assert found.noise_rate == plain.noise_rate
+    np.testing.assert_array_equal(found.error_probs[~silent], plain.error_probs)
+    np.testing.assert_array_equal(found.label_quality[~silent], plain.label_quality)
+    np.testing.assert_allclose(found.error_probs[silent], plain.noise_rate)
+    assert audit_labels(more[silent], uniform[silent], out_of_fold=True).nothing_learned

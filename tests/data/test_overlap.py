@@ -9,7 +9,7 @@ import torch
 from scipy import sparse
 
 from elr.data.examples import Examples
-from elr.data.overlap import conflict, copies, overlap, text_overlap
+from elr.data.overlap import conflict, copies, overlap, text_overlap, written_labels
 from elr.data.prepared_data import prepare_data
 from elr.data.records import ReadOptions, Records
 
@@ -178,3 +178,82 @@ def test_a_copy_in_another_class_is_told_of_what_is_read():
         "2 rows have the inputs of others and another label, such as row 3 and row 300: one of each is likely wrong"
     ]
     assert prepare_data(frame, ReadOptions(label="label")).findings == ()
+
+
+# Texts in which the label stands
+
+
+def texts_of(form, names=("sport", "money", "film"), count=120, seed=0):
+    """Texts of some classes by a form that sees the class and the row, with some wrong labels."""
+    rng = np.random.default_rng(seed)
+    clean = np.arange(count) % len(names)
+    given = np.where(rng.random(count) < 0.15, (clean + 1) % len(names), clean)
+    words = [" ".join(rng.choice(["ball", "bank", "scene", "win", "rate", "plot"], 5)) for _ in range(count)]
+    texts = [
+        form(names[g], names[c], text, row) for row, (g, c, text) in enumerate(zip(given, clean, words, strict=True))
+    ]
+    return Records(
+        kind="text",
+        rows=np.arange(count),
+        table=pd.DataFrame({"body": texts}),
+        labels=[names[label] for label in given],
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "form"),
+    [
+        (("sport", "money", "film"), lambda given, clean, text, row: f"category: {given} | {text}"),
+        (("Sport News", "money_market", "Film!"), lambda given, clean, text, row: f"{text} #{given.upper()}."),
+        ((0, 1, 2), lambda given, clean, text, row: f"label={given} {text}"),
+        (("sport", "money", "film"), lambda given, clean, text, row: f"{given if row % 60 else ''} {text}"),
+        (
+            ("sport", "money", "film"),
+            lambda given, clean, text, row: f"{given} {text} {'film' if row % 15 == 1 else ''}",
+        ),
+    ],
+    ids=["category", "hashtag", "number", "nearly all", "named by some others"],
+)
+def test_texts_that_name_their_given_label_are_told_loudly(names, form):
+    records = texts_of(form, names)
+    found = written_labels(Examples(np.zeros((len(records), 1)), None), records)
+    assert found.loud
+    assert "text column 'body' has the name of the given class in nearly all rows of 3 of 3 classes" in found.text
+    assert "take the label out of the texts" in found.text
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda given, clean, text, row: text,
+        lambda given, clean, text, row: (
+            f"{clean} {text}"
+        ),  # what the text is about, under labels of which some are wrong
+        lambda given, clean, text, row: f"{given if row % 5 else ''} {text}",
+        lambda given, clean, text, row: f"sport, money or film? {text}",
+        lambda given, clean, text, row: f"sport {text}",
+        lambda given, clean, text, row: f"{given}s {text}",
+        lambda given, clean, text, row: "" if row % 2 else text,
+    ],
+    ids=["none", "the subject", "often", "all names", "one name", "within a word", "empty"],
+)
+def test_texts_that_may_well_name_a_class_are_not_told(form):
+    records = texts_of(form)
+    assert written_labels(Examples(np.zeros((len(records), 1)), None), records) is None
+
+
+def test_one_class_of_several_and_rare_ones():
+    records = texts_of(lambda given, clean, text, row: f"{'film' if given == 'film' else ''} {text}")
+    found = written_labels(Examples(np.zeros((len(records), 1)), None), records)
+    assert "1 of 3 classes (such as 'film': in 100.0% of its rows, in 0.0% of the others)" in found.text
+    few = texts_of(lambda given, clean, text, row: f"{given} {text}", count=20)
+    assert written_labels(Examples(np.zeros((20, 1)), None), few) is None
+    table = replace(records, kind="table")
+    assert written_labels(Examples(np.zeros((len(records), 1)), None), table) is None
+
+
+def test_a_fit_warns_of_texts_that_name_their_label():
+    records = texts_of(lambda given, clean, text, row: f"category: {given} | {text}")
+    frame = records.table.assign(y=records.labels)
+    prepared = prepare_data(frame, ReadOptions(label="y", text="body"))
+    assert any(found.loud and "has the name of the given class" in found.text for found in prepared.findings)

@@ -4,14 +4,16 @@ import json
 from html import unescape
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from elr import fit, predict
+from elr.audit.evidence import read_evidence
 from elr.cli.console import summarize
 from elr.data.reading import ReadOptions
 from elr.errors import ArgumentError, DataError
-from elr.files import MODEL_FILE, read_tensors
+from elr.files import MODEL_FILE, read_run, read_tensors
 from elr.methods.ensemble import grid
 from elr.runs.fit_config import FitConfig
 
@@ -162,3 +164,105 @@ def test_contradictions_are_refused(tmp_path):
     with pytest.raises(ArgumentError, match="embedded digits"):
         fit(out=tmp_path / "run", options=ReadOptions(label="y"))
     assert not (tmp_path / "run").exists()
+
+
+# Data frames: whose row is whose, and labels as they were
+
+
+def frame_of(labels):
+    features, numbers = rows()
+    frame = pd.DataFrame(features, columns=list("pqrs")).assign(y=pd.Series(labels).take(numbers).to_numpy())
+    return frame.sample(frac=1, random_state=0)
+
+
+def test_predictions_and_audit_have_the_index_of_the_frame(tmp_path):
+    frame = frame_of(["cat", "dog"])
+    outcome = fit(frame, label="y", out=tmp_path / "run", config=FitConfig(epochs=4, members=2), compare=True)
+    for audit in (outcome.fitted.audit, outcome.baseline.audit):
+        table = audit.to_frame()
+        assert (frame.loc[table.index, "y"] == table["given_label"]).all()
+        assert (frame["y"].iloc[table["row"]].to_numpy() == table["given_label"].to_numpy()).all()
+    for part in (frame, frame[frame.index % 2 == 1], frame.iloc[:0]):
+        predicted = predict(tmp_path / "run", part)
+        assert predicted.index.equals(part.index)
+        assert predicted["row"].tolist() == list(range(len(part)))
+        assert not len(part) or (predicted["predicted_label"] == part["y"]).mean() > 0.8
+    assert predict(tmp_path / "run", frame.reset_index(drop=True)).index.equals(pd.RangeIndex(len(frame)))
+    lines = pd.read_csv(tmp_path / "run" / "issues.csv")
+    assert lines["row"].tolist() == outcome.fitted.audit.ranking.tolist()
+
+
+def test_rows_without_a_label_leave_the_index_of_the_others(tmp_path):
+    frame = frame_of(["cat", "dog"]).reset_index(drop=True)
+    frame.loc[::9, "y"] = "?"
+    options = ReadOptions(label="y", no_label=("?",))
+    table = fit(frame, options=options, out=tmp_path / "run", config=FitConfig(epochs=2)).fitted.audit.to_frame()
+    assert (frame.loc[table.index, "y"] == table["given_label"]).all()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[False, True], [0.5, -1.5], pd.to_datetime(["2024-01-01", "2024-02-03"]), [3, 7], [0.0, 1.0], ["cat", "dog"]],
+    ids=["truths", "fractions", "dates", "integers", "whole", "text"],
+)
+def test_labels_come_back_as_what_they_were(tmp_path, labels):
+    frame = frame_of(labels)
+    outcome = fit(frame, label="y", out=tmp_path / "run", config=FitConfig(epochs=4, members=2))
+    table = outcome.fitted.audit.to_frame()
+    predicted = predict(tmp_path / "run", frame.drop(columns="y"))
+    for column in (predicted["predicted_label"], table["given_label"], table["predicted_label"]):
+        assert column.dtype == frame["y"].dtype
+        assert (column == frame["y"][column.index]).mean() > (1.0 if column is table["given_label"] else 0.8) - 1e-9
+    names = read_run(tmp_path / "run")["preprocessing"]["class_names"]
+    assert {type(name) for name in names} <= {int, str}  # in files they are what they were
+
+
+def test_a_run_that_does_not_say_what_its_labels_were_predicts_text(tmp_path):
+    """Runs of earlier versions, and those of CSV files."""
+    frame = frame_of([False, True])
+    fit(frame, label="y", out=tmp_path / "run", config=FitConfig(epochs=4, members=2))
+    run = read_run(tmp_path / "run")
+    assert run["data"].pop("label_type") == "bool"
+    (tmp_path / "run" / "run.json").write_text(json.dumps(run))
+    assert set(predict(tmp_path / "run", frame)["predicted_label"]) == {"False", "True"}
+    frame.to_csv(tmp_path / "t.csv")
+    resumed = fit(frame, label="y", out=tmp_path / "run", config=FitConfig(epochs=4, members=2), resume=True)
+    assert resumed.fitted.before
+    outcome = fit(tmp_path / "t.csv", label="y", out=tmp_path / "csv", config=FitConfig(epochs=4, members=2))
+    assert set(outcome.fitted.audit.to_frame()["given_label"]) == {"False", "True"}
+
+
+# Rows in which there is nothing
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_labels_of_empty_texts_are_not_judged(tmp_path, members):
+    rng = np.random.default_rng(0)
+    words = {"cat": "purr whiskers tail meow", "dog": "bark bone leash growl", "eel": "river slippery long fish"}
+    names = np.array(list(words))[np.arange(200) % 3]
+    frame = pd.DataFrame({"text": [" ".join(rng.choice(words[name].split(), 4)) for name in names], "y": names})
+    empty = np.arange(200) % 10 == 0
+    frame.loc[empty, "text"] = np.resize(["", None, "  ", "!?"], empty.sum())
+    wrong = np.arange(200) % 7 == 3
+    frame.loc[wrong, "y"] = "dog"
+    options, config = ReadOptions(label="y", text="text"), FitConfig(members=members, epochs=8)
+    audit = fit(frame, options=options, out=tmp_path / "run", config=config).fitted.audit
+    really = wrong & ~empty & (names != "dog")
+    assert not audit.is_label_issue[empty].any()
+    assert (audit.predicted_labels == audit.labels)[empty].all()
+    assert members == 1 or audit.is_label_issue[really].mean() > 0.7
+    lines = pd.read_csv(tmp_path / "run" / "issues.csv").set_index("row").loc[np.flatnonzero(empty)]
+    assert (lines["given_label"] == lines["predicted_label"]).all()
+    assert np.array_equal(read_evidence(tmp_path / "run").audit().label_quality, audit.label_quality)
+
+
+def test_labels_of_empty_rows_of_a_table_are_not_judged(tmp_path):
+    frame = frame_of(["cat", "dog"]).reset_index(drop=True)
+    frame["kind"] = frame["y"]
+    empty = np.arange(len(frame)) % 10 == 0
+    frame.loc[empty, ["p", "q", "r", "s", "kind"]] = None
+    options = ReadOptions(label="y", keep=("kind",))
+    outcome = fit(frame, options=options, out=tmp_path / "run", config=FitConfig(members=2, epochs=4))
+    assert not outcome.fitted.audit.is_label_issue[empty].any()
+    said = "8 of 80 rows are empty in all columns learned from: their labels are not judged"
+    assert said in outcome.results["remarks"]

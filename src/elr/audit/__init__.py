@@ -3,4 +3,4 @@
 from elr.audit.calling.callable_package import CallablePackage as CallablePackage
 from elr.audit.label_quality import Audit as Audit
 from elr.audit.label_quality import audit_labels as audit_labels
-from elr.audit.label_quality import score_suspects as score_suspects
+from elr.audit.scoring import score_suspects as score_suspects

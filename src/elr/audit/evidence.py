@@ -97,6 +97,24 @@ class Evidence:
         return found
 
 
+def silenced(chunks: Iterable[NDArray[np.float32]], rows: NDArray[np.bool_]) -> Iterator[NDArray[np.float32]]:
+    """Evidence that says nothing of some rows: all classes are as probable there, and their labels no issues.
+
+    Args:
+        chunks: the probabilities of all rows, in order.
+        rows: (N,) of which nothing can be said, such as those of an empty text.
+
+    Example:
+        >>> list(silenced([np.array([[0.9, 0.1], [0.2, 0.8]], dtype=np.float32)], np.array([True, False])))[0].tolist()
+        [[0.5, 0.5], [0.20000000298023224, 0.800000011920929]]
+    """
+    start = 0
+    for probs in chunks:
+        part = rows[start : start + len(probs), None]
+        yield np.where(part, np.float32(1.0 / probs.shape[1]), probs) if part.any() else probs
+        start += len(probs)
+
+
 def write_evidence(path: Path, evidence: Evidence) -> Audit:
     """Write the table, and audit the labels in the same pass.
 

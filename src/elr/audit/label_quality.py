@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from scipy.stats import binomtest
-from sklearn.metrics import average_precision_score
 
 from elr.audit.calibration import Calibration, Favorites, calibrate, favorites_of
 from elr.audit.inputs import check_probs, check_score, checked_labels, checked_margins
@@ -36,23 +35,21 @@ class Audit:
         labels: (N,) int64, the given ones.
         predicted_labels: (N,) int64, the class that the evidence favors; the given one where it is as good as any.
         label_quality: (N,) in [0, 1], low = suspect.
-        is_label_issue: (N,) bool, the evidence favors another class than the given one; False everywhere where nothing
-            was learned.
+        is_label_issue: (N,) bool, the evidence favors another class; nowhere where nothing was learned.
         transition_matrix: (C, C) estimate of T[i, j] = P(given j | clean i), rows sum to 1; the identity's row for a
             class that is never predicted.
         noise_rate: estimated share of wrong labels: the mean of `error_probs` of out-of-fold evidence, else the share
             of label issues; NaN where nothing was learned.
         noise_rate_interval: its 95 % interval over the rows and, of out-of-fold evidence, over what cannot be told
-            apart; else Wilson's, which says how much another sample of rows would change the estimate, not how often
-            the model is wrong.
+            apart; else Wilson's: of another sample of rows, not of how often the model is wrong.
         error_probs: (N,) in [0, 1], the probability that the given label is wrong: calibrated against the given labels
             (`elr.audit.calibration`) where the evidence is out of fold; else what the evidence says of itself,
             1 - p[given]. NaN where nothing was learned.
         favored_counts: (C, C) int64, [i, j] is how many rows given class j the evidence has in class i.
         out_of_fold: no row was judged by what had seen its label.
-        nothing_learned: the evidence, out of fold, agrees with the given labels no better than the most frequent class
-            does, by a standard error: so it has nothing to say of them.
+        nothing_learned: evidence out of fold that agrees with the labels no better than the most frequent class does.
         class_names: the C classes, where they have names.
+        index: that of the data frame or series whose rows were judged, where one is known and not merely counted.
 
     Example:
         >>> audit = audit_labels([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
@@ -71,7 +68,8 @@ class Audit:
     favored_counts: NDArray[np.int64]
     out_of_fold: bool = False
     nothing_learned: bool = False
-    class_names: tuple[str | int, ...] | None = None
+    class_names: tuple[Any, ...] | None = None
+    index: pd.Index | None = None
 
     def __repr__(self) -> str:
         return brief(self)
@@ -95,9 +93,8 @@ class Audit:
     def expected_precision(self) -> NDArray[np.float64]:
         """(N,) share of wrong labels expected among the k + 1 most suspect ones, k = 0 ... N - 1.
 
-        The mean of `error_probs` along the ranking. Of out-of-fold evidence these are calibrated. Targets of ELR, of
-        rows that the network was trained on, are surer of themselves than they are right, on CIFAR-10 by 9 to 13
-        points. docs/benchmarks/expected-precision.md has what was measured of both.
+        The mean of `error_probs` along the ranking. Of out-of-fold evidence these are calibrated; ELR's targets are
+        surer than right, on CIFAR-10 by 9 to 13 points (docs/benchmarks/expected-precision.md).
         """
         sums = self.error_probs[self.ranking]
         np.cumsum(sums, out=sums)
@@ -108,7 +105,8 @@ class Audit:
         """One line per row, the most suspect label first, as in issues.csv; classes by name where they have names.
 
         row, given_label, predicted_label, label_quality, is_label_issue, and expected_precision: the share of wrong
-        labels expected among this line and those above it.
+        labels expected among this line and those above it. row is a position, for `iloc`; where the data have an index
+        (`index`), a line has that of its row, for `loc`; else the lines are counted.
 
         Example:
             >>> audit = audit_labels([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
@@ -120,7 +118,8 @@ class Audit:
         import pandas as pd
 
         order = self.ranking
-        return pd.DataFrame({"row": order} | lines(self, order, self.expected_precision, class_names=self.class_names))
+        table = {"row": order} | lines(self, order, self.expected_precision, class_names=self.class_names)
+        return pd.DataFrame(table, index=None if self.index is None else self.index.take(order)).infer_objects()
 
     def to_datalab(self) -> DatalabView:
         """The same in the form of cleanlab's Datalab, for code that reads `lab.get_issues("label")`."""
@@ -168,8 +167,8 @@ def audit_labels(
 
     "aum" ranks by the whole course of training, the others by where it ended: it still tells labels apart whose
     probabilities have all come to 0 or 1. Issues are the same for all: "calibrated" and "margin" are below 0.5 for
-    them. Where out-of-fold evidence agrees with the labels no better than the most frequent class does, nothing was
-    learned, and there is no issue.
+    them. A row whose classes are all as probable is none, and no calibration looks at it. Where out-of-fold evidence
+    agrees with the labels no better than the most frequent class does, nothing was learned, and there is no issue.
 
     Args:
         labels: (N,) given labels, integers in [0, C).
@@ -220,8 +219,8 @@ def rows_at_once(num_classes: int) -> int:
 
 
 class Tally:
-    """An audit in the making: takes the evidence chunk by chunk, and keeps 25 N bytes of it,
-    of out-of-fold evidence 33 N.
+    """An audit in the making: takes the evidence chunk by chunk, and keeps 26 N bytes of it,
+    of out-of-fold evidence 34 N.
 
     Args:
         labels: (N,) given labels, integers in [0, C).
@@ -262,6 +261,7 @@ class Tally:
         self.error_probs = np.empty(len(self.labels))
         self.is_label_issue = np.empty(len(self.labels), dtype=bool)
         self.favorites: Favorites | None = None
+        self.says = np.ones(len(self.labels), dtype=bool)  # of a row whose classes are all as probable nothing is said
         if out_of_fold:
             leads, claims = np.empty((2, len(self.labels)), dtype=np.float32)
             self.favorites = Favorites(self.predicted_labels, leads, claims, np.zeros(num_classes))
@@ -294,8 +294,9 @@ class Tally:
             means = np.asarray(self.margins[part], dtype=np.float64)
             self.label_quality[part] = np.where(np.isnan(means), self.label_quality[part], expit(means))
         if self.favorites is not None:
-            found = favorites_of(self.predicted_labels[part], given, probs)
-            self.favorites.leads[part], self.favorites.claims[part] = found.leads, found.claims
+            says = self.says[part] = np.ptp(probs, axis=1) > 0
+            found = favorites_of(self.predicted_labels[part][says], given[says], probs[says])
+            self.favorites.leads[part][says], self.favorites.claims[part][says] = found.leads, found.claims
             self.favorites.seconds[:] += found.seconds
         self.num_added += len(probs)
 
@@ -322,7 +323,17 @@ class Tally:
         )
         if self.favorites is None:
             return found
-        calibration = calibrate(self.labels, self.favorites)
+        says, heard = self.says, self.favorites
+        if not says.all():
+            heard = heard._replace(classes=heard.classes[says], leads=heard.leads[says], claims=heard.claims[says])
+            counts = count_transitions(self.labels[says], heard.classes, num_classes=self.num_classes)
+        if not says.any():
+            return _without_issues(found)
+        calibration = calibrate(self.labels[says], heard)
+        if not says.all():
+            error_probs = np.full(count, calibration.noise_rate)  # of the others nothing is known but what is common
+            error_probs[says] = calibration.error_probs
+            calibration = replace(calibration, error_probs=error_probs)
         if self.score == "calibrated":
             right = 1.0 - calibration.error_probs
             found = replace(found, label_quality=np.where(self.is_label_issue, right, 1.0 + right) / 2.0)
@@ -364,34 +375,6 @@ def _nothing_learned(counts: NDArray[np.int64]) -> bool:
     count = counts.sum()
     agreement, frequent = np.trace(counts) / count, counts.sum(axis=0).max() / count
     return bool(agreement - frequent < np.sqrt(agreement * (1.0 - agreement) / count))
-
-
-def score_suspects(audit: Audit, clean_labels: ArrayLike) -> dict[str, float]:
-    """How well an audit found the labels that are really wrong; for benchmarks, where clean labels are known.
-
-    Args:
-        audit: what was found.
-        clean_labels: (N,) labels known to be right.
-
-    Returns:
-        suspects_precision and suspects_recall of is_label_issue, average_precision of the ranking by label_quality;
-        NaN where nothing is suspect or nothing is wrong.
-
-    Example:
-        >>> audit = audit_labels([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
-        >>> score_suspects(audit, [0, 1, 1])["average_precision"]
-        1.0
-    """
-    clean = np.asarray(clean_labels)
-    if clean.shape != audit.labels.shape:
-        raise ArgumentError(f"{clean.shape} clean labels for {audit.labels.shape} given ones: expected one each")
-    wrong = audit.labels != clean
-    hits = int((wrong & audit.is_label_issue).sum())
-    return {
-        "suspects_precision": hits / audit.num_label_issues if audit.num_label_issues else np.nan,
-        "suspects_recall": hits / int(wrong.sum()) if wrong.any() else np.nan,
-        "average_precision": float(average_precision_score(wrong, -audit.label_quality)) if wrong.any() else np.nan,
-    }
 
 
 def _share_interval(hits: int, count: int) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from elr.names import printable
 MOST_LINES = 12
 _MOST_CLASSES, _MOST_NOTES = 6, 3
 _WIDTH, _EXAMPLE, _USE = 24, 20, 60
-_APART = ("columns", "test", "annotations", "image_column", "spellings")  # facts that are shown elsewhere
+_APART = ("columns", "test", "annotations", "image_column", "spellings", "label_type")  # facts that are shown elsewhere
 _USUAL = {
     "blank_lines": 0,
     "separator": ",",

@@ -1,7 +1,9 @@
-"""Rows that come again: in the test data, where they say nothing about new ones, under another label, or as copies."""
+"""Rows that say nothing new: they come again in test data, under another label or as copies, or name their label."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +18,9 @@ from elr.data.examples import Examples, StoredInputs
 from elr.data.records import IMAGES, TABLE, TEXT, Finding, Records
 from elr.names import printable
 
+_NAMES_LOOKED_AT, _NAMED_ROWS = 20_000, 10
+_IN_OWN, _IN_OTHERS = 0.95, 0.1
+"""Share of the rows of a class with its name in their text, at least, and of the others, at most: texts that tell."""
 _SHARE = 0.1  # of the test rows from which on it is loud
 _DISTINCT = 0.9  # of the training rows: where fewer are, rows come again by chance
 _DISTINCT_CELLS = 0.99  # of the rows of a table, whose cells are equal more easily
@@ -69,6 +74,63 @@ def text_overlap(train: Sequence[str], test: Sequence[str]) -> Finding | None:
     known = set(map(_words, train)) - {""}
     again = np.array([_words(text) in known for text in test], dtype=bool)
     return _said(again, distinct=len(known) / max(1, len(train)))
+
+
+def written_labels(train: Examples, records: Records, *, columns: Collection[str] | None = None) -> Finding | None:
+    """Classes whose own name stands in the texts of nearly all of their rows, and hardly in those of other classes.
+
+    There the text says which label was given, as in "category: sport | ...", and whoever reads it agrees with every
+    label, wrong ones too. Of classes with fewer than 10 rows nothing is said; at most 20,000 rows are looked at.
+
+    Args:
+        train: not looked at.
+        records: texts with labels; of other kinds nothing is said.
+        columns: not looked at.
+
+    Returns:
+        what was found, loud; None where no class is so.
+
+    Example:
+        >>> texts = [f"{name} | some words" for name in ("cat", "dog") * 10]
+        >>> table, labels = pd.DataFrame({"t": texts}), ["cat", "dog"] * 10
+        >>> records = Records(kind=TEXT, rows=np.arange(20), table=table, labels=labels)
+        >>> written_labels(Examples(np.eye(20), None), records).text[:84]
+        "text column 't' has the name of the given class in nearly all rows of 2 of 2 classes"
+    """
+    del train, columns
+    if records.kind != TEXT or records.table is None or records.labels is None:
+        return None
+    step = max(1, len(records) // _NAMES_LOOKED_AT)
+    given = [_plain_words(str(label)) for label in records.labels[::step]]
+    by_first: dict[str, set[str]] = {}
+    for name in set(given) - {""}:
+        by_first.setdefault(name.split()[0], set()).add(name)
+    rows, own, others = Counter(given), Counter[str](), Counter[str]()
+    for text, label in zip(records.table.iloc[::step, 0].tolist(), given, strict=True):
+        words = _plain_words(text)
+        named = {name for word in set(words.split()) for name in by_first.get(word, ()) if f" {name} " in f" {words} "}
+        own.update(named & {label})
+        others.update(named - {label})
+    rest = {name: max(1, len(given) - count) for name, count in rows.items()}
+    told = [
+        name
+        for name, count in rows.items()
+        if count >= _NAMED_ROWS and own[name] >= _IN_OWN * count and others[name] <= _IN_OTHERS * rest[name]
+    ]
+    if not told:
+        return None
+    worst = max(told, key=lambda name: rows[name])
+    return Finding(
+        text=f"text column {str(records.table.columns[0])!r} has the name of the given class in nearly all rows of "
+        f"{len(told)} of {len(rows)} classes (such as {worst[:40]!r}: in {own[worst] / rows[worst]:.1%} of its rows, "
+        f"in {others[worst] / rest[worst]:.1%} of the others): wrong labels cannot be found there, as the text repeats "
+        "them, or a rule gave them by that word; take the label out of the texts",
+        loud=True,
+    )
+
+
+def _plain_words(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 def conflict(train: Examples, records: Records, *, columns: Collection[str] | None = None) -> Finding | None:

@@ -21,7 +21,7 @@ from elr.data.kinds.catalog import KINDS, fit_preprocessing
 from elr.data.label_coding import LabelCoding
 from elr.data.labels.columns import NO_VOTE
 from elr.data.labels.spelling import class_key
-from elr.data.overlap import conflict, copies, overlap, text_overlap
+from elr.data.overlap import conflict, copies, overlap, text_overlap, written_labels
 from elr.data.pictures.decoding import Square
 from elr.data.pictures.image_index import ImageIndex
 from elr.data.pictures.image_store import ImageStore
@@ -258,7 +258,7 @@ def prepare_records(
             clean = preprocessing.coding.encode(records.clean_labels, column=column)
     label_name = test_label_name or options.label_name
     encoded_test = None
-    found = [told(examples, records, columns=preprocessing.columns) for told in (conflict, copies)]
+    found = [told(examples, records, columns=preprocessing.columns) for told in (conflict, copies, written_labels)]
     if test is not None:
         encoded_test, of_test = _encoded_test(test, preprocessing, label_name=label_name)
         found += [*of_test, _overlap((records, examples), (test, encoded_test))]

@@ -130,6 +130,14 @@ class Preprocessing(ABC):
         del records, name
         return []
 
+    def silent(self, records: Records) -> NDArray[np.bool_]:
+        """(M,) of which rows nothing can be said, as there is nothing in them to learn from; so the audit says nothing.
+
+        Args:
+            records: of training.
+        """
+        return np.zeros(len(records), dtype=bool)
+
     def feature_rate(self, num_features: int) -> float | None:
         """The learning rate for what is many numbers of one kind; None where that of any others will do."""
         del num_features

@@ -38,7 +38,7 @@ def text_values(column: pd.Series, *, name: str) -> tuple[list[str], list[str]]:
 
     Example:
         >>> text_values(pd.Series(["a b", None]), name="column 'q'")
-        (['a b', ''], ["column 'q' is empty in 1 of 2 rows: nothing can be said of their labels but what is common"])
+        (['a b', ''], ["column 'q' is empty in 1 of 2 rows: their labels are not judged"])
     """
     missing = column.isna().to_numpy(dtype=bool)
     strange = [
@@ -58,7 +58,7 @@ def text_values(column: pd.Series, *, name: str) -> tuple[list[str], list[str]]:
     empty = sum(not text.strip() for text in texts)
     if empty == len(texts):
         raise DataError(f"{name} is empty in every row: expected text to learn from")
-    remark = f"{name} is empty in {empty} of {len(texts)} rows: nothing can be said of their labels but what is common"
+    remark = f"{name} is empty in {empty} of {len(texts)} rows: their labels are not judged"
     return texts, [remark] if empty else []
 
 

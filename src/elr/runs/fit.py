@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from elr.checking import checked
+from elr.data.formats.labels import row_index
 from elr.data.inspection import Inspection
+from elr.data.labels.value_types import LABEL_TYPE, as_values
 from elr.data.prepared_data import PreparedData, inspection_of, prepare_data, prepare_records
 from elr.data.reading import Data
 from elr.data.records import NO_BACKBONE, ReadOptions
@@ -184,7 +186,17 @@ def fit(
             if baseline is not None:
                 write_report(prepared, baseline)
                 write_card(baseline_folder)
-    return Outcome(fitted=fitted, report=out / REPORT_FILE, baseline=baseline)
+    baseline = None if baseline is None else _as_passed(baseline, data, prepared)
+    return Outcome(fitted=_as_passed(fitted, data, prepared), report=out / REPORT_FILE, baseline=baseline)
+
+
+def _as_passed(fitted: Fitted, data: Data | None, prepared: PreparedData) -> Fitted:
+    """The run with the audit as who passed the data knows them: with their index, and labels of their type."""
+    audit, names = fitted.audit, prepared.preprocessing.coding.class_names
+    values = as_values(names, prepared.records.facts.get(LABEL_TYPE))
+    index = row_index(data, prepared.records.rows)
+    names = audit.class_names if values is None else tuple(values.tolist())
+    return replace(fitted, audit=replace(audit, index=index, class_names=names))
 
 
 def _read(

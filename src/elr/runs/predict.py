@@ -18,8 +18,10 @@ from elr import files
 from elr.checking import checked
 from elr.data.examples import Examples
 from elr.data.formats.arrays import as_trained
+from elr.data.formats.labels import row_index
 from elr.data.inspection import said_of_file
 from elr.data.kinds.catalog import load_preprocessing
+from elr.data.labels.value_types import LABEL_TYPE, as_values
 from elr.data.preprocessing import Preprocessing
 from elr.data.reading import Data, data_name, read_data
 from elr.data.records import IMAGES, Finding, ReadOptions, Records
@@ -83,7 +85,9 @@ def predict(
 
     Returns:
         A row per example (none where the data have none): row, id where there is one, predicted_label, and prob_CLASS
-        for each class; in `attrs["remarks"]` what the user should know about how the data were read.
+        for each class; in `attrs["remarks"]` what the user should know about how the data were read. It has the index
+        of a data frame (of a pair, that of its inputs or labels), so that pandas finds its rows again; row is a
+        position in any case. Classes are of the type that the labels of training had (truths, fractions and dates too).
 
     Raises:
         ArtifactError: not the folder of a finished run, or damaged.
@@ -102,8 +106,16 @@ def predict(
     for finding in found.findings:
         if finding.loud:
             warnings.warn(finding.text, DataWarning, stacklevel=3)  # beside this function, what checks its arguments
-    found.table.attrs["remarks"] = [finding.text for finding in found.findings]
-    return found.table
+    table, run = found.table, files.read_run(Path(folder))
+    names = run["preprocessing"]["class_names"]
+    values = as_values(names, run["data"].get(LABEL_TYPE))
+    if values is not None:
+        numbers = {name: number for number, name in enumerate(names)}
+        table["predicted_label"] = values.take([numbers[name] for name in table["predicted_label"]])
+    index = row_index(data, table["row"].to_numpy())
+    table = table if index is None else table.set_axis(index, axis=0)
+    table.attrs["remarks"] = [finding.text for finding in found.findings]
+    return table
 
 
 def predict_and_measure(

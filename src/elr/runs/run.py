@@ -19,12 +19,14 @@ from torch import nn
 
 from elr import files
 from elr.audit.alarms import find_alarms, may_be_chance
-from elr.audit.evidence import Evidence, read_evidence, write_evidence, written_evidence
+from elr.audit.evidence import Evidence, read_evidence, silenced, write_evidence, written_evidence
 from elr.audit.explanation.gathering import about_rows, write_explanations
 from elr.audit.issues_view import write_issues
-from elr.audit.label_quality import Audit, score_suspects
+from elr.audit.label_quality import Audit
+from elr.audit.scoring import score_suspects
 from elr.audit.tables.lines import without_formulas
 from elr.data.fingerprints import row_fingerprints
+from elr.data.labels.value_types import LABEL_TYPE
 from elr.data.prepared_data import PreparedData, inspection_of
 from elr.errors import OutputError
 from elr.runs.plan import Plan
@@ -175,6 +177,7 @@ def _describe(prepared: PreparedData, plan: Plan, config: dict[str, Any]) -> dic
             "test": prepared.test_source,
             "sha256": prepared.sha256,
             "num_examples": len(prepared.examples),
+            LABEL_TYPE: prepared.records.facts.get(LABEL_TYPE),
             "streamed": prepared.streamed is not None,
             "remarks": _remarks(prepared),
             "reading": inspection_of(prepared).to_json(),
@@ -299,6 +302,7 @@ def _with_accuracies(training: Training, prepared: PreparedData) -> list[dict[st
 
 def _evidence(prepared: PreparedData, training: Training) -> Evidence:
     """What training has gathered about the training rows."""
+    silent = prepared.preprocessing.silent(prepared.records)
     return Evidence(
         rows=prepared.records.rows,
         ids=prepared.records.ids,
@@ -306,7 +310,7 @@ def _evidence(prepared: PreparedData, training: Training) -> Evidence:
         labels=training.labels.numpy(),
         margins=training.state.monitor.margins.astype(np.float32),
         out_of_fold=training.method.out_of_fold,
-        chunks=lambda: (probs.numpy() for probs in training.pred_prob_chunks()),
+        chunks=lambda: silenced((probs.numpy() for probs in training.pred_prob_chunks()), silent),
         fingerprints=row_fingerprints(prepared.records, prepared.preprocessing.columns),
     )
 

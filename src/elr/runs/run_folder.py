@@ -243,7 +243,7 @@ def changes(found: dict[str, Any], description: dict[str, Any]) -> list[str]:
         present, stored = description.get(part, {}), found.get(part, {})
         names = present.keys() - _HOW_COMPUTED
         if part == "data":  # what is said of reading hangs on how images are held, and on what the index knows
-            names -= {"reading", *({"source", "test", "remarks", "streamed"} if same_data else ())}
+            names -= {"reading", "label_type", *({"source", "test", "remarks", "streamed"} if same_data else ())}
         changed += differences(_only(stored, names), _only(present, names), of=part)
     changed += differences(_only(found, _ALONE), _only(description, _ALONE))
     if "tuning" in found and "tuning" not in description:

@@ -166,3 +166,13 @@ def test_masked_values_are_refused():
     with pytest.raises(ArgumentError, match="labels has 1 masked values, first in row 2"):
         elr.audit(np.ma.array(NUMBERS, mask=[False, False, True, False]), PROBS)
     same(elr.audit(np.ma.array(NUMBERS), np.ma.array(PROBS)))
+
+
+def test_lines_have_the_index_of_labels_or_probabilities():
+    names = list("wxyz")
+    series, frame = pd.Series(TEXT, index=names), pd.DataFrame(PROBS, columns=NAMES, index=names)
+    for labels, probs in ((series, PROBS), (TEXT, frame), (series, frame), (pd.Series(NUMBERS, index=names), PROBS)):
+        table = elr.audit(labels, probs, class_names=NAMES).to_frame()
+        assert (series[table.index] == table["given_label"]).all()
+        assert [names[row] for row in table["row"]] == table.index.tolist()
+    assert elr.audit(TEXT, PROBS, class_names=NAMES).to_frame().index.tolist() == [0, 1, 2, 3]

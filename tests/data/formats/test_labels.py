@@ -12,6 +12,7 @@ from elr.data.formats.labels import (
     label_series,
     labeled,
     plain_labels,
+    row_index,
 )
 from elr.data.labels.columns import read_labels
 from elr.data.records import ReadOptions, Records
@@ -106,3 +107,15 @@ def test_labels_of_pandas_in_another_order_of_bytes():
     assert label_series(labels, 3, name="y").tolist() == [1, 0, 1]
     assert read_labels(label_series(labels, 3, name="y"), name="y").values == [1, 0, 1]
     assert label_series(pd.Series(["a", "b"], dtype="category"), 2, name="y").tolist() == ["a", "b"]
+
+
+def test_the_index_of_rows_is_that_of_whatever_has_one():
+    rows = np.array([2, 0])
+    assert row_index(FRAME, rows).tolist() == [7, 5]
+    assert row_index((FRAME, [0, 1, 2]), rows).tolist() == [7, 5]
+    assert row_index((np.eye(3), pd.Series(list("abc"), index=list("xyz"))), rows).tolist() == ["z", "x"]
+    pairs = pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 1)])
+    assert row_index(FRAME.set_axis(pairs), rows).tolist() == [("b", 1), ("a", 1)]
+    for data in (None, "t.csv", np.eye(3), (np.eye(3), [0, 1, 2]), FRAME.reset_index(drop=True)):
+        assert row_index(data, np.arange(3)) is None
+    assert row_index(FRAME.reset_index(drop=True), rows).tolist() == [2, 0]  # rows that are left out shift the others

@@ -148,7 +148,7 @@ def test_compiled_without_a_break_it_is_the_same(clamp, soft):
     for index in (torch.randperm(20)[:8], torch.tensor([3, 1, 3, 0, 7, 9, 9, 9])):
         logits, labels = torch.randn(8, 5).mul(8.0).requires_grad_(), torch.arange(8) % 5
         if soft:
-            labels = torch.rand(8, 5)  # rows need not sum to 1
+            labels = torch.rand(8, 5).softmax(dim=1)
         results = []
         for loss in (eager, step):
             value = loss(logits, labels, index)
@@ -161,6 +161,9 @@ def test_compiled_without_a_break_it_is_the_same(clamp, soft):
         step(logits, labels, index + 13)
     if clamp > 0.0 and not soft:
         with pytest.raises(ArgumentError, match="label 6 is out of range"):
+            step(logits, labels + 2, index)
+    if clamp > 0.0 and soft:
+        with pytest.raises(ArgumentError, match="labels of row 0 of the batch"):
             step(logits, labels + 2, index)
     assert torch.equal(compiled.targets.table, before)
 

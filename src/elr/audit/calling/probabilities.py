@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from elr.audit.label_quality import Audit, audit_labels
 from elr.checking import checked, checked_array
+from elr.data.formats.labels import row_index
 from elr.data.label_coding import LabelCoding
 from elr.data.labels.spelling import Label, class_key
 from elr.errors import ArgumentError, DataWarning
@@ -48,7 +49,8 @@ def audit(
         out_of_fold: each row of pred_probs is from what has not seen the label of that row.
 
     Returns:
-        Class numbers are columns of pred_probs; `Audit.class_names` and `Audit.to_frame` have the names.
+        Class numbers are columns of pred_probs; `Audit.class_names` and `Audit.to_frame` have the names; the table
+        has the index of a series of labels, or else of a data frame of probabilities.
 
     Raises:
         ArgumentError: see `audit_labels`; labels that are no class, names that do not belong to the columns, categories
@@ -77,7 +79,8 @@ def audit(
         )
     numbers = _numbers(labels, names)
     found = audit_labels(numbers, probs, score=score, margins=margins, out_of_fold=out_of_fold)
-    return found if names is None else replace(found, class_names=names)
+    index = row_index((labels, pred_probs), np.arange(len(found.labels)))
+    return replace(found, class_names=names, index=index)
 
 
 def _check_order(labels: Any, pred_probs: Any) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pandas.api import types
 from scipy import sparse
 
@@ -15,6 +16,7 @@ from elr.data.formats.features import as_array, native_frame, one_each
 from elr.data.labels.columns import SPELLINGS, LabelColumn, LabelRules, read_labels, row_names, some
 from elr.data.labels.lookalikes import lookalikes
 from elr.data.labels.spelling import Label
+from elr.data.labels.value_types import LABEL_TYPE
 from elr.errors import DataError
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ def labeled(
         if given is not None:
             remarks += given.checked()
             facts |= {SPELLINGS: given.several} if given.several else {}
+            facts |= {LABEL_TYPE: given.value_type} if given.value_type else {}
         if clean is not None:
             clean.refuse_missing()
             remarks += clean.remarks
@@ -218,6 +221,28 @@ def flat_labels(labels: Any) -> Any:
     if len(shape) != 2 or shape[1] != 1 or sparse.issparse(labels):
         return labels
     return (np.asarray(labels) if isinstance(labels, list | tuple) else labels)[:, 0]
+
+
+def row_index(data: Any, rows: NDArray[np.int64]) -> pd.Index | None:
+    """The index of some rows of data in memory, by which pandas finds them again; None where they are merely counted.
+
+    Args:
+        data: a data frame of pandas, or a pair (inputs, labels) of which one may have an index, that of the inputs
+            first; anything else has none.
+        rows: positions in the data.
+
+    Example:
+        >>> frame = pd.DataFrame({"x": [1, 2, 3]}, index=["a", "b", "c"])
+        >>> row_index(frame, np.array([2, 0])).tolist(), row_index(frame.reset_index(), np.array([0, 1])) is None
+        (['c', 'a'], True)
+    """
+    parts = data if isinstance(data, tuple) else (data,)
+    index = next((part.index for part in parts if isinstance(part, pd.DataFrame | pd.Series)), None)
+    if index is None:
+        return None
+    index = index.take(rows)
+    counted = types.is_integer_dtype(index.dtype)
+    return None if counted and np.array_equal(index, np.arange(len(rows))) else index
 
 
 def plain_labels(inputs: Any, labels: Any, *, training: bool = True) -> tuple[Any, list[str]]:

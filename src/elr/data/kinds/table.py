@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 
+from elr.data.columns.categories import MISSING
 from elr.data.columns.new_data import column_findings, plain_columns
 from elr.data.columns.reading import ColumnReading
 from elr.data.columns.scaling import fit_table_preprocessing, ranks_remark
@@ -52,11 +53,13 @@ class TablePreprocessing(Preprocessing):
         )
         kinds = {name: reading.kind for name, reading in chosen.readings.items()}
         transformer = fit_table_preprocessing(chosen.plain, kinds)
+        empty = int(_empty(chosen.plain).sum())
+        unjudged = f"{empty} of {len(records)} rows are empty in all columns learned from: their labels are not judged"
         return cls(
             coding=coding,
             transformer=transformer,
             columns=kinds,
-            remarks=(*chosen.remarks, *ranks_remark(transformer, what="column")),
+            remarks=(*chosen.remarks, *ranks_remark(transformer, what="column"), *([unjudged] if empty else [])),
             column_reports=chosen.reports,
             readings=chosen.readings,
             left_out=tuple(chosen.left_out),
@@ -68,6 +71,9 @@ class TablePreprocessing(Preprocessing):
     def plain(self, records: Records, *, name: str) -> pd.DataFrame:
         assert records.table is not None, "a table has columns"
         return plain_columns(records.table, self.readings, name=name)
+
+    def silent(self, records: Records) -> NDArray[np.bool_]:
+        return _empty(self.plain(records, name="the data"))
 
     def written_with(self, decimal: str) -> TablePreprocessing:
         readings = {name: reading.written_with(decimal) for name, reading in self.readings.items()}
@@ -91,6 +97,14 @@ class TablePreprocessing(Preprocessing):
         if not fits:
             return None
         return cls(coding=coding, transformer=transformer, columns=columns, readings=readings, left_out=left_out)
+
+
+def _empty(plain: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which rows have a value in no column that is learned from."""
+    empty = np.ones(len(plain), dtype=bool)
+    for name in plain.columns:
+        empty &= (plain[name].isna() | (plain[name] == MISSING)).to_numpy(dtype=bool)
+    return empty
 
 
 class Table(Kind):

@@ -93,6 +93,10 @@ class WordsPreprocessing(Preprocessing):
         loud = float(unknown.mean()) - self.unknown > _LOUD
         return [Finding(text="; ".join(said), loud=loud)] if said else []
 
+    def silent(self, records: Records) -> NDArray[np.bool_]:
+        assert records.table is not None, "texts are in a table"
+        return without_known_words(self.transformer, records.table.iloc[:, 0].tolist())
+
     def feature_rate(self, num_features: int) -> float | None:
         del num_features
         return _WORDS_RATE
@@ -145,6 +149,10 @@ class SentencesPreprocessing(Preprocessing):
 
     def _inputs(self, records: Records, name: str) -> NDArray[np.float32]:
         return self._scaled(records, name)
+
+    def silent(self, records: Records) -> NDArray[np.bool_]:
+        assert records.table is not None, "texts are in a table"
+        return np.array([not text.strip() for text in records.table.iloc[:, 0].tolist()], dtype=bool)
 
     def feature_rate(self, num_features: int) -> float | None:
         del num_features

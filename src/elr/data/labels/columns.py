@@ -23,6 +23,7 @@ from elr.data.labels.spelling import (
     spelling_remark,
     tidy,
 )
+from elr.data.labels.value_types import value_type
 from elr.errors import DataError, RowError
 
 _EXCEL_ERRORS = {"#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!"}
@@ -82,6 +83,7 @@ class LabelColumn:
         name: how messages name it.
         rules: what the user said about it.
         nested: whether its cells are lists or records.
+        value_type: of its cells, see `elr.data.labels.value_types.value_type`.
 
     Example:
         >>> found = read_labels(pd.Series(["1", "1.0", "x", "?"]), name="y")
@@ -95,6 +97,7 @@ class LabelColumn:
     name: str
     rules: LabelRules
     nested: bool = False
+    value_type: str | None = None
 
     @property
     def several(self) -> dict[str, dict[str, int]]:
@@ -263,7 +266,13 @@ def read_labels(column: pd.Series, *, name: str, rules: LabelRules | None = None
     per_code.append(None)  # for the code -1
     values = [per_code[code] for code in codes.tolist()]
     return LabelColumn(
-        values=values, spellings=dict(spellings), marks=dict(marks), name=name, rules=rules, nested=nested
+        values=values,
+        spellings=dict(spellings),
+        marks=dict(marks),
+        name=name,
+        rules=rules,
+        nested=nested,
+        value_type=None if nested else value_type(column),
     )
 
 

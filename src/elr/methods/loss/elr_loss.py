@@ -45,7 +45,8 @@ class ELRLoss(nn.Module):
     Outputs that are not finite (half precision that overflows) make the loss not finite, so that a GradScaler skips the
     step; the targets of their rows stay what they were. `targets.nonfinite` counts them, and a warning says it once.
 
-    The loss becomes negative as training goes well; that is normal.
+    The loss becomes negative as training goes well; that is normal. Its gradient comes with its value, and has no
+    derivative: backward with create_graph=True is an error.
 
     Args:
         num_examples: N, rows of the training set.
@@ -60,14 +61,16 @@ class ELRLoss(nn.Module):
             regularizer sees aligned targets (`elr.methods.ingredients.alignment`), those from before the step, and
             `realign()` is to be called before each epoch. Default: targets as they are, the paper's.
 
-    `labels` and `index` may be lists or NumPy arrays as well.
+    `labels` are class numbers (B,), or rows (B, C) of label probabilities: finite, >= 0, of sum 1. They and `index` may
+    be lists or NumPy arrays as well.
 
     Returns:
         From `forward`: a scalar in nats.
 
     Raises:
-        ArgumentError: a setting out of range, or shapes that do not belong together; train mode while gradients are
-            off; several processes of which the targets were not told.
+        ArgumentError: a setting out of range, or shapes that do not belong together; labels that are no classes or no
+            probabilities; train mode while gradients are off; several processes of which the targets were not told;
+            backward with create_graph=True.
         RowIndexError: a row outside [0, N).
 
     With `class_shares`, more than 2 N rows of training without `realign()` are refused as well.

@@ -314,7 +314,7 @@ def as_tensor(values: object, name: str, *, device: torch.device | None) -> Tens
 
 
 def check_labels(logits: Tensor, labels: Tensor) -> None:
-    """Raise ArgumentError for labels that do not belong to the logits: (B,) int64 or (B, C).
+    """Raise ArgumentError for labels that do not belong to the logits: (B,) int64, or (B, C) and no truths.
 
     Example:
         >>> check_labels(torch.zeros(2, 3), torch.tensor([0, 2], dtype=torch.int32))
@@ -329,6 +329,8 @@ def check_labels(logits: Tensor, labels: Tensor) -> None:
         )
     if labels.ndim == 1 and labels.dtype != torch.int64:
         raise ArgumentError(f"labels are {labels.dtype}: expected int64 class numbers; use labels.long()")
+    if labels.dtype == torch.bool:
+        raise ArgumentError("labels are torch.bool: expected rows of label probabilities; use labels.float()")
 
 
 def check_targets(logits: Tensor, targets: Tensor) -> None:

@@ -24,6 +24,7 @@ from elr.methods.loss.formulas import (
     regularizer,
 )
 from elr.methods.loss.known_gradient import KnownGradient, in_blocks
+from elr.methods.loss.label_rows import assert_label_rows, check_label_rows
 
 # Numbers in a block of rows: on a CPU the passes over a block run in its cache. Smaller blocks drown in the overhead of
 # small operations (docs/benchmarks/loss.md).
@@ -55,7 +56,8 @@ def elr_loss(
 
     Raises:
         ArgumentError: shapes that do not belong together, labels outside [0, C) (on a CPU) or that ask for a gradient,
-            or a clamp outside [0, 0.5).
+            rows of labels that are no probabilities (on a GPU, which is not waited for, a device-side assertion), or a
+            clamp outside [0, 0.5).
 
     Example:
         >>> logits = torch.tensor([[2.0, 0.0]], requires_grad=True)
@@ -134,8 +136,13 @@ def check_batch(logits: Tensor, labels: Tensor, clamp: float) -> None:
     check_clamp(clamp)
     if labels.requires_grad:
         raise ArgumentError("labels ask for a gradient, which the fused loss does not have: detach() them first")
-    if labels.ndim == 1 and in_blocks(logits):
+    if not in_blocks(logits):
+        if labels.ndim == 2 and labels.is_cuda and not torch.compiler.is_compiling():
+            assert_label_rows(labels)
+    elif labels.ndim == 1:
         check_classes(labels, logits.shape[1])
+    else:
+        check_label_rows(labels)
 
 
 def sweep(

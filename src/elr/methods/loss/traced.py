@@ -12,6 +12,7 @@ from elr.methods.ingredients.alignment import aligned, before
 from elr.methods.loss.formulas import check_classes, closed_form, confined, full_dtype, full_precision
 from elr.methods.loss.kernel import kernel_takes, rows_repeat, run_kernel
 from elr.methods.loss.known_gradient import KnownGradient
+from elr.methods.loss.label_rows import check_label_rows
 from elr.targets.store import check_rows, update_rows
 from elr.targets.updating import finite_parts, has_repeats, note_nonfinite
 
@@ -52,7 +53,7 @@ def traced_elr_loss(
 
     Raises:
         RowIndexError: a row outside [0, N); then nothing has changed.
-        ArgumentError: labels outside [0, C); then nothing has changed.
+        ArgumentError: labels outside [0, C), or rows that are no probabilities; then nothing has changed.
 
     Example:
         >>> table, index = torch.zeros(5, 2), torch.tensor([3])
@@ -134,6 +135,8 @@ def settle_rows(
     check_rows(index, len(table))
     if labels.ndim == 1:
         check_classes(labels, logits.shape[1])
+    else:
+        check_label_rows(labels)
     if not has_repeats(index):
         noted = torch.zeros(2, dtype=torch.int64) if nonfinite is None else nonfinite
         if note_nonfinite(targets, noted):
