@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from elr.data.prepared_data import prepare_data
+from elr.data.records import ReadOptions
 from elr.devices import memory_for_tables
 from elr.errors import ArgumentError
 from elr.runs import plan
@@ -40,6 +42,30 @@ def test_memory_that_is_short_chooses_and_a_resumed_run_keeps_to_it(tmp_path, mo
     again = fit(DATA, out=tmp_path / "run", config=FitConfig(epochs=2, device="cpu", members=1), resume=True).fitted
     assert again.run["targets"] == first.run["targets"]
     assert np.array_equal(first.audit.label_quality, again.audit.label_quality)
+
+
+def test_the_first_process_says_how_much_memory_is_free(monkeypatch):
+    """Each sees something else free; what they choose is the same."""
+    prepared = prepare_data(DATA, ReadOptions())
+    monkeypatch.setattr(plan, "memory_for_tables", lambda *_: 10**9)
+    plain = FitConfig(epochs=2, members=1, device="cpu").plan(prepared)
+    monkeypatch.setattr(plan, "from_main_process", lambda _, found: {10**9: 100}.get(found(), 1))
+    told = FitConfig(epochs=2, members=1, device="cpu").plan(prepared)
+    assert (plain.targets.placement, told.targets.placement) == ("dense", "mapped")
+
+
+def test_targets_of_a_method_that_has_none_are_not_stored_and_it_is_said(tmp_path):
+    run = fitted(tmp_path / "run", members=1, method="gce", targets="sparse").run
+    said = "the targets are not stored: sparse ones were asked for, and the method has none as it is set"
+    assert said in run["results"]["remarks"]
+    assert run["targets"]["placement"] == "dense"
+
+
+def test_what_is_compared_with_is_not_asked_for_targets(tmp_path):
+    config = FitConfig(epochs=2, device="cpu", members=1, targets="sparse")
+    outcome = fit(DATA, out=tmp_path / "run", config=config, compare=True)
+    assert any("kept as sparse ones" in remark for remark in outcome.fitted.results["remarks"])
+    assert not any("the targets are" in remark for remark in outcome.baseline.results["remarks"])
 
 
 def test_stateless_elr_averages_weights_and_others_refuse(tmp_path):
