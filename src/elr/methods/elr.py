@@ -179,7 +179,15 @@ class ELR(Method):
         self.peer = networks[1] if len(networks) == 2 else None
         lam, beta, clamp = config.lam, config.beta, config.clamp
         self.losses = nn.ModuleList(
-            ELRLoss(store.num_examples, store.num_classes, lam=lam, beta=beta, clamp=clamp, targets=store)
+            ELRLoss(
+                store.num_examples,
+                store.num_classes,
+                lam=lam,
+                beta=beta,
+                clamp=clamp,
+                targets=store,
+                check_batches=False,  # the loop shares out the rows, and compares the labels of all
+            )
             for store in stores
         )
         if config.align:
