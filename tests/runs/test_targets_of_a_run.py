@@ -71,6 +71,10 @@ def test_what_is_compared_with_is_not_asked_for_targets(tmp_path):
 def test_stateless_elr_averages_weights_and_others_refuse(tmp_path):
     run = fitted(tmp_path / "run", members=1, targets="stateless").run
     assert run["targets"]["placement"] == "stateless"
+    done = {"ensembling": False, "align": False, "gamma": 0.997, "lam_ramp": 1}  # half of the two steps
+    assert {name: run["method"][name] for name in done} == done
+    plus = fitted(tmp_path / "plus", method="elr_plus", targets="stateless").run["method"]
+    assert (plus["name"], plus["networks"], plus["ensembling"], plus["lam_ramp"]) == ("elr_plus", 2, False, 1)
     for settings in ({"method": "kl_penalty"}, {"members": 2}):
         with pytest.raises(ArgumentError, match=r"stateless, and networks side by side, .*keep some: .*--members 1"):
             fitted(tmp_path / "other", targets="stateless", **settings)

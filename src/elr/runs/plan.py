@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from elr.networks.architectures import FastConvNet
 from elr.networks.backbones import load_body
 from elr.networks.spec import NetworkSpec
 from elr.targets.choice import AUTO, TARGETS_ARE, chosen_targets
-from elr.targets.config import DENSE, TargetsConfig
+from elr.targets.config import DENSE, STATELESS, TargetsConfig
 from elr.training.config import TrainingConfig
 from elr.training.engine import from_main_process, number_of_processes
 from elr.training.loop import Training
@@ -124,7 +125,12 @@ class Plan:
             ranks=number_of_processes(),
             ranks_here=from_main_process(device, lambda: min(processes_here(), number_of_processes())),
         )
-        return replace(self, targets=config, remarks=[*self.remarks, *([sentence] if sentence else [])])
+        method = self.method
+        if config.placement == STATELESS:
+            epochs = self.training.epochs // self.training.generations
+            method = method.stateless(steps=epochs * math.ceil(len(prepared.examples) / self.training.batch_size))
+        remarks = [*self.remarks, *([sentence] if sentence else [])]
+        return replace(self, method=method, targets=config, remarks=remarks)
 
     def going_on(self, run: Mapping[str, Any]) -> Plan:
         """The same with the store of targets of an unfinished run, where the free memory of the day has chosen it."""
