@@ -1,6 +1,7 @@
 """`elr fit` with other stores than the plain one: the folder, the words, and the same results."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,10 +9,11 @@ import pytest
 from elr.data.prepared_data import prepare_data
 from elr.data.records import ReadOptions
 from elr.devices import memory_for_tables
-from elr.errors import ArgumentError
+from elr.errors import ArgumentError, OutputError
 from elr.runs import plan
 from elr.runs.fit import fit
 from elr.runs.fit_config import FitConfig
+from elr.targets import table_file
 
 LABELS = np.tile([0, 1, 2], 20)
 DATA = (np.random.default_rng(0).normal(size=(60, 4)) + 3 * np.eye(4)[LABELS], LABELS)
@@ -30,6 +32,15 @@ def test_a_mapped_run_is_the_dense_run_and_leaves_no_table(tmp_path):
     assert mapped.run["targets"] == {"placement": "mapped", "dtype": "float32", "top_k": 16}
     assert "the targets are kept as mapped ones in float32, 720 bytes of disk" in mapped.results["remarks"]
     assert not any("targets are" in remark for remark in dense.results["remarks"])
+
+
+def test_a_disk_that_is_too_small_for_the_checkpoints_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    size = 4096 + 60 * 3 * 4
+    monkeypatch.setattr(table_file.shutil, "disk_usage", lambda place: SimpleNamespace(free=3 * size - 1))
+    message = f"need {3 * size:,} bytes of disk .*{3 * size - 1:,} are free there: make room"
+    with pytest.raises(OutputError, match=message):
+        fitted(tmp_path / "run", members=1, targets="mapped", targets_dtype="float32")
+    assert not (tmp_path / "run").exists()
 
 
 def test_memory_that_is_short_chooses_and_a_resumed_run_keeps_to_it(tmp_path, monkeypatch):

@@ -23,11 +23,9 @@ from elr.targets.dense import DenseTargets
 from elr.targets.ranks import number_of_ranks
 from elr.targets.row_access import BY_PLACE, RowAccess, Rows
 from elr.targets.store import CHUNK, Targets
-from elr.targets.table_file import HEADER, TableHeader, check_copy, fill, open_table, read_copy, write_copy
+from elr.targets.table_file import HEADER, ROWS_FILE, TableHeader, check_copy, fill, open_table, read_copy, write_copy
 from elr.targets.updating import STORAGE_DTYPES, blend, full_type, has_repeats, not_compiled
 
-ROWS_FILE = "rows.targets"
-"""The copy of the table in a checkpoint."""
 RESIDENT = 2**28
 """Bytes of the file that this process has in view before it lets go of them; the system keeps what it has room for."""
 _SAID = 4  # numbers that a state has where the rows are apart
@@ -138,6 +136,11 @@ class MappedTargets(DenseTargets):
     @cached_property
     def _map(self) -> mmap.mmap:
         return mmap.mmap(self._access.file.fileno(), self._header.size)
+
+    @property
+    def file_bytes(self) -> int:
+        """What its file takes of the disk."""
+        return self._header.size
 
     def read(self, index: Tensor) -> Tensor:
         if torch.compiler.is_compiling() or not BY_PLACE:
