@@ -204,7 +204,7 @@ def read_of_others(world, folder):
     return found
 
 
-def rank_of(rank, world, folder):
+def rank_of(rank, world, folder, checks):
     torch.set_num_threads(1)
     meeting = dist.FileStore(str(Path(folder) / f"meeting-{world}"), world)
     dist.init_process_group("gloo", store=meeting, rank=rank, world_size=world, timeout=timedelta(seconds=60))
@@ -213,7 +213,7 @@ def rank_of(rank, world, folder):
     dist.destroy_process_group()
 
 
-def on_ranks(world, folder):
+def on_ranks(world, folder, checks=checks):
     """Fork the ranks and wait for them; whether all ended well."""
     children = []
     for rank in range(world):
@@ -221,7 +221,7 @@ def on_ranks(world, folder):
         if child == 0:
             code = 1
             try:
-                rank_of(rank, world, folder)
+                rank_of(rank, world, folder, checks)
                 code = 0
             except BaseException:
                 sys.excepthook(*sys.exc_info())

@@ -19,6 +19,7 @@ from elr.devices import (
     computes_bfloat16,
     forked_random_state,
     keep_freed_memory,
+    processes_here,
     usable_library,
 )
 from elr.training.engine import leave_process_group, preserved_random_state
@@ -65,6 +66,13 @@ def test_memory_can_be_had_after_keeping_it_and_asking_twice_is_fine():
     for _ in range(3):
         assert torch.ones(2**20).sum() == 2**20
     assert ctypes.sizeof(ctypes.c_int) == 4
+
+
+def test_processes_of_this_machine_are_counted_by_what_launched_them(monkeypatch):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert processes_here() == 4
+    monkeypatch.delenv("LOCAL_WORLD_SIZE")
+    assert processes_here() == 1
 
 
 def test_bfloat16_is_a_yes_or_no():

@@ -55,6 +55,8 @@ if __name__ == "__main__":
     pair.run()
     alike = Training(METHODS["elr aligned"](), examples(), config=config)
     alike.run()
+    storeless = Training(METHODS["elr stateless"](), examples(), config=config)
+    storeless.run()
     twice = TrainingConfig(epochs=4, generations=2, batch_size=17, device="cpu", precision="float32")
     weighed = Training(METHODS["elr between generations"](), examples(), config=twice)
     weighed.run()
@@ -106,6 +108,7 @@ if __name__ == "__main__":
                 "weights": alike.method.losses[0].alignment.weights,
                 "pair agreement": pair.history[-1]["agreement_with_given_labels"],
                 "pair": torch.stack([store.table for store in pair.method.stores]),
+                "stateless probs": storeless.predict(examples()),
                 "weighed": weighed.method.stores[0].table,
                 "weighed probs": weighed.predict(examples()),
                 "joint": torch.stack([store.table for store in joint.method.stores]),
@@ -132,6 +135,21 @@ if __name__ == "__main__":
             },
             sys.argv[1],
         )
-    del training, first, resumed, pair, alike, weighed, joint, several, demanding, noisy, divided, corrected, truncated
+    del (
+        training,
+        first,
+        resumed,
+        pair,
+        alike,
+        storeless,
+        weighed,
+        joint,
+        several,
+        demanding,
+        noisy,
+        divided,
+        corrected,
+        truncated,
+    )
     gc.collect()  # what outlives the group of processes has been seen to end in an abort, here and there
     leave_process_group()

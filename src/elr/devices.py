@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -63,8 +64,18 @@ def free_memory() -> int:
     return free
 
 
+def processes_here() -> int:
+    """How many processes of the run share this machine and its memory, by what launched them; 1 where nobody says so.
+
+    Example:
+        >>> processes_here()
+        1
+    """
+    return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
 def memory_to_use(max_memory: int | None = None) -> int:
-    """Bytes that may be taken: what is free, or the limit where that is less.
+    """Bytes that may be taken on this machine, by all of its processes together: what is free, or a limit if less.
 
     Args:
         max_memory: the limit in bytes, as `--max-memory` names it. Default: none.
@@ -86,7 +97,9 @@ def memory_to_use(max_memory: int | None = None) -> int:
 
 
 def memory_for_tables(device: str, max_memory: int | None = None) -> int:
-    """Bytes that may be taken where a model and its tables lie: of the processor, or of the accelerator if less.
+    """Bytes that may be taken where models and tables lie, by all processes of this machine together.
+
+    Of the processor, or of the accelerators that they have if that is less.
 
     Args:
         device: "cpu", or another word: the accelerator, where there is one.
@@ -98,7 +111,7 @@ def memory_for_tables(device: str, max_memory: int | None = None) -> int:
     """
     memory = memory_to_use(max_memory)
     if device != "cpu" and torch.cuda.is_available():
-        memory = min(memory, torch.cuda.mem_get_info()[0])
+        memory = min(memory, torch.cuda.mem_get_info()[0] * min(torch.cuda.device_count(), processes_here()))
     return memory
 
 

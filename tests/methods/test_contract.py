@@ -187,6 +187,7 @@ def test_two_ranks_give_the_targets_of_one(tmp_path):
     torch.testing.assert_close(two["aligned"], one["aligned"], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(two["weights"], one["weights"], atol=1e-5, rtol=1e-4)
     assert not torch.allclose(one["weights"], torch.ones(C), atol=1e-3)
+    torch.testing.assert_close(two["stateless probs"], one["stateless probs"], atol=1e-5, rtol=1e-4)
     assert torch.equal(two["resumed"], two["targets"])
     torch.testing.assert_close(two["weighed"], one["weighed"], atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(two["weighed probs"], one["weighed probs"], atol=1e-4, rtol=1e-3)

@@ -426,6 +426,12 @@ def test_stateless_mode_holds_no_table(name):
     assert method.pred_probs(torch.arange(N)) is None
 
 
+def test_lam_reaches_its_height_in_a_short_run_without_targets():
+    assert ELRConfig().stateless(steps=60).lam_ramp == 30
+    assert ELRConfig().stateless(steps=10_000).lam_ramp == ELRConfig().stateless().lam_ramp == 1000
+    assert ELRConfig(lam_ramp=5000).stateless(steps=60).lam_ramp == 5000  # as asked for
+
+
 @pytest.mark.parametrize("at", [2, 4])  # within an epoch of one network, within the first pass or between the two
 @pytest.mark.parametrize("name", SOME)
 def test_a_state_dict_continues_bit_identically(name, at):

@@ -30,6 +30,42 @@ def test_what_does_not_fit_goes_down_the_list(memory, ranks, placement, dtype, w
     assert words in sentence
 
 
+@pytest.mark.parametrize(
+    ("memory", "ranks", "here", "placement", "dtype", "words"),
+    [
+        (100 * GB, 8, 8, "dense", "float32", "4,960,000,000 bytes of memory in each of 8 processes"),
+        (50 * GB, 8, 8, "dense", "bfloat16", "2,480,000,000 bytes of memory in each of 8 processes: in memory they"),
+        (10 * GB, 8, None, "sharded", "bfloat16", "310,000,000 bytes of memory in each of 8 processes: in memory they"),
+        (10 * GB, 8, 8, "sharded", "bfloat16", "in each of 8 processes and 10,000,000,000 may be used on the machine"),
+        (10 * GB, 8, 1, "dense", "float32", "4,960,000,000 bytes of memory in each of 8 processes"),  # on 8 machines
+    ],
+)
+def test_the_processes_of_a_machine_share_its_memory(memory, ranks, here, placement, dtype, words):
+    config, sentence = chosen_targets(1_240_000, [1000], memory=memory, ranks=ranks, ranks_here=here)
+    assert config == TargetsConfig(placement=placement, dtype=dtype)
+    assert words in sentence
+
+
+def test_what_all_processes_take_is_said_from_a_gigabyte_on():
+    many = {"memory": 100 * GB, "targets": "dense"}
+    assert chosen_targets(100_000, [1000], **many) == (DENSE, "")
+    assert "400,000,000 bytes of memory in each of 4 processes" in chosen_targets(100_000, [1000], ranks=4, **many)[1]
+    assert chosen_targets(10, [3], memory=GB, targets="mapped", ranks=2)[1].endswith(
+        "60 bytes of disk in each of 2 processes"
+    )
+
+
+def test_a_method_without_targets_has_none_and_it_is_said():
+    for targets, dtype, asked in (
+        ("sparse", None, "sparse"),
+        ("auto", "bfloat16", "bfloat16"),
+        ("stateless", None, "sta"),
+    ):
+        config, sentence = chosen_targets(10, [], memory=GB, targets=targets, dtype=dtype)
+        assert config == DENSE
+        assert sentence.startswith(f"the targets are not stored: {asked}")
+
+
 def test_what_is_given_is_taken():
     assert chosen_targets(10, [3], memory=GB, targets="dense") == (DENSE, "")
     assert chosen_targets(10**9, [1000], memory=GB, targets="dense", dtype="float16")[0] == TargetsConfig(

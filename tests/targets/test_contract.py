@@ -17,6 +17,7 @@ from blobs import blobs, built, examples, network
 from elr.errors import ArgumentError, CheckpointError, RowIndexError
 from elr.methods.elr import ELRConfig
 from elr.methods.loss.elr_loss import ELRLoss
+from elr.methods.method import Batch
 from elr.targets import row_access
 from elr.targets.config import PLACEMENTS, TargetsConfig
 from elr.targets.dense import DenseTargets
@@ -412,3 +413,61 @@ def test_elr_learns_over_it_and_a_killed_run_ends_as_an_unbroken_one(config, tmp
     resumed.run(resume=True)
     assert torch.equal(rows_of(resumed.method.stores[0]), rows_of(store))
     assert torch.equal(resumed.predict(examples()), whole.predict(examples()))
+
+
+# Without a store
+
+STATELESS = TargetsConfig(placement="stateless")
+
+
+def stateless_steps(order, steps=3):
+    """The terms of each step, and the logits, with rows in such an order; weights move in between."""
+    method = built(ELRConfig(), targets=STATELESS).train()
+    features, given, _ = (torch.from_numpy(each) for each in blobs())
+    optimizer, found = torch.optim.SGD(method.network.parameters(), lr=0.1), []
+    for _ in range(steps):
+        step = method(Batch(order, features[order], given[order]))
+        step.loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        found.append((step.loss.detach(), step.logits.detach()))
+    return found
+
+
+def test_without_a_store_permuted_rows_give_the_same_steps():
+    rows = torch.arange(20)
+    order = torch.randperm(20, generator=torch.Generator().manual_seed(0))
+    for (loss, logits), (permuted, theirs) in zip(stateless_steps(rows), stateless_steps(rows[order]), strict=True):
+        torch.testing.assert_close(permuted, loss)
+        torch.testing.assert_close(theirs, logits[order])
+
+
+def test_without_a_store_a_batch_that_has_each_row_twice_is_the_batch():
+    rows = torch.arange(20)
+    for (loss, logits), (twice, both) in zip(stateless_steps(rows), stateless_steps(rows.repeat(2)), strict=True):
+        torch.testing.assert_close(twice, loss)
+        torch.testing.assert_close(both, logits.repeat(2, 1))
+
+
+def test_without_a_store_a_killed_run_ends_as_an_unbroken_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "COST_SHARE", math.inf)
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    whole = training(STATELESS, tmp_path / "whole")
+    whole.run()
+    assert whole.method.stores == []
+    with pytest.raises(KeyboardInterrupt):
+        training(STATELESS, tmp_path / "killed").run(on_progress=stopped_at(15))
+    resumed = training(STATELESS, tmp_path / "killed")
+    resumed.run(resume=True)
+    assert torch.equal(resumed.predict(examples()), whole.predict(examples()))
+    weights = zip(resumed.method.state_dict().values(), whole.method.state_dict().values(), strict=True)
+    assert all(torch.equal(*each) for each in weights if isinstance(each[0], torch.Tensor))
+
+
+def stopped_at(step):
+    def stop(progress):
+        if progress.step == step:
+            raise KeyboardInterrupt
+
+    return stop

@@ -4,14 +4,17 @@ import errno
 import os
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from elr.errors import CheckpointError, OutputError
+from elr.targets import table_file
 from elr.targets.table_file import (
     HEADER,
     TableHeader,
     check_copy,
+    check_room,
     fill,
     open_table,
     read_copy,
@@ -185,3 +188,28 @@ def test_bytes_are_read_in_as_many_calls_as_the_system_wants(tmp_path, monkeypat
     with (tmp_path / "file").open("rb") as file:
         fill(view, file.fileno(), 1)
     assert bytes(view) == b"bcdef"
+
+
+def test_a_disk_without_room_for_the_file_and_two_copies_is_refused_at_the_start(tmp_path, monkeypatch):
+    folder, free = tmp_path / "run" / "inner", 299
+    monkeypatch.setattr(table_file.shutil, "disk_usage", lambda place: SimpleNamespace(free=free))
+    with pytest.raises(
+        OutputError, match=r"inner need 300 bytes of disk \(the file in use, a .*and 299 are free there"
+    ):
+        check_room(folder, [60, 40])
+    with pytest.raises(OutputError, match=r"need 500 bytes of disk \(the file in use of each of 3 processes, a"):
+        check_room(folder, [100], processes=3)
+    check_room(folder, [99])
+    check_room(folder, [0, 0])
+    check_room(folder, [])
+    assert not folder.exists()
+
+
+def test_what_a_run_has_already_counts_as_room(tmp_path, monkeypatch):
+    monkeypatch.setattr(table_file.shutil, "disk_usage", lambda place: SimpleNamespace(free=100))
+    (tmp_path / "checkpoint-000001" / "targets-0").mkdir(parents=True)
+    (tmp_path / "checkpoint-000001" / "targets-0" / table_file.ROWS_FILE).write_bytes(bytes(100))
+    with pytest.raises(OutputError, match="need 300 bytes"):
+        check_room(tmp_path, [100])
+    (tmp_path / ".targets-9x4-float32-0.partial").write_bytes(bytes(100))
+    check_room(tmp_path, [100])

@@ -140,8 +140,8 @@ def fit(
         str | None,
         typer.Option(
             metavar="SIZE",
-            help="Memory for the data, such as 4GB: images and targets beyond it stay on disk, tables are refused. "
-            "Default: what is free.",
+            help="Memory for the data on a machine, by all its processes together, such as 4GB: images and targets "
+            "beyond it stay on disk, tables are refused. Default: what is free.",
             show_default=False,
             rich_help_panel=DEVICES,
         ),

@@ -75,8 +75,8 @@ class ReadOptions:
             `elr.data.pictures.depth.Extent`.
         stream: whether images stay on disk and are decoded batch by batch, or are decoded once and held. Default: where
             memory does not hold them. The pixels are the same.
-        max_memory: bytes that data may take in memory; tables and arrays that need more are refused, images streamed.
-            Default: what is free.
+        max_memory: bytes that data may take in the memory of a machine, in all of its processes together; tables and
+            arrays that need more are refused, images streamed. Default: what is free.
         index: file of the run that goes on, which says which streamed images it began with; nothing else is read then.
         scratch: folder for features of images that memory does not hold, see `elr.files.on_disk`.
 

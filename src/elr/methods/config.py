@@ -87,6 +87,15 @@ class MethodConfig(ABC):
         own = {each.name for each in fields(cls)}
         return cls(**{name: value for name, value in asked.items() if name in own})
 
+    def stateless(self, *, steps: int | None = None) -> Self:
+        """The same where no targets are kept; as it is where it cannot do without, which `build` refuses.
+
+        Args:
+            steps: of each pass in a generation of the run. Default: not known.
+        """
+        del steps
+        return self
+
     def resized(self, share: float, *, generations: int) -> Self:
         """The same for generations of `share` of the length, of which there are so many now."""
         del share, generations

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 STATELESS_GAMMA, STATELESS_RAMP = 0.997, 1000
 """Where targets are stateless: the paper's decay of averaged weights, and the steps over which lam rises."""
+STATELESS_SHARE = 0.5
+"""Of the steps of a run (a generation), over which lam rises where that is fewer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,30 +61,35 @@ class ELRConfig(ELRSettings):
     ) -> ELR:
         """See `MethodConfig.build`; a second network is a peer also where `networks` is 1."""
         config = replace(self, networks=2) if len(networks) == 2 else self
-        config = config.stateless() if targets is not None and targets.placement == STATELESS else config
+        if config.ensembling and targets is not None and targets.placement == STATELESS:
+            config = config.stateless()
         count = config.networks if config.ensembling else 0
         return ELR(networks, config, stores=[(targets or DENSE).build(num_examples, num_classes) for _ in range(count)])
 
     def target_widths(self, num_classes: int) -> tuple[int, ...]:
         return (num_classes,) * self.networks if self.ensembling else ()
 
-    def stateless(self) -> ELRConfig:
+    def stateless(self, *, steps: int | None = None) -> Self:
         """The same without a store: averaged weights say what the targets would.
 
-        gamma becomes the paper's 0.997 where it is 0, and lam rises over 1000 steps at least: from the first step on, a
-        network would only confirm what it says at random. There is no mean of targets to align.
+        gamma becomes the paper's 0.997 where it is 0, and lam rises over 1000 steps, or STATELESS_SHARE of a shorter
+        run: from the first step on, a network would only confirm what it says at random. A longer ramp stays. There is
+        no mean of targets to align.
 
         Example:
             >>> ELRConfig(lam=7.0).stateless().described()
             {'name': 'elr', 'lam': 7.0, 'beta': 0.7, 'ensembling': False, 'gamma': 0.997, 'lam_ramp': 1000}
+            >>> ELRConfig(lam=7.0).stateless(steps=600).lam_ramp
+            300
         """
+        length = STATELESS_RAMP if steps is None else min(STATELESS_RAMP, int(STATELESS_SHARE * steps))
         return replace(
             self,
             ensembling=False,
             align=False,
             align_power=1.0,
             gamma=self.gamma or STATELESS_GAMMA,
-            lam_ramp=max(self.lam_ramp, STATELESS_RAMP),
+            lam_ramp=max(self.lam_ramp, length),
         )
 
     @classmethod
@@ -179,7 +186,15 @@ class ELR(Method):
         self.peer = networks[1] if len(networks) == 2 else None
         lam, beta, clamp = config.lam, config.beta, config.clamp
         self.losses = nn.ModuleList(
-            ELRLoss(store.num_examples, store.num_classes, lam=lam, beta=beta, clamp=clamp, targets=store)
+            ELRLoss(
+                store.num_examples,
+                store.num_classes,
+                lam=lam,
+                beta=beta,
+                clamp=clamp,
+                targets=store,
+                check_batches=False,  # the loop shares out the rows, and compares the labels of all
+            )
             for store in stores
         )
         if config.align:

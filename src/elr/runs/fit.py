@@ -26,6 +26,7 @@ from elr.runs.run import Fitted, run_plan
 from elr.runs.run_folder import alone_in, read_begun
 from elr.runs.tuning import check_tuning
 from elr.runs.tuning import tune as search
+from elr.targets.choice import AUTO
 from elr.training.engine import from_main_process, is_main_process, number_of_processes
 from elr.training.progress import Progress
 
@@ -174,11 +175,7 @@ def fit(
 
     baseline_folder = out / BASELINE
     fitted = run(config, out, None if found is None else found.to_json())
-    baseline = (
-        run(replace(config, method=BASELINE, members=1, settings={}, lam=None, beta=None), baseline_folder)
-        if compare
-        else None
-    )
+    baseline = run(_baseline(config), baseline_folder) if compare else None
     if is_main_process():
         with alone_in(out, wait=True):
             write_report(prepared, fitted, baseline=baseline)
@@ -197,6 +194,13 @@ def _as_passed(fitted: Fitted, data: Data | None, prepared: PreparedData) -> Fit
     index = row_index(data, prepared.records.rows)
     names = audit.class_names if values is None else tuple(values.tolist())
     return replace(fitted, audit=replace(audit, index=index, class_names=names))
+
+
+def _baseline(config: FitConfig) -> FitConfig:
+    """The same for plain cross entropy, which has neither settings of its own nor targets."""
+    return replace(
+        config, method=BASELINE, members=1, settings={}, lam=None, beta=None, targets=AUTO, targets_dtype=None
+    )
 
 
 def _read(

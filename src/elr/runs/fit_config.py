@@ -108,9 +108,9 @@ class FitConfig:
             (`elr.targets.choice.chosen_targets`).
         targets_dtype: of what is kept: "float32", "bfloat16", "float16" or "float64". Default: by the placement.
         seed: of weights, order, augmentation.
-        max_memory: bytes of memory that may be used: images beyond a third of it are streamed from disk, targets
-            beyond a half are kept elsewhere, files of tables and arrays that need more are refused. Default: what is
-            free.
+        max_memory: bytes of a machine's memory that may be used, by all of its processes together: images beyond a
+            third of it are streamed from disk, targets beyond a half are kept elsewhere, files of tables and arrays
+            that need more are refused. Default: what is free.
 
     Raises:
         ArgumentError: an unknown method, augmentation or setting, or one that is given twice; other values are checked

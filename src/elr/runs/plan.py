@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from elr.data.examples import Examples
 from elr.data.formats.images import SMALLEST
 from elr.data.pictures.image_store import ImageStore
 from elr.data.preprocessing import Augmentation
-from elr.devices import memory_for_tables, mixed_seed
+from elr.devices import memory_for_tables, mixed_seed, processes_here
 from elr.errors import ArgumentError
 from elr.methods.catalog import method_from_json
 from elr.methods.config import MethodConfig
@@ -24,9 +25,9 @@ from elr.networks.architectures import FastConvNet
 from elr.networks.backbones import load_body
 from elr.networks.spec import NetworkSpec
 from elr.targets.choice import AUTO, TARGETS_ARE, chosen_targets
-from elr.targets.config import DENSE, TargetsConfig
+from elr.targets.config import DENSE, STATELESS, TargetsConfig
 from elr.training.config import TrainingConfig
-from elr.training.engine import number_of_processes
+from elr.training.engine import from_main_process, number_of_processes
 from elr.training.loop import Training
 from elr.training.monitor import Monitor
 
@@ -105,22 +106,31 @@ class Plan:
     ) -> Plan:
         """The same with a store of targets for some data, and a remark where there is something to say of it.
 
+        Under several processes all of them call it: what is free is what the first one finds, so that all choose alike.
+
         Args:
             prepared: the data.
             targets: as of `elr.targets.choice.chosen_targets`.
             dtype: as there.
             device: where the model is to lie, see `elr.devices.memory_for_tables`.
-            max_memory: bytes that may be used. Default: what is free.
+            max_memory: bytes that may be used on this machine. Default: what is free.
         """
+        memory = from_main_process(device, lambda: memory_for_tables(device, max_memory)) if targets == AUTO else 0
         config, sentence = chosen_targets(
             len(prepared.examples),
             self.method.target_widths(prepared.preprocessing.num_classes),
-            memory=memory_for_tables(device, max_memory),
+            memory=memory,
             targets=targets,
             dtype=dtype,
             ranks=number_of_processes(),
+            ranks_here=from_main_process(device, lambda: min(processes_here(), number_of_processes())),
         )
-        return replace(self, targets=config, remarks=[*self.remarks, *([sentence] if sentence else [])])
+        method = self.method
+        if config.placement == STATELESS:
+            epochs = self.training.epochs // self.training.generations
+            method = method.stateless(steps=epochs * math.ceil(len(prepared.examples) / self.training.batch_size))
+        remarks = [*self.remarks, *([sentence] if sentence else [])]
+        return replace(self, method=method, targets=config, remarks=remarks)
 
     def going_on(self, run: Mapping[str, Any]) -> Plan:
         """The same with the store of targets of an unfinished run, where the free memory of the day has chosen it."""

@@ -31,7 +31,7 @@ from elr.data.prepared_data import PreparedData, inspection_of
 from elr.errors import OutputError
 from elr.runs.plan import Plan
 from elr.runs.run_folder import alone_in, another, opened, read_begun, remove_unfinished
-from elr.targets.table_file import remove_tables
+from elr.targets.table_file import check_room, remove_tables
 from elr.training.checkpoints import remove_checkpoints
 from elr.training.engine import from_main_process, refuse_other_ranks
 from elr.training.loop import Training
@@ -206,7 +206,10 @@ def _begin(out: Path, run: dict[str, Any], training: Training, held: ExitStack, 
     training.accelerator.wait_for_everyone()  # every rank has looked at the folder before one of them makes it
     run["num_processes"] = training.accelerator.num_processes
 
+    sizes = [getattr(store, "file_bytes", 0) for store in training.method.stores]  # stores in memory have none
+
     def take() -> int:
+        check_room(out, sizes, processes=training.accelerator.num_processes)
         with files.writing(out):
             out.mkdir(parents=True, exist_ok=True)
         held.enter_context(alone_in(out))

@@ -90,9 +90,9 @@ class TargetsConfig:
         """
         if self.placement == STATELESS:
             raise ArgumentError(
-                f"targets are {STATELESS}, and networks side by side, as other methods than 'elr', keep some: take "
-                f"another store, such as {DENSE_PLACEMENT} or {MAPPED}, or 'elr' with a single network (--members 1, "
-                "members=1), whose averaged weights stand in"
+                f"targets are {STATELESS}, and networks side by side, as other methods than 'elr' and 'elr_plus', keep "
+                f"some: take another store, such as {DENSE_PLACEMENT} or {MAPPED}, or one of these two (of 'elr' a "
+                "single network, --members 1, members=1), whose averaged weights stand in"
             )
         dtype = DTYPES[self.dtype]
         where: dict[str, Any] = {"folder": folder or self.folder} if self.placement == MAPPED else {}

@@ -18,6 +18,7 @@ from elr.targets.updating import (
     gather_rows,
     has_repeats,
     mean_over_repeats,
+    not_compiled,
     note_nonfinite,
 )
 
@@ -88,6 +89,12 @@ class DenseTargets(Targets):
             parts = self._noted(probs)
             probs = probs if distinct else mean_over_repeats(index, probs, self.parts)
             return self._blended(index, probs, beta, parts=parts)
+        return self._update_with_others(index, probs, beta)
+
+    @not_compiled
+    def _update_with_others(self, index: Tensor, probs: Tensor, beta: float) -> Tensor:
+        """`update` of the rows of all ranks; those of this one."""
+        assert self.process_group is not None, "there are others"
         if not self.compared:
             shape = (self.num_examples, self.num_classes)
             refuse_unlike_tables(type(self).__name__, shape, self._like.dtype, self.process_group)

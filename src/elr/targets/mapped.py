@@ -20,13 +20,12 @@ from torch import distributed as dist
 from elr.checking import checked
 from elr.errors import ArgumentError
 from elr.targets.dense import DenseTargets
+from elr.targets.ranks import number_of_ranks
 from elr.targets.row_access import BY_PLACE, RowAccess, Rows
 from elr.targets.store import CHUNK, Targets
-from elr.targets.table_file import HEADER, TableHeader, check_copy, fill, open_table, read_copy, write_copy
-from elr.targets.updating import STORAGE_DTYPES, blend, full_type, has_repeats
+from elr.targets.table_file import HEADER, ROWS_FILE, TableHeader, check_copy, fill, open_table, read_copy, write_copy
+from elr.targets.updating import STORAGE_DTYPES, blend, full_type, has_repeats, not_compiled
 
-ROWS_FILE = "rows.targets"
-"""The copy of the table in a checkpoint."""
 RESIDENT = 2**28
 """Bytes of the file that this process has in view before it lets go of them; the system keeps what it has room for."""
 _SAID = 4  # numbers that a state has where the rows are apart
@@ -138,6 +137,11 @@ class MappedTargets(DenseTargets):
     def _map(self) -> mmap.mmap:
         return mmap.mmap(self._access.file.fileno(), self._header.size)
 
+    @property
+    def file_bytes(self) -> int:
+        """What its file takes of the disk."""
+        return self._header.size
+
     def read(self, index: Tensor) -> Tensor:
         if torch.compiler.is_compiling() or not BY_PLACE:
             return super().read(index).to(index.device)
@@ -150,11 +154,14 @@ class MappedTargets(DenseTargets):
     def update(self, index: Tensor, probs: Tensor, *, beta: float) -> Tensor:
         if torch.compiler.is_compiling():
             self.ahead = None  # written through the table
-        if self.process_group is not None and isinstance(index, Tensor):
-            self.ahead = None
-            self._look(len(index) * dist.get_world_size(self.process_group))
         given = super().update(index, probs, beta=beta)
         return given.to(probs.device)
+
+    @not_compiled
+    def _update_with_others(self, index: Tensor, probs: Tensor, beta: float) -> Tensor:
+        self.ahead = None
+        self._look(len(index) * number_of_ranks(self.process_group))
+        return super()._update_with_others(index, probs, beta)
 
     def mean(self) -> Tensor:
         chunks = torch.arange(self.num_examples).split(max(1, CHUNK // self.num_classes))

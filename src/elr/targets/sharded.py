@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,16 +17,10 @@ from elr.files import writing
 from elr.targets.ranks import number_of_ranks, refuse_unlike_tables
 from elr.targets.row_files import load_part, part_name, part_of, save_part
 from elr.targets.store import CHUNK, Targets, update_rows
-from elr.targets.updating import full_type
+from elr.targets.updating import full_type, not_compiled
 
 _READ, _UPDATE, _REFUSED = 0, 1, 2
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 _ROW_NUMBER = 8  # bytes
-
-
-def _not_compiled(function: _Function) -> _Function:
-    """What talks to other processes is left as it is by compilers."""
-    return torch.compiler.disable(function)  # pyright: ignore[reportReturnType]
 
 
 @dataclass
@@ -161,7 +155,7 @@ class ShardedTargets(Targets):
         return 2 * _ROW_NUMBER * others + round(batch * others / self.world * row)
 
     @torch.no_grad()
-    @_not_compiled
+    @not_compiled
     def read(self, index: Tensor) -> Tensor:
         self._check_on_all(index)
         if self.process_group is None:
@@ -170,7 +164,7 @@ class ShardedTargets(Targets):
         return self._returned(route, self.table[route.arrived()])
 
     @torch.no_grad()  # the paper holds targets constant in the gradient
-    @_not_compiled
+    @not_compiled
     def update(self, index: Tensor, probs: Tensor, *, beta: float) -> Tensor:
         if probs is None:
             raise ArgumentError("probs is None: expected a tensor (B, C)")
@@ -200,7 +194,7 @@ class ShardedTargets(Targets):
         return found
 
     @torch.no_grad()
-    @_not_compiled
+    @not_compiled
     def prefetch(self, index: Tensor) -> None:
         """Begin the `update` of these rows, which is to come: their numbers travel while the network works.
 

@@ -20,6 +20,7 @@ from elr.targets.updating import (
     gather_rows,
     has_repeats,
     mean_over_repeats,
+    not_compiled,
     note_nonfinite,
 )
 
@@ -111,6 +112,12 @@ class SparseTargets(Targets):
         probs = probs.detach().to(self.values.device, full_type(self.values))
         if self.process_group is None:
             return self._moved(sent(index, self.ids.device), probs, beta)
+        return self._update_with_others(index, probs, beta)
+
+    @not_compiled
+    def _update_with_others(self, index: Tensor, probs: Tensor, beta: float) -> Tensor:
+        """`update` of the rows of all ranks; those of this one."""
+        assert self.process_group is not None, "there are others"
         if not self.compared:
             shape = (self.num_examples, self.num_classes)
             kind = f"{type(self).__name__} of {self.top_k} classes a row"

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,6 +25,8 @@ PAGE = 4096
 """Bytes that the system reads and writes at least."""
 COPIED = 2**26
 """Bytes that are copied at a time."""
+ROWS_FILE = "rows.targets"
+"""The copy of the table in a checkpoint."""
 _PADDED = 1.125
 _ANEW = "delete the checkpoint and start anew"
 
@@ -111,6 +113,44 @@ def open_table(path: Path | None, folder: Path, header: TableHeader) -> tuple[Bi
         if file is not None:
             return file, folder / name
         number += 1
+
+
+def check_room(folder: Path, sizes: Sequence[int], *, processes: int = 1) -> None:
+    """Refuse a run whose tables and checkpoints the disk has no room for, before anything is written.
+
+    Each process has a file of every table; while a checkpoint is written, there are its copies and the former ones.
+
+    Args:
+        folder: of the run, which need not be there; what it has of tables and copies counts as room.
+        sizes: bytes of the file of each table, 0 for one in memory.
+        processes: that have files there.
+
+    Raises:
+        OutputError: says how many bytes are needed, and how many are free.
+
+    Example:
+        >>> check_room(Path("run"), [2**80])  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        elr.errors.OutputError: the mapped targets of run need 3,626,777,458,843,887,524,118,528 bytes of disk...
+    """
+    if not any(sizes):
+        return
+    needed, there = sum(sizes) * (processes + 2), folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    with suppress(OSError):  # a place that cannot be looked at is refused where it is made
+        free = shutil.disk_usage(there).free
+        kept = [*folder.glob(".targets-*.partial"), *folder.glob(f"checkpoint*/*/{ROWS_FILE}")]
+        if free + sum(path.stat().st_size for path in kept) < needed:
+            raise OutputError(
+                f"the mapped targets of {folder} need {needed:,} bytes of disk (the file in use{_each(processes)}, a "
+                f"checkpoint, and the next one beside it), and {free:,} are free there: make room, choose another "
+                "place, or keep the targets in bfloat16, as sparse ones or not at all (stateless)"
+            )
+
+
+def _each(processes: int) -> str:
+    return f" of each of {processes} processes" if processes > 1 else ""
 
 
 def remove_tables(folder: Path) -> None:

@@ -7,14 +7,26 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 STORAGE_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 """What targets can be stored in."""
+
+
+def not_compiled(function: _Function) -> _Function:
+    """What talks to other processes is left as it is by compilers.
+
+    Example:
+        >>> not_compiled(len)([7, 5])
+        2
+    """
+    return torch.compiler.disable(function)  # pyright: ignore[reportReturnType]
 
 
 def blend(

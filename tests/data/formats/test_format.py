@@ -64,6 +64,16 @@ def test_what_takes_more_memory_than_is_allowed_is_refused_before_it_is_read(kin
     assert len(read_data(path, ReadOptions(label="y", max_memory=needed))) == 90_000
 
 
+def test_processes_of_one_machine_share_what_may_be_taken(tmp_path, monkeypatch):
+    frame = pd.DataFrame({"x0": np.zeros(90_000), "x1": 0.0, "y": np.arange(90_000) % 2})
+    path = _write(frame, tmp_path, "npz")
+    needed = FORMATS["npz"].memory_needed(path)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(DataError, match="to read and prepare by 2 processes together, and max_memory is"):
+        read_data(path, ReadOptions(label="y", max_memory=needed))
+    assert len(read_data(path, ReadOptions(label="y", max_memory=2 * needed))) == 90_000
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -6,7 +6,7 @@ import torch
 
 from elr.data.pictures.decoding import Square, thumbnail
 from elr.data.pictures.image_store import FileImages
-from elr.data.pictures.streaming import counted_statistics, embedded, room_for
+from elr.data.pictures.streaming import counted_statistics, embedded, fits, room_for
 from elr.data.transforms import image_statistics
 
 
@@ -36,3 +36,10 @@ def test_features_of_images_on_disk_lie_in_a_file_where_memory_is_small(tmp_path
 
 def test_room_is_in_memory_where_it_fits():
     assert type(room_for((3,), np.float32)) is np.ndarray
+
+
+def test_processes_of_one_machine_share_its_memory(monkeypatch):
+    assert fits(10**6, 4 * 10**6)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert not fits(10**6, 4 * 10**6)
+    assert fits(10**6, 7 * 10**6)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from elr.devices import processes_here
 from elr.errors import DataError
 from elr.names import printable
 
@@ -112,11 +113,13 @@ class FileFormat(Format):
         """
         if options.max_memory is None:
             return
-        needed, allowed = self.memory_needed(path) / 1e9, options.max_memory / 1e9
+        here = processes_here()
+        needed, allowed = self.memory_needed(path) * here / 1e9, options.max_memory / 1e9
         if needed > allowed:
+            each = f" by {here} processes together" if here > 1 else ""
             raise DataError(
-                f"{printable(path)} takes {needed:.3g} GB of memory or more to read and prepare, and max_memory is "
-                f"{allowed:.3g} GB: only images are streamed from disk; take fewer rows or columns, or allow more "
+                f"{printable(path)} takes {needed:.3g} GB of memory or more to read and prepare{each}, and max_memory "
+                f"is {allowed:.3g} GB: only images are streamed from disk; take fewer rows or columns, or allow more "
                 "(--max-memory)"
             )
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
-from elr.devices import memory_to_use
+from elr.devices import memory_to_use, processes_here
 from elr.files import on_disk
 
 if TYPE_CHECKING:
@@ -25,17 +25,17 @@ _COUNTED_OF, _COUNTED_AT_ONCE = 10_000, 250
 
 
 def fits(num_bytes: int, max_memory: int | None = None) -> bool:
-    """Whether something of that size is held in memory, as long as nobody says otherwise.
+    """Whether each process of this machine holds something of that size in memory, unless somebody says otherwise.
 
     Args:
-        num_bytes: its size.
+        num_bytes: its size in one process.
         max_memory: see `elr.devices.memory_to_use`.
 
     Example:
         >>> fits(2**20, 2**30), fits(2**29, 2**30)
         (True, False)
     """
-    return num_bytes < memory_to_use(max_memory) * SHARE_OF_MEMORY
+    return num_bytes * processes_here() < memory_to_use(max_memory) * SHARE_OF_MEMORY
 
 
 def room_for(

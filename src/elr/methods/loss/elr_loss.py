@@ -13,6 +13,7 @@ from torch import Tensor, nn, softmax
 from elr.checking import checked
 from elr.errors import ArgumentError, DataWarning
 from elr.methods.ingredients.alignment import Alignment, before
+from elr.methods.loss.first_steps import FirstSteps
 from elr.methods.loss.formulas import as_tensor, check_weights, confined, full_precision
 from elr.methods.loss.fused import check_batch, elr_loss, is_swept, swept_elr_loss
 from elr.methods.loss.known_gradient import in_blocks
@@ -60,6 +61,8 @@ class ELRLoss(nn.Module):
         class_shares: (C,) shares of the classes among the given labels of the training rows, or their counts: the
             regularizer sees aligned targets (`elr.methods.ingredients.alignment`), those from before the step, and
             `realign()` is to be called before each epoch. Default: targets as they are, the paper's.
+        check_batches: whether the first step under several processes refuses batches that are the same on all of them,
+            and rows that have other labels on one than on another (`elr.methods.loss.first_steps`).
 
     `labels` are class numbers (B,), or rows (B, C) of label probabilities: finite, >= 0, of sum 1. They and `index` may
     be lists or NumPy arrays as well.
@@ -69,8 +72,8 @@ class ELRLoss(nn.Module):
 
     Raises:
         ArgumentError: a setting out of range, or shapes that do not belong together; labels that are no classes or no
-            probabilities; train mode while gradients are off; several processes of which the targets were not told;
-            backward with create_graph=True.
+            probabilities; train mode while gradients are off; several processes of which the targets were not told, or
+            with batches as `check_batches` says; backward with create_graph=True.
         RowIndexError: a row outside [0, N).
 
     With `class_shares`, more than 2 N rows of training without `realign()` are refused as well.
@@ -96,6 +99,7 @@ class ELRLoss(nn.Module):
         clamp: float = 1e-4,
         targets: Targets | None = None,
         class_shares: Tensor | None = None,
+        check_batches: bool = True,
     ) -> None:
         super().__init__()
         check_weights(lam, beta)
@@ -108,6 +112,7 @@ class ELRLoss(nn.Module):
         self.beta = float(beta)
         self.clamp = float(clamp)
         self.targets = DenseTargets(num_examples, num_classes) if targets is None else targets
+        self.first_steps = FirstSteps(num_examples) if check_batches else None
         self.alignment: Alignment | None = None
         if class_shares is not None:
             self.alignment = Alignment(num_examples, num_classes, class_shares=class_shares)
@@ -175,6 +180,8 @@ class ELRLoss(nn.Module):
             targets = self.seen(self.targets.read(index).to(logits.device))
             return elr_loss(logits, labels, targets, lam=lam, clamp=self.clamp)
         self.targets.check_ranks()
+        if self.targets.process_group is not None and self.first_steps is not None and not self.first_steps.done:
+            self.first_steps.look(index, labels, self.targets.process_group)
         renew = self._renewal(logits, index)
         if renew is not None:
             return swept_elr_loss(logits, labels, renew, lam=lam, clamp=self.clamp)

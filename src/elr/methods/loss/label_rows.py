@@ -40,7 +40,9 @@ def assert_label_rows(labels: Tensor) -> None:
     Example:
         >>> assert_label_rows(torch.tensor([[0.5, 0.5], [0.0, 1.0]]))
     """
-    torch._assert_async(_within(labels)[0].all(), f"some rows of labels are no probabilities: expected {_EXPECTED}")  # pyright: ignore[reportPrivateImportUsage]
+    fine = _within(labels)[0].all()
+    text = f"some rows of labels are no probabilities: expected {_EXPECTED}"
+    torch._assert_async(fine, text)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _within(labels: Tensor) -> tuple[Tensor, Tensor]:
