@@ -198,6 +198,16 @@ def test_no_suspects():
     assert "Most often confused" not in text
 
 
+def test_suspects_without_a_share_of_wrong_labels():
+    """Of a network that memorized its labels: rows stand out, and nobody knows how many others are wrong."""
+    suspects = [Suspect(row=7, id=None, given_label="cat", predicted_label="dog", label_quality=0.1)]
+    rates = {"noise_rate": math.nan, "noise_rate_interval": (0.0, 1.0)}
+    page = Page(render(a_report(num_label_issues=1, suspects=suspects, **rates))).text
+    assert "How many of the 1,437 labels are wrong cannot be said. 1 row to look at." in page
+    assert "Which class was written for which Not known" in page
+    assert not re.search("95.% interval|Noisiest|estimated share of right labels", page)
+
+
 def test_suspects_come_worst_first_and_their_number_is_bounded():
     suspects = [
         Suspect(row=i, id=None, given_label="cat", predicted_label="dog", label_quality=1 - i / 1000)
@@ -670,7 +680,6 @@ def test_where_nothing_was_chosen_there_is_nothing_to_check():
         ({"num_examples": 0}, "at least one"),
         ({"num_label_issues": 2000}, "2000 of 1437"),
         ({"noise_rate": 39.8}, "0.4 for 40 %"),
-        ({"noise_rate": math.nan}, "noise_rate is nan"),
         ({"expected_precision": 43.4}, "expected_precision is 43.4"),
         ({"noise_rate_interval": (0.5, 0.4)}, "noise_rate_interval"),
         ({"noise_rate_interval": (37.0, 42.0)}, "noise_rate_interval"),

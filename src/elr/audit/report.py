@@ -55,7 +55,7 @@ class Report:
         num_examples: N, labels looked at.
         num_classes: C, at least 2.
         class_names: C names, in the order of the classes.
-        noise_rate: estimated share of wrong labels; NaN if it is not known, without any label issue.
+        noise_rate: estimated share of wrong labels; NaN if it is not known.
         noise_rate_interval: (low, high), 95 %; NaN for an end that is not known.
         num_label_issues: rows listed as suspect in issues.csv, 0 to N.
         transition_matrix: (C, C) estimate of P(given j | clean i); rows sum to 1.
@@ -121,7 +121,7 @@ class Report:
         require(c >= 2, f"num_classes is {c}; a classifier has at least 2")
         require(len(self.class_names) == c, f"class_names has {len(self.class_names)} names for {c} classes; give {c}")
         require(0 <= issues <= n, f"num_label_issues is {issues} of {n} examples; count each row once")
-        if issues or not math.isnan(self.noise_rate):
+        if not math.isnan(self.noise_rate):
             require_rate("noise_rate", self.noise_rate)
         if self.expected_precision is not None:
             require_rate("expected_precision", self.expected_precision)

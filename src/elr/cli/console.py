@@ -194,7 +194,7 @@ def summarize_audit(audited: AuditedRun, top: int) -> None:
     _warn(everything)
     say(verdict(everything))
     if pairs := everything["confusions"][:3]:
-        said = (f"{pair['given']!r} should be {pair['clean']!r} ({pair['num_rows']} rows)" for pair in pairs)
+        said = (f"{pair['given']!r} should be {pair['clean']!r} ({_rows(pair['num_rows'])})" for pair in pairs)
         say(without_controls(f"Most often: {', '.join(said)}"))
     for cut, share in everything["expected_precision"].items():
         if everything["out_of_fold"]:
@@ -218,12 +218,21 @@ def verdict(results: dict[str, Any]) -> str:
         'About 10.0% of 500 labels look wrong (95 % interval 8.0% to 12.0%): 50 rows to look at'
     """
     if results["noise_rate"] is None or math.isnan(results["noise_rate"]):  # null in a run.json that was read again
-        return f"How many of {results['num_examples']} labels are wrong cannot be said: no row is called a suspect"
+        listed = _rows_to_look_at(results) if results["num_label_issues"] else "no row is called a suspect"
+        return f"How many of {results['num_examples']} labels are wrong cannot be said: {listed}"
     low, high = results["noise_rate_interval"]
     return (
         f"About {results['noise_rate']:.1%} of {results['num_examples']} labels look wrong "
-        f"(95 % interval {low:.1%} to {high:.1%}): {results['num_label_issues']} rows to look at"
+        f"(95 % interval {low:.1%} to {high:.1%}): {_rows_to_look_at(results)}"
     )
+
+
+def _rows_to_look_at(results: dict[str, Any]) -> str:
+    return f"{_rows(results['num_label_issues'])} to look at"
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
 
 
 def _warn(results: dict[str, Any]) -> None:

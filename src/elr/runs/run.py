@@ -18,11 +18,13 @@ import torch
 from torch import nn
 
 from elr import files
-from elr.audit.alarms import find_alarms, may_be_chance
-from elr.audit.evidence import Evidence, read_evidence, write_evidence, written_evidence
+from elr.audit.alarms import find_alarms
+from elr.audit.audited_run import AuditedRun
+from elr.audit.evidence import Evidence, write_evidence, written_evidence
 from elr.audit.explanation.gathering import about_rows, write_explanations
 from elr.audit.issues_view import write_issues
 from elr.audit.label_quality import Audit, score_suspects
+from elr.audit.learning import of_memory, share_is_known
 from elr.audit.tables.lines import without_formulas
 from elr.data.prepared_data import PreparedData, inspection_of
 from elr.errors import OutputError
@@ -34,7 +36,7 @@ from elr.training.engine import from_main_process, refuse_other_ranks
 from elr.training.loop import Training
 from elr.training.monitor import fractions
 from elr.training.progress import Progress, read_lines, write_lines
-from elr.training.verdict import early_learning
+from elr.training.verdict import MEMORIZATION, early_learning
 
 _ALIKE = ("elr_version", "config", "method", "training", "network", "augmentation", "targets", "preprocessing")
 _VOTED = 4096  # rows whose blind networks are asked at a time
@@ -143,7 +145,10 @@ def run_plan(
         audit = write_evidence(out / files.EVIDENCE_FILE, evidence) if main else evidence.audit()
         seconds = time.perf_counter() - started + training.earlier_seconds
         history = _with_accuracies(training, prepared)
-        results = {"out": str(out)} | _results(prepared, training, audit, history=history, seconds=seconds)
+        verdict = early_learning(history, generations=training.config.generations)
+        audit = of_memory(audit) if verdict.state == MEMORIZATION else audit
+        results = {"out": str(out)} | _results(prepared, training, audit, seconds=seconds)
+        results["early_learning"] = verdict.to_json()
         results["remarks"] = [*run["data"]["remarks"], *plan.remarks]
         results |= {} if tuning is None else {"tuning": tuning}
         choice = training.method.choice()
@@ -218,9 +223,7 @@ def _begin(out: Path, run: dict[str, Any], training: Training, held: ExitStack, 
     return bool(from_main_process(training.config.device, take))
 
 
-def _results(
-    prepared: PreparedData, training: Training, audit: Audit, *, history: list[dict[str, Any]], seconds: float
-) -> dict[str, Any]:
+def _results(prepared: PreparedData, training: Training, audit: Audit, *, seconds: float) -> dict[str, Any]:
     """What was found and measured, in the order in which it is told."""
     results: dict[str, Any] = {
         "num_examples": len(prepared.examples),
@@ -230,13 +233,12 @@ def _results(
         "num_label_issues": audit.num_label_issues,
         "seconds": seconds,
     }
-    if audit.num_label_issues and may_be_chance(audit) is None:
+    if share_is_known(audit):
         results["expected_precision"] = float(audit.expected_precision[audit.num_label_issues - 1])
     alarms = find_alarms(audit, prepared.preprocessing.coding.class_names)
     loud = [finding.to_json() for finding in prepared.findings if finding.loud]
     results["warnings"] = [*loud, *(alarm.to_json() for alarm in alarms)]
     results |= _measures(training, prepared, audit) | {"remarks": _remarks(prepared)}
-    results["early_learning"] = early_learning(history, generations=training.config.generations).to_json()
     return results
 
 
@@ -366,7 +368,7 @@ def _write_explanations(
 
 def _finished(out: Path, run: dict[str, Any]) -> Fitted:
     """A run that is complete, as its folder has it."""
-    history, audit = read_lines(out / files.METRICS_FILE), read_evidence(out).audit()
+    history, audit = read_lines(out / files.METRICS_FILE), AuditedRun.read(out).audit
     _remove_what_is_for_resuming(out)  # it may have been killed before it came to that
     return Fitted(out=out, results=run["results"], audit=audit, history=history, run=run, before=True)
 
