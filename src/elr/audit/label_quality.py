@@ -53,8 +53,8 @@ class Audit:
         out_of_fold: no row was judged by what had seen its label.
         nothing_learned: the evidence, out of fold, agrees with the given labels no better than the most frequent class
             does, by a standard error, nor better than in random order, by three: so it has nothing to say of them.
-        memorized: the evidence is of a network that took these labels over (`elr.audit.alarms.of_memory`): the ranking
-            is all that is left; how many are wrong is not known.
+        memorized: the evidence is of a network that took these labels over (`elr.audit.learning.of_memory`): there is a
+            ranking, and how many are wrong is not known.
         class_names: the C classes, where they have names.
 
     Example:

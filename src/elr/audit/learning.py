@@ -157,11 +157,12 @@ def only_a_ranking(audit: Audit, names: Sequence[str] | None) -> Alarm | None:
     return Alarm(
         kind=ONLY_A_RANKING,
         text=(
-            f"Predictions are no better than always saying {always}: they agree with {found.share:.1%} of the given "
-            f"labels that the networks never saw, and that alone does with {found.always:.1%}. They do know something "
-            f"of the labels (by chance they would agree with {found.by_chance:.1%}, give or take "
-            f"{found.standard_error:.1%}), so that the ranking may still be good. But the suspects may be mistakes of "
-            "the networks, rows of a rare class above all: look at some before you believe how many there are."
+            f"Predictions are hardly better than always saying {always}, or not at all: they agree with "
+            f"{found.share:.1%} of the given labels that the networks never saw, and that alone does with "
+            f"{found.always:.1%}. They do know something of the labels (by chance they would agree with "
+            f"{found.by_chance:.1%}, give or take {found.standard_error:.1%}), so that the ranking may still be good. "
+            "But the suspects may be mistakes of the networks, rows of a rare class above all: look at some before you "
+            "believe how many there are."
         ),
         classes=[found.most_frequent],
         numbers=found.numbers,

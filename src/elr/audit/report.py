@@ -76,6 +76,8 @@ class Report:
         reading: what was read, as run.json has it (`elr.data.inspection.Inspection`); empty if it is not known.
         cleaned: a good name for the corrected copy that `elr clean` writes; "" where it has no data file to correct.
         expected_precision: share of the label issues that are expected to be wrong; None if it is not known.
+        confusions: the pairs of classes most often confused among the label issues, the most frequent first: names of
+            the given and of the clean class, and num_rows.
 
     Raises:
         ArgumentError: a count, a rate or a shape that does not fit the others.
@@ -114,6 +116,7 @@ class Report:
     reading: Mapping[str, Any] = field(default_factory=dict)
     cleaned: str = ""
     expected_precision: float | None = None
+    confusions: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
         n, c, issues = self.num_examples, self.num_classes, self.num_label_issues
@@ -257,17 +260,11 @@ def _shades(matrix: np.ndarray) -> list[list[float]]:
 
 
 def _pairs(matrix: np.ndarray, *, limit: int) -> list[dict]:
-    """The largest flips: class `given` was written for the share `rate` of the examples that are class `clean`.
-
-    One stands out if it is three times the mean flip (of 5 classes or more) and a quarter of the largest.
-    """
+    """The largest flips: class `given` was written for the share `rate` of the examples that are class `clean`."""
     flips, classes = _flips(matrix), len(matrix)
-    usual = max(flips.max() / 4, 3 * flips.sum() / (classes * (classes - 1)) if classes >= 5 else 0.0)
     order = np.argsort(-flips, axis=None, kind="stable")[:limit]
     cells = [(*divmod(int(place), classes), float(flips.flat[place])) for place in order]
-    return [
-        {"clean": i, "given": j, "rate": rate, "stands_out": rate >= usual} for i, j, rate in cells if rate >= 0.001
-    ]
+    return [{"clean": i, "given": j, "rate": rate} for i, j, rate in cells if rate >= 0.001]
 
 
 def _noisiest(matrix: np.ndarray, *, limit: int) -> list[dict]:

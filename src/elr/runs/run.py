@@ -20,6 +20,7 @@ from torch import nn
 from elr import files
 from elr.audit.alarms import find_alarms
 from elr.audit.audited_run import AuditedRun
+from elr.audit.chance import agreement_of
 from elr.audit.evidence import Evidence, write_evidence, written_evidence
 from elr.audit.explanation.gathering import about_rows, write_explanations
 from elr.audit.issues_view import write_issues
@@ -36,7 +37,7 @@ from elr.training.engine import from_main_process, refuse_other_ranks
 from elr.training.loop import Training
 from elr.training.monitor import fractions
 from elr.training.progress import Progress, read_lines, write_lines
-from elr.training.verdict import MEMORIZATION, early_learning
+from elr.training.verdict import MEMORIZATION, beside_clean_labels, early_learning
 
 _ALIKE = ("elr_version", "config", "method", "training", "network", "augmentation", "targets", "preprocessing")
 _VOTED = 4096  # rows whose blind networks are asked at a time
@@ -148,7 +149,7 @@ def run_plan(
         verdict = early_learning(history, generations=training.config.generations)
         audit = of_memory(audit) if verdict.state == MEMORIZATION else audit
         results = {"out": str(out)} | _results(prepared, training, audit, seconds=seconds)
-        results["early_learning"] = verdict.to_json()
+        results["early_learning"] = beside_clean_labels(verdict, history).to_json()
         results["remarks"] = [*run["data"]["remarks"], *plan.remarks]
         results |= {} if tuning is None else {"tuning": tuning}
         choice = training.method.choice()
@@ -233,6 +234,8 @@ def _results(prepared: PreparedData, training: Training, audit: Audit, *, second
         "num_label_issues": audit.num_label_issues,
         "seconds": seconds,
     }
+    if audit.out_of_fold:  # of what predicts and judges: the one number for it, wherever it is told
+        results["out_of_fold_agreement"] = agreement_of(audit.favored_counts).share
     if share_is_known(audit):
         results["expected_precision"] = float(audit.expected_precision[audit.num_label_issues - 1])
     alarms = find_alarms(audit, prepared.preprocessing.coding.class_names)
@@ -246,7 +249,8 @@ def _measures(training: Training, prepared: PreparedData, audit: Audit) -> dict[
     """What trusted labels say about the run, where there are any. Nothing of it is used by the run."""
     measures: dict[str, float] = {}
     for name, accuracies in _accuracies(training, prepared).items():
-        measures |= {f"{name}_last": accuracies[-1], f"{name}_best": max(accuracies)}
+        measures |= {f"{name}_last": accuracies[-1]}
+        measures |= {f"{name}_best": max(accuracies)} if len(accuracies) > 1 else {}  # of one there is no best
     measures |= _balanced(training, prepared) | _ranked(training, prepared)
     if prepared.clean_labels is not None:
         predicted = training.predict_labels(prepared.examples).numpy()
