@@ -162,7 +162,7 @@ def test_what_was_said_before_training_is_not_said_again(capsys, tmp_path):
         (
             {},
             {"out_of_fold_agreement": None, "agreement_with_given_labels": 0.7},
-            "70.0% of the given labels are predi",
+            "70.0% of the given labels, which it was trained on, are predi",
         ),
         ({}, {}, "not measured: --test"),
     ],

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from pandas import read_csv
 
+import elr
 from elr.audit.evidence import read_evidence
+from elr.cli.console import how_good
 from elr.data.prepared_data import prepare_data
 from elr.data.records import ReadOptions
 from elr.errors import ArtifactError, CheckpointError, OutputError
@@ -69,6 +71,27 @@ def test_networks_that_never_saw_the_labels_tell_it_whatever_they_learned(prepar
     results = run(prepared, tmp_path / "run").results
     assert 0 < results["noise_rate"] < 1
     assert "labels memorized" not in {each.get("kind") for each in results["warnings"]}
+
+
+def test_the_agreement_of_what_was_chosen_is_one_number(prepared, tmp_path):
+    fitted = run(prepared, tmp_path / "run")
+    said = float((fitted.audit.favored_counts.trace()) / 80)
+    assert fitted.results["out_of_fold_agreement"] == said
+    assert f"agrees with {said:.1%} of the given labels that they never saw" in fitted.results["choice"]["text"]
+    assert fitted.run["choice"]["text"] == fitted.results["choice"]["text"]
+    assert f"{said:.1%} of the given labels are predicted" in how_good(fitted)
+    assert "out_of_fold_agreement" not in run(prepared, tmp_path / "one", members=1).results
+
+
+def test_of_one_measurement_there_is_no_best(prepared, tmp_path):
+    rng = np.random.default_rng(1)
+    tested = (rng.normal(size=(30, 3)), np.arange(30) % 2)
+    data = (prepared.examples.inputs.numpy(), prepared.examples.labels.numpy())
+    once = elr.fit(data, test=tested, out=tmp_path / "run", config=FitConfig(epochs=3)).fitted.results
+    assert "test_accuracy_last" in once
+    assert "test_accuracy_best" not in once
+    each = elr.fit(data, test=tested, out=tmp_path / "one", config=FitConfig(epochs=3, members=1)).fitted.results
+    assert each["test_accuracy_best"] >= each["test_accuracy_last"]
 
 
 def test_a_run_that_was_quicker_keeps_its_folder(prepared, tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from elr.run_values import when_measured
 
 _AGREEMENTS = {  # what says without trusted labels how good a single network is, the best witness first
     "validation_agreement": "the given labels of rows held out are predicted",
-    "agreement_with_given_labels": "the given labels are predicted",
+    "agreement_with_given_labels": "the given labels, which it was trained on, are predicted",
 }
 
 _LESS = (
@@ -107,7 +107,7 @@ def summarize_run(fitted: Fitted) -> None:
         note: 3 rows without a label were left out
         <BLANKLINE>
         Found:    about 10.0% ...
-        How good: 62.5% of the given labels are predicted; ...
+        How good: 62.5% of the given labels, which it was trained on, are predicted; ...
         Suspects: cifar10-0/issues.csv
         Report:   cifar10-0/report.html
         Next:     elr audit cifar10-0

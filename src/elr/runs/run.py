@@ -153,6 +153,11 @@ def run_plan(
         results["remarks"] = [*run["data"]["remarks"], *plan.remarks]
         results |= {} if tuning is None else {"tuning": tuning}
         choice = training.method.choice()
+        if choice:
+            choice["text"] += (
+                f" What the chosen networks say and said through the run, by which labels are judged, agrees with "
+                f"{results['out_of_fold_agreement']:.1%} of the given labels that they never saw."
+            )
         results |= {"choice": {name: choice[name] for name in ("text", "chosen")}} if choice else {}
         run |= {"status": "complete", "results": results, "choice": choice}
         votes = _votes(training)
