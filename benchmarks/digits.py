@@ -25,7 +25,7 @@ if __name__ == "__main__":
         for seed in range(arguments.seeds):
             outcome = fit(out=Path(folder) / str(seed), config=FitConfig(seed=seed))
             for method, results in outcome.results["methods"].items():
-                for key in COMPARED:
+                for key in (each for each in COMPARED if each in results):  # of one measurement there is no best epoch
                     found.setdefault(method, {}).setdefault(key, []).append(results[key])
     table = {
         method: {key: [statistics.mean(values), statistics.stdev(values)] for key, values in columns.items()}
@@ -37,5 +37,8 @@ if __name__ == "__main__":
         print(f"| {arguments.seeds} seeds | " + " | ".join(table) + " |")
         print("|---" * (len(table) + 1) + "|")
         for key in COMPARED:
-            cells = [f"{columns[key][0]:.4f} ± {columns[key][1]:.4f}" for columns in table.values()]
+            cells = [
+                f"{columns[key][0]:.4f} ± {columns[key][1]:.4f}" if key in columns else "-"
+                for columns in table.values()
+            ]
             print(f"| {key} | " + " | ".join(cells) + " |")

@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from elr.run_values import odd_value
+from elr.run_values import odd_value, when_measured
 
 GOOD = {
     "status": "complete",
@@ -79,3 +79,8 @@ def test_whatever_is_missing_is_said_where_all_of_it_is_needed():
     assert odd_value({}) == ""
     assert odd_value({}, whole=True) == "it has no command"
     assert odd_value({"status": "complete"}, whole=True) == "it has no command"
+
+
+def test_an_accuracy_is_of_the_networks_that_predict():
+    assert when_measured(GOOD["results"]) == "after the last epoch"
+    assert when_measured(GOOD["results"] | {"choice": {"text": "so"}}) == "by the chosen networks together"

@@ -119,6 +119,19 @@ _ALIKE = (
 )
 
 
+def when_measured(results: Mapping[str, Any]) -> str:
+    """Of which networks an accuracy is, in words: those of the last epoch, or those that were chosen, whatever epoch.
+
+    Args:
+        results: of a run.
+
+    Example:
+        >>> when_measured({}), when_measured({"choice": {"text": "Settings: lam 3", "chosen": []}})
+        ('after the last epoch', 'by the chosen networks together')
+    """
+    return "by the chosen networks together" if "choice" in results else "after the last epoch"
+
+
 def odd_value(run: Mapping[str, Any], *, whole: bool = False) -> str:
     """What a run.json holds that no run wrote, in words: the first such value; "" where there is none.
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from elr.audit.alarms import _error_of_chance, find_alarms
+from elr.audit.alarms import find_alarms
 from elr.audit.label_quality import audit_labels
 
 NAMES = ["cat", "dog", "eel"]
@@ -65,64 +65,6 @@ def test_a_class_nearly_all_of_whose_rows_are_contradicted(out_of_fold):
     rows = int((labels == 2).sum())
     assert alarm.numbers == {"num_rows": rows, "share_contradicted": pytest.approx(1 - 3 / rows)}
     assert alarm.text.startswith(f"Of the rows given 'eel' ({rows} rows) at least {1 - 3 / rows:.0%} are predicted as")
-
-
-def test_a_model_no_better_than_the_most_frequent_class_calls_no_label_wrong():
-    labels = np.array([0] * 70 + [1] * 30)
-    predicted = np.random.default_rng(0).integers(2, size=100)
-    probs = sure(predicted, classes=2)
-    found = kinds(labels, probs, out_of_fold=True)
-    assert set(found) == {"nothing learned"}
-    agreement = float((predicted == labels).mean())
-    assert found["nothing learned"].numbers == {"agreement_with_given_labels": agreement, "most_frequent_class": 0.7}
-    assert f"agree with {agreement:.1%} of the given labels" in found["nothing learned"].text
-    assert found["nothing learned"].classes == []
-    audit = audit_labels(labels, probs, out_of_fold=True)
-    assert audit.num_label_issues == 0
-    assert not audit.is_label_issue.any()
-    assert len(set(audit.label_quality)) > 1  # there still is a ranking
-    assert np.isnan(audit.noise_rate)
-    assert audit.noise_rate_interval == (0.0, 1.0)
-    assert "nothing learned" not in kinds(labels, probs)  # of rows that it was trained on this cannot be said
-
-
-def test_better_by_less_than_a_standard_error_is_nothing_learned():
-    labels = np.array([0] * 60 + [1] * 40)
-    predicted = np.zeros(100, dtype=int)
-    predicted[60:64] = 1  # 64 % against 60 %, standard error 4.8 %
-    assert "nothing learned" in kinds(labels, sure(predicted, classes=2), out_of_fold=True)
-    predicted[60:70] = 1
-    assert "nothing learned" not in kinds(labels, sure(predicted, classes=2), out_of_fold=True)
-
-
-@pytest.mark.parametrize(
-    ("right", "of", "classes", "chance"),
-    [(53, 100, 2, True), (60, 100, 2, True), (70, 100, 2, False), (330, 600, 2, True), (350, 600, 2, False)],
-)
-def test_what_so_few_labels_cannot_tell_from_chance_is_said(right, of, classes, chance):
-    labels = np.arange(of) % classes
-    predicted = np.where(np.arange(of) < right, labels, (labels + 1) % classes)
-    found = kinds(labels, sure(predicted, classes=classes), out_of_fold=True)
-    assert ("may be chance" in found or "nothing learned" in found) == chance
-    assert not {"may be chance", "nothing learned"} <= set(found)
-    assert "may be chance" not in kinds(labels, sure(predicted, classes=classes))
-
-
-def test_rare_classes_that_are_found_are_no_chance():
-    """Agreement alone is hardly above that of saying the frequent class."""
-    labels = np.array([0] * 970 + [1] * 30)
-    for found in (15, 6):
-        predicted = labels.copy()
-        predicted[970 : 1000 - found] = 0
-        assert "may be chance" not in kinds(labels, sure(predicted, classes=2), out_of_fold=True)
-
-
-def test_the_error_of_chance_is_that_of_random_orders():
-    rng = np.random.default_rng(0)
-    labels, predicted = np.arange(200) % 3, np.minimum(np.arange(200) % 7, 2)
-    drawn = [float((rng.permutation(predicted) == labels).mean()) for _ in range(4000)]
-    found = _error_of_chance(np.bincount(labels), np.bincount(predicted))
-    assert found == pytest.approx(np.std(drawn), rel=0.05)
 
 
 def test_one_class_only_is_not_called_right_by_default():

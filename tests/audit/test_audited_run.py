@@ -1,11 +1,16 @@
+import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import elr
+from elr import files
 from elr.audit.audited_run import AuditedRun
 from elr.audit.label_quality import audit_labels
 from elr.errors import ArgumentError
+from elr.training.verdict import MEMORIZATION
 
 
 def test_json_of_an_audit(audited):
@@ -28,3 +33,22 @@ def test_no_share_of_wrong_labels_is_told_where_what_was_learned_may_be_chance(a
     by_chance = replace(audited, audit=audit_labels(labels, probs, out_of_fold=True))
     assert by_chance.audit.num_label_issues == 42
     assert by_chance.expected_precision() == {}
+
+
+def test_a_run_that_memorized_its_labels_tells_no_number_of_wrong_ones(noisy_table, tmp_path):
+    """Whatever run of several it is that did; and a network that was stopped early tells them."""
+    noisy_table.to_csv(tmp_path / "data.csv", index=False)
+    elr.fit(tmp_path / "data.csv", out=tmp_path / "run", label="label", config=elr.FitConfig(epochs=8, members=1))
+    run = files.read_run(tmp_path / "run")
+    assert run["results"]["early_learning"]["state"] != MEMORIZATION
+    assert not math.isnan(AuditedRun.read(tmp_path / "run").audit.noise_rate)
+    memorized = shutil.copytree(tmp_path / "run", tmp_path / "memorized")
+    run["results"]["early_learning"]["state"] = MEMORIZATION
+    files.write_json(memorized / files.RUN_FILE, run)
+    for found in (AuditedRun.read(memorized), AuditedRun.read(tmp_path / "run", also=[memorized])):
+        content = found.to_json(0)
+        assert math.isnan(content["noise_rate"])
+        assert content["noise_rate_interval"] == [0.0, 1.0]
+        assert (content["expected_precision"], content["transition_matrix"]) == ({}, None)
+        assert "labels memorized" in {alarm["kind"] for alarm in content["warnings"]}
+        assert content["num_label_issues"] > 0

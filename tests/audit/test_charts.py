@@ -75,9 +75,17 @@ def test_the_last_epoch_survives_thinning():
 
 
 def test_what_cannot_be_drawn_is_left_out():
-    history = [{"epoch": 1, "loss": None, "test_accuracy": 0.5}, {"epoch": 2, "loss": math.nan}]
+    history = [{"epoch": 1, "loss": None, "test_accuracy": 0.5}, {"epoch": 2, "loss": math.nan, "test_accuracy": 0.6}]
     assert [figure["name"] for figure in figures({"elr": history}, expected=0.6)] == ["test_accuracy"]
     assert figures({"elr": [], "cross_entropy": []}, expected=0.6) == []
+
+
+def test_test_data_that_were_asked_once_give_no_course():
+    once = [{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": 0.5, "test_accuracy": 0.6}]
+    each = [{"epoch": 1, "test_accuracy": 0.5}, {"epoch": 2, "test_accuracy": 0.4}]
+    assert [figure["name"] for figure in figures({"elr": once}, expected=None)] == ["loss"]
+    drawn = {figure["name"]: figure for figure in figures({"elr": once, "cross_entropy": each}, expected=None)}
+    assert len(drawn["test_accuracy"]["panels"][0]["lines"]) == 2, "beside a course it is a dot"
 
 
 # How settings were chosen

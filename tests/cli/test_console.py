@@ -85,7 +85,9 @@ def test_warnings_come_before_what_they_are_about(capsys, tmp_path):
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "warning: Nothing was learned:\ufffd[2J"
     assert "Found:    how many of 200 labels are wrong cannot be said: no row is called a suspect" in lines
-    assert verdict(RESULTS | {"noise_rate": None}) == verdict(RESULTS | found)  # as run.json has it
+    assert verdict(RESULTS | found | {"noise_rate": None}) == verdict(RESULTS | found)  # as run.json has it
+    memorized = RESULTS | {"noise_rate": None, "num_label_issues": 1}
+    assert verdict(memorized) == "How many of 200 labels are wrong cannot be said: 1 row to look at"
 
 
 def a_run(out):
@@ -98,20 +100,18 @@ def a_run(out):
 
 
 @pytest.mark.parametrize(
-    ("history", "said"),
+    ("found", "said"),
     [
-        ([{"out_of_fold_agreement": 0.9}], "50 rows to look at, of which about 44% are expected to be wrong"),
-        ([{"agreement_with_given_labels": 0.9}], "50 rows to look at"),  # a single network is too sure of what it saw
-        ([], "50 rows to look at"),
+        ({"out_of_fold_agreement": 0.9}, "50 rows to look at, of which about 44% are expected to be wrong"),
+        ({}, "50 rows to look at"),  # a single network is too sure of what it saw
     ],
 )
-def test_how_many_of_the_suspects_are_expected_to_be_wrong_is_told(capsys, tmp_path, history, said):
+def test_how_many_of_the_suspects_are_expected_to_be_wrong_is_told(capsys, tmp_path, found, said):
     run = a_run(tmp_path)
-    run.history = history
-    run.results["expected_precision"] = 0.44
+    run.results |= found | {"expected_precision": 0.44}
     summarize_run(run)
-    (found,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("Found:"))
-    assert found.endswith(f"): {said}")
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("Found:"))
+    assert line.endswith(f"): {said}")
 
 
 AT_LAST = """
@@ -147,11 +147,12 @@ def test_what_was_said_before_training_is_not_said_again(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("results", "last", "words"),
     [
-        ({"test_accuracy_last": 0.5}, {"out_of_fold_agreement": 0.9}, "50.0% of the test data right"),
+        ({"test_accuracy_last": 0.5, "out_of_fold_agreement": 0.9}, {}, "50.0% of the test data right, after the last"),
+        ({"test_accuracy_last": 0.5, "choice": {}}, {}, "50.0% of the test data right, by the chosen networks togeth"),
         (
-            {},
-            {"out_of_fold_agreement": 0.9, "agreement_with_given_labels": 1.0},
-            "90.0% of the given labels are predic",
+            {"out_of_fold_agreement": 0.8},
+            {"out_of_fold_agreement": 0.9, "agreement_with_given_labels": 1.0},  # of all settings, chosen or not
+            "80.0% of the given labels are predicted by those of the chosen networks that never saw them; --test",
         ),
         (
             {},
@@ -161,7 +162,7 @@ def test_what_was_said_before_training_is_not_said_again(capsys, tmp_path):
         (
             {},
             {"out_of_fold_agreement": None, "agreement_with_given_labels": 0.7},
-            "70.0% of the given labels are predi",
+            "70.0% of the given labels, which it was trained on, are predi",
         ),
         ({}, {}, "not measured: --test"),
     ],

@@ -11,7 +11,7 @@ from elr.data.prepared_data import prepare_data
 from elr.data.records import ReadOptions
 from elr.errors import ArtifactError, OutputError
 from elr.methods.ensemble.grid import HIDDEN
-from elr.runs.reporting import compared, rewrite_report, write_report
+from elr.runs.reporting import compared, comparison, rewrite_report, write_report
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,7 @@ def test_a_choice_that_is_damaged_is_refused(fitted, tmp_path):
     [
         (["num_examples"], 60.5),
         (["num_label_issues"], -1),
+        (["confusions"], [{"given": "a", "clean": "b", "num_rows": 1.5}]),
         (["noise_rate"], "0.5"),
         (["noise_rate_interval", 0], True),
         (["reading", "classes"], {}),
@@ -88,3 +89,12 @@ def test_a_run_json_that_lacks_what_a_report_tells_is_damaged_only_where_it_was_
         write_report(prepared, replace(fitted, results=less, before=True))
     with pytest.raises(KeyError):
         write_report(prepared, replace(fitted, results=less))
+
+
+def test_the_last_is_compared_with_the_last(fitted):
+    """Of networks that are chosen test data are asked once; the best of a hundred epochs is no number beside it."""
+    once = replace(fitted, results=fitted.results | {"test_accuracy_last": 0.8})
+    each = replace(fitted, results=fitted.results | {"test_accuracy_last": 0.7, "test_accuracy_best": 0.9})
+    assert [row.get("test_accuracy_best") for row in comparison([each, once])] == [None, None]
+    assert [row["test_accuracy_last"] for row in comparison([each, once])] == [0.7, 0.8]
+    assert [row["test_accuracy_best"] for row in comparison([each, each])] == [0.9, 0.9]

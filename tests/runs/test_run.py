@@ -7,17 +7,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pandas import read_csv
 
+import elr
 from elr.audit.evidence import read_evidence
+from elr.cli.console import how_good
 from elr.data.prepared_data import prepare_data
 from elr.data.records import ReadOptions
 from elr.errors import ArtifactError, CheckpointError, OutputError
+from elr.files import without_nan
 from elr.runs import run as runs
 from elr.runs import run_folder
 from elr.runs.fit_config import FitConfig
 from elr.runs.run import run_plan
 from elr.runs.run_folder import alone_in
 from elr.training import checkpoints
+from elr.training.verdict import MEMORIZATION, EarlyLearning
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +46,52 @@ def test_a_finished_run_is_given_back_from_its_evidence_alone(prepared, tmp_path
         np.testing.assert_array_equal(getattr(again.audit, name), getattr(fitted.audit, name))
     assert json.loads(json.dumps(again.results)) == json.loads(json.dumps(fitted.results))
     assert read_evidence(tmp_path / "run").margins.dtype == np.float32
+
+
+def verdict_of(monkeypatch, state):
+    found = EarlyLearning(state=state, epoch=1, text="As told.", evidence={})
+    monkeypatch.setattr(runs, "early_learning", lambda history, **settings: found)
+
+
+def test_a_single_network_that_memorized_tells_no_noise_rate(prepared, tmp_path, monkeypatch):
+    verdict_of(monkeypatch, MEMORIZATION)
+    fitted = run(prepared, tmp_path / "run", members=1)
+    again = run(prepared, tmp_path / "run", members=1, resume=True)
+    for each in (fitted, again):
+        told = json.loads(json.dumps(without_nan(each.results)))
+        assert (told["noise_rate"], told["noise_rate_interval"]) == (None, [0.0, 1.0])
+        assert "expected_precision" not in told
+        assert told["warnings"][0]["kind"] == "labels memorized"
+        assert math.isnan(each.audit.noise_rate)
+    assert read_csv(tmp_path / "run" / "issues.csv")["expected_precision"].isna().all()
+
+
+def test_networks_that_never_saw_the_labels_tell_it_whatever_they_learned(prepared, tmp_path, monkeypatch):
+    verdict_of(monkeypatch, MEMORIZATION)
+    results = run(prepared, tmp_path / "run").results
+    assert 0 < results["noise_rate"] < 1
+    assert "labels memorized" not in {each.get("kind") for each in results["warnings"]}
+
+
+def test_the_agreement_of_what_was_chosen_is_one_number(prepared, tmp_path):
+    fitted = run(prepared, tmp_path / "run")
+    said = float((fitted.audit.favored_counts.trace()) / 80)
+    assert fitted.results["out_of_fold_agreement"] == said
+    assert f"agrees with {said:.1%} of the given labels that they never saw" in fitted.results["choice"]["text"]
+    assert fitted.run["choice"]["text"] == fitted.results["choice"]["text"]
+    assert f"{said:.1%} of the given labels are predicted" in how_good(fitted)
+    assert "out_of_fold_agreement" not in run(prepared, tmp_path / "one", members=1).results
+
+
+def test_of_one_measurement_there_is_no_best(prepared, tmp_path):
+    rng = np.random.default_rng(1)
+    tested = (rng.normal(size=(30, 3)), np.arange(30) % 2)
+    data = (prepared.examples.inputs.numpy(), prepared.examples.labels.numpy())
+    once = elr.fit(data, test=tested, out=tmp_path / "run", config=FitConfig(epochs=3)).fitted.results
+    assert "test_accuracy_last" in once
+    assert "test_accuracy_best" not in once
+    each = elr.fit(data, test=tested, out=tmp_path / "one", config=FitConfig(epochs=3, members=1)).fitted.results
+    assert each["test_accuracy_best"] >= each["test_accuracy_last"]
 
 
 def test_a_run_that_was_quicker_keeps_its_folder(prepared, tmp_path, monkeypatch):

@@ -1,8 +1,9 @@
 import math
+from dataclasses import replace
 
 import pytest
 
-from elr.training.verdict import early_learning
+from elr.training.verdict import beside_clean_labels, early_learning
 
 
 def history(standing, *, dropped=0.0, agreement=0.6, **more):
@@ -108,6 +109,25 @@ def test_agreement_by_chance_on_blind_rows_is_nothing_learned():
     found = early_learning(blind([0.5, 0.51, 0.52], agreement_by_chance=0.5))
     assert (found.state, found.epoch) == ("nothing learned", None)
     assert "chance alone gives 50.0%" in found.text
+
+
+def test_clean_labels_are_not_contradicted():
+    """And they change nothing but the words."""
+    records = blind([0.3, 0.9, 0.91], fraction_memorized_on_wrong=0.902, fraction_correct_on_wrong=0.034)
+    found = early_learning(records)
+    assert "no memorization in sight:" in found.text
+    said = beside_clean_labels(found, records)
+    assert replace(said, text=found.text) == found
+    assert "no memorization in sight of the given labels:" in said.text
+    assert "90.2% of the wrong ones were predicted as given, by networks that never saw them, in the last" in said.text
+    assert said.text.endswith("3.4% rightly: most were learned.")
+    few = [record | {"fraction_memorized_on_wrong": 0.05} for record in records]
+    assert not beside_clean_labels(found, few).text.endswith("learned.")
+    assert beside_clean_labels(found, blind([0.3, 0.9])) == found
+
+
+def test_the_agreement_of_all_settings_is_not_that_of_the_chosen_ones():
+    assert "the networks of all settings together, chosen or not, agreed with" in early_learning(blind([0.3, 0.6])).text
 
 
 def test_no_memorization_never_stands_alone():

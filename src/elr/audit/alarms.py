@@ -1,19 +1,16 @@
-"""What an audit must not keep to itself: classes given up, nothing learned, noise that it may see wrongly."""
+"""What an audit must not keep to itself: what was not learned, classes given up, noise that it may see wrongly."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elr.audit.label_quality import Audit
+from elr.audit.learning import Alarm, may_be_chance, memorized, nothing_learned, only_a_ranking
 
-NOTHING_LEARNED, NEVER_PREDICTED, ALL_CONTRADICTED = "nothing learned", "class never predicted", "class contradicted"
-MAY_BE_CHANCE = "may be chance"
+NEVER_PREDICTED, ALL_CONTRADICTED = "class never predicted", "class contradicted"
 ONE_WAY, SHARES_CHANGED, OUT_OF_SIGHT = "one-way noise", "class shares changed", "noise out of sight"
 _CONTRADICTED = 0.9  # share of a class's rows; more than symmetric noise of 80 % makes of ten classes
 _FLIPPED = 0.1  # share of a class given as one other class, from which on it is worth a word
@@ -23,33 +20,6 @@ _CHANGED = 1.5  # a class is predicted so many times as often as it is given, or
 _ERRORS = 3.0  # standard errors: among many classes, or settings, some differ by chance
 _LITTLE = 0.05  # of the labels are contradicted: too few to tell errors that follow the inputs from none
 _NAMED = 3  # classes that a sentence names
-
-
-@dataclass(frozen=True, kw_only=True)
-class Alarm:
-    """Something about a run that its user must know before the rest is believed.
-
-    Args:
-        kind: "nothing learned", "may be chance", "class never predicted", "class contradicted", "one-way noise",
-            "class shares changed" or "noise out of sight".
-        text: what was found, what it means and what to do, for people.
-        classes: numbers of the classes concerned, the worst first; of one-way noise as many pairs (clean, given).
-        numbers: the measurements behind it.
-
-    Example:
-        >>> alarm = Alarm(kind=NEVER_PREDICTED, text="No row is predicted as 'cat'.", classes=[0], numbers={"rows": 9})
-        >>> alarm.to_json()["numbers"]
-        {'rows': 9}
-    """
-
-    kind: str
-    text: str
-    classes: Sequence[int | tuple[int, int]]
-    numbers: dict[str, float]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, as JSON gives them back."""
-        return json.loads(json.dumps(asdict(self)))
 
 
 def find_alarms(audit: Audit, class_names: Sequence[object]) -> list[Alarm]:
@@ -68,81 +38,11 @@ def find_alarms(audit: Audit, class_names: Sequence[object]) -> list[Alarm]:
         ["No row is predicted as 'dog' (given to 1 row): each of its labels is contradicted. Either ..."]
     """
     names = [str(name) for name in class_names]
-    found = [nothing_learned(audit), may_be_chance(audit)]
+    found = [memorized(audit), nothing_learned(audit), only_a_ranking(audit, names), may_be_chance(audit)]
     found += [never_predicted(audit, names), all_contradicted(audit, names)]
-    if not audit.nothing_learned:
+    if not audit.nothing_learned and not audit.memorized:
         found += [one_way_noise(audit, names), shares_changed(audit, names), out_of_sight(audit)]
     return [alarm for alarm in found if alarm is not None]
-
-
-def nothing_learned(audit: Audit) -> Alarm | None:
-    """A model that agrees with labels it never saw no better than the most frequent class does.
-
-    Example:
-        >>> import numpy as np
-        >>> from elr.audit.label_quality import audit_labels
-        >>> found = audit_labels([0, 0, 1] * 20, np.tile([0.8, 0.2], (60, 1)), out_of_fold=True)
-        >>> found.num_label_issues, nothing_learned(found).kind
-        (0, 'nothing learned')
-    """
-    if not audit.nothing_learned:
-        return None
-    counts = audit.favored_counts
-    agreement, frequent = float(np.trace(counts) / counts.sum()), float(counts.sum(axis=0).max() / counts.sum())
-    return Alarm(
-        kind=NOTHING_LEARNED,
-        text=(
-            f"Nothing was learned: predictions agree with {agreement:.1%} of the given labels that the networks never "
-            f"saw, and always saying the most frequent class agrees with {frequent:.1%}. So no label is called wrong, "
-            "and how many are is not known. Look at whether the inputs say anything about the labels, and at whether "
-            "more rows or other columns can be had."
-        ),
-        classes=[],
-        numbers={"agreement_with_given_labels": agreement, "most_frequent_class": frequent},
-    )
-
-
-def may_be_chance(audit: Audit) -> Alarm | None:
-    """A model that agrees with labels it never saw better than chance does, but by little for so few rows.
-
-    Chance is what predictions that know nothing of the labels would agree with, their frequencies being what they are.
-    Where settings were chosen by such labels, the best of many agrees with some by chance: of 24 tables of random
-    numbers 12 were taken for learned by one standard error, and 1 by three (docs/decisions/audit.md).
-
-    Example:
-        >>> import numpy as np
-        >>> from elr.audit.label_quality import audit_labels
-        >>> probs = np.eye(2)[[0] * 35 + [1] * 30 + [0] * 25 + [1] * 30] * 0.6 + 0.2
-        >>> may_be_chance(audit_labels([0] * 60 + [1] * 60, probs, out_of_fold=True)).kind
-        'may be chance'
-    """
-    counts = audit.favored_counts
-    total = counts.sum()
-    if not audit.out_of_fold or audit.nothing_learned:
-        return None
-    agreement = float(np.trace(counts) / total)
-    chance = float(counts.sum(axis=0) @ counts.sum(axis=1)) / float(total) ** 2
-    error = _error_of_chance(counts.sum(axis=0), counts.sum(axis=1))
-    if agreement - chance >= _ERRORS * error:
-        return None
-    return Alarm(
-        kind=MAY_BE_CHANCE,
-        text=(
-            f"What was learned may be chance: predictions agree with {agreement:.1%} of the given labels that the "
-            f"networks never saw, and predictions that know nothing would with {chance:.1%}, give or take {error:.1%}. "
-            "The suspects may be mistakes of the networks, and the share of wrong labels may be far off: look at some "
-            "of them before you believe either."
-        ),
-        classes=[],
-        numbers={"agreement_with_given_labels": agreement, "agreement_by_chance": chance, "standard_error": error},
-    )
-
-
-def _error_of_chance(given: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
-    """The standard deviation of the agreement where rows are predicted in random order, and each class as often."""
-    a, b, n = given.astype(np.float64), predicted.astype(np.float64), float(given.sum())
-    squares = a @ b - (a @ b**2 + b @ a**2) / n + (a @ b) ** 2 / n**2
-    return float(np.sqrt(max(squares, 0.0) / max(n - 1.0, 1.0)) / n)
 
 
 def never_predicted(audit: Audit, names: Sequence[str]) -> Alarm | None:

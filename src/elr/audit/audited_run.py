@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any
 import pandas as pd
 
 from elr import files
-from elr.audit.alarms import Alarm, find_alarms, may_be_chance
+from elr.audit.alarms import find_alarms
 from elr.audit.evidence import Evidence, read_evidence
 from elr.audit.issues_view import issues_table
 from elr.audit.label_quality import Audit
+from elr.audit.learning import Alarm, of_memory, share_is_known
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,8 +60,14 @@ class AuditedRun:
             ArtifactError: not the folder of a finished run, or damaged.
             ArgumentError: runs on different data, or a score that is unknown or cannot be had.
         """
-        evidence = read_evidence(folder, *also)
-        return cls(folder=folder, run=files.read_run(folder), evidence=evidence, audit=evidence.audit(score=score))
+        evidence, runs = read_evidence(folder, *also), [files.read_run(each) for each in (folder, *also)]
+        audit = evidence.audit(score=score)
+        return cls(
+            folder=folder,
+            run=runs[0],
+            evidence=evidence,
+            audit=of_memory(audit) if any(map(_memorized, runs)) else audit,
+        )
 
     @property
     def warnings(self) -> list[Alarm]:
@@ -74,9 +82,9 @@ class AuditedRun:
     def expected_precision(self) -> dict[str, float]:
         """At some cut-offs of the ranking, their number of rows as text -> the share of wrong labels expected there.
 
-        None where what was learned may be chance.
+        None where the suspects may be chance or mistakes, or labels were memorized (`share_is_known`).
         """
-        issues = 0 if may_be_chance(self.audit) else self.audit.num_label_issues
+        issues = self.audit.num_label_issues if share_is_known(self.audit) else 0
         cuts = sorted(
             {cut for cut in (10, 100, 1000, 10_000, 100_000) if cut < issues} | ({issues} if issues else set())
         )
@@ -106,7 +114,12 @@ class AuditedRun:
             "warnings": [alarm.to_json() for alarm in self.warnings],
             "class_names": names,
             "class_noise_rates": audit.class_noise_rates.tolist(),
-            "transition_matrix": audit.transition_matrix.tolist(),
+            "transition_matrix": None if math.isnan(audit.noise_rate) else audit.transition_matrix.tolist(),
             "confusions": self.confusions(),
             "suspects": json.loads(self.suspects(top).to_json(orient="records")),
         }
+
+
+def _memorized(run: Mapping[str, Any]) -> bool:
+    """Whether the verdict of a run on its own training is memorization (`elr.training.verdict`)."""
+    return run.get("results", {}).get("early_learning", {}).get("state") == "memorization"

@@ -102,6 +102,8 @@ def figures(runs: Mapping[str, Sequence[EpochRecord]], *, expected: float | None
     drawn = {}
     for name, panels in found.items():
         known = {title: lines for title, lines in panels.items() if _values(lines)}
+        if name == "test_accuracy" and not any(_is_course(points) for points in known.get("", {}).values()):
+            continue  # measured once, at the end: a number, and no course
         instead = {"agreement": {"memorization"}, "loss": set(drawn)}.get(name, set()) & set(drawn)
         if known and not instead:
             drawn[name] = _figure(name, known, expected=expected)
@@ -185,6 +187,10 @@ def _points(history: Sequence[EpochRecord], key: str) -> Points:
 
 def _values(lines: Mapping[str, Points]) -> list[float]:
     return [value for points in lines.values() for _, value in points if value is not None]
+
+
+def _is_course(points: Points) -> bool:
+    return sum(value is not None for _, value in points) > 1
 
 
 def _ticks(low: float, high: float, *, least_step: float = 1e-9) -> list[float]:

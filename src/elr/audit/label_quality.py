@@ -11,6 +11,7 @@ from scipy.special import expit
 from scipy.stats import binomtest
 
 from elr.audit.calibration import Calibration, Favorites, calibrate, favorites_of
+from elr.audit.chance import agreement_of
 from elr.audit.inputs import check_probs, check_score, checked_labels, checked_margins
 from elr.audit.tables.confusions import Confusion, confusions_among
 from elr.audit.tables.lines import brief, lines
@@ -39,15 +40,18 @@ class Audit:
         transition_matrix: (C, C) estimate of T[i, j] = P(given j | clean i), rows sum to 1; the identity's row for a
             class that is never predicted.
         noise_rate: estimated share of wrong labels: the mean of `error_probs` of out-of-fold evidence, else the share
-            of label issues; NaN where nothing was learned.
+            of label issues; NaN where nothing was learned, or labels were memorized.
         noise_rate_interval: its 95 % interval over the rows and, of out-of-fold evidence, over what cannot be told
             apart; else Wilson's: of another sample of rows, not of how often the model is wrong.
         error_probs: (N,) in [0, 1], the probability that the given label is wrong: calibrated against the given labels
             (`elr.audit.calibration`) where the evidence is out of fold; else what the evidence says of itself,
-            1 - p[given]. NaN where nothing was learned.
+            1 - p[given]. NaN where nothing was learned, or labels were memorized.
         favored_counts: (C, C) int64, [i, j] is how many rows given class j the evidence has in class i.
         out_of_fold: no row was judged by what had seen its label.
-        nothing_learned: evidence out of fold that agrees with the labels no better than the most frequent class does.
+        nothing_learned: the evidence, out of fold, agrees with the given labels no better than the most frequent class
+            does, by a standard error, nor better than in random order, by three: so it has nothing to say of them.
+        memorized: the evidence is of a network that took these labels over (`elr.audit.learning.of_memory`): there is a
+            ranking, and how many are wrong is not known.
         class_names: the C classes, where they have names.
         index: that of the data frame or series whose rows were judged, where one is known and not merely counted.
 
@@ -68,6 +72,7 @@ class Audit:
     favored_counts: NDArray[np.int64]
     out_of_fold: bool = False
     nothing_learned: bool = False
+    memorized: bool = False
     class_names: tuple[Any, ...] | None = None
     index: pd.Index | None = None
 
@@ -141,7 +146,7 @@ class Audit:
     @property
     def class_noise_rates(self) -> NDArray[np.float64]:
         """(C,) share of wrong labels among the rows given each class, as in `noise_rate`; 0 where none is given it."""
-        wrong = self.error_probs if self.out_of_fold else self.is_label_issue
+        wrong = self.error_probs if self.out_of_fold or self.memorized else self.is_label_issue
         counts = np.bincount(self.labels, minlength=self.num_classes)
         return np.bincount(self.labels, weights=wrong, minlength=self.num_classes) / np.maximum(counts, 1)
 
@@ -168,7 +173,8 @@ def audit_labels(
     "aum" ranks by the whole course of training, the others by where it ended: it still tells labels apart whose
     probabilities have all come to 0 or 1. Issues are the same for all: "calibrated" and "margin" are below 0.5 for
     them. A row whose classes are all as probable is none, and no calibration looks at it. Where out-of-fold evidence
-    agrees with the labels no better than the most frequent class does, nothing was learned, and there is no issue.
+    agrees with the labels no better than the most frequent class does, nor than by chance, nothing was learned, and
+    there is no issue.
 
     Args:
         labels: (N,) given labels, integers in [0, C).
@@ -337,7 +343,8 @@ class Tally:
         if self.score == "calibrated":
             right = 1.0 - calibration.error_probs
             found = replace(found, label_quality=np.where(self.is_label_issue, right, 1.0 + right) / 2.0)
-        return _without_issues(found) if _nothing_learned(counts) else _calibrated(found, calibration)
+        nothing = agreement_of(counts).nothing_learned
+        return _without_issues(found) if nothing else _calibrated(found, calibration)
 
 
 def _calibrated(audit: Audit, calibration: Calibration) -> Audit:
@@ -368,13 +375,6 @@ def _without_issues(audit: Audit) -> Audit:
         noise_rate=float("nan"),
         noise_rate_interval=(0.0, 1.0),
     )
-
-
-def _nothing_learned(counts: NDArray[np.int64]) -> bool:
-    """Whether favored classes agree with the given ones no better than the most frequent class, by a standard error."""
-    count = counts.sum()
-    agreement, frequent = np.trace(counts) / count, counts.sum(axis=0).max() / count
-    return bool(agreement - frequent < np.sqrt(agreement * (1.0 - agreement) / count))
 
 
 def _share_interval(hits: int, count: int) -> tuple[float, float]:

@@ -55,7 +55,7 @@ class Report:
         num_examples: N, labels looked at.
         num_classes: C, at least 2.
         class_names: C names, in the order of the classes.
-        noise_rate: estimated share of wrong labels; NaN if it is not known, without any label issue.
+        noise_rate: estimated share of wrong labels; NaN if it is not known.
         noise_rate_interval: (low, high), 95 %; NaN for an end that is not known.
         num_label_issues: rows listed as suspect in issues.csv, 0 to N.
         transition_matrix: (C, C) estimate of P(given j | clean i); rows sum to 1.
@@ -77,6 +77,8 @@ class Report:
         cleaned: a good name for the corrected copy that `elr clean` writes; "" where it has no data file to correct.
         expected_precision: share of the label issues that are expected to be wrong; None if it is not known.
         run: the name that exported decisions bear (`elr.audit.decision_file.run_name`); "" leaves it out.
+        confusions: the pairs of classes most often confused among the label issues, the most frequent first: names of
+            the given and of the clean class, and num_rows.
 
     Raises:
         ArgumentError: a count, a rate or a shape that does not fit the others.
@@ -116,6 +118,7 @@ class Report:
     cleaned: str = ""
     expected_precision: float | None = None
     run: str = ""
+    confusions: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
         n, c, issues = self.num_examples, self.num_classes, self.num_label_issues
@@ -123,7 +126,7 @@ class Report:
         require(c >= 2, f"num_classes is {c}; a classifier has at least 2")
         require(len(self.class_names) == c, f"class_names has {len(self.class_names)} names for {c} classes; give {c}")
         require(0 <= issues <= n, f"num_label_issues is {issues} of {n} examples; count each row once")
-        if issues or not math.isnan(self.noise_rate):
+        if not math.isnan(self.noise_rate):
             require_rate("noise_rate", self.noise_rate)
         if self.expected_precision is not None:
             require_rate("expected_precision", self.expected_precision)
@@ -271,17 +274,11 @@ def _shades(matrix: np.ndarray) -> list[list[float]]:
 
 
 def _pairs(matrix: np.ndarray, *, limit: int) -> list[dict]:
-    """The largest flips: class `given` was written for the share `rate` of the examples that are class `clean`.
-
-    One stands out if it is three times the mean flip (of 5 classes or more) and a quarter of the largest.
-    """
+    """The largest flips: class `given` was written for the share `rate` of the examples that are class `clean`."""
     flips, classes = _flips(matrix), len(matrix)
-    usual = max(flips.max() / 4, 3 * flips.sum() / (classes * (classes - 1)) if classes >= 5 else 0.0)
     order = np.argsort(-flips, axis=None, kind="stable")[:limit]
     cells = [(*divmod(int(place), classes), float(flips.flat[place])) for place in order]
-    return [
-        {"clean": i, "given": j, "rate": rate, "stands_out": rate >= usual} for i, j, rate in cells if rate >= 0.001
-    ]
+    return [{"clean": i, "given": j, "rate": rate} for i, j, rate in cells if rate >= 0.001]
 
 
 def _noisiest(matrix: np.ndarray, *, limit: int) -> list[dict]:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from elr.errors import DataError, ELRError, lack_of_memory
+from elr.run_values import when_measured
 
-_AGREEMENTS = {  # what says without trusted labels how good a model is, the best witness first
-    "out_of_fold_agreement": "the given labels are predicted by networks that never saw them",
+_AGREEMENTS = {  # what says without trusted labels how good a single network is, the best witness first
     "validation_agreement": "the given labels of rows held out are predicted",
-    "agreement_with_given_labels": "the given labels are predicted",
+    "agreement_with_given_labels": "the given labels, which it was trained on, are predicted",
 }
 
 _LESS = (
@@ -107,7 +107,7 @@ def summarize_run(fitted: Fitted) -> None:
         note: 3 rows without a label were left out
         <BLANKLINE>
         Found:    about 10.0% ...
-        How good: 62.5% of the given labels are predicted; ...
+        How good: 62.5% of the given labels, which it was trained on, are predicted; ...
         Suspects: cifar10-0/issues.csv
         Report:   cifar10-0/report.html
         Next:     elr audit cifar10-0
@@ -134,7 +134,7 @@ def _say_at_last(fitted: Fitted) -> None:
     from elr.files import ISSUES_FILE, REPORT_FILE
 
     found, share = verdict(fitted.results), fitted.results.get("expected_precision")
-    if share is not None and fitted.history and "out_of_fold_agreement" in fitted.history[-1]:  # others are too sure
+    if share is not None and "out_of_fold_agreement" in fitted.results:  # others are too sure
         found += f", of which about {share:.0%} are expected to be wrong"
     say(
         f"\nFound:    {found[0].lower()}{found[1:]}\nHow good: {how_good(fitted)}\n"
@@ -150,13 +150,15 @@ def how_good(fitted: Fitted) -> str:
         >>> from types import SimpleNamespace
         >>> how_good(SimpleNamespace(results={"test_accuracy_last": 0.9}, history=[{}]))
         '90.0% of the test data right, after the last epoch'
-        >>> blind = {"out_of_fold_agreement": 0.75}
-        >>> how_good(SimpleNamespace(results={}, history=[blind]))
-        '75.0% of the given labels are predicted by networks that never saw them; --test measures it on trusted labels'
+        >>> how_good(SimpleNamespace(results={"out_of_fold_agreement": 0.75}, history=[{}]))
+        '75.0% of the given labels are predicted by those of the chosen networks that never saw them; ...'
     """
-    last = fitted.history[-1] if fitted.history else {}
-    if "test_accuracy_last" in fitted.results:
-        return f"{fitted.results['test_accuracy_last']:.1%} of the test data right, after the last epoch"
+    last, results = fitted.history[-1] if fitted.history else {}, fitted.results
+    if "test_accuracy_last" in results:
+        return f"{results['test_accuracy_last']:.1%} of the test data right, {when_measured(results)}"
+    if "out_of_fold_agreement" in results:
+        said = "of the given labels are predicted by those of the chosen networks that never saw them"
+        return f"{results['out_of_fold_agreement']:.1%} {said}; --test measures it on trusted labels"
     for measure, words in _AGREEMENTS.items():
         if last.get(measure) is not None:
             return f"{last[measure]:.1%} of {words}; --test measures it on trusted labels"
@@ -194,7 +196,7 @@ def summarize_audit(audited: AuditedRun, top: int) -> None:
     _warn(everything)
     say(verdict(everything))
     if pairs := everything["confusions"][:3]:
-        said = (f"{pair['given']!r} should be {pair['clean']!r} ({pair['num_rows']} rows)" for pair in pairs)
+        said = (f"{pair['given']!r} should be {pair['clean']!r} ({_rows(pair['num_rows'])})" for pair in pairs)
         say(without_controls(f"Most often: {', '.join(said)}"))
     for cut, share in everything["expected_precision"].items():
         if everything["out_of_fold"]:
@@ -218,12 +220,21 @@ def verdict(results: dict[str, Any]) -> str:
         'About 10.0% of 500 labels look wrong (95 % interval 8.0% to 12.0%): 50 rows to look at'
     """
     if results["noise_rate"] is None or math.isnan(results["noise_rate"]):  # null in a run.json that was read again
-        return f"How many of {results['num_examples']} labels are wrong cannot be said: no row is called a suspect"
+        listed = _rows_to_look_at(results) if results["num_label_issues"] else "no row is called a suspect"
+        return f"How many of {results['num_examples']} labels are wrong cannot be said: {listed}"
     low, high = results["noise_rate_interval"]
     return (
         f"About {results['noise_rate']:.1%} of {results['num_examples']} labels look wrong "
-        f"(95 % interval {low:.1%} to {high:.1%}): {results['num_label_issues']} rows to look at"
+        f"(95 % interval {low:.1%} to {high:.1%}): {_rows_to_look_at(results)}"
     )
+
+
+def _rows_to_look_at(results: dict[str, Any]) -> str:
+    return f"{_rows(results['num_label_issues'])} to look at"
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
 
 
 def _warn(results: dict[str, Any]) -> None:
@@ -232,9 +243,9 @@ def _warn(results: dict[str, Any]) -> None:
 
 
 def _table(outcome: Outcome) -> str:
-    from elr.runs.reporting import COMPARED, compared
+    from elr.runs.reporting import COMPARED, comparison
 
-    rows = [compared(each) for each in (outcome.baseline, outcome.fitted) if each is not None]
+    rows = comparison([each for each in (outcome.baseline, outcome.fitted) if each is not None])
     shown = [key for key in COMPARED if any(key in row for row in rows)]
     width = max(map(len, shown))
     wide = max(16, *(len(row["method"]) + 2 for row in rows))

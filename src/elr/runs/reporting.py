@@ -42,6 +42,7 @@ COMPARED = (
 )
 _MEASURED = (*COMPARED[:-1], "noise_rate_realized")
 _MAX_FIELDS = 12
+_MAX_PAIRS = 3  # of classes most often confused, as `elr audit` names them
 _MAX_SUSPECTS = 50_000  # label issues gathered; about 40 bytes of the page each without pictures and cells
 _MAX_EXPLAINED = 2_000  # label issues; about 2 kB of the page each, as far as there is room
 _MAX_CELLS = 4_000_000  # characters of cells gathered
@@ -175,6 +176,10 @@ def _from_json(content: dict[str, Any]) -> Report:
         choice=dict(content["choice"]),
         reading=dict(content["reading"]),
         expected_precision=None if (share := content.get("expected_precision")) is None else _number(share),
+        confusions=[
+            {"given": _text(each["given"]), "clean": _text(each["clean"]), "num_rows": _count(each["num_rows"])}
+            for each in content["confusions"]
+        ],
     )
 
 
@@ -238,7 +243,7 @@ def _report(prepared: PreparedData, fitted: Fitted, baseline: Fitted | None) -> 
         settings=_settings(run),
         history=fitted.history,
         method=_label(run),
-        comparison=[] if baseline is None else [compared(each) for each in both],
+        comparison=[] if baseline is None else comparison(both),
         comparison_history={} if baseline is None else {_label(each.run): each.history for each in both},
         measured={key: results[key] for key in _MEASURED if key in results},
         notes=[*([results["tuning"]["text"]] if "tuning" in results else []), *run["data"]["remarks"], *run["remarks"]],
@@ -249,6 +254,10 @@ def _report(prepared: PreparedData, fitted: Fitted, baseline: Fitted | None) -> 
         cleaned=_cleaned(prepared),
         expected_precision=results.get("expected_precision") if audit.out_of_fold else None,  # others are too sure
         run=run_name(run),
+        confusions=[
+            {"given": names[pair.given], "clean": names[pair.clean], "num_rows": pair.num_rows}
+            for pair in audit.confusions(_MAX_PAIRS)
+        ],
     )
 
 
@@ -263,6 +272,19 @@ def _cleaned(prepared: PreparedData) -> str:
     ):
         return ""
     return f"{source.stem}-cleaned{source.suffix}" if source.is_file() else f"{source.resolve().name}-cleaned"
+
+
+def comparison(runs: Sequence[Fitted]) -> list[dict[str, Any]]:
+    """A table of methods: the best epoch only where each of them was measured after several.
+
+    Example:
+        >>> comparison([])
+        []
+    """
+    rows = [compared(each) for each in runs]
+    if not all("test_accuracy_best" in row for row in rows):
+        rows = [{key: value for key, value in row.items() if key != "test_accuracy_best"} for row in rows]
+    return rows
 
 
 def compared(fitted: Fitted) -> dict[str, Any]:

@@ -18,11 +18,14 @@ import torch
 from torch import nn
 
 from elr import files
-from elr.audit.alarms import find_alarms, may_be_chance
-from elr.audit.evidence import Evidence, read_evidence, silenced, write_evidence, written_evidence
+from elr.audit.alarms import find_alarms
+from elr.audit.audited_run import AuditedRun
+from elr.audit.chance import agreement_of
+from elr.audit.evidence import Evidence, silenced, write_evidence, written_evidence
 from elr.audit.explanation.gathering import about_rows, write_explanations
 from elr.audit.issues_view import write_issues
 from elr.audit.label_quality import Audit
+from elr.audit.learning import of_memory, share_is_known
 from elr.audit.scoring import score_suspects
 from elr.audit.tables.lines import without_formulas
 from elr.data.fingerprints import row_fingerprints
@@ -37,7 +40,7 @@ from elr.training.engine import from_main_process, refuse_other_ranks
 from elr.training.loop import Training
 from elr.training.monitor import fractions
 from elr.training.progress import Progress, read_lines, write_lines
-from elr.training.verdict import early_learning
+from elr.training.verdict import MEMORIZATION, beside_clean_labels, early_learning
 
 _ALIKE = ("elr_version", "config", "method", "training", "network", "augmentation", "targets", "preprocessing")
 _VOTED = 4096  # rows whose blind networks are asked at a time
@@ -146,10 +149,18 @@ def run_plan(
         audit = write_evidence(out / files.EVIDENCE_FILE, evidence) if main else evidence.audit()
         seconds = time.perf_counter() - started + training.earlier_seconds
         history = _with_accuracies(training, prepared)
-        results = {"out": str(out)} | _results(prepared, training, audit, history=history, seconds=seconds)
+        verdict = early_learning(history, generations=training.config.generations)
+        audit = of_memory(audit) if verdict.state == MEMORIZATION else audit
+        results = {"out": str(out)} | _results(prepared, training, audit, seconds=seconds)
+        results["early_learning"] = beside_clean_labels(verdict, history).to_json()
         results["remarks"] = [*run["data"]["remarks"], *plan.remarks]
         results |= {} if tuning is None else {"tuning": tuning}
         choice = training.method.choice()
+        if choice:
+            choice["text"] += (
+                f" What the chosen networks say and said through the run, by which labels are judged, agrees with "
+                f"{results['out_of_fold_agreement']:.1%} of the given labels that they never saw."
+            )
         results |= {"choice": {name: choice[name] for name in ("text", "chosen")}} if choice else {}
         run |= {"status": "complete", "results": results, "choice": choice}
         votes = _votes(training)
@@ -225,9 +236,7 @@ def _begin(out: Path, run: dict[str, Any], training: Training, held: ExitStack, 
     return bool(from_main_process(training.config.device, take))
 
 
-def _results(
-    prepared: PreparedData, training: Training, audit: Audit, *, history: list[dict[str, Any]], seconds: float
-) -> dict[str, Any]:
+def _results(prepared: PreparedData, training: Training, audit: Audit, *, seconds: float) -> dict[str, Any]:
     """What was found and measured, in the order in which it is told."""
     results: dict[str, Any] = {
         "num_examples": len(prepared.examples),
@@ -237,13 +246,14 @@ def _results(
         "num_label_issues": audit.num_label_issues,
         "seconds": seconds,
     }
-    if audit.num_label_issues and may_be_chance(audit) is None:
+    if audit.out_of_fold:  # of what predicts and judges: the one number for it, wherever it is told
+        results["out_of_fold_agreement"] = agreement_of(audit.favored_counts).share
+    if share_is_known(audit):
         results["expected_precision"] = float(audit.expected_precision[audit.num_label_issues - 1])
     alarms = find_alarms(audit, prepared.preprocessing.coding.class_names)
     loud = [finding.to_json() for finding in prepared.findings if finding.loud]
     results["warnings"] = [*loud, *(alarm.to_json() for alarm in alarms)]
     results |= _measures(training, prepared, audit) | {"remarks": _remarks(prepared)}
-    results["early_learning"] = early_learning(history, generations=training.config.generations).to_json()
     return results
 
 
@@ -251,7 +261,8 @@ def _measures(training: Training, prepared: PreparedData, audit: Audit) -> dict[
     """What trusted labels say about the run, where there are any. Nothing of it is used by the run."""
     measures: dict[str, float] = {}
     for name, accuracies in _accuracies(training, prepared).items():
-        measures |= {f"{name}_last": accuracies[-1], f"{name}_best": max(accuracies)}
+        measures |= {f"{name}_last": accuracies[-1]}
+        measures |= {f"{name}_best": max(accuracies)} if len(accuracies) > 1 else {}  # of one there is no best
     measures |= _balanced(training, prepared) | _ranked(training, prepared)
     if prepared.clean_labels is not None:
         predicted = training.predict_labels(prepared.examples).numpy()
@@ -375,7 +386,7 @@ def _write_explanations(
 
 def _finished(out: Path, run: dict[str, Any]) -> Fitted:
     """A run that is complete, as its folder has it."""
-    history, audit = read_lines(out / files.METRICS_FILE), read_evidence(out).audit()
+    history, audit = read_lines(out / files.METRICS_FILE), AuditedRun.read(out).audit
     _remove_what_is_for_resuming(out)  # it may have been killed before it came to that
     return Fitted(out=out, results=run["results"], audit=audit, history=history, run=run, before=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from elr.training.monitor import STANDING
@@ -14,7 +14,9 @@ _LEARNED = 0.1  # of what chance leaves, agreement must have gained so much to c
 _LEAST = 0.05  # share of the rows; a smaller opposition may be to rows that are merely hard
 _DROPPED = 0.15  # share of the objections that must have been dropped to count as memorization
 _SETTLED = 0.1  # predictions that still change from epoch to epoch
+_MOST = 0.5  # of the wrong labels
 _FALL = 0.02  # of held-out agreement from its peak, as a share of the rows
+_ALL_SETTINGS = "the networks of all settings together, chosen or not,"
 _ADVICE = "Train longer, with another learning rate, or look at whether the inputs say anything about the labels."
 _UNSEEN = "Wrong labels that follow the inputs or run one way (one class given as one other) are learned unseen."
 
@@ -101,8 +103,8 @@ def early_learning(history: Sequence[Mapping[str, Any]], *, generations: int = 1
     evidence |= _held_out(history)
     if agreement - chance < _LEARNED * (1.0 - chance):
         text = (
-            f"Nothing has been learned: predictions agree with {agreement:.1%} of the given labels, chance alone gives "
-            f"{chance:.1%}. {_ADVICE}"
+            f"Little or nothing has been learned: predictions agree with {agreement:.1%} of the given labels, chance "
+            f"alone gives {chance:.1%}. {_ADVICE}"
         )
         return EarlyLearning(state=NOTHING, epoch=None, text=text, evidence=evidence)
     if peak >= _LEAST and evidence["objections_dropped"] >= _DROPPED:
@@ -122,6 +124,37 @@ def early_learning(history: Sequence[Mapping[str, Any]], *, generations: int = 1
     )
 
 
+def beside_clean_labels(found: EarlyLearning, history: Sequence[Mapping[str, Any]]) -> EarlyLearning:
+    """The verdict, with what clean labels say of the last epoch where a run has them; only its words change.
+
+    What is found by given labels alone is in sight of these alone: wrong labels that are learned like right ones are
+    seen by clean labels only.
+
+    Args:
+        found: the verdict.
+        history: the records of the run.
+
+    Example:
+        >>> text = "Early learning, no memorization in sight: so."
+        >>> found = EarlyLearning(state=EARLY_LEARNING, epoch=9, text=text, evidence={})
+        >>> last = {"epoch": 9, "fraction_memorized_on_wrong": 0.9, "fraction_correct_on_wrong": 0.05}
+        >>> print(beside_clean_labels(found, [last]).text.replace(": so. ", ":\\n"))
+        Early learning, no memorization in sight of the given labels:
+        The clean labels show that 90.0% of the wrong ones were predicted as given in the last epoch, 5.0% rightly: ...
+    """
+    last = history[-1] if history else {}
+    if not _is_number(last.get("fraction_memorized_on_wrong")):
+        return found
+    taken, right = float(last["fraction_memorized_on_wrong"]), float(last["fraction_correct_on_wrong"])
+    blind = ", by networks that never saw them," if _is_number(last.get("out_of_fold_agreement")) else ""
+    text = found.text.replace("no memorization in sight:", "no memorization in sight of the given labels:")
+    text += (
+        f" The clean labels show that {taken:.1%} of the wrong ones were predicted as given{blind} in the last epoch, "
+        f"{right:.1%} rightly{': most were learned' if taken > _MOST else ''}."
+    )
+    return replace(found, text=text)
+
+
 def _by_blind_rows(history: Sequence[Mapping[str, Any]]) -> EarlyLearning:
     """The verdict where networks were asked about rows whose labels they never saw."""
     seen = _numbers(history, "out_of_fold_agreement")
@@ -132,21 +165,19 @@ def _by_blind_rows(history: Sequence[Mapping[str, Any]]) -> EarlyLearning:
         "out_of_fold_agreement_peak_epoch": epoch,
         "out_of_fold_agreement_last": last,
     }
-    measured = f"agree with {peak:.1%} of the given labels that they never saw after epoch {epoch}"
+    measured = f"{_ALL_SETTINGS} agreed with {peak:.1%} of the given labels that they never saw after epoch {epoch}"
     for _, by_chance in chance:
         evidence["agreement_by_chance"] = by_chance
         if peak - by_chance < _LEARNED * (1.0 - by_chance):
-            text = f"Nothing has been learned: the networks {measured}, chance alone gives {by_chance:.1%}. {_ADVICE}"
+            text = f"Little or nothing has been learned: {measured}, chance alone gives {by_chance:.1%}. {_ADVICE}"
             return EarlyLearning(state=NOTHING, epoch=None, text=text, evidence=evidence)
     if peak - last > _FALL:
         text = (
-            f"Early learning until about epoch {epoch}, memorization since: the networks {measured}, and with "
-            f"{last:.1%} at the end."
+            f"Early learning until about epoch {epoch}, memorization since: {measured}, and with {last:.1%} at the end."
         )
         return EarlyLearning(state=MEMORIZATION, epoch=epoch, text=text, evidence=evidence)
     text = (
-        f"Early learning until the end, no memorization in sight: the networks {measured}, and with {last:.1%} at the "
-        f"end. {_UNSEEN}"
+        f"Early learning until the end, no memorization in sight: {measured}, and with {last:.1%} at the end. {_UNSEEN}"
     )
     if float(history[-1].get("change", 0.0)) > _SETTLED:
         text += f" {_unsettled(history[-1])}"

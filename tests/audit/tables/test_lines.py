@@ -31,7 +31,7 @@ def test_an_audit_prints_as_one_line():
     told = "<Audit of 3 labels of 2 classes: 1 suspect, noise rate 33.3 %; the worst is row 1"
     assert repr(AUDIT) == f"{told} (to_frame() has all of them)>"
     nothing = replace(AUDIT, noise_rate=float("nan"))
-    assert "nothing learned" in brief(nothing)
+    assert "1 suspect, noise rate not known" in brief(nothing)
 
 
 def test_names_of_one_type_stay_as_they_are():

@@ -73,7 +73,7 @@ def test_the_words_say_what_was_chosen_of_what_and_why():
     found = choose([(0, 10), (0, 30)], correct, labels, most=3)
     text = choice_text(found, ["mlp, lam 3"])
     assert "of 1 settings, each after 10 and 30 epochs, mlp, lam 3 after 10 epochs was chosen" in text
-    assert "it predicts 81.0% of them" in text
+    assert "it alone predicts 81.0% of them" in text
     assert "With it predict, not worse by a standard error: mlp, lam 3 after 30." in text
 
 

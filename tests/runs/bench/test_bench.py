@@ -31,7 +31,7 @@ def test_every_cell_leaves_a_file_with_all_that_it_was(finished):
     assert result.seconds > 0
     assert result.versions["torch"]
     assert result.measures["noise_rate_realized"] == pytest.approx(0.4, abs=0.02)
-    assert {"test_accuracy_last", "test_accuracy_best", "test_balanced_accuracy"} <= result.measures.keys()
+    assert {"test_accuracy_last", "test_balanced_accuracy"} <= result.measures.keys()  # of one epoch there is no best
     assert (result.data["num_examples"], result.data["num_test"]) == (42, 18)
     assert not list((folder / "out" / "runs").iterdir())
     assert not list((folder / "out" / "claims").iterdir())

@@ -4,6 +4,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 import elr
+from elr import files
 from elr.errors import ArtifactError
 from elr.runs.model_card.card import quoted, write_card
 from elr.runs.reporting import rewrite_report
@@ -60,6 +61,35 @@ def test_nothing_is_claimed_that_was_not_measured(tmp_path):
     assert card.data.pipeline_tag is None
     assert "no accuracy can be stated" in card.text
     assert "of the given labels are wrong (" in card.text
+
+
+def test_it_names_the_networks_that_predict(tmp_path):
+    """Of many settings, after any of some epochs; not the first network of the grid and the last epoch."""
+    frame().to_csv(tmp_path / "a.csv", index=False)
+    config = elr.FitConfig(epochs=6)
+    elr.fit(tmp_path / "a.csv", out=tmp_path / "run", label="y", test=tmp_path / "a.csv", config=config)
+    run, path = elr.runs.run.files.read_run(tmp_path / "run"), tmp_path / "run" / files.RUN_FILE
+    candidates = run["choice"]["candidates"]
+    for each in candidates:
+        each["chosen"] = (each["setting"], each["epoch"]) == (
+            len(run["choice"]["settings"]) - 1,
+            candidates[0]["epoch"],
+        )
+    files.write_json(path, run)
+    text = write_card(tmp_path / "run").read_text().replace("\\", "")
+    last = run["choice"]["settings"][-1]["text"]
+    assert f"- Networks that predict, on average: 5 of {last}, learning rate " in text
+    assert f", as after epoch {candidates[0]['epoch']} of 6\n" in text
+    assert "- Network:" not in text
+    assert "- Epochs:" not in text
+    assert "accuracy by the chosen networks together: " in text
+    assert "last epoch" not in text
+
+
+def test_a_single_network_is_that_of_the_last_epoch(run):
+    text = (run / "README.md").read_text()
+    assert "- Network: mlp\n- Epochs: 4\n" in text
+    assert "accuracy after the last epoch: " in text
 
 
 def test_it_is_the_same_again(run):

@@ -96,11 +96,11 @@ def brief(audit: Judged) -> str:
         <Audit of 2 labels of 2 classes: 1 suspect, noise rate 50.0 %; the worst is row 1 (to_frame() has all of them)>
     """
     found = int(audit.is_label_issue.sum())
-    rate = "nothing learned" if np.isnan(audit.noise_rate) else f"noise rate {audit.noise_rate:.1%}".replace("%", " %")
+    rate = "not known" if np.isnan(audit.noise_rate) else f"{audit.noise_rate:.1%}".replace("%", " %")
     worst = int(audit.label_quality.argmin())
     return (
-        f"<Audit of {len(audit.labels)} labels of {audit.num_classes} classes: {found} suspect, {rate}; the worst is "
-        f"row {worst} (to_frame() has all of them)>"
+        f"<Audit of {len(audit.labels)} labels of {audit.num_classes} classes: {found} suspect, noise rate {rate}; the "
+        f"worst is row {worst} (to_frame() has all of them)>"
     )
 
 

@@ -145,9 +145,10 @@ the classes 100.0%).'
     settings = len({each.setting for each in candidates})
     epochs = sorted({each.epoch for each in candidates})
     points = "" if len(epochs) == 1 else f", each after {_listed(epochs)} epochs"
+    alone = "it alone" if others else "it"
     text = (
         f"Settings: of {settings} settings{points}, {where} after {_counted(best.epoch)} was chosen by the given "
-        f"labels of rows that its networks never saw: it predicts {best.agreement:.1%} of them {shares}"
+        f"labels of rows that its networks never saw: {alone} predicts {best.agreement:.1%} of them {shares}"
     )
     if not others:
         return f"{text}, the others less, by more than a standard error."

@@ -15,14 +15,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from elr import files
 from elr.errors import ArtifactError
 from elr.names import printable
+from elr.run_values import when_measured
 
 CARD_FILE = "README.md"
 _TASKS = {"images": "image-classification", "text": "text-classification", "table": "tabular-classification"}
 _METRICS = {
-    "test_accuracy_last": ("accuracy", "accuracy after the last epoch"),
-    "test_balanced_accuracy_last": ("balanced_accuracy", "balanced accuracy after the last epoch"),
+    "test_accuracy_last": ("accuracy", "accuracy"),
+    "test_balanced_accuracy_last": ("balanced_accuracy", "balanced accuracy"),
 }
-"""Of the results: the type on the hub, and what people call it."""
+"""Of the results: the type on the hub, and what people call it, before the words on which networks it is of."""
 _MOST_CLASSES = 50
 _CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+!|~<>&:@$^=-])")
@@ -87,7 +88,7 @@ def _content(run: Mapping[str, Any]) -> dict[str, Any]:
     low, high = results["noise_rate_interval"]
     rates = [results["noise_rate"], low, high]
     known = all(isinstance(rate, int | float) and math.isfinite(rate) for rate in rates)
-    method, network, loop = run["method"], run["network"], run["training"]
+    method, loop = run["method"], run["training"]
     classes = list(reading["classes"])
     return {
         "metadata": _yaml(_metadata(run)),
@@ -107,17 +108,42 @@ def _content(run: Mapping[str, Any]) -> dict[str, Any]:
         "warnings": [warning["text"] for warning in results["warnings"]],
         "training": {
             "Method": method["name"],
-            "Network": network.get("backbone") or network["name"],
-            "Epochs": loop["epochs"],
+            **_predicting(run),
             "Batch size": loop["batch_size"],
-            "Learning rate": loop["learning_rate"],
             "Seed": loop["seed"],
             "PyTorch": run["versions"]["torch"],
         },
-        "measured": {said: results[name] for name, (_, said) in _METRICS.items() if _is_number(results.get(name))},
+        "measured": {said: value for _, said, value in _measured(results)},
         "test": Path(run["data"]["test"]).name if run["data"]["test"] else "",
         "command": run["command"],
     }
+
+
+def _predicting(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The networks that predict, their settings and their epochs: of many that were trained, the chosen ones."""
+    choice, network, loop = run["choice"], run["network"], run["training"]
+    if not choice:
+        name = network.get("backbone") or network["name"]
+        return {"Network": name, "Epochs": loop["epochs"], "Learning rate": loop["learning_rate"]}
+    grid = run["method"]["settings"]
+    lines = []
+    for each in (each for each in choice["candidates"] if each["chosen"]):
+        rate = grid[each["setting"]]["learning_rate"] or loop["learning_rate"]
+        lines.append(
+            f"{choice['members']} of {choice['settings'][each['setting']]['text']}, learning rate {rate:g}, as after "
+            f"epoch {each['epoch']} of {loop['epochs']}"
+        )
+    trained = f"{len(grid)} settings, {choice['members']} networks each; by the given labels that they never saw these"
+    return {"Networks that predict, on average": "; ".join(lines), "Chosen from": f"{trained} were chosen"}
+
+
+def _measured(results: Mapping[str, Any]) -> list[tuple[str, str, float]]:
+    """The type on the hub, what people call it, and the value, of each accuracy on trusted labels."""
+    return [
+        (kind, f"{said} {when_measured(results)}", results[name])
+        for name, (kind, said) in _METRICS.items()
+        if _is_number(results.get(name))
+    ]
 
 
 def _metadata(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +151,7 @@ def _metadata(run: Mapping[str, Any]) -> dict[str, Any]:
     results, task = run["results"], _TASKS.get(run["preprocessing"]["kind"])
     metadata: dict[str, Any] = {"library_name": "elr", "tags": ["elr", "noisy-labels", "early-learning-regularization"]}
     metadata |= {} if task is None else {"pipeline_tag": task}
-    measured = [(kind, said, results[name]) for name, (kind, said) in _METRICS.items() if _is_number(results.get(name))]
+    measured = _measured(results)
     if not measured:
         return metadata
     name = Path(run["data"]["test"] or run["data"]["source"]).name
