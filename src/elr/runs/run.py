@@ -30,7 +30,7 @@ from elr.runs.plan import Plan
 from elr.runs.run_folder import alone_in, another, opened, read_begun, remove_unfinished
 from elr.targets.table_file import remove_tables
 from elr.training.checkpoints import remove_checkpoints
-from elr.training.engine import from_main_process, refuse_other_ranks
+from elr.training.engine import from_main_process, on_all_ranks, refuse_other_ranks
 from elr.training.loop import Training
 from elr.training.monitor import fractions
 from elr.training.progress import Progress, read_lines, write_lines
@@ -116,17 +116,17 @@ def run_plan(
         ...     sorted(path.name for path in fitted.out.iterdir())[:4]
         ['evidence.parquet', 'explanations.parquet', 'issues.csv', 'metrics.jsonl']
     """
-    if resume and (out / files.RUN_FILE).is_file():
-        plan = plan.going_on(read_begun(out))
-    description = _describe(prepared, plan, config) | ({} if tuning is None else {"tuning": tuning})
-    found = opened(out, description, resume=resume)
+    plan, description, found = on_all_ranks(
+        plan.training.device, lambda: _compared(prepared, plan, config, tuning, out=out, resume=resume)
+    )
     state = "a new one" if found is None else found["status"]
     refuse_other_ranks({"the state of the folder": state})  # who sees it just finished would not wait for the others
     if found is not None and found["status"] == "complete":
         return _finished(out, found)
-    training = plan.build(prepared, probe=prepared.probe, folder=out)
     _refuse_other_ranks(description)
-    training.predict(prepared.examples.first(2))  # a network that they do not fit fails before anything is written
+    training = plan.build(prepared, probe=prepared.probe, folder=out)
+    # A network that they do not fit fails before anything is written.
+    on_all_ranks(plan.training.device, lambda: training.predict(prepared.examples.first(2)))
     started = time.perf_counter()
     run = found or {"status": "running", "command": command, "created": _now(), **description}
     run["preprocessing"] = description["preprocessing"]  # what is saved beside it in the end is that of now
@@ -137,7 +137,6 @@ def run_plan(
             index = prepared.image_index()
             if index is not None:
                 index.write(out / files.INDEX_FILE)
-                (out / f".{files.INDEX_FILE}.partial").unlink(missing_ok=True)  # what other ranks read
         training.run(resume=resume, on_progress=on_progress)
         main, evidence = training.accelerator.is_main_process, _evidence(prepared, training)
         audit = write_evidence(out / files.EVIDENCE_FILE, evidence) if main else evidence.audit()
@@ -158,6 +157,22 @@ def run_plan(
             _remove_what_is_for_resuming(out)
         training.accelerator.wait_for_everyone()
         return Fitted(out=out, results=results, audit=audit, history=history, run=run)
+
+
+def _compared(
+    prepared: PreparedData,
+    plan: Plan,
+    config: dict[str, Any],
+    tuning: dict[str, Any] | None,
+    *,
+    out: Path,
+    resume: bool,
+) -> tuple[Plan, dict[str, Any], dict[str, Any] | None]:
+    """The plan, what describes the run, and the run.json of the one in the folder, which is that very run."""
+    if resume and (out / files.RUN_FILE).is_file():
+        plan = plan.going_on(read_begun(out))
+    description = _describe(prepared, plan, config) | ({} if tuning is None else {"tuning": tuning})
+    return plan, description, opened(out, description, resume=resume)
 
 
 def _describe(prepared: PreparedData, plan: Plan, config: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,9 +18,10 @@ from torch import nn
 
 from elr.data.examples import Examples
 from elr.devices import is_convolutional
-from elr.errors import ArgumentError, TrainingError
-from elr.targets.ranks import refuse_differences
+from elr.errors import ArgumentError
+from elr.targets.ranks import raise_together, refuse_differences
 
+Made = TypeVar("Made")
 _ONE_BY_ONE = threading.Lock()
 """Threads that make Accelerate's object at once find the state that it shares half filled."""
 _GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
@@ -76,6 +77,36 @@ def number_of_processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def on_all_ranks(device: str, make: Callable[[], Made]) -> Made:
+    """What every rank makes for itself; where one of them cannot, all raise, and the first one knows what to say.
+
+    Args:
+        device: see `make_accelerator`.
+        make: called on every rank; it waits for no other one.
+
+    Raises:
+        Exception: see `elr.targets.ranks.raise_together`.
+
+    Example:
+        >>> on_all_ranks("cpu", lambda: "read")
+        'read'
+    """
+    if number_of_processes() < 2:
+        return make()
+    make_accelerator(device)  # now they have met
+    made: list[Made] = []
+    error = None
+    try:
+        made.append(make())
+    except Exception as found:
+        error = found
+    try:
+        raise_together(error, dist.group.WORLD)
+    finally:
+        error = None  # else it would hold this frame, and with it what was read, until some later time
+    return made[0]
+
+
 def from_main_process(device: str, compute: Callable[[], int]) -> int:
     """A number that the main process finds, on all processes of its group: the others wait for it.
 
@@ -84,7 +115,7 @@ def from_main_process(device: str, compute: Callable[[], int]) -> int:
         compute: called on the main process only; gives a number of at least 0.
 
     Raises:
-        Exception: what `compute` raised, on the main process; on the others a TrainingError that points there.
+        Exception: what `compute` raised, on the main process; the others say so, see `on_all_ranks`.
 
     Example:
         >>> from_main_process("cpu", lambda: 7)
@@ -93,17 +124,9 @@ def from_main_process(device: str, compute: Callable[[], int]) -> int:
     if number_of_processes() < 2:
         return compute()
     accelerator = make_accelerator(device)
-    number, failed = torch.full((1,), -1, device=accelerator.device), None
-    if accelerator.is_main_process:
-        try:
-            number[0] = compute()
-        except Exception as error:
-            failed = error
+    found = on_all_ranks(device, lambda: compute() if accelerator.is_main_process else 0)
+    number = torch.full((1,), found, device=accelerator.device)
     dist.broadcast(number, 0)
-    if failed is not None:
-        raise failed
-    if number.item() < 0:
-        raise TrainingError("the first process of the group could not go on: see what it says")
     return int(number.item())
 
 
