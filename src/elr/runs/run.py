@@ -24,19 +24,20 @@ from elr.audit.explanation.gathering import about_rows, write_explanations
 from elr.audit.issues_view import write_issues
 from elr.audit.label_quality import Audit, score_suspects
 from elr.audit.tables.lines import without_formulas
+from elr.data.comparison import told_differences
 from elr.data.prepared_data import PreparedData, inspection_of
-from elr.errors import OutputError
+from elr.errors import ArgumentError, OutputError, of_all_ranks
 from elr.runs.plan import Plan
 from elr.runs.run_folder import alone_in, another, opened, read_begun, remove_unfinished
 from elr.targets.table_file import remove_tables
 from elr.training.checkpoints import remove_checkpoints
-from elr.training.engine import from_main_process, on_all_ranks, refuse_other_ranks
+from elr.training.engine import from_main_process, gathered, on_all_ranks, refuse_other_ranks
 from elr.training.loop import Training
 from elr.training.monitor import fractions
 from elr.training.progress import Progress, read_lines, write_lines
 from elr.training.verdict import early_learning
 
-_ALIKE = ("elr_version", "config", "method", "training", "network", "augmentation", "targets", "preprocessing")
+_SAME_EVERYWHERE = "give all of them the same command, data, versions and folder"
 _VOTED = 4096  # rows whose blind networks are asked at a time
 MANY_CLASSES = 20
 """From which on a top-5 accuracy is measured."""
@@ -123,7 +124,7 @@ def run_plan(
     refuse_other_ranks({"the state of the folder": state})  # who sees it just finished would not wait for the others
     if found is not None and found["status"] == "complete":
         return _finished(out, found)
-    _refuse_other_ranks(description)
+    _refuse_other_ranks(description, prepared)
     training = plan.build(prepared, probe=prepared.probe, folder=out)
     # A network that they do not fit fails before anything is written.
     on_all_ranks(plan.training.device, lambda: training.predict(prepared.examples.first(2)))
@@ -199,12 +200,11 @@ def _describe(prepared: PreparedData, plan: Plan, config: dict[str, Any]) -> dic
     return json.loads(json.dumps(description))  # as it will be read again
 
 
-def _refuse_other_ranks(description: dict[str, Any]) -> None:
-    """Refuse, on all ranks, data or settings that are not the same on all of them."""
-    told: dict[str, Any] = {"the data (sha256)": description["data"]["sha256"][:12]}
-    told |= {name: json.dumps(part, sort_keys=True) for name, part in description.items() if name in _ALIKE}
-    told |= {f"the version of {name}": description["versions"][name] for name in ("torch", "numpy", "accelerate")}
-    refuse_other_ranks(told)
+def _refuse_other_ranks(description: dict[str, Any], prepared: PreparedData) -> None:
+    """Refuse, on all ranks, data or settings that are not the same on all of them, and say in what they differ."""
+    said = "; in ".join(told_differences(description, prepared, gathered))
+    if said:
+        raise of_all_ranks(ArgumentError(f"the ranks differ in {said}: {_SAME_EVERYWHERE}"))
 
 
 def _remarks(prepared: PreparedData) -> list[str]:

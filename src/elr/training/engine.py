@@ -8,6 +8,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -145,6 +146,23 @@ def is_lost_rank(error: BaseException) -> bool:
     return isinstance(error, dist.DistError) or any(words in str(error) for words in _GONE)
 
 
+def gathered(value: Made) -> list[Made]:
+    """What each rank of the run has, in order of rank; all of them call it.
+
+    Args:
+        value: of this rank, that can be pickled.
+
+    Example:
+        >>> gathered("alone")
+        ['alone']
+    """
+    if not dist.is_available() or not dist.is_initialized():
+        return [value]
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, value)
+    return found
+
+
 def refuse_other_ranks(values: Mapping[str, Any]) -> None:
     """Raise on every rank of the run where they differ in a value; all of them call it, before anything is written.
 
@@ -161,12 +179,12 @@ def refuse_other_ranks(values: Mapping[str, Any]) -> None:
     refuse_differences(values, group, advice="give all of them the same command, data, versions and folder")
 
 
-def refuse_other_data(examples: Examples, settings: object) -> None:
+def refuse_other_data(examples: Examples, settings: Any) -> None:
     """The same for what a training set is made of, as far as its labels and the shape of its inputs tell.
 
     Args:
         examples: with labels, or without.
-        settings: how they are trained on; its `str` says all of it.
+        settings: how they are trained on: a dataclass of plain values, or something whose `str` says all of it.
 
     Example:
         >>> refuse_other_data(Examples(torch.eye(2), [0, 1]), {"epochs": 3})
@@ -178,7 +196,9 @@ def refuse_other_data(examples: Examples, settings: object) -> None:
         "the number of training rows": len(examples),
         "the labels (sha256)": hashlib.sha256(labels).hexdigest()[:12],
     }
-    refuse_other_ranks(told | {"the training's settings": str(settings)})
+    plain = is_dataclass(settings) and not isinstance(settings, type)
+    values = asdict(settings) if plain else {"settings": str(settings)}  # type: ignore[arg-type]
+    refuse_other_ranks(told | {f"the training's {name}": value for name, value in values.items()})
 
 
 def leave_process_group() -> None:
