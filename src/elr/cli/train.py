@@ -242,7 +242,7 @@ def fit(
                 resume=resume,
                 command=command,
                 on_read=show_reading,
-                on_plan=_say_targets,
+                on_plan=_say_ways,
                 on_progress=show,
             )
         leave_process_group()
@@ -352,7 +352,7 @@ def run(
                 weights=weights,
                 ilsvrc12=ilsvrc12,
                 command=command,
-                on_plan=_say_targets,
+                on_plan=_say_ways,
                 on_progress=lambda progress: show(recipe, progress),
             )
         leave_process_group()
@@ -389,8 +389,11 @@ def _settings(texts: list[str] | None) -> dict[str, Any]:
     return found
 
 
-def _say_targets(plan: Plan) -> None:
-    """Where the targets are kept, if there is something to say about it: before anything is trained."""
+def _say_ways(plan: Plan) -> None:
+    """Where the targets are kept and who trains, if there is something to say about it: before anything is trained."""
+    from elr.runs.plan import TRAINED_BY
+    from elr.targets.choice import TARGETS_ARE
+
     for remark in plan.remarks:
-        if remark.startswith("the targets are "):
+        if remark.startswith((TARGETS_ARE, TRAINED_BY)):
             say(f"{remark[0].upper()}{remark[1:]}")

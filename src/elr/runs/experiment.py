@@ -83,7 +83,7 @@ def run_recipe(
         backbone = _backbone(recipe, weights)
         prepared = _prepared(recipe, changes, Path(data), None if labels is None else Path(labels), backbone)
         others = None if ilsvrc12 is None else _ilsvrc12(prepared, recipe, changes, Path(ilsvrc12))
-        return prepared, others, _with_store(plan_of(recipe, prepared), prepared, changes)
+        return prepared, others, _with_store(plan_of(recipe, prepared), prepared, changes).on_ranks()
 
     prepared, others, plan = on_all_ranks(recipe.training.device, ready)
     if on_plan is not None:

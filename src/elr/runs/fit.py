@@ -152,7 +152,7 @@ def fit(
             if on_progress:
                 on_progress(each.method, progress)
 
-        plan = on_all_ranks(each.device, partial(each.plan, prepared))
+        plan = on_all_ranks(each.device, lambda: each.plan(prepared).on_ranks())
         if on_plan is not None:
             on_plan(plan)
         return run_plan(

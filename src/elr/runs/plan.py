@@ -27,6 +27,7 @@ from elr.targets.choice import AUTO, TARGETS_ARE, chosen_targets
 from elr.targets.config import DENSE, TargetsConfig
 from elr.training.config import TrainingConfig
 from elr.training.engine import number_of_processes
+from elr.training.inference import NORMS
 from elr.training.loop import Training
 from elr.training.monitor import Monitor
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 PEER_SEED = 2**31  # the first that no run has; of more than 32 bits, torch's generator on a processor takes the last 32
 """Added to the seed of the first network's weights for those of its peer."""
+TRAINED_BY = "the networks are trained by "
+"""What the sentence on several processes begins with, by which it is found among other remarks."""
+_DROPS = nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d | nn.AlphaDropout
 _WHITENED_IMAGES = 5000  # as the speed runs take
 
 
@@ -121,6 +125,25 @@ class Plan:
             ranks=number_of_processes(),
         )
         return replace(self, targets=config, remarks=[*self.remarks, *([sentence] if sentence else [])])
+
+    def on_ranks(self) -> Plan:
+        """The same with a remark where several processes train networks that give other results on one."""
+        own = [] if number_of_processes() < 2 else self._own_of_ranks()
+        if not own:
+            return self
+        remark = (
+            f"{TRAINED_BY}{number_of_processes()} processes, each with {' and '.join(own)}: the results differ from "
+            "those of one process as those of another seed do (docs/guides/several-gpus.md)"
+        )
+        return replace(self, remarks=[*self.remarks, remark])
+
+    def _own_of_ranks(self) -> list[str]:
+        """What the layers of the networks draw or measure on the share of a batch that a process has."""
+        networks = [spec.build(generator_seed=0) for spec in {*self.method.network_specs(self.network)}]
+        layers = [layer for network in networks for layer in network.modules()]
+        drops = any(isinstance(layer, _DROPS) and layer.p > 0 for layer in layers)
+        norms = any(isinstance(layer, NORMS) for layer in layers)
+        return ["dropout of its own"] * drops + ["batch norm over its share of a batch"] * norms
 
     def going_on(self, run: Mapping[str, Any]) -> Plan:
         """The same with the store of targets of an unfinished run, where the free memory of the day has chosen it."""

@@ -130,6 +130,7 @@ def run_plan(
     on_all_ranks(plan.training.device, lambda: training.predict(prepared.examples.first(2)))
     started = time.perf_counter()
     run = found or {"status": "running", "command": command, "created": _now(), **description}
+    run["remarks"] = [*dict.fromkeys([*run["remarks"], *plan.remarks])]  # another number of processes may go on
     run["preprocessing"] = description["preprocessing"]  # what is saved beside it in the end is that of now
     with ExitStack() as held:
         if _begin(out, run, training, held, first=found is None):
