@@ -244,8 +244,8 @@ def test_networks_that_do_not_fit():
     ("network", "words"),
     [
         (NetworkSpec("mlp", C, num_features=5), None),
-        (NetworkSpec("mlp", C, num_features=5, dropout=0.5), "each with dropout of its own: "),
-        (NetworkSpec("resnet18", C), "each with batch norm over its share of a batch: "),
+        (NetworkSpec("mlp", C, num_features=5, dropout=0.5), "each with dropout of its own (as of another seed): "),
+        (NetworkSpec("resnet18", C), "each with batch norm over its share of a batch (as of smaller ones): "),
     ],
     ids=["plain", "dropout", "batch norm"],
 )

@@ -133,7 +133,7 @@ class Plan:
             return self
         remark = (
             f"{TRAINED_BY}{number_of_processes()} processes, each with {' and '.join(own)}: the results differ from "
-            "those of one process as those of another seed do (docs/guides/several-gpus.md)"
+            "those of one process (docs/guides/several-gpus.md)"
         )
         return replace(self, remarks=[*self.remarks, remark])
 
@@ -143,7 +143,9 @@ class Plan:
         layers = [layer for network in networks for layer in network.modules()]
         drops = any(isinstance(layer, _DROPS) and layer.p > 0 for layer in layers)
         norms = any(isinstance(layer, NORMS) for layer in layers)
-        return ["dropout of its own"] * drops + ["batch norm over its share of a batch"] * norms
+        return ["dropout of its own (as of another seed)"] * drops + [
+            "batch norm over its share of a batch (as of smaller ones)"
+        ] * norms
 
     def going_on(self, run: Mapping[str, Any]) -> Plan:
         """The same with the store of targets of an unfinished run, where the free memory of the day has chosen it."""
