@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from elr.cli.main import main
 from elr.runs import fit as _fit
@@ -38,6 +39,11 @@ def write_data(folder):
     given = given.copy()
     given[5] = (given[5] + 1) % 3
     np.savez(folder / "other.npz", x=inputs, y=given)
+    for part, names in (("images", "abcd"), ("fewer", "abc")):
+        for label in ("cat", "dog"):
+            (folder / part / label).mkdir(parents=True)
+            for name in names:
+                Image.effect_noise((16, 16), 50).save(folder / part / label / f"{name}.png")
 
 
 def command(folder, out, data="data.npz", placement="dense", more=()):
@@ -133,6 +139,13 @@ def all_runs(folder):
         shutil.copytree(folder / "killed", folder / f"resumed-{world}")
         do(f"resumed-{world}", world, f"resumed-{world}", placement="sharded", resume=True)
     do("unlike", 2, "unlike", other=command(folder, "unlike", "other.npz"))
+    do("lacking", 2, "unlike", other=command(folder, "unlike", "nowhere.npz"))
+    do("lacking-json", 2, "unlike", more=("--json",), other=command(folder, "unlike", "nowhere.npz", more=["--json"]))
+    streamed = [
+        ["fit", str(folder / part), "--stream", "--out", str(folder / "unlike")] for part in ("images", "fewer")
+    ]
+    found["streamed"] = run(2, streamed[0], log=folder / "streamed", other=streamed[1])
+    do("wrong", 2, "unlike", more=("--set", "no-such=1"))
     found["nothing written"] = not (folder / "unlike").exists()
     (folder / "found.json").write_text(json.dumps(found))
 

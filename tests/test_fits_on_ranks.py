@@ -91,8 +91,33 @@ def test_another_number_of_processes_goes_on_and_says_so(folder, found, world):
 
 def test_ranks_that_see_other_data_are_refused_before_anything_is_written(folder, found):
     assert found["unlike"] == [2, 2]
-    assert "the ranks differ in the labels (sha256) (" in said(folder, "unlike")
+    words = "the ranks differ in the data: rank 1 has other values of the given labels than rank 0, first in row 5: "
+    assert words in said(folder, "unlike")
+    assert len(said(folder, "unlike").partition("error: ")[2]) < 400
     assert found["nothing written"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lacking", "rank 1: no such file"),
+        ("lacking-json", "rank 1: no such file"),
+        ("streamed", "rank 1: the images in"),
+        ("wrong", "method 'elr' has no setting"),
+    ],
+)
+def test_an_error_of_another_rank_is_said_once_by_the_first(folder, found, name, message):
+    assert found[name] == [2, 2]
+    assert said(folder, name).count(f"error: {message}") == 1, said(folder, name)
+    assert "error" not in said(folder, name, rank=1)
+    assert found["nothing written"]
+
+
+def test_an_error_of_another_rank_is_in_the_json_of_the_first(folder, found):
+    objects = [line for line in said(folder, "lacking-json").splitlines() if line.startswith("{")]
+    error = json.loads(objects[0])["error"]
+    assert error["type"] == "DataError"
+    assert error["message"].startswith("rank 1: no such file")
 
 
 def test_under_torchrun_a_killed_run_resumes_bit_identical(folder, tmp_path):

@@ -6,8 +6,9 @@ of a package that is not installed, is made here: `optional`.
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
+Raised = TypeVar("Raised", bound=BaseException)
 LineOf = Callable[[int], tuple[str, int, str] | None]
 """Where a row stands in a text file: its name, the number of the line from 1, and what is odd about that line, if
 anything is; None where rows have no lines."""
@@ -165,6 +166,27 @@ class DataWarning(UserWarning):
         >>> [each.category.__name__ for each in caught]
         ['DataWarning']
     """
+
+
+def of_all_ranks(error: Raised) -> Raised:
+    """The same, marked as one that all processes that train together raise at once: the first one says it.
+
+    Example:
+        >>> is_of_all_ranks(of_all_ranks(DataError("rank 1: no such file: x.csv")))
+        True
+    """
+    error.of_all_ranks = True  # type: ignore[attr-defined]
+    return error
+
+
+def is_of_all_ranks(error: BaseException) -> bool:
+    """Whether `of_all_ranks` has marked it.
+
+    Example:
+        >>> is_of_all_ranks(DataError("no such file: x.csv"))
+        False
+    """
+    return getattr(error, "of_all_ranks", False)
 
 
 def lack_of_memory(error: BaseException | None) -> str | None:

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from elr.cli.console import errors, how_good, print_json, say, summarize, summarize_run, verdict, without_controls
-from elr.errors import DataError
+from elr.errors import DataError, of_all_ranks
 
 RESULTS = {
     "noise_rate": 0.25,
@@ -33,6 +33,22 @@ def test_of_many_processes_the_first_speaks(capsys, monkeypatch):
     say("words")
     print_json({})
     assert capsys.readouterr() == ("", "")
+
+
+def test_an_error_that_only_another_process_has_is_said_by_that_one(capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(typer.Exit) as caught, errors(True):
+        raise DataError("no such file: a\x1b[2J")
+    assert caught.value.exit_code == 2
+    assert capsys.readouterr() == ("", "error: rank 1: no such file: a\ufffd[2J\n")
+
+
+@pytest.mark.parametrize(("rank", "said"), [("0", "error: rank 1: no such file\n"), ("1", "")])
+def test_an_error_that_all_processes_have_is_said_by_the_first(capsys, monkeypatch, rank, said):
+    monkeypatch.setenv("RANK", rank)
+    with pytest.raises(typer.Exit), errors(False):
+        raise of_all_ranks(DataError("rank 1: no such file"))
+    assert capsys.readouterr() == ("", said)
 
 
 @pytest.mark.parametrize("as_json", [True, False])

@@ -14,7 +14,7 @@ from elr.methods.cross_entropy import CrossEntropyConfig, LossMethod
 from elr.methods.elr import ELR, ELRConfig
 from elr.networks.architectures import FastConvNet
 from elr.networks.spec import NetworkSpec
-from elr.runs.plan import PEER_SEED, Plan, network_for
+from elr.runs.plan import PEER_SEED, TRAINED_BY, Plan, network_for
 from elr.targets.dense import DenseTargets
 from elr.training.config import TrainingConfig
 from tiny_prepared import LABELS, C, N, prepared_features, prepared_images, prepared_texts
@@ -238,3 +238,22 @@ def test_networks_that_do_not_fit():
         network_for(prepared_features(), "resnet34")
     with pytest.raises(ArgumentError, match="Network 'vgg' is unknown: take one of linear, mlp"):
         network_for(prepared_images(), "vgg")
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        (NetworkSpec("mlp", C, num_features=5), None),
+        (NetworkSpec("mlp", C, num_features=5, dropout=0.5), "each with dropout of its own (as of another seed): "),
+        (NetworkSpec("resnet18", C), "each with batch norm over its share of a batch (as of smaller ones): "),
+    ],
+    ids=["plain", "dropout", "batch norm"],
+)
+def test_several_processes_say_where_they_do_not_give_the_run_of_one(network, words, monkeypatch):
+    plan = plan_of(network)
+    assert plan.on_ranks().remarks == ()
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    said = plan.on_ranks().remarks
+    assert len(said) == (words is not None)
+    if words is not None:
+        assert said[0].startswith(f"{TRAINED_BY}3 processes, {words}the results differ from those of one process")

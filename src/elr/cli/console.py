@@ -10,12 +10,12 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from elr.errors import DataError, ELRError, lack_of_memory
+from elr.errors import DataError, ELRError, is_of_all_ranks, lack_of_memory
 from elr.run_values import when_measured
 
 _AGREEMENTS = {  # what says without trusted labels how good a single network is, the best witness first
@@ -294,7 +294,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def errors(as_json: bool, *, resume_with: str | None = None, by_itself: bool = False) -> Iterator[None]:
-    """Say what went wrong in one line, and end with the status that belongs to it.
+    """Say what went wrong in one line, and end with the status that belongs to it; see `speaks` for who says it.
 
     `resume_with` is the command that goes on after an interruption: with --resume, or `by_itself`.
 
@@ -324,13 +324,13 @@ def errors(as_json: bool, *, resume_with: str | None = None, by_itself: bool = F
         said = str(error) if lacking is None else f"not enough memory: {lacking}; {_LESS}"
         if as_json:
             print_json({"error": {"type": type(error).__name__ if lacking is None else "MemoryError", "message": said}})
-        say(f"error: {said}")
+        _say_error(said, error)
         raise typer.Exit(2 if lacking is None else 1) from error
     except ImportError as error:
         said = f"{error}: a package is missing or broken; `elr doctor --imports` says which"
         if as_json and "torch" in sys.modules:
             print_json({"error": {"type": type(error).__name__, "message": said}})
-        say(f"error: {said}")
+        _say_error(said, error)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as interrupt:
         again = f"; to go on: {resume_with}{'' if by_itself else ' --resume'}" if resume_with else ""
@@ -338,6 +338,20 @@ def errors(as_json: bool, *, resume_with: str | None = None, by_itself: bool = F
             print_json({"error": {"type": "KeyboardInterrupt", "message": f"interrupted{again}"}})
         say(f"interrupted{again}")
         raise typer.Exit(143 if isinstance(interrupt, _Terminated) else 130) from interrupt
+
+
+def _say_error(said: str, error: BaseException) -> None:
+    """An error, once: the first rank says those that all have, any other one its own, which nobody else knows."""
+    known = is_of_all_ranks(error)
+    if speaks():
+        say(f"error: {said}")
+    elif not known:
+        print(without_controls(f"error: rank {os.environ['RANK']}: {said}"), file=sys.stderr, flush=True)
+    if known:  # torchrun ends the others with the first that goes: it must have spoken by then
+        from elr.training.engine import leave_process_group
+
+        with suppress(RuntimeError):
+            leave_process_group()
 
 
 def _say_lost_rank(error: BaseException, as_json: bool) -> None:

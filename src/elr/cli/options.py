@@ -64,6 +64,26 @@ def num_bytes(size: str) -> int:
     return int(float(found[1]) * (1024 if found[3] else 1000) ** " KMGT".index(found[2].upper() or " "))
 
 
+def name_and_rate(text: str) -> tuple[str, float]:
+    """The noise of --noise.
+
+    Args:
+        text: NAME:RATE.
+
+    Raises:
+        ArgumentError: something else.
+
+    Example:
+        >>> name_and_rate("symmetric:0.4")
+        ('symmetric', 0.4)
+    """
+    name, _, rate = text.partition(":")
+    try:
+        return name, float(rate)
+    except ValueError:
+        raise ArgumentError(f"--noise is {text!r}: expected NAME:RATE, such as symmetric:0.4") from None
+
+
 def completing(module: str, name: str) -> Callable[[str], list[str]]:
     """What a shell completes a word to: the keys of a dict, which is loaded when it is asked for.
 

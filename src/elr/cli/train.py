@@ -24,6 +24,7 @@ from elr.cli.options import (
     Weights,
     completing,
     destination,
+    name_and_rate,
     named_after,
     new_folder,
     num_bytes,
@@ -33,6 +34,7 @@ from elr.cli.reading import MakeOptions, reads_data
 from elr.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from elr.data.records import ReadOptions
     from elr.runs.plan import Plan
 
 
@@ -199,44 +201,48 @@ def fit(
         say(f"Results go to {folder}")
         from elr.runs.fit import fit as fit_data
         from elr.runs.fit_config import FitConfig
-        from elr.training.engine import leave_process_group
+        from elr.training.engine import leave_process_group, on_all_ranks
 
-        config = FitConfig(
-            method=method,
-            settings=_settings(settings),
-            lam=lam,
-            beta=beta,
-            align=align,
-            members=members,
-            dropout=dropout,
-            network=network,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            augment=augment,
-            precision=precision,
-            device=device,
-            targets=targets,
-            targets_dtype=targets_dtype,
-            seed=seed,
-            max_memory=None if max_memory is None else num_bytes(max_memory),
-        )
+        def asked() -> tuple[FitConfig, ReadOptions, tuple[str, float] | None]:
+            config = FitConfig(
+                method=method,
+                settings=_settings(settings),
+                lam=lam,
+                beta=beta,
+                align=align,
+                members=members,
+                dropout=dropout,
+                network=network,
+                epochs=epochs,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                weight_decay=weight_decay,
+                augment=augment,
+                precision=precision,
+                device=device,
+                targets=targets,
+                targets_dtype=targets_dtype,
+                seed=seed,
+                max_memory=None if max_memory is None else num_bytes(max_memory),
+            )
+            return config, options(), None if noise is None else name_and_rate(noise)
+
+        config, reading, corrupted = on_all_ranks(device, asked)
         with progress_bar() as show:
             outcome = fit_data(
                 data,
                 out=folder,
-                options=options(),
+                options=reading,
                 config=config,
                 test=test,
                 test_label=test_label,
-                noise=_noise(noise),
+                noise=corrupted,
                 compare=compare,
                 tune=tune,
                 resume=resume,
                 command=command,
                 on_read=show_reading,
-                on_plan=_say_targets,
+                on_plan=_say_ways,
                 on_progress=show,
             )
         leave_process_group()
@@ -346,7 +352,7 @@ def run(
                 weights=weights,
                 ilsvrc12=ilsvrc12,
                 command=command,
-                on_plan=_say_targets,
+                on_plan=_say_ways,
                 on_progress=lambda progress: show(recipe, progress),
             )
         leave_process_group()
@@ -383,18 +389,11 @@ def _settings(texts: list[str] | None) -> dict[str, Any]:
     return found
 
 
-def _say_targets(plan: Plan) -> None:
-    """Where the targets are kept, if there is something to say about it: before anything is trained."""
+def _say_ways(plan: Plan) -> None:
+    """Where the targets are kept and who trains, if there is something to say about it: before anything is trained."""
+    from elr.runs.plan import TRAINED_BY
+    from elr.targets.choice import TARGETS_ARE
+
     for remark in plan.remarks:
-        if remark.startswith("the targets are "):
+        if remark.startswith((TARGETS_ARE, TRAINED_BY)):
             say(f"{remark[0].upper()}{remark[1:]}")
-
-
-def _noise(text: str | None) -> tuple[str, float] | None:
-    if text is None:
-        return None
-    name, _, rate = text.partition(":")
-    try:
-        return name, float(rate)
-    except ValueError:
-        raise ArgumentError(f"--noise is {text!r}: expected NAME:RATE, such as symmetric:0.4") from None

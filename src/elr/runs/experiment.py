@@ -28,7 +28,7 @@ from elr.runs.reporting import write_report
 from elr.runs.run import Fitted, run_plan
 from elr.runs.run_folder import alone_in
 from elr.targets.config import DENSE_PLACEMENT
-from elr.training.engine import is_main_process
+from elr.training.engine import is_main_process, on_all_ranks
 from elr.training.progress import Progress
 
 
@@ -77,18 +77,16 @@ def run_recipe(
     """
     changes = changes or Changes()
     recipe = changes.apply(recipe)
-    backbone = _backbone(recipe, weights)
-    prepared = _prepared(recipe, changes, Path(data), None if labels is None else Path(labels), backbone)
-    others = None if ilsvrc12 is None else _ilsvrc12(prepared, recipe, changes, Path(ilsvrc12))
     config = {"recipe": recipe.name, **asdict(changes)}
-    plan = plan_of(recipe, prepared)
-    if changes.targets or changes.targets_dtype:
-        plan = plan.with_targets(
-            prepared,
-            targets=changes.targets or DENSE_PLACEMENT,
-            dtype=changes.targets_dtype,
-            device=recipe.training.device,
-        )
+
+    def ready() -> tuple[PreparedData, Records | None, Plan]:
+        backbone = _backbone(recipe, weights)
+        prepared = _prepared(recipe, changes, Path(data), None if labels is None else Path(labels), backbone)
+        others = None if ilsvrc12 is None else _ilsvrc12(prepared, recipe, changes, Path(ilsvrc12))
+        return prepared, others, plan_of(recipe, prepared)
+
+    prepared, others, plan = on_all_ranks(recipe.training.device, ready)
+    plan = _with_store(plan, prepared, changes).on_ranks()
     if on_plan is not None:
         on_plan(plan)
     fitted = run_plan(
@@ -135,6 +133,14 @@ def plan_of(recipe: Recipe, prepared: PreparedData) -> Plan:
         whiten=recipe.whiten,
         probe_period=recipe.probe_period,
     )
+
+
+def _with_store(plan: Plan, prepared: PreparedData, changes: Changes) -> Plan:
+    """The same with the store of targets that was asked for."""
+    if not (changes.targets or changes.targets_dtype):
+        return plan
+    store, device = changes.targets or DENSE_PLACEMENT, plan.training.device
+    return plan.with_targets(prepared, targets=store, dtype=changes.targets_dtype, device=device)
 
 
 def _backbone(recipe: Recipe, weights: str | Path | None) -> Backbone | None:

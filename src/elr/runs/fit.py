@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from elr.runs.run_folder import alone_in, read_begun
 from elr.runs.tuning import check_tuning
 from elr.runs.tuning import tune as search
 from elr.targets.choice import AUTO
-from elr.training.engine import from_main_process, is_main_process, number_of_processes
+from elr.training.engine import from_main_process, is_main_process, number_of_processes, on_all_ranks
 from elr.training.progress import Progress
 
 BASELINE = "cross_entropy"
@@ -127,28 +128,23 @@ def fit(
         >>> int(audit.ranking[0]), int(audit.predicted_labels[7]), audit.num_label_issues
         (7, 1, 1)
     """
-    options = options or ReadOptions()
-    options = replace(options, label=str(label)) if label not in (None, "") else options
-    config = config or FitConfig()
+    out, given = Path(out), config or FitConfig()
     asked = {name: value for name, value in (("method", method), ("settings", settings)) if value is not None}
-    config = replace(config, **asked)  # type: ignore[arg-type]
-    if config.network not in (None, "linear", "mlp") and options.backbone is None:
-        options = replace(options, backbone=NO_BACKBONE)  # a network of their own was asked for
-    if tune is not None:
-        check_tuning(tune)
-        config = replace(config, members=1) if config.members is None else config
-    out = Path(out)
+    compare = data is None if compare is None else compare
+
+    def asked_for() -> tuple[ReadOptions, FitConfig]:
+        more = {} if label in (None, "") else {"label": str(label)}
+        return _checked(replace(options or ReadOptions(), **more), replace(given, **asked), tune, compare)
+
+    options, config = on_all_ranks(given.device, asked_for)
     if data is None:
-        prepared = _digits(options, config, test, test_label, noise)
+        prepared = on_all_ranks(config.device, partial(_digits, options, config, test, test_label, noise))
     else:
         options = replace(options, max_memory=config.max_memory or options.max_memory, scratch=str(out))
         read = partial(prepare_data, data, test=test, test_label=test_label, noise=noise, seed=config.seed)
         prepared = _read(read, data, options, config.device, out=out, resume=resume)
     if on_read is not None:
         on_read(inspection_of(prepared))
-    compare = data is None if compare is None else compare
-    if compare and config.method == BASELINE:
-        raise ArgumentError("cross_entropy cannot be compared with itself: leave out --compare, or the method")
 
     found = None
     if tune is not None:
@@ -159,7 +155,7 @@ def fit(
             if on_progress:
                 on_progress(each.method, progress)
 
-        plan = each.plan(prepared)
+        plan = each.plan(prepared).on_ranks()
         if on_plan is not None:
             on_plan(plan)
         return run_plan(
@@ -203,6 +199,18 @@ def _baseline(config: FitConfig) -> FitConfig:
     )
 
 
+def _checked(options: ReadOptions, config: FitConfig, tune: int | None, compare: bool) -> tuple[ReadOptions, FitConfig]:
+    """What was asked for, if it goes together, with what follows from it."""
+    if compare and config.method == BASELINE:
+        raise ArgumentError("cross_entropy cannot be compared with itself: leave out --compare, or the method")
+    if config.network not in (None, "linear", "mlp") and options.backbone is None:
+        options = replace(options, backbone=NO_BACKBONE)  # a network of their own was asked for
+    if tune is not None:
+        check_tuning(tune)
+        config = replace(config, members=1) if config.members is None else config
+    return options, config
+
+
 def _read(
     read: Callable[[ReadOptions], PreparedData],
     data: Data,
@@ -217,11 +225,10 @@ def _read(
     That one alone lists the files and looks through the shards: the others have its index.
     """
     index = out / INDEX_FILE
-    if resume and (out / RUN_FILE).exists():
-        streamed = bool(read_begun(out)["data"].get("streamed"))
-        options = replace(options, stream=streamed, index=str(index) if streamed else None)
+    if resume:
+        options = on_all_ranks(device, partial(_as_begun, options, out))
     if not isinstance(data, str | Path) or options.stream is False:
-        return read(options)
+        return on_all_ranks(device, partial(read, options))
     found: list[PreparedData] = []
     handed = index if options.index else index.with_name(f".{index.name}.partial")
 
@@ -233,10 +240,31 @@ def _read(
             _hand_over(found[0], handed)
         return 1
 
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     streamed = from_main_process(device, first)
-    if found:
-        return found[0]
-    return read(replace(options, stream=bool(streamed), index=str(handed) if streamed else None))
+    options = replace(options, stream=bool(streamed), index=str(handed) if streamed else None)
+    try:
+        return on_all_ranks(device, lambda: found[0] if found else read(options))
+    finally:
+        if found and handed != index:  # all have read it, or one of them cannot
+            _take_back(handed, made)
+
+
+def _as_begun(options: ReadOptions, out: Path) -> ReadOptions:
+    """The options of reading with the images where those of a run that goes on are, in memory or on disk."""
+    if not (out / RUN_FILE).exists():
+        return options
+    streamed = bool(read_begun(out)["data"].get("streamed"))
+    return replace(options, stream=streamed, index=str(out / INDEX_FILE) if streamed else None)
+
+
+def _take_back(handed: Path, made: Sequence[Path]) -> None:
+    """Remove the index that the other ranks have read, and the folders that were made for it."""
+    with suppress(OSError):
+        handed.unlink(missing_ok=True)
+    for folder in made:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _hand_over(prepared: PreparedData, handed: Path) -> None:

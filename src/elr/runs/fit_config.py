@@ -34,6 +34,7 @@ from elr.networks.spec import NetworkSpec
 from elr.runs.plan import Plan, network_for
 from elr.targets.choice import AUTO, check_choice
 from elr.training.config import TrainingConfig
+from elr.training.engine import on_all_ranks
 
 if TYPE_CHECKING:
     from elr.data.prepared_data import PreparedData
@@ -189,7 +190,7 @@ class FitConfig:
         Raises:
             ArgumentError: values out of range, or a network that does not take such data.
         """
-        return self._plan(prepared).with_targets(
+        return on_all_ranks(self.device, lambda: self._plan(prepared)).with_targets(
             prepared, targets=self.targets, dtype=self.targets_dtype, device=self.device, max_memory=self.max_memory
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,8 @@ from elr.networks.spec import NetworkSpec
 from elr.targets.choice import AUTO, TARGETS_ARE, chosen_targets
 from elr.targets.config import DENSE, STATELESS, TargetsConfig
 from elr.training.config import TrainingConfig
-from elr.training.engine import from_main_process, number_of_processes
+from elr.training.engine import from_main_process, number_of_processes, on_all_ranks
+from elr.training.inference import NORMS
 from elr.training.loop import Training
 from elr.training.monitor import Monitor
 
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
 PEER_SEED = 2**31  # the first that no run has; of more than 32 bits, torch's generator on a processor takes the last 32
 """Added to the seed of the first network's weights for those of its peer."""
+TRAINED_BY = "the networks are trained by "
+"""What the sentence on several processes begins with, by which it is found among other remarks."""
+_DROPS = nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d | nn.AlphaDropout
 _WHITENED_IMAGES = 5000  # as the speed runs take
 
 
@@ -116,21 +121,45 @@ class Plan:
             max_memory: bytes that may be used on this machine. Default: what is free.
         """
         memory = from_main_process(device, lambda: memory_for_tables(device, max_memory)) if targets == AUTO else 0
-        config, sentence = chosen_targets(
+        here = from_main_process(device, lambda: min(processes_here(), number_of_processes()))
+        choose = partial(
+            chosen_targets,
             len(prepared.examples),
             self.method.target_widths(prepared.preprocessing.num_classes),
             memory=memory,
             targets=targets,
             dtype=dtype,
             ranks=number_of_processes(),
-            ranks_here=from_main_process(device, lambda: min(processes_here(), number_of_processes())),
+            ranks_here=here,
         )
+        config, sentence = on_all_ranks(device, choose)
         method = self.method
         if config.placement == STATELESS:
             epochs = self.training.epochs // self.training.generations
             method = method.stateless(steps=epochs * math.ceil(len(prepared.examples) / self.training.batch_size))
         remarks = [*self.remarks, *([sentence] if sentence else [])]
         return replace(self, method=method, targets=config, remarks=remarks)
+
+    def on_ranks(self) -> Plan:
+        """The same with a remark where several processes train networks that give other results on one."""
+        own = [] if number_of_processes() < 2 else self._own_of_ranks()
+        if not own:
+            return self
+        remark = (
+            f"{TRAINED_BY}{number_of_processes()} processes, each with {' and '.join(own)}: the results differ from "
+            "those of one process (docs/guides/several-gpus.md)"
+        )
+        return replace(self, remarks=[*self.remarks, remark])
+
+    def _own_of_ranks(self) -> list[str]:
+        """What the layers of the networks draw or measure on the share of a batch that a process has."""
+        networks = [spec.build(generator_seed=0) for spec in {*self.method.network_specs(self.network)}]
+        layers = [layer for network in networks for layer in network.modules()]
+        drops = any(isinstance(layer, _DROPS) and layer.p > 0 for layer in layers)
+        norms = any(isinstance(layer, NORMS) for layer in layers)
+        return ["dropout of its own (as of another seed)"] * drops + [
+            "batch norm over its share of a batch (as of smaller ones)"
+        ] * norms
 
     def going_on(self, run: Mapping[str, Any]) -> Plan:
         """The same with the store of targets of an unfinished run, where the free memory of the day has chosen it."""

@@ -28,21 +28,22 @@ from elr.audit.label_quality import Audit
 from elr.audit.learning import of_memory, share_is_known
 from elr.audit.scoring import score_suspects
 from elr.audit.tables.lines import without_formulas
+from elr.data.comparison import told_differences
 from elr.data.fingerprints import row_fingerprints
 from elr.data.labels.value_types import LABEL_TYPE
 from elr.data.prepared_data import PreparedData, inspection_of
-from elr.errors import OutputError
+from elr.errors import ArgumentError, OutputError, of_all_ranks
 from elr.runs.plan import Plan
 from elr.runs.run_folder import alone_in, another, opened, read_begun, remove_unfinished
 from elr.targets.table_file import check_room, remove_tables
 from elr.training.checkpoints import remove_checkpoints
-from elr.training.engine import from_main_process, refuse_other_ranks
+from elr.training.engine import from_main_process, gathered, on_all_ranks, refuse_other_ranks
 from elr.training.loop import Training
 from elr.training.monitor import fractions
 from elr.training.progress import Progress, read_lines, write_lines
 from elr.training.verdict import MEMORIZATION, beside_clean_labels, early_learning
 
-_ALIKE = ("elr_version", "config", "method", "training", "network", "augmentation", "targets", "preprocessing")
+_SAME_EVERYWHERE = "give all of them the same command, data, versions and folder"
 _VOTED = 4096  # rows whose blind networks are asked at a time
 MANY_CLASSES = 20
 """From which on a top-5 accuracy is measured."""
@@ -122,19 +123,20 @@ def run_plan(
         ...     sorted(path.name for path in fitted.out.iterdir())[:4]
         ['evidence.parquet', 'explanations.parquet', 'issues.csv', 'metrics.jsonl']
     """
-    if resume and (out / files.RUN_FILE).is_file():
-        plan = plan.going_on(read_begun(out))
-    description = _describe(prepared, plan, config) | ({} if tuning is None else {"tuning": tuning})
-    found = opened(out, description, resume=resume)
+    plan, description, found = on_all_ranks(
+        plan.training.device, lambda: _compared(prepared, plan, config, tuning, out=out, resume=resume)
+    )
     state = "a new one" if found is None else found["status"]
     refuse_other_ranks({"the state of the folder": state})  # who sees it just finished would not wait for the others
     if found is not None and found["status"] == "complete":
         return _finished(out, found)
+    _refuse_other_ranks(description, prepared)
     training = plan.build(prepared, probe=prepared.probe, folder=out)
-    _refuse_other_ranks(description)
-    training.predict(prepared.examples.first(2))  # a network that they do not fit fails before anything is written
+    # A network that they do not fit fails before anything is written.
+    on_all_ranks(plan.training.device, lambda: training.predict(prepared.examples.first(2)))
     started = time.perf_counter()
     run = found or {"status": "running", "command": command, "created": _now(), **description}
+    run["remarks"] = [*dict.fromkeys([*run["remarks"], *plan.remarks])]  # another number of processes may go on
     run["preprocessing"] = description["preprocessing"]  # what is saved beside it in the end is that of now
     with ExitStack() as held:
         if _begin(out, run, training, held, first=found is None):
@@ -143,7 +145,6 @@ def run_plan(
             index = prepared.image_index()
             if index is not None:
                 index.write(out / files.INDEX_FILE)
-                (out / f".{files.INDEX_FILE}.partial").unlink(missing_ok=True)  # what other ranks read
         training.run(resume=resume, on_progress=on_progress)
         main, evidence = training.accelerator.is_main_process, _evidence(prepared, training)
         audit = write_evidence(out / files.EVIDENCE_FILE, evidence) if main else evidence.audit()
@@ -174,6 +175,22 @@ def run_plan(
         return Fitted(out=out, results=results, audit=audit, history=history, run=run)
 
 
+def _compared(
+    prepared: PreparedData,
+    plan: Plan,
+    config: dict[str, Any],
+    tuning: dict[str, Any] | None,
+    *,
+    out: Path,
+    resume: bool,
+) -> tuple[Plan, dict[str, Any], dict[str, Any] | None]:
+    """The plan, what describes the run, and the run.json of the one in the folder, which is that very run."""
+    if resume and (out / files.RUN_FILE).is_file():
+        plan = plan.going_on(read_begun(out))
+    description = _describe(prepared, plan, config) | ({} if tuning is None else {"tuning": tuning})
+    return plan, description, opened(out, description, resume=resume)
+
+
 def _describe(prepared: PreparedData, plan: Plan, config: dict[str, Any]) -> dict[str, Any]:
     """Everything that decides how the run goes, as plain values: what a resumed run must agree in."""
     description = {
@@ -199,12 +216,11 @@ def _describe(prepared: PreparedData, plan: Plan, config: dict[str, Any]) -> dic
     return json.loads(json.dumps(description))  # as it will be read again
 
 
-def _refuse_other_ranks(description: dict[str, Any]) -> None:
-    """Refuse, on all ranks, data or settings that are not the same on all of them."""
-    told: dict[str, Any] = {"the data (sha256)": description["data"]["sha256"][:12]}
-    told |= {name: json.dumps(part, sort_keys=True) for name, part in description.items() if name in _ALIKE}
-    told |= {f"the version of {name}": description["versions"][name] for name in ("torch", "numpy", "accelerate")}
-    refuse_other_ranks(told)
+def _refuse_other_ranks(description: dict[str, Any], prepared: PreparedData) -> None:
+    """Refuse, on all ranks, data or settings that are not the same on all of them, and say in what they differ."""
+    said = "; in ".join(told_differences(description, prepared, gathered))
+    if said:
+        raise of_all_ranks(ArgumentError(f"the ranks differ in {said}: {_SAME_EVERYWHERE}"))
 
 
 def _remarks(prepared: PreparedData) -> list[str]:

@@ -14,7 +14,7 @@ from torch import distributed as dist
 from elr.checking import checked
 from elr.errors import ArgumentError, CheckpointError, RowIndexError
 from elr.files import writing
-from elr.targets.ranks import number_of_ranks, refuse_unlike_tables
+from elr.targets.ranks import number_of_ranks, raise_together, refuse_unlike_tables
 from elr.targets.row_files import load_part, part_name, part_of, save_part
 from elr.targets.store import CHUNK, Targets, update_rows
 from elr.targets.updating import full_type, not_compiled
@@ -303,14 +303,8 @@ class ShardedTargets(Targets):
             part = load_part(Path(folder), (self.first, self.last), shape=(self.num_examples, self.num_classes))
         except CheckpointError as found:
             error, part = found, None
-        if self.process_group is not None:  # no rank goes on with rows that another one lacks
-            failed: list[Any] = [None] * self.world
-            dist.all_gather_object(failed, None if error is None else str(error), group=self.process_group)
-            told = [(rank, each) for rank, each in enumerate(failed) if each is not None]
-            if told and error is None:
-                raise CheckpointError(f"rank {told[0][0]}: {told[0][1]}")
-        if part is None:
-            raise error or CheckpointError(f"{folder} has no rows")
+        raise_together(error, self.process_group)  # no rank goes on with rows that another one lacks
+        assert part is not None, "a part that cannot be loaded is an error"
         self._follow(part.dtype)
         self.table.copy_(part)
 

@@ -21,6 +21,7 @@ from elr.checking import refuse_unlike
 from elr.errors import ArtifactError, CheckpointError, OutputError
 from elr.files import differences, read_json, write_json, writing
 from elr.methods.method import Method, ParameterGroup
+from elr.targets.ranks import raise_together
 from elr.targets.store import Targets, rows_apart, stores_in
 from elr.training.config import TrainingConfig
 from elr.training.engine import preserved_random_state
@@ -124,14 +125,8 @@ class Checkpoints:
                 write()
         except OutputError as found:
             error = found
-        if self.accelerator.num_processes > 1:
-            told: list[Any] = [None] * self.accelerator.num_processes
-            dist.all_gather_object(told, None if error is None else str(error))
-            others = [f"rank {rank}: {each}" for rank, each in enumerate(told) if each is not None]
-            error = error or (OutputError(others[0]) if others else None)
         try:
-            if error is not None:
-                raise error
+            raise_together(error, dist.group.WORLD if self.accelerator.num_processes > 1 else None)
         finally:
             error = None  # else it would hold this frame, and with it the stores and their files, until some later time
 

@@ -8,7 +8,8 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import asdict, is_dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,9 +19,10 @@ from torch import nn
 
 from elr.data.examples import Examples
 from elr.devices import is_convolutional
-from elr.errors import ArgumentError, TrainingError
-from elr.targets.ranks import refuse_differences
+from elr.errors import ArgumentError
+from elr.targets.ranks import raise_together, refuse_differences
 
+Made = TypeVar("Made")
 _ONE_BY_ONE = threading.Lock()
 """Threads that make Accelerate's object at once find the state that it shares half filled."""
 _GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
@@ -76,6 +78,36 @@ def number_of_processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def on_all_ranks(device: str, make: Callable[[], Made]) -> Made:
+    """What every rank makes for itself; where one of them cannot, all raise, and the first one knows what to say.
+
+    Args:
+        device: see `make_accelerator`.
+        make: called on every rank; it waits for no other one.
+
+    Raises:
+        Exception: see `elr.targets.ranks.raise_together`.
+
+    Example:
+        >>> on_all_ranks("cpu", lambda: "read")
+        'read'
+    """
+    if number_of_processes() < 2:
+        return make()
+    make_accelerator(device)  # now they have met
+    made: list[Made] = []
+    error = None
+    try:
+        made.append(make())
+    except Exception as found:
+        error = found
+    try:
+        raise_together(error, dist.group.WORLD)
+    finally:
+        error = None  # else it would hold this frame, and with it what was read, until some later time
+    return made[0]
+
+
 def from_main_process(device: str, compute: Callable[[], int]) -> int:
     """A number that the main process finds, on all processes of its group: the others wait for it.
 
@@ -84,7 +116,7 @@ def from_main_process(device: str, compute: Callable[[], int]) -> int:
         compute: called on the main process only; gives a number of at least 0.
 
     Raises:
-        Exception: what `compute` raised, on the main process; on the others a TrainingError that points there.
+        Exception: what `compute` raised, on the main process; the others say so, see `on_all_ranks`.
 
     Example:
         >>> from_main_process("cpu", lambda: 7)
@@ -93,17 +125,9 @@ def from_main_process(device: str, compute: Callable[[], int]) -> int:
     if number_of_processes() < 2:
         return compute()
     accelerator = make_accelerator(device)
-    number, failed = torch.full((1,), -1, device=accelerator.device), None
-    if accelerator.is_main_process:
-        try:
-            number[0] = compute()
-        except Exception as error:
-            failed = error
+    found = on_all_ranks(device, lambda: compute() if accelerator.is_main_process else 0)
+    number = torch.full((1,), found, device=accelerator.device)
     dist.broadcast(number, 0)
-    if failed is not None:
-        raise failed
-    if number.item() < 0:
-        raise TrainingError("the first process of the group could not go on: see what it says")
     return int(number.item())
 
 
@@ -122,6 +146,23 @@ def is_lost_rank(error: BaseException) -> bool:
     return isinstance(error, dist.DistError) or any(words in str(error) for words in _GONE)
 
 
+def gathered(value: Made) -> list[Made]:
+    """What each rank of the run has, in order of rank; all of them call it.
+
+    Args:
+        value: of this rank, that can be pickled.
+
+    Example:
+        >>> gathered("alone")
+        ['alone']
+    """
+    if not dist.is_available() or not dist.is_initialized():
+        return [value]
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, value)
+    return found
+
+
 def refuse_other_ranks(values: Mapping[str, Any]) -> None:
     """Raise on every rank of the run where they differ in a value; all of them call it, before anything is written.
 
@@ -138,12 +179,12 @@ def refuse_other_ranks(values: Mapping[str, Any]) -> None:
     refuse_differences(values, group, advice="give all of them the same command, data, versions and folder")
 
 
-def refuse_other_data(examples: Examples, settings: object) -> None:
+def refuse_other_data(examples: Examples, settings: Any) -> None:
     """The same for what a training set is made of, as far as its labels and the shape of its inputs tell.
 
     Args:
         examples: with labels, or without.
-        settings: how they are trained on; its `str` says all of it.
+        settings: how they are trained on: a dataclass of plain values, or something whose `str` says all of it.
 
     Example:
         >>> refuse_other_data(Examples(torch.eye(2), [0, 1]), {"epochs": 3})
@@ -155,7 +196,9 @@ def refuse_other_data(examples: Examples, settings: object) -> None:
         "the number of training rows": len(examples),
         "the labels (sha256)": hashlib.sha256(labels).hexdigest()[:12],
     }
-    refuse_other_ranks(told | {"the training's settings": str(settings)})
+    plain = is_dataclass(settings) and not isinstance(settings, type)
+    values = asdict(settings) if plain else {"settings": str(settings)}  # type: ignore[arg-type]
+    refuse_other_ranks(told | {f"the training's {name}": value for name, value in values.items()})
 
 
 def leave_process_group() -> None:

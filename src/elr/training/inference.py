@@ -21,10 +21,10 @@ from elr.methods.method import Batch, Method
 Started = TypeVar("Started")
 Predictor = Callable[[Tensor], Tensor]
 """From inputs (B, ...) to class probabilities (B, C)."""
+NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 AHEAD = 2
 """Chunks or batches that are read while the network works."""
 _SETTLED = 10.0  # momentum times batches from which on e^-10 of the first statistics is left; batches of new ones
-_NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 _NUMBERS = 2**19  # of probabilities that are asked of a store at a time: 2 MiB, for which a step has left room
 
 
@@ -104,7 +104,7 @@ def settle_statistics(
                 return
 
     for network in {id(each): each for each in (*method.trained_networks, *method.predictors)}.values():
-        if any(isinstance(each, _NORMS) and _lags(each) for each in network.modules()):
+        if any(isinstance(each, NORMS) and _lags(each) for each in network.modules()):
             with autocast():
                 update_bn(inputs(), network)
 

@@ -26,7 +26,7 @@ from elr.devices import (
     mixed_seed,
     prefers_channels_last,
 )
-from elr.errors import ArgumentError, TrainingError
+from elr.errors import ArgumentError, TrainingError, of_all_ranks
 from elr.files import METRICS_FILE
 from elr.methods.method import Batch, Method
 from elr.targets.store import trusted_rows
@@ -127,7 +127,9 @@ class Training:
         world = self.accelerator.num_processes
         refuse_other_data(self.examples, self.config)
         if self.rows.per_epoch // self.steps_per_epoch < world:
-            raise ArgumentError(f"a batch of {self.config.batch_size} cannot be shared by {world} processes")
+            raise of_all_ranks(
+                ArgumentError(f"a batch of {self.config.batch_size} cannot be shared by {world} processes")
+            )
         device = self.accelerator.device
         if type(self.method.views) is not int or self.method.views < 1:
             raise ArgumentError(
@@ -256,10 +258,11 @@ class Training:
         record: Measures = {"epoch": self.state.epoch + 1, "learning_rate": rate}
         record |= {name: float(self.accelerator.reduce(total)) for name, total in sums.items()}  # type: ignore[arg-type]
         if not math.isfinite(record.get("loss", 0.0)):
-            raise TrainingError(
+            error = TrainingError(
                 f"the loss is {record['loss']} in epoch {record['epoch']}: training diverged; lower the learning rate "
                 f"(now {self.config.learning_rate})"
             )
+            raise of_all_ranks(error)  # the loss is that of all of them
         record |= self._measure()
         record |= {"seconds": seconds, "examples_per_second": num_rows / seconds}
         self.state.history.append(record)
