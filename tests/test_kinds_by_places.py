@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from elr.audit.decisions import clean
+from elr.audit.cleaning.decisions import clean
 from elr.data.prepared_data import prepare_data
 from elr.data.records import ReadOptions
 from elr.runs.fit import fit

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 import elr
-from elr.audit.decision_file import run_name
-from elr.audit.decisions import clean
+from elr.audit.cleaning.decision_file import run_name
+from elr.audit.cleaning.decisions import clean
 from elr.audit.report import Report, Suspect, render
 from elr.data.records import ReadOptions
 

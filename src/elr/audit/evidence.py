@@ -42,7 +42,7 @@ class Evidence:
         chunks: goes through the probabilities, rows that sum to 1.
         out_of_fold: the probabilities of each row are from networks that never saw its label; else from one that was
             trained on it.
-        fingerprints: (N,) uint64, of what each row was learned from (`elr.data.fingerprints`), or None.
+        fingerprints: (N,) uint64, of what each row was learned from (`elr.data.matching.fingerprints`), or None.
 
     Example:
         >>> probs = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]], dtype=np.float32)

@@ -76,7 +76,7 @@ class Report:
         reading: what was read, as run.json has it (`elr.data.inspection.Inspection`); empty if it is not known.
         cleaned: a good name for the corrected copy that `elr clean` writes; "" where it has no data file to correct.
         expected_precision: share of the label issues that are expected to be wrong; None if it is not known.
-        run: the name that exported decisions bear (`elr.audit.decision_file.run_name`); "" leaves it out.
+        run: the name that exported decisions bear (`elr.audit.cleaning.decision_file.run_name`); "" leaves it out.
         confusions: the pairs of classes most often confused among the label issues, the most frequent first: names of
             the given and of the clean class, and num_rows.
 

@@ -62,13 +62,9 @@ def summarize(outcome: Outcome) -> None:
         >>> from pathlib import Path
         >>> from types import SimpleNamespace
         >>> found = {"noise_rate": 0.1, "noise_rate_interval": (0.08, 0.12), "num_examples": 500, "num_label_issues": 9}
-        >>> fitted = SimpleNamespace(
-        ...     out=Path("pets"),
-        ...     results=found
-        ...     | {"warnings": [], "early_learning": {"text": "It came first."}, "test_accuracy_last": 0.9},
-        ...     run={"data": {"remarks": ["said before training"]}, "remarks": []},
-        ...     history=[{}],
-        ... )
+        >>> found |= {"warnings": [], "early_learning": {"text": "It came first."}, "test_accuracy_last": 0.9}
+        >>> run = {"data": {"remarks": ["said before training"]}, "remarks": []}
+        >>> fitted = SimpleNamespace(out=Path("pets"), results=found, run=run, history=[{}])
         >>> with redirect_stderr(sys.stdout):
         ...     summarize(SimpleNamespace(baseline=None, fitted=fitted))
         It came first.

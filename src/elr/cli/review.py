@@ -133,7 +133,7 @@ def clean(
         elr clean flowers-elr --decisions decisions.csv --out flowers-clean.csv
     """
     with errors(as_json):
-        from elr.audit.decisions import clean as run_cleaning
+        from elr.audit.cleaning.decisions import clean as run_cleaning
 
         done = run_cleaning(run, decisions, out, data=data)
         if as_json:

@@ -21,7 +21,7 @@ from elr.data.kinds.catalog import KINDS, fit_preprocessing
 from elr.data.label_coding import LabelCoding
 from elr.data.labels.columns import NO_VOTE
 from elr.data.labels.spelling import class_key
-from elr.data.overlap import conflict, copies, overlap, text_overlap, written_labels
+from elr.data.matching.overlap import conflict, copies, overlap, text_overlap, written_labels
 from elr.data.pictures.decoding import Square
 from elr.data.pictures.image_index import ImageIndex
 from elr.data.pictures.image_store import ImageStore

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +19,7 @@ from torch import Tensor, nn
 from elr.checking import check_types
 from elr.data.examples import Examples
 from elr.data.formats.images import SMALLEST
+from elr.data.labels.value_types import LABEL_TYPE
 from elr.data.pictures.image_store import ImageStore
 from elr.data.preprocessing import Augmentation
 from elr.devices import memory_for_tables, mixed_seed, processes_here
@@ -38,10 +42,25 @@ if TYPE_CHECKING:
 
 PEER_SEED = 2**31  # the first that no run has; of more than 32 bits, torch's generator on a processor takes the last 32
 """Added to the seed of the first network's weights for those of its peer."""
+_LIBRARIES = ("torch", "numpy", "scikit-learn", "accelerate", "skops")
 TRAINED_BY = "the networks are trained by "
 """What the sentence on several processes begins with, by which it is found among other remarks."""
 _DROPS = nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d | nn.AlphaDropout
 _WHITENED_IMAGES = 5000  # as the speed runs take
+
+
+def said_of_data(prepared: PreparedData) -> list[str]:
+    """What the user should know about how some data were read, and is no warning.
+
+    Example:
+        >>> import numpy as np
+        >>> from elr.data.prepared_data import prepare_data
+        >>> from elr.data.records import ReadOptions
+        >>> said_of_data(prepare_data((np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20)), ReadOptions()))
+        []
+    """
+    findings = [finding.text for finding in prepared.findings if not finding.loud]
+    return [*prepared.records.remarks, *prepared.preprocessing.remarks, *findings]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +124,38 @@ class Plan:
             probe_period=run["probe_period"],
             remarks=run["remarks"],
         )
+
+    def description(
+        self, prepared: PreparedData, config: Mapping[str, Any], *, reading: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Everything that decides how the run goes, as plain values: what a resumed run must agree in.
+
+        Args:
+            prepared: the data.
+            config: what was asked for.
+            reading: what was read (`elr.data.inspection.Inspection.to_json`).
+        """
+        description = {
+            "elr_version": metadata.version("elr"),
+            "config": dict(config),
+            **self.to_json(),
+            "preprocessing": prepared.preprocessing.to_json(),
+            "data": {
+                "source": prepared.source,
+                "options": prepared.options.to_json(),
+                "noise": prepared.noise,
+                "test": prepared.test_source,
+                "sha256": prepared.sha256,
+                "num_examples": len(prepared.examples),
+                LABEL_TYPE: prepared.records.facts.get(LABEL_TYPE),
+                "streamed": prepared.streamed is not None,
+                "remarks": said_of_data(prepared),
+                "reading": dict(reading),
+            },
+            "versions": {name: metadata.version(name) for name in _LIBRARIES}
+            | {"python": platform.python_version(), "machine": platform.platform(), "threads": torch.get_num_threads()},
+        }
+        return json.loads(json.dumps(description))  # as it will be read again
 
     def with_targets(
         self, prepared: PreparedData, *, targets: str, dtype: str | None, device: str, max_memory: int | None = None

@@ -14,7 +14,7 @@ import numpy as np
 
 from elr import files
 from elr.audit.audited_run import AuditedRun
-from elr.audit.decision_file import run_name
+from elr.audit.cleaning.decision_file import run_name
 from elr.audit.explanation.reading import Explanations
 from elr.audit.report import Report, render
 from elr.audit.suspects import MAX_CELL, THUMBNAIL_ROOM, Suspect, clip

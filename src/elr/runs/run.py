@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import platform
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +26,10 @@ from elr.audit.learning import of_memory, share_is_known
 from elr.audit.scoring import score_suspects
 from elr.audit.tables.lines import without_formulas
 from elr.data.comparison import told_differences
-from elr.data.fingerprints import row_fingerprints
-from elr.data.labels.value_types import LABEL_TYPE
+from elr.data.matching.fingerprints import row_fingerprints
 from elr.data.prepared_data import PreparedData, inspection_of
 from elr.errors import ArgumentError, OutputError, of_all_ranks
-from elr.runs.plan import Plan
+from elr.runs.plan import Plan, said_of_data
 from elr.runs.run_folder import alone_in, another, opened, read_begun, remove_unfinished
 from elr.targets.table_file import check_room, remove_tables
 from elr.training.checkpoints import remove_checkpoints
@@ -187,33 +183,9 @@ def _compared(
     """The plan, what describes the run, and the run.json of the one in the folder, which is that very run."""
     if resume and (out / files.RUN_FILE).is_file():
         plan = plan.going_on(read_begun(out))
-    description = _describe(prepared, plan, config) | ({} if tuning is None else {"tuning": tuning})
+    reading = inspection_of(prepared).to_json()
+    description = plan.description(prepared, config, reading=reading) | ({} if tuning is None else {"tuning": tuning})
     return plan, description, opened(out, description, resume=resume)
-
-
-def _describe(prepared: PreparedData, plan: Plan, config: dict[str, Any]) -> dict[str, Any]:
-    """Everything that decides how the run goes, as plain values: what a resumed run must agree in."""
-    description = {
-        "elr_version": metadata.version("elr"),
-        "config": config,
-        **plan.to_json(),
-        "preprocessing": prepared.preprocessing.to_json(),
-        "data": {
-            "source": prepared.source,
-            "options": prepared.options.to_json(),
-            "noise": prepared.noise,
-            "test": prepared.test_source,
-            "sha256": prepared.sha256,
-            "num_examples": len(prepared.examples),
-            LABEL_TYPE: prepared.records.facts.get(LABEL_TYPE),
-            "streamed": prepared.streamed is not None,
-            "remarks": _remarks(prepared),
-            "reading": inspection_of(prepared).to_json(),
-        },
-        "versions": {name: metadata.version(name) for name in ("torch", "numpy", "scikit-learn", "accelerate", "skops")}
-        | {"python": platform.python_version(), "machine": platform.platform(), "threads": torch.get_num_threads()},
-    }
-    return json.loads(json.dumps(description))  # as it will be read again
 
 
 def _refuse_other_ranks(description: dict[str, Any], prepared: PreparedData) -> None:
@@ -221,11 +193,6 @@ def _refuse_other_ranks(description: dict[str, Any], prepared: PreparedData) -> 
     said = "; in ".join(told_differences(description, prepared, gathered))
     if said:
         raise of_all_ranks(ArgumentError(f"the ranks differ in {said}: {_SAME_EVERYWHERE}"))
-
-
-def _remarks(prepared: PreparedData) -> list[str]:
-    findings = [finding.text for finding in prepared.findings if not finding.loud]
-    return [*prepared.records.remarks, *prepared.preprocessing.remarks, *findings]
 
 
 def _begin(out: Path, run: dict[str, Any], training: Training, held: ExitStack, *, first: bool) -> bool:
@@ -269,7 +236,7 @@ def _results(prepared: PreparedData, training: Training, audit: Audit, *, second
     alarms = find_alarms(audit, prepared.preprocessing.coding.class_names)
     loud = [finding.to_json() for finding in prepared.findings if finding.loud]
     results["warnings"] = [*loud, *(alarm.to_json() for alarm in alarms)]
-    results |= _measures(training, prepared, audit) | {"remarks": _remarks(prepared)}
+    results |= _measures(training, prepared, audit) | {"remarks": said_of_data(prepared)}
     return results
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import elr
 from elr.audit.audited_run import AuditedRun
-from elr.audit.decisions import clean
+from elr.audit.cleaning.decisions import clean
 from elr.audit.handover.label_studio import export_label_studio
 from elr.data.columns.selection import select_columns
 from elr.data.formats.json_lines import JsonLines

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import elr
-from elr.audit.decisions import clean
+from elr.audit.cleaning.decisions import clean
 from elr.data.pictures.named import image_column, image_folder
 from elr.data.prepared_data import inspect, prepare_data
 from elr.data.records import ReadOptions

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from elr.data.fingerprints import row_fingerprints
+from elr.data.matching.fingerprints import row_fingerprints
 from elr.data.reading import read_data
 from elr.data.records import ReadOptions, Records
 

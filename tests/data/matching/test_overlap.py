@@ -9,7 +9,7 @@ import torch
 from scipy import sparse
 
 from elr.data.examples import Examples
-from elr.data.overlap import conflict, copies, overlap, text_overlap, written_labels
+from elr.data.matching.overlap import conflict, copies, overlap, text_overlap, written_labels
 from elr.data.prepared_data import prepare_data
 from elr.data.records import ReadOptions, Records
 

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elr import files
-from elr.audit.decision_file import Decision
+from elr.audit.cleaning.decision_file import Decision
 from elr.audit.evidence import Evidence, writable
 from elr.audit.suspects import MAX_ID, brief, clip
-from elr.data.fingerprints import row_fingerprints
 from elr.data.formats.format import Changes, FileFormat
 from elr.data.kinds.catalog import KINDS
 from elr.data.label_coding import LabelCoding
+from elr.data.matching.fingerprints import row_fingerprints
 from elr.data.reading import read_data
 from elr.data.records import IMAGES, NO_BACKBONE, ReadOptions, Records
 from elr.errors import DataError

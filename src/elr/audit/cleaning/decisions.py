@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from elr import files
-from elr.audit.decision_file import Decision, read_decisions, run_name
+from elr.audit.cleaning.decision_file import Decision, read_decisions, run_name
+from elr.audit.cleaning.labels_now import LabelsNow
 from elr.audit.evidence import Evidence, read_evidence
-from elr.audit.labels_now import LabelsNow
 from elr.audit.suspects import MAX_ID, brief, clip
 from elr.audit.tables.lines import without_formulas
 from elr.data.formats.format import FileFormat

@@ -8,8 +8,8 @@ import pytest
 
 import elr
 from elr import files
-from elr.audit.decision_file import read_decisions, run_name
-from elr.audit.decisions import clean
+from elr.audit.cleaning.decision_file import read_decisions, run_name
+from elr.audit.cleaning.decisions import clean
 from elr.data.records import ReadOptions
 from elr.errors import DataError
 

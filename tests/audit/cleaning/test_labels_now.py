@@ -12,7 +12,7 @@ from PIL import Image
 
 import elr
 from elr import files
-from elr.audit.decisions import clean
+from elr.audit.cleaning.decisions import clean
 from elr.data.records import ReadOptions
 from elr.errors import DataError
 

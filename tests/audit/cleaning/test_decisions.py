@@ -17,7 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import elr
-from elr.audit.decisions import clean
+from elr.audit.cleaning.decisions import clean
 from elr.cli.main import app
 from elr.data.formats.parts import PartsFolder
 from elr.data.records import ReadOptions

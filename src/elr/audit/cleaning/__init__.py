@@ -1,0 +1,1 @@
+"""Decisions on suspect labels, and the data that they go to."""

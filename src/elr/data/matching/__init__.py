@@ -1,0 +1,1 @@
+"""Rows that are the same: in test data, and in what a run learned from."""
