@@ -56,7 +56,8 @@ def said_of_data(prepared: PreparedData) -> list[str]:
         >>> import numpy as np
         >>> from elr.data.prepared_data import prepare_data
         >>> from elr.data.records import ReadOptions
-        >>> said_of_data(prepare_data((np.tile(np.eye(2), (20, 1)), np.tile([0, 1], 20)), ReadOptions()))
+        >>> prepared = prepare_data((np.tile([[0.5, 2.0], [1.5, 1.0]], (20, 1)), np.arange(40) // 20), ReadOptions())
+        >>> said_of_data(prepared)
         []
     """
     findings = [finding.text for finding in prepared.findings if not finding.loud]
