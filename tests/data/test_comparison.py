@@ -88,7 +88,7 @@ def test_ranks_that_are_alike_differ_in_nothing():
             "column 'a', column 'b' than rank 0, first in row 0",
         ),
     ],
-    ids=["number", "word", "label", "rows", "column", "scale", "columns"],
+    ids=["number", "word", "label", "rows", "column", "columns"],
 )
 def test_a_table_is_told_by_its_columns_and_rows(other, words):
     said = told((prepared(table()), {}), (prepared(other), {}))
