@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from elr.data.columns.new_data import plain_columns
 from elr.data.columns.reading import CATEGORICAL, DATE, NUMERIC, ColumnReading
 from elr.data.columns.scaling import (
+    LEAST_EMBEDDING,
     RANKED,
     RANKS,
     VIEWS,
@@ -163,6 +164,12 @@ def test_arrays_without_heavy_tails_are_standardized_as_they_were():
     assert isinstance(fit_array_preprocessing(np.exp(3 * features)[:, :1]), ColumnTransformer)
     thin = sparse.csr_matrix(np.exp(5 * features))
     assert fit_array_preprocessing(thin).transform(thin).nnz == thin.nnz
+
+
+def test_embeddings_are_not_ranked():
+    wide = np.exp(3 * RNG.normal(size=(50, LEAST_EMBEDDING)))
+    assert isinstance(fit_array_preprocessing(wide), StandardScaler)
+    assert len(ranked_columns(fit_array_preprocessing(wide[:, 1:]))) > LEAST_EMBEDDING // 2
 
 
 def test_many_ranked_columns_are_counted():

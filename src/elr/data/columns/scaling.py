@@ -16,6 +16,8 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, QuantileTr
 
 from elr.data.columns.reading import CATEGORICAL, DATE, NUMERIC
 
+LEAST_EMBEDDING = 256
+"""Features from which on an array is taken for embeddings, which live by their distances."""
 RANKED = "ranked"
 """The part of a preprocessing whose numbers have heavy tails."""
 VIEWS, RANKS, NEAR = "views", "ranks", "near"
@@ -122,7 +124,8 @@ def fit_array_preprocessing(features: Any) -> StandardScaler | ColumnTransformer
     """
     if sparse.issparse(features):
         return _as_arrays(StandardScaler(with_mean=False)).fit(features)
-    ranked = [place for place, column in enumerate(features.T) if heavy_tailed(column)]
+    several = features.shape[1] < LEAST_EMBEDDING
+    ranked = [place for place, column in enumerate(features.T) if several and heavy_tailed(column)]
     if not ranked:
         return _as_arrays(StandardScaler()).fit(features)
     rest = sorted(set(range(features.shape[1])) - set(ranked))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import StandardScaler
 
-from elr.data.columns.scaling import centers, fit_array_preprocessing, ranks_remark
+from elr.data.columns.scaling import LEAST_EMBEDDING, centers, fit_array_preprocessing, ranks_remark
 from elr.data.columns.selection import number_roles
 from elr.data.formats.format import FileFormat
 from elr.data.kinds.kind import Contents, Kind, numbers
@@ -24,7 +24,6 @@ from elr.errors import DataError
 _EMBEDDING_RATE = 0.003  # docs/benchmarks/defaults.md
 _ENOUGH = 10  # rows that tell another unit
 _FAR = 5.0  # standard deviations of training
-_LEAST_EMBEDDING = 256  # features from which on an array is taken for embeddings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +48,7 @@ class FeaturesPreprocessing(Preprocessing):
                 "to learn from; expected numbers that differ from row to row"
             )
         roles = {}
-        if features.shape[1] < _LEAST_EMBEDDING:
+        if features.shape[1] < LEAST_EMBEDDING:
             roles = number_roles(features, list(map(str, range(features.shape[1]))), records.labels or [])
         remarks = [
             f"feature {name} is learned from, but {reason}: leave it out of the array unless it is one"
@@ -91,7 +90,7 @@ class FeaturesPreprocessing(Preprocessing):
         return [Finding(text=text, loud=True)]
 
     def feature_rate(self, num_features: int) -> float | None:
-        return _EMBEDDING_RATE if num_features >= _LEAST_EMBEDDING else None
+        return _EMBEDDING_RATE if num_features >= LEAST_EMBEDDING else None
 
 
 class Features(Kind):
