@@ -44,6 +44,7 @@ ORDINARY = {
     "two heaps": np.concatenate([NORMAL, NORMAL + 50]),
     "counts": RNG.poisson(3.0, 1000).astype(float),
     "rarely something": np.where(NORMAL > 2, RNG.integers(1, 6, 1000), 0).astype(float),
+    "pixels of digits": np.where(RNG.random(1000) < 0.7, 0.0, RNG.integers(1, 17, 1000)),
     "yes and no": (NORMAL > 2.5).astype(float),
     "stars": RNG.integers(1, 6, 1000).astype(float),
     "one value": np.ones(10),

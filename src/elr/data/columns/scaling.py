@@ -24,6 +24,7 @@ VIEWS, RANKS, NEAR = "views", "ranks", "near"
 """The step of that part that does so, and the two views that it gives of each number."""
 _MAX_CATEGORIES = 100
 _SQUASHED = 1.5  # docs/decisions/data.md
+_FAR = 50.0
 _IN_NORMAL = 1.349  # standard deviations between the quartiles of a normal distribution
 _QUANTILES = 256
 _SAMPLE = 100_000  # rows
@@ -33,9 +34,10 @@ _SHOWN = 5
 def heavy_tailed(numbers: NDArray[np.floating]) -> bool:
     """Whether standardizing would squash most of these numbers together, since a few lie far out.
 
-    That is: the standard deviation is more than 1.5 times that of a normal distribution with the same quartiles, of all
-    rows or of the different values. Amounts of money are so, durations, and numbers among which -9999 means none.
-    Numbers whose squares are beyond float64 are, too.
+    That is: the standard deviation is more than 1.5 times that of a normal distribution with the quartiles of the
+    different values; or with those of all rows, where some lie fifty times as far from the median as the quartiles from
+    each other. Amounts of money are so, durations, and numbers among which -9999 means none; counts and pixels that are
+    mostly zero are not. Numbers whose squares are beyond float64 are, too.
 
     Args:
         numbers: (N,), NaN where one is missing.
@@ -49,9 +51,12 @@ def heavy_tailed(numbers: NDArray[np.floating]) -> bool:
     different = np.unique(sample)
     if len(different) <= 2:  # standardized, two values are two values
         return False
-    spreads = (float(np.subtract(*np.percentile(each, [75, 25]))) for each in (sample, different))
+    (low, middle, high), (first, third) = np.percentile(sample, [25, 50, 75]), np.percentile(different, [25, 75])
+    far = max(float(there.max()) - middle, middle - float(there.min())) > _FAR * (high - low)
+    spreads = [third - first, *([high - low] if far else [])]
     with np.errstate(over="ignore"):
-        return float(there.std(dtype=np.float64)) > _SQUASHED * min(each for each in spreads if each > 0) / _IN_NORMAL
+        deviation = float(there.std(dtype=np.float64))
+    return bool(deviation > _SQUASHED * min(each for each in spreads if each > 0) / _IN_NORMAL)
 
 
 def table_preprocessing(plain: pd.DataFrame, kinds: Mapping[str, str]) -> ColumnTransformer:
