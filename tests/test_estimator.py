@@ -504,3 +504,12 @@ def test_the_audit_has_the_index_of_the_rows(data):
         assert (series[table.index] == table["given_label"]).all()
         assert (order[table["row"]] == table.index).all()
     assert model.fit(frame.to_numpy(), series.to_numpy()).audit().index is None
+
+
+def test_score_refuses_labels_that_are_missing(data):
+    X, given, _ = data
+    model = ELRClassifier(epochs=2, random_state=0).fit(X, given)
+    gaps = np.asarray(given, dtype=np.float64)
+    gaps[3] = np.nan
+    with pytest.raises(DataError, match="y is missing in row 3"):
+        model.score(X, gaps)

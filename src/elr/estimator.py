@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
@@ -245,7 +246,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
     def _ensemble(self, rows: Any, members: int, seed: int) -> tuple[Method, TrainingConfig]:
         """Networks side by side, which choose among the settings that are left open."""
         count, num_classes = rows.shape[0], len(self.classes_)
-        alike, wide = self._learned.alike and rows.shape[1] >= LEAST_ALIKE, {"num_features": rows.shape[1]}
+        alike, wide = self._learned.alike and self.n_features_in_ >= LEAST_ALIKE, {"num_features": rows.shape[1]}
         rate = linear_rate(alike=alike, sparse=sparse.issparse(rows)) if self.learning_rate is None else None
         first = self._spec(rows, HIDDEN, None)
         networks = [Choosable(network=first, learning_rate=rate if first.name == "linear" else None)]
@@ -310,7 +311,10 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
     def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Share of the rows whose class is predicted; labels may be in any spelling that `fit` takes for one class."""
         check_is_fitted(self)
-        given = column_or_1d(plain_labels(X, y, training=False)[0]).tolist()
+        labels = column_or_1d(plain_labels(X, y, training=False)[0])
+        if pd.isna(labels).any():
+            raise DataError(f"y is missing in row {int(pd.isna(labels).argmax())}: leave such rows out of X and y")
+        given = labels.tolist()
         numbers = {class_key(name): number for number, name in enumerate(self.classes_.tolist())}
         classes = np.array([numbers.get(class_key(label), -1) for label in given], dtype=np.int64)
         if len(given) and (classes < 0).all():

@@ -286,3 +286,11 @@ def test_nothing_is_said_of_rows_whose_classes_are_all_as_probable(score):
     np.testing.assert_array_equal(found.label_quality[~silent], plain.label_quality)
     np.testing.assert_allclose(found.error_probs[silent], plain.noise_rate)
     assert audit_labels(more[silent], uniform[silent], out_of_fold=True).nothing_learned
+
+
+def test_rows_of_which_nothing_is_known_agree_with_nothing():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=400)
+    probs = np.where(np.arange(2) == rng.integers(2, size=400)[:, None], 0.9, 0.1)
+    probs[:160] = 0.5
+    assert audit_labels(labels, probs, out_of_fold=True).favored_counts.sum() == 240

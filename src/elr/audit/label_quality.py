@@ -46,7 +46,8 @@ class Audit:
         error_probs: (N,) in [0, 1], the probability that the given label is wrong: calibrated against the given labels
             (`elr.audit.calibration`) where the evidence is out of fold; else what the evidence says of itself,
             1 - p[given]. NaN where nothing was learned, or labels were memorized.
-        favored_counts: (C, C) int64, [i, j] is how many rows given class j the evidence has in class i.
+        favored_counts: (C, C) int64, [i, j] is how many rows given class j the evidence has in class i; rows of
+            which it says nothing are left out.
         out_of_fold: no row was judged by what had seen its label.
         nothing_learned: the evidence, out of fold, agrees with the given labels no better than the most frequent class
             does, by a standard error, nor better than in random order, by three: so it has nothing to say of them.
@@ -335,6 +336,7 @@ class Tally:
             counts = count_transitions(self.labels[says], heard.classes, num_classes=self.num_classes)
         if not says.any():
             return _without_issues(found)
+        found = replace(found, favored_counts=counts)  # rows of which nothing is known agree with nothing
         calibration = calibrate(self.labels[says], heard)
         if not says.all():
             error_probs = np.full(count, calibration.noise_rate)  # of the others nothing is known but what is common

@@ -171,6 +171,8 @@ def test_embeddings_are_not_ranked():
     wide = np.exp(3 * RNG.normal(size=(50, LEAST_EMBEDDING)))
     assert isinstance(fit_array_preprocessing(wide), StandardScaler)
     assert len(ranked_columns(fit_array_preprocessing(wide[:, 1:]))) > LEAST_EMBEDDING // 2
+    frame = pd.DataFrame(wide).rename(columns=str)
+    assert ranked_columns(fit_table_preprocessing(frame, dict.fromkeys(frame, NUMERIC))) == []
 
 
 def test_many_ranked_columns_are_counted():

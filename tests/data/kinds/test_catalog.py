@@ -23,7 +23,7 @@ RECORDS = {
     "images": Records(kind="images", rows=ROWS, images=torch.zeros(4, 3, 8, 8, dtype=torch.uint8), labels=LABELS),
     "features": Records(kind="features", rows=ROWS, features=np.eye(4, dtype=np.float32), labels=LABELS),
 }
-RATES = {"table": (None, None), "text": (0.005, 0.005), "images": (None, None), "features": (None, 0.003)}
+RATES = {"table": (None, None), "text": (0.005, 0.005), "images": (None, None), "features": (None, None)}
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -12,7 +12,7 @@ from elr.data.kinds.catalog import fit_preprocessing
 from elr.data.kinds.features import Features
 from elr.data.label_coding import LabelCoding
 from elr.data.reading import read_data
-from elr.data.records import ReadOptions
+from elr.data.records import ReadOptions, Records
 from elr.errors import DataError
 from small_data import N, features, images, saved
 
@@ -81,3 +81,12 @@ def test_features_that_say_the_label_or_count_the_rows_are_said():
     counts, says = fit_preprocessing(read_data((numbers, labels), ReadOptions()), ReadOptions()).remarks
     assert counts.startswith("feature 0 is learned from, but it numbers the rows")
     assert says.startswith("feature 1 is learned from, but it says the label in other words, in every row")
+
+
+def test_ranked_features_do_not_count_twice_for_embeddings():
+    features = np.exp(3 * np.random.default_rng(0).normal(size=(60, 150))).astype(np.float32)
+    records = Records(kind="features", rows=np.arange(60), features=features, labels=[0, 1] * 30)
+    fitted = fit_preprocessing(records, ReadOptions())
+    inputs = fitted.encode(records, name="it").inputs
+    assert inputs.shape[1] > 256
+    assert fitted.feature_rate(inputs.shape[1]) is None

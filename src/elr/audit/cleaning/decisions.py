@@ -79,6 +79,7 @@ def clean(folder: str | Path, decisions: str | Path, out: str | Path, *, data: s
             coding=LabelCoding.stored(run["preprocessing"]),
             kind=run["preprocessing"]["kind"],
             columns=None if run["preprocessing"]["columns"] is None else list(run["preprocessing"]["columns"]),
+            comparable=run["data"]["source"] != "a data frame",
         )
         name = run_name(run)
         KINDS[now.kind]  # one that is known

@@ -39,6 +39,7 @@ class LabelsNow:
         coding: the classes of the run.
         kind: of its rows.
         columns: those that it learned from, of a table.
+        comparable: whether cells are compared: those of a data frame are other ones in some of the files made of it.
 
     Example:
         >>> from elr.data.reading import FORMATS
@@ -60,6 +61,7 @@ class LabelsNow:
     coding: LabelCoding
     kind: str
     columns: Sequence[str] | None
+    comparable: bool = True
 
     @cached_property
     def labels(self) -> list[str]:
@@ -172,7 +174,7 @@ class LabelsNow:
                 raise self._changed(f"row {row}", what, f"trained with {names[number][:80]!r}")
 
     def _check_cells(self, run: Evidence, now: _Rows, places: NDArray[np.int64]) -> None:
-        if run.fingerprints is None or now.fingerprints is None:
+        if not self.comparable or run.fingerprints is None or now.fingerprints is None:
             return
         differ = np.flatnonzero(run.fingerprints != now.fingerprints[places])
         if len(differ):

@@ -76,7 +76,8 @@ def table_preprocessing(plain: pd.DataFrame, kinds: Mapping[str, str]) -> Column
         [[-1.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
     """
     numbers = [name for name, kind in kinds.items() if kind in (NUMERIC, DATE)]
-    ranked = [name for name in numbers if heavy_tailed(plain[name].to_numpy())]
+    embeddings = LEAST_EMBEDDING <= len(numbers) == len(kinds)
+    ranked = [name for name in numbers if not embeddings and heavy_tailed(plain[name].to_numpy())]
     numeric = [name for name in numbers if name not in ranked]
     categorical = [name for name, kind in kinds.items() if kind == CATEGORICAL]
     impute, scale = ("impute", SimpleImputer(strategy="median", add_indicator=True)), ("scale", StandardScaler())
