@@ -19,6 +19,7 @@ from elr.errors import DataError, ELRError, is_of_all_ranks, lack_of_memory
 from elr.run_values import when_measured
 
 _AGREEMENTS = {  # what says without trusted labels how good a single network is, the best witness first
+    "out_of_fold_agreement": "the given labels are predicted by networks that never saw them",  # of older runs
     "validation_agreement": "the given labels of rows held out are predicted",
     "agreement_with_given_labels": "the given labels, which it was trained on, are predicted",
 }

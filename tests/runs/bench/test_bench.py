@@ -196,3 +196,10 @@ def test_cells_are_listed_and_places_of_other_data_refused(tmp_path):
         listed(grid(tmp_path), BenchOptions(only=["rate=0.4"]))
     with pytest.raises(ArgumentError, match="a place is given for data 'pets'"):
         listed(grid(tmp_path), BenchOptions(places={"pets": tmp_path}))
+
+
+def test_under_torchrun_a_bench_is_refused_before_anything_is_made(monkeypatch, tmp_path):
+    monkeypatch.setattr("elr.runs.bench.bench.number_of_processes", lambda: 2)
+    with pytest.raises(ArgumentError, match=r"leave torchrun out; --jobs"):
+        run_bench("digits", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

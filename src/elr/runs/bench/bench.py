@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from elr.errors import ArgumentError
+from elr.errors import ArgumentError, of_all_ranks
 from elr.runs.bench.cell import DONE, FAILED, Cell
 from elr.runs.bench.checks import check_data_of, check_settings_of
 from elr.runs.bench.claims import EXPIRY, LEAST_EXPIRY
@@ -18,6 +18,7 @@ from elr.runs.bench.folder import DAMAGED, FEATURES_FOLDER, BenchFolder
 from elr.runs.bench.grid import Grid, read_grid, said
 from elr.runs.bench.work import Places, Shelf
 from elr.runs.bench.workers import Event, Work
+from elr.training.engine import number_of_processes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +114,7 @@ def run_bench(
         on_event: called with how cells go.
 
     Raises:
-        ArgumentError: impossible cells, each named.
+        ArgumentError: impossible cells, each named; several processes of torchrun.
         CheckpointError: the folder is of another grid.
         OutputError: the folder holds something else, or cannot be written.
 
@@ -131,6 +132,10 @@ def run_bench(
         ...     run_bench(grid_from(text, name="mine"), out=folder).counts
         {'done': 2}
     """
+    if number_of_processes() > 1:  # one would wait for the cell that another has taken, and trains with it
+        raise of_all_ranks(
+            ArgumentError("a bench trains each cell in one process: leave torchrun out; --jobs runs several at a time")
+        )
     options = options or BenchOptions()
     grid = grid if isinstance(grid, Grid) else read_grid(grid)
     cells, folder = grid.only(options.only, options.skip), BenchFolder(Path(out))
