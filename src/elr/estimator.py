@@ -25,6 +25,7 @@ from torch import nn
 
 from elr.audit.label_quality import Audit, audit_labels
 from elr.checking import checked_value
+from elr.data.columns.scaling import LEAST_EMBEDDING
 from elr.data.examples import Examples
 from elr.data.formats.labels import flat_labels, plain_labels, row_index
 from elr.data.labels.spelling import class_key
@@ -37,7 +38,6 @@ from elr.methods.elr import ELRConfig
 from elr.methods.ensemble.ensemble import EnsembleConfig
 from elr.methods.ensemble.grid import (
     HIDDEN,
-    LEAST_ALIKE,
     LEAST_ROWS,
     MEMBERS,
     Choosable,
@@ -175,7 +175,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
 
     def _forget(self) -> None:
         """Be as one that was never fitted."""
-        for name in [name for name in vars(self) if name.endswith("_") or name in ("_learned", "_labels")]:
+        for name in [name for name in vars(self) if name.endswith("_") or name in ("_learned", "_labels", "_index")]:
             delattr(self, name)
 
     def _fit(self, X: Any, y: ArrayLike) -> ELRClassifier:
@@ -246,7 +246,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
     def _ensemble(self, rows: Any, members: int, seed: int) -> tuple[Method, TrainingConfig]:
         """Networks side by side, which choose among the settings that are left open."""
         count, num_classes = rows.shape[0], len(self.classes_)
-        alike, wide = self._learned.alike and self.n_features_in_ >= LEAST_ALIKE, {"num_features": rows.shape[1]}
+        alike, wide = self._learned.alike and self.n_features_in_ >= LEAST_EMBEDDING, {"num_features": rows.shape[1]}
         rate = linear_rate(alike=alike, sparse=sparse.issparse(rows)) if self.learning_rate is None else None
         first = self._spec(rows, HIDDEN, None)
         networks = [Choosable(network=first, learning_rate=rate if first.name == "linear" else None)]
@@ -340,7 +340,7 @@ class ELRClassifier(ClassifierMixin, BaseEstimator):
         found = audit_labels(
             self._labels, self.pred_probs_, score=score, margins=self.margins_, out_of_fold=bool(self.choice_)
         )
-        return replace(found, class_names=tuple(self.classes_.tolist()), index=getattr(self, "_index", None))
+        return replace(found, class_names=tuple(self.classes_.tolist()), index=self._index)
 
 
 def _dense(rows: Any, chunk: NDArray[np.int64]) -> torch.Tensor:

@@ -1,12 +1,15 @@
 """Planted cases of what an audit must say, and the quiet ones of which it must say nothing."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
+from alarmed import alarms_by_kind, probs_sure_of
 from elr.audit.alarms import find_alarms
 from elr.audit.label_quality import audit_labels
 
-NAMES = ["cat", "dog", "eel"]
+sure, kinds = partial(probs_sure_of, classes=3), partial(alarms_by_kind, out_of_fold=False)
 
 
 def symmetric(count=600, noise_rate=0.3, classes=3):
@@ -14,17 +17,6 @@ def symmetric(count=600, noise_rate=0.3, classes=3):
     rng = np.random.default_rng(0)
     clean = np.arange(count) % classes
     return np.where(rng.random(count) < noise_rate, (clean + rng.integers(1, classes, count)) % classes, clean), clean
-
-
-def sure(predicted, classes=3, of=0.97):
-    probs = np.full((len(predicted), classes), (1 - of) / (classes - 1))
-    probs[np.arange(len(predicted)), predicted] = of
-    return probs
-
-
-def kinds(labels, probs, *, out_of_fold=False):
-    audit = audit_labels(labels, probs, out_of_fold=out_of_fold)
-    return {alarm.kind: alarm for alarm in find_alarms(audit, NAMES[: probs.shape[1]])}
 
 
 @pytest.mark.parametrize("out_of_fold", [True, False])

@@ -1,24 +1,16 @@
 """What keeps numbers of wrong labels from being told: nothing learned, chance, one class only, memorized labels."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
+from alarmed import NAMES, alarms_by_kind, probs_sure_of
 from elr.audit.alarms import find_alarms
 from elr.audit.label_quality import audit_labels
 from elr.audit.learning import of_memory, share_is_known
 
-NAMES = ["cat", "dog", "eel"]
-
-
-def sure(predicted, classes=2, of=0.97):
-    probs = np.full((len(predicted), classes), (1 - of) / (classes - 1))
-    probs[np.arange(len(predicted)), predicted] = of
-    return probs
-
-
-def kinds(labels, probs, *, out_of_fold=True):
-    audit = audit_labels(labels, probs, out_of_fold=out_of_fold)
-    return {alarm.kind: alarm for alarm in find_alarms(audit, NAMES[: probs.shape[1]])}
+sure, kinds = partial(probs_sure_of, classes=2), partial(alarms_by_kind, out_of_fold=True)
 
 
 def test_a_model_that_knows_nothing_calls_no_label_wrong():

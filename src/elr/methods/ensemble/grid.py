@@ -25,8 +25,6 @@ LEAST_ROWS = 50
 """Below which a single network is trained: folds of fewer than ten rows say nothing about settings."""
 HIDDEN = (64, 64)
 """Units of a perceptron of an ensemble."""
-LEAST_ALIKE = 256
-"""Columns of an array from which on they are taken for many numbers of one kind."""
 KIND_RATE = 1e-3
 """Learning rate of perceptrons for features that are many numbers of one kind, such as embeddings."""
 _LOOP = {"weight_decay": 1e-2, "optimizer": "adamw", "schedule": "triangle"}
