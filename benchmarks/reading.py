@@ -11,6 +11,8 @@ WebVision is given out), sides of about 300 to 640 pixels, and 1600 x 1200. In t
   ahead: what is left to the processor where there is an accelerator.
 - files: all that training does on a processor: the same, then flipped at random and normalized.
 - tar, parquet: the same from shards.
+- own: what `elr fit` does with people's folders: the middle square of each file at 224 pixels, as for a pretrained
+  network, uint8.
 
 Ratios are taken round by round; medians are printed, and last the ratio of what the process takes of the processors per
 image, to which other work on the machine adds little. The files are in the page cache: a disk is not measured.
@@ -38,6 +40,7 @@ from sklearn.datasets import load_sample_images
 from torchvision.io import ImageReadMode, decode_image
 
 from elr.data.examples import Examples
+from elr.data.pictures.decoding import Square
 from elr.data.pictures.image_store import FileImages, ImageStore
 from elr.data.transforms import ImageTransform
 from elr.datasets.readers.shards import open_shards
@@ -118,6 +121,7 @@ def measure(root: Path, names: list[str], rounds: int) -> dict[str, list[tuple[f
         "files": FileImages(root, names),
         "tar": open_shards(tars).part.images,
         "parquet": open_shards(tables).part.images,
+        "own": FileImages(root, names, Square(crop=224)),
     }
     files = [root / name for name in names]
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ("decode", *stores)}
@@ -127,7 +131,7 @@ def measure(root: Path, names: list[str], rounds: int) -> dict[str, list[tuple[f
             if name == "decode":
                 decode_all(files)
             else:
-                epoch(stores[name], number, augmented=name != "fetch")
+                epoch(stores[name], number, augmented=name not in ("fetch", "own"))
             if number:  # the first round warms up
                 taken = time.perf_counter() - started[0], time.process_time() - started[1]
                 found[name].append((len(names) / taken[0], len(names) / taken[1]))

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elr.data.examples import StoredInputs
+from elr.data.pictures.pixels.resampling import normalized_by_pixel
 
 if TYPE_CHECKING:
     from elr.data.pictures.image_store import ImageStore
@@ -125,6 +126,11 @@ class ImageTransform(Transform):
         mean, scale = _in_levels(tuple(self.mean), tuple(self.std), images.device)
         batch, channels, height, width = images.shape
         by_pixel = channels > 1 and images.is_contiguous(memory_format=torch.channels_last)
+        # With one thread, as where images are decoded beside: see `elr.devices.one_thread`.
+        if by_pixel and images.device.type == "cpu" and torch.get_num_threads() == 1 and images.dtype == torch.uint8:
+            found = normalized_by_pixel(images, turned, mean, scale)
+            if found is not None:
+                return found
         if by_pixel:  # a row of pixels is one row of numbers, which vector instructions like better than threes
             shape, mean, scale = (batch, height, width * channels), mean.repeat(width), scale.repeat(width)
         else:

@@ -6,6 +6,7 @@ import base64
 import io
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
-from torch.nn import functional as F
 
-from elr.data.pictures.jpeg import ORIENTATION, jpeg_pixels, jpeg_size, room_of_thread
+from elr.data.pictures.pixels.jpeg import ORIENTATION, jpeg_pixels, jpeg_size
+from elr.data.pictures.pixels.resampling import bilinear_square, middle_square, room_of_thread
 from elr.errors import ArgumentError, optional
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -88,7 +89,7 @@ class Square:
         """One encoded image as (3, crop, crop) uint8; its middle, whatever the place."""
         del place
         if self.resize is None:
-            return torch.from_numpy(decode_square(encoded, self.crop, span=self.span).copy())
+            return torch.from_numpy(decode_square(encoded, self.crop, span=self.span))
         content = encoded if isinstance(encoded, bytes) else encoded.read_bytes()
         return decode_crop(content, Geometry(resize=self.resize, crop=self.crop), span=self.span)
 
@@ -108,10 +109,8 @@ def decode_square(source: Encoded, size: int, *, span: Span = None) -> NDArray[n
         >>> decode_square(thumbnail(torch.full((3, 50, 90), 200, dtype=torch.uint8)), 2)[0].tolist()
         [[200, 200], [200, 200]]
     """
-    upright = _upright(source, size, span)
-    if upright.size != (size, size):
-        upright = ImageOps.fit(upright, (size, size), Image.Resampling.BICUBIC)
-    return np.asarray(upright).transpose(2, 0, 1)
+    encoded = source if isinstance(source, bytes) else source.read_bytes()
+    return middle_square(_pixels(encoded, size, span), size).transpose(2, 0, 1)
 
 
 def decode_crop(
@@ -142,19 +141,7 @@ def decode_crop(
     side = geometry.crop * scale
     top, left = place[0] * (height - side), place[1] * (width - side)
     rows, columns = (_span(start, side, length) for start, length in ((top, height), (left, width)))
-    window = pixels[rows, columns]
-    if window.shape[:2] == (geometry.crop, geometry.crop):
-        return torch.from_numpy(window.copy()).permute(2, 0, 1)
-    # Together in memory, or torch would copy it, and wake its own threads in each of ours.
-    together = room_of_thread("window", window.size).reshape(window.shape)
-    np.copyto(together, window)
-    shown = torch.from_numpy(together)
-    # With a batch axis that has a stride, since without one torch does not see that pixels lie together, and takes half
-    # as long again. One side at a time, the height first, so that fewer rows are left for the other, slower pass.
-    part = shown.view(1, *shown.shape).permute(0, 3, 1, 2)
-    for size in ((geometry.crop, window.shape[1]), (geometry.crop, geometry.crop)):
-        part = F.interpolate(part, size=size, mode="bilinear", antialias=True)
-    return part[0]
+    return torch.from_numpy(bilinear_square(pixels[rows, columns], geometry.crop)).permute(2, 0, 1)
 
 
 def _span(start: float, window: float, length: int) -> slice:
@@ -168,7 +155,7 @@ def _pixels(encoded: bytes, resize: int, span: Span) -> NDArray[np.uint8]:
     size = jpeg_size(encoded)
     if size is not None:
         _check_pixels(*size[:2])
-        if (pixels := jpeg_pixels(encoded, size, resize)) is not None:
+        if (pixels := jpeg_pixels(encoded, size, resize, partial(room_of_thread, "pixels"))) is not None:
             return pixels
     return np.array(_upright(encoded, resize, span))
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from elr.data.pictures import jpeg
 from elr.data.pictures.decoding import Geometry, decode_crop
+from elr.data.pictures.pixels import jpeg, resampling
 from pictures import encoded, ramp
 
 SMALL = Geometry(resize=40, crop=32)
@@ -81,8 +81,8 @@ def test_without_simplejpeg_pillow_decodes_the_same_pixels(height, width, option
 def test_an_image_stays_what_it_is_when_the_next_one_is_decoded(monkeypatch):
     whole = Geometry(resize=32, crop=32)
     dark, light = (encoded(np.full((32, 32, 3), shade, np.uint8), "JPEG") for shade in (10, 240))
-    for kept in (jpeg._KEPT, 32 * 32 * 3 - 1):
-        monkeypatch.setattr(jpeg, "_KEPT", kept)
+    for kept in (resampling._KEPT, 32 * 32 * 3 - 1):
+        monkeypatch.setattr(resampling, "_KEPT", kept)
         first = decode_crop(dark, whole)
         assert decode_crop(light, whole).min() > 200
         assert first.max() < 50

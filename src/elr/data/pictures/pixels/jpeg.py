@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import cache
 
@@ -27,8 +26,6 @@ _TURNED: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {  # by E
     8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
 }
 _PARTS = (8, 4, 2, 1)  # of which JPEG's decoders give one, at full speed
-_KEPT = 2**22  # bytes of memory that a thread keeps for the next image
-_OF_THREAD = threading.local()
 
 
 def jpeg_size(encoded: bytes) -> tuple[int, int, int] | None:
@@ -62,19 +59,22 @@ def jpeg_size(encoded: bytes) -> tuple[int, int, int] | None:
     return None
 
 
-def jpeg_pixels(encoded: bytes, size: tuple[int, int, int], resize: int) -> NDArray[np.uint8] | None:
-    """(H, W, 3) uint8, upright: what Pillow gives, in less time; good until the next call in this thread.
+def jpeg_pixels(
+    encoded: bytes, size: tuple[int, int, int], resize: int, room: Callable[[int], NDArray[np.uint8]]
+) -> NDArray[np.uint8] | None:
+    """(H, W, 3) uint8, upright: what Pillow gives, in less time; in memory that is given.
 
     Args:
         encoded: a JPEG.
         size: as `jpeg_size` gives it.
         resize: the least that the shorter side is to have, in pixels, if the image has it.
+        room: gives memory of so many bytes.
 
     Returns:
         None without simplejpeg, and of a damaged file.
 
     Example:
-        >>> jpeg_pixels(b"no image", (8, 8, 1), 8) is None
+        >>> jpeg_pixels(b"no image", (8, 8, 1), 8, lambda size: np.empty(size, np.uint8)) is None
         True
     """
     height, width, turn = size
@@ -82,26 +82,11 @@ def jpeg_pixels(encoded: bytes, size: tuple[int, int, int], resize: int) -> NDAr
         return None
     part = next(part for part in _PARTS if min(height, width) >= part * resize or part == 1)
     height, width = -(-height // part), -(-width // part)
-    room = room_of_thread("pixels", 3 * height * width)
     try:
-        pixels = decode(encoded, "RGB", min_height=height, min_width=width, buffer=room)
+        pixels = decode(encoded, "RGB", min_height=height, min_width=width, buffer=room(3 * height * width))
     except ValueError:  # Pillow may still read it, or says what is wrong
         return None
     return _TURNED[turn](pixels) if turn in _TURNED else pixels
-
-
-def room_of_thread(name: str, size: int) -> NDArray[np.uint8]:
-    """Memory that this thread uses image after image, as the processor has it at hand then; new if it is large.
-
-    Example:
-        >>> room_of_thread("a doctest", 3).shape
-        (3,)
-    """
-    if size > _KEPT:
-        return np.empty(size, np.uint8)
-    if not hasattr(_OF_THREAD, name):
-        setattr(_OF_THREAD, name, np.empty(_KEPT, np.uint8))
-    return getattr(_OF_THREAD, name)[:size]
 
 
 def _orientation(record: bytes) -> int | None:

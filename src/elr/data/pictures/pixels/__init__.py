@@ -1,0 +1,1 @@
+"""Pixels: out of JPEGs, brought to another size, normalized."""
