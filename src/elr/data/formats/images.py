@@ -109,7 +109,7 @@ def decode_images(
         try:
             if source[0] is None:
                 raise ValueError("it has neither bytes nor a path of a file")
-            return (decoder or decode_square)(source[0], size)
+            return np.ascontiguousarray((decoder or decode_square)(source[0], size))  # here, on all cores
         except (ArgumentError, MemoryError):  # a decoder is not installed: no fault of the image
             raise
         except Exception as error:  # decoders fail in many ways on damaged files
