@@ -27,7 +27,8 @@ from elr.training.checkpoints import Checkpoints
 
 IMPORTED = (_fit, _report)  # before the forks, not in each
 EPOCHS = 3
-MIXED = ("elr_plus", "mixup")
+OTHERS = {"elr_plus": (), "mixup": (), "sop_plus": (), "co_teaching": ("--set", "forget_rate=0.2")}
+"""Methods that look at a batch as a whole."""
 
 
 def write_data(folder):
@@ -36,6 +37,8 @@ def write_data(folder):
     inputs = (4 * draw.normal(size=(3, 6))[labels] + draw.normal(size=(121, 6))).astype(np.float32)
     given = np.where(draw.random(121) < 0.2, (labels + 1) % 3, labels)
     np.savez(folder / "data.npz", x=inputs, y=given)
+    images = (np.eye(3)[labels, :, None, None] * 120 + draw.integers(120, size=(121, 3, 16, 16))).astype(np.uint8)
+    np.savez(folder / "images.npz", x=images, y=given)
     given = given.copy()
     given[5] = (given[5] + 1) % 3
     np.savez(folder / "other.npz", x=inputs, y=given)
@@ -47,8 +50,11 @@ def write_data(folder):
 
 
 def command(folder, out, data="data.npz", placement="dense", more=()):
-    wanted = ["--network", "mlp", "--epochs", EPOCHS, "--batch-size", 17, "--device", "cpu", "--members", 1]
-    wanted += ["--targets", placement, "--targets-dtype", "float32"]
+    wanted = ["--epochs", EPOCHS, "--batch-size", 17, "--device", "cpu", "--targets-dtype", "float32"]
+    if data != "images.npz":
+        wanted += ["--dropout", 0.5, "--targets", placement]
+    if not more or more[0] != "--members":  # a single network
+        wanted += ["--members", 1, *(["--network", "mlp"] if data != "images.npz" else ["--precision", "float32"])]
     return ["fit", *map(str, [folder / data, "--label", "y", *wanted, "--no-compare", *more, "--out", folder / out])]
 
 
@@ -120,8 +126,8 @@ def all_runs(folder):
 
     def do(name, world, out, *, resume=False, **settings):
         started = time.perf_counter()
-        more = settings.pop("more", ())
-        arguments = command(folder, out, placement=settings.get("placement", "dense"), more=more)
+        more, data = settings.pop("more", ()), settings.pop("data", "data.npz")
+        arguments = command(folder, out, data, placement=settings.get("placement", "dense"), more=more)
         arguments += ["--resume"] * resume
         found[name] = run(world, arguments, log=folder / name, **settings)
         print(name, found[name], round(time.perf_counter() - started, 1), flush=True)
@@ -130,9 +136,12 @@ def all_runs(folder):
     do("one", 1, "one")
     do("dense", 2, "dense")
     do("sharded", 2, "sharded", placement="sharded")
-    for method in MIXED:
+    for method, settings in OTHERS.items():
         for world in (1, 2, 3):
-            do(f"{method}-{world}", world, f"{method}-{world}", more=("--method", method))
+            do(f"{method}-{world}", world, f"{method}-{world}", more=("--method", method, *settings))
+    for world in (1, 3):
+        do(f"members-{world}", world, f"members-{world}", more=("--members", 3))
+        do(f"images-{world}", world, f"images-{world}", data="images.npz")
     do("killed", 2, "killed", placement="sharded", killed_at=(1, 2))
     found["left"] = sorted(path.name for path in (folder / "killed").glob("checkpoint*"))
     for world in (1, 2, 4):

@@ -12,6 +12,7 @@ from elr.errors import ArgumentError
 from elr.methods.catalog import method_from_json
 from elr.methods.cross_entropy import CrossEntropyConfig, LossMethod
 from elr.methods.elr import ELR, ELRConfig
+from elr.methods.peers.dividemix import DivideMixConfig
 from elr.networks.architectures import FastConvNet
 from elr.networks.spec import NetworkSpec
 from elr.runs.plan import PEER_SEED, TRAINED_BY, Plan, network_for
@@ -48,6 +49,7 @@ def plan_of(network, method=None, **settings):
 
 FAST = NetworkSpec("fast", C)
 MLP = NetworkSpec("mlp", C, num_features=5, hidden=(8,))
+DROPS, NORMS = NetworkSpec("mlp", C, num_features=5, dropout=0.5), NetworkSpec("resnet18", C)
 
 
 # Methods of plans
@@ -241,19 +243,29 @@ def test_networks_that_do_not_fit():
 
 
 @pytest.mark.parametrize(
-    ("network", "words"),
+    ("network", "method", "engine", "words"),
     [
-        (NetworkSpec("mlp", C, num_features=5), None),
-        (NetworkSpec("mlp", C, num_features=5, dropout=0.5), "each with dropout of its own (as of another seed): "),
-        (NetworkSpec("resnet18", C), "each with batch norm over its share of a batch (as of smaller ones): "),
+        (MLP, None, "FSDP", None),
+        (DROPS, None, None, None),
+        (DROPS, None, "FSDP", "dropout of its own (as of another seed): "),
+        (NORMS, None, None, None),
+        (NORMS, None, "DEEPSPEED", "batch norm over its share of a batch (as of smaller ones): "),
+        (MLP, DivideMixConfig(), None, "mixup within its share of a batch: "),
+        (
+            DROPS,
+            DivideMixConfig(),
+            None,
+            "mixup within its share of a batch, dropout of its own (as of another seed): ",
+        ),
     ],
-    ids=["plain", "dropout", "batch norm"],
 )
-def test_several_processes_say_where_they_do_not_give_the_run_of_one(network, words, monkeypatch):
-    plan = plan_of(network)
+def test_several_processes_say_where_they_do_not_give_the_run_of_one(network, method, engine, words, monkeypatch):
+    plan = plan_of(network, method)
     assert plan.on_ranks().remarks == ()
     monkeypatch.setenv("WORLD_SIZE", "3")
+    if engine:
+        monkeypatch.setenv(f"ACCELERATE_USE_{engine}", "true")
     said = plan.on_ranks().remarks
     assert len(said) == (words is not None)
     if words is not None:
-        assert said[0].startswith(f"{TRAINED_BY}3 processes, {words}the results differ from those of one process")
+        assert said[0].startswith(f"{TRAINED_BY}3 processes, each with {words}the results differ from those of one pro")

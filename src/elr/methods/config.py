@@ -38,6 +38,7 @@ class MethodConfig(ABC):
         name: what the command line and run.json call the method; its key in `elr.methods.catalog.METHODS`.
         needs: settings without which it cannot train, and the quantity that each is (`NOISE_RATE`, `TRANSITION`). They
             are None by default: who trains has to know them, and `elr bench` takes them from the noise that it made.
+        whole_batches: whether `elr.methods.method.Method.whole_batches` of its method is always true.
 
     Example:
         >>> from elr.methods.kl_penalty import KLPenaltyConfig
@@ -50,6 +51,7 @@ class MethodConfig(ABC):
 
     name: ClassVar[str]
     needs: ClassVar[Mapping[str, str]] = {}
+    whole_batches: ClassVar[bool] = True
 
     @abstractmethod
     def build(

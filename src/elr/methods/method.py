@@ -160,7 +160,8 @@ class Method(nn.Module, ABC):
     `first_state()`; to start again it calls `end_generation(view)`, loads that copy with strict=False, makes its
     optimizers anew and calls `begin_generation(steps)`; when all is done, `end_training(view)`.
 
-    What else a method needs of the loop it says in `parameter_groups`, `views`, `epoch_rows` and `stores`.
+    What else a method needs of the loop it says in `parameter_groups`, `views`, `epoch_rows` and `stores`, and in
+    `whole_batches` what several ranks may do for it.
 
     Example:
         >>> class Hinge(Method):
@@ -195,6 +196,15 @@ class Method(nn.Module, ABC):
     def stores(self) -> list[Targets]:
         """Its stores of targets, from a `TargetsConfig`: the loop checks them and shares them between ranks."""
         return stores_in(self)
+
+    @property
+    def whole_batches(self) -> bool:
+        """Whether each rank passes all its rows of a batch through the networks, as often as the other ranks.
+
+        In one view or all, one after the other, mixed or not. Then, under several ranks, dropout and batch norm are
+        those of the batch of all; else each rank has its own, as where a method passes a choice of the rows.
+        """
+        return True
 
     process_group: dist.ProcessGroup | None = None
     """The ranks that train it together; None: this process alone."""

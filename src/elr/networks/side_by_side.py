@@ -76,7 +76,7 @@ class SideBySide(nn.Module):
     def _dropped(self, hidden: Tensor) -> Tensor:
         if not (self.training and self.drops_units):
             return hidden
-        kept = torch.rand(hidden.shape[1:], device=hidden.device) >= self.drops
+        kept = torch.rand_like(hidden[0], dtype=torch.float32) >= self.drops
         return hidden * (kept.to(hidden.dtype) / (1.0 - self.drops).to(hidden.dtype))
 
     @torch.no_grad()

@@ -32,10 +32,11 @@ from elr.networks.spec import NetworkSpec
 from elr.targets.choice import AUTO, TARGETS_ARE, chosen_targets
 from elr.targets.config import DENSE, STATELESS, TargetsConfig
 from elr.training.config import TrainingConfig
-from elr.training.engine import from_main_process, number_of_processes, on_all_ranks
+from elr.training.engine import from_main_process, number_of_processes, on_all_ranks, shards_networks
 from elr.training.inference import NORMS
 from elr.training.loop import Training
 from elr.training.monitor import Monitor
+from elr.training.ranks.whole_batch import DROPS
 
 if TYPE_CHECKING:
     from elr.data.prepared_data import PreparedData
@@ -45,7 +46,6 @@ PEER_SEED = 2**31  # the first that no run has; of more than 32 bits, torch's ge
 _LIBRARIES = ("torch", "numpy", "scikit-learn", "accelerate", "skops")
 TRAINED_BY = "the networks are trained by "
 """What the sentence on several processes begins with, by which it is found among other remarks."""
-_DROPS = nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d | nn.AlphaDropout
 _WHITENED_IMAGES = 5000  # as the speed runs take
 
 
@@ -198,20 +198,25 @@ class Plan:
         if not own:
             return self
         remark = (
-            f"{TRAINED_BY}{number_of_processes()} processes, each with {' and '.join(own)}: the results differ from "
-            "those of one process (docs/guides/several-gpus.md)"
+            f"{TRAINED_BY}{number_of_processes()} processes, each with {', '.join(own)}: the results differ from those "
+            "of one process (docs/guides/several-gpus.md)"
         )
         return replace(self, remarks=[*self.remarks, remark])
 
     def _own_of_ranks(self) -> list[str]:
-        """What the layers of the networks draw or measure on the share of a batch that a process has."""
+        """What is drawn or measured on the share of a batch that a process has, where it is not that of all."""
+        if self.method.whole_batches and not shards_networks():
+            return []
         networks = [spec.build(generator_seed=0) for spec in {*self.method.network_specs(self.network)}]
         layers = [layer for network in networks for layer in network.modules()]
-        drops = any(isinstance(layer, _DROPS) and layer.p > 0 for layer in layers)
+        drops = any(isinstance(layer, DROPS) and layer.p > 0 for layer in layers)
         norms = any(isinstance(layer, NORMS) for layer in layers)
-        return ["dropout of its own (as of another seed)"] * drops + [
-            "batch norm over its share of a batch (as of smaller ones)"
-        ] * norms
+        mixes = not self.method.whole_batches
+        return [
+            *["mixup within its share of a batch"] * mixes,
+            *["dropout of its own (as of another seed)"] * drops,
+            *["batch norm over its share of a batch (as of smaller ones)"] * norms,
+        ]
 
     def going_on(self, run: Mapping[str, Any]) -> Plan:
         """The same with the store of targets of an unfinished run, where the free memory of the day has chosen it."""

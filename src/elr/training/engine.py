@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
+from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType, PartialState
 from torch import distributed as dist
 from torch import nn
 
@@ -26,6 +26,8 @@ Made = TypeVar("Made")
 _ONE_BY_ONE = threading.Lock()
 """Threads that make Accelerate's object at once find the state that it shares half filled."""
 _GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
+_SHARDING = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
+_PLAIN = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 SMALL_NETWORK = 1_000_000
 """Parameters below which a network without convolutions is trained in one thread."""
 
@@ -76,6 +78,26 @@ def number_of_processes() -> int:
         1
     """
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_plain(accelerator: Accelerator) -> bool:
+    """Whether the processes, one or several, train by torch's own data parallelism, each with the whole network.
+
+    Example:
+        >>> is_plain(make_accelerator("cpu"))
+        True
+    """
+    return accelerator.distributed_type in _PLAIN
+
+
+def shards_networks() -> bool:
+    """Whether what launched the processes asks for FSDP or DeepSpeed; known before they have met.
+
+    Example:
+        >>> shards_networks()
+        False
+    """
+    return any(os.environ.get(f"ACCELERATE_USE_{name}", "").lower() in ("1", "true") for name in _SHARDING)
 
 
 def on_all_ranks(device: str, make: Callable[[], Made]) -> Made:

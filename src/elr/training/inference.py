@@ -68,11 +68,17 @@ class PlainInputs:
             yield rows, sent(fetched(), self.device)
 
 
+def _alone(batch: Batch, share: float) -> AbstractContextManager[Any]:
+    del batch, share
+    return nullcontext()
+
+
 def settle_statistics(
     method: Method,
     batches: Callable[[int], Iterable[tuple[Batch, float]]],
     *,
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    sharing: Callable[[Batch, float], AbstractContextManager[Any]] = _alone,
 ) -> None:
     """Take the statistics of batch normalization anew, where training was too short for its running averages.
 
@@ -83,6 +89,7 @@ def settle_statistics(
         method: at the end of training; its networks, and the averages of them, that have seen too few are changed.
         batches: those of a further epoch, 0 for the first one, augmented as in training; no label is looked at.
         autocast: within which networks are called.
+        sharing: the same, for a batch and its weight: of several ranks, it has them measure the batch of all.
 
     Example:
         >>> from elr.methods.cross_entropy import LossMethod
@@ -97,16 +104,30 @@ def settle_statistics(
     def inputs() -> Iterator[Any]:
         seen = 0
         for epoch in count():
-            for batch, _ in batches(epoch):
+            for batch in batches(epoch):
                 seen += 1
-                yield batch.inputs
+                yield [batch]
             if seen >= _SETTLED:
                 return
 
     for network in {id(each): each for each in (*method.trained_networks, *method.predictors)}.values():
         if any(isinstance(each, NORMS) and _lags(each) for each in network.modules()):
             with autocast():
-                update_bn(inputs(), network)
+                update_bn(inputs(), _OfBatch(network, sharing))
+
+
+class _OfBatch(nn.Module):
+    """A network as a function of a batch and its weight."""
+
+    def __init__(self, network: nn.Module, sharing: Callable[[Batch, float], AbstractContextManager[Any]]) -> None:
+        super().__init__()
+        self.network, self.sharing = network, sharing
+        self.training = network.training
+
+    def forward(self, weighted: tuple[Batch, float]) -> Any:
+        batch, share = weighted
+        with self.sharing(batch, share):
+            return self.network(batch.inputs)
 
 
 def _lags(norm: Any) -> bool:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import DistributedType
 from torch import Tensor
 from torch import distributed as dist
 
@@ -23,7 +22,6 @@ from elr.devices import (
     forked_random_state,
     is_convolutional,
     keep_freed_memory,
-    mixed_seed,
     prefers_channels_last,
 )
 from elr.errors import ArgumentError, TrainingError, of_all_ranks
@@ -34,15 +32,14 @@ from elr.training.batches import BatchReader, agreed_rows
 from elr.training.checkpoints import Checkpoints, RunState, identity_of
 from elr.training.config import ALL, TrainingConfig
 from elr.training.cuda_graphs import replayed
-from elr.training.engine import make_accelerator, refuse_other_data, threads_for
+from elr.training.engine import is_plain, make_accelerator, refuse_other_data, threads_for
 from elr.training.inference import PlainInputs, gathered_probs, predicted_probs, settle_statistics
 from elr.training.method_view import TrainingView
 from elr.training.monitor import Monitor
 from elr.training.optimizers import groups_of, make_optimizer, make_scheduler
 from elr.training.progress import Measures, Progress, append_line, json_line, write_lines
+from elr.training.ranks.whole_batch import WholeBatch
 from elr.training.sampling import Pass, RowOrder
-
-_PLAIN = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 
 
 class Training:
@@ -52,9 +49,9 @@ class Training:
     number of threads; on a GPU only with torch's deterministic algorithms): the order of the rows and every random
     number depend on seed and epoch only. The caller's global generators on the CPU are left as they were.
 
-    Under torchrun or `accelerate launch` each rank takes its share of every batch; the targets come out as on one rank,
-    mixed pairs as well, but for what batch norm, dropout and DivideMix's own mixing see of a batch. Ranks with other
-    labels or settings than the others are refused, on all.
+    Under torchrun or `accelerate launch` each rank takes its share of every batch, and the results are those of one
+    rank but for rounding: `elr.training.ranks.whole_batch` says how, `Method.whole_batches` and FSDP or DeepSpeed where
+    not. Ranks with other labels or settings than the others are refused, on all.
 
     Args:
         method: what a step is.
@@ -159,10 +156,11 @@ class Training:
         self.schedulers = [make_scheduler(self.config, optimizer, self.steps_per_epoch) for optimizer in optimizers]
         self.step_module, *self.optimizers = self.accelerator.prepare(self.method, *optimizers)
         # Accelerate looks for optional packages at every backward; only engines other than torch's own need it to.
-        plain = self.accelerator.distributed_type in _PLAIN
+        plain = is_plain(self.accelerator)
         self.backward: Callable[[Tensor], None] = torch.Tensor.backward if plain else self.accelerator.backward
         if world > 1:
             self.method.distribute(dist.group.WORLD)
+        self.whole = WholeBatch(self.method, device=device, caught=plain)
         self.plain_inputs = PlainInputs(transform=self.transform, device=device, channels_last=self.channels_last)
         self.view = TrainingView(self.examples, self.loss_labels, inputs=self.plain_inputs)
         self.reader = BatchReader(
@@ -246,7 +244,7 @@ class Training:
     def _epoch(self, on_progress: Callable[[Progress], None] | None) -> None:
         """One pass over the data, its measures, and its line in metrics.jsonl."""
         started = time.perf_counter()
-        torch.manual_seed(mixed_seed(self.config.seed, self.state.epoch, 1 + self.accelerator.process_index))
+        self.whole.begin_epoch(self.config.seed, self.state.epoch)
         if self.state.epoch // self.config.generation_epochs > self.state.generation:
             self._begin_generation()
             self.state.generation += 1
@@ -308,9 +306,10 @@ class Training:
 
         The learning rate moves on by `steps` of its schedule.
         """
-        with self._autocast():
+        with self._autocast(), self.whole.forward(batch, share):
             step = self.step_module(batch)
-        self.backward(step.loss * share if share != 1.0 else step.loss)
+        with self.whole.backward():
+            self.backward(step.loss * share if share != 1.0 else step.loss)
         self.optimizers[number].step()
         self.optimizers[number].zero_grad()
         self.method.zero_grad()  # of all weights: a loss may reach those of another pass
@@ -327,7 +326,8 @@ class Training:
         measures: Measures = dict(self.state.monitor.end_epoch(self._favored(), self._gradients))
         epoch = self.state.epoch + 1
         if epoch == self.config.epochs:
-            settle_statistics(self.method, lambda n: self._batches(self.rows.begin(epoch + n)), autocast=self._autocast)
+            further = lambda n: self._batches(self.rows.begin(epoch + n))  # noqa: E731
+            settle_statistics(self.method, further, autocast=self._autocast, sharing=self.whole.forward)
         if self.probe is not None and (epoch % self.probe_period == 0 or epoch == self.config.epochs):
             self.state.probe_labels.append(self.predict_labels(self.probe))
             self.state.probe_epochs.append(epoch)

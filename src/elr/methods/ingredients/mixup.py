@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 from torch.nn import functional as F
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from elr.devices import sent
 from elr.errors import ArgumentError
+from elr.methods.ingredients.dealt_rows import dealt_rows
 from elr.methods.method import Batch, Inputs
 from elr.targets.ranks import number_of_ranks
 from elr.targets.updating import joined_of_ranks, rows_of_ranks
@@ -72,8 +74,8 @@ def draw_mixing(
 ) -> Mixing:
     """One weight for the batch, max(l, 1 - l) with l ~ Beta(alpha, alpha), and a random permutation of partners.
 
-    Draws from torch's generator of the CPU, so that every device mixes alike. Of several ranks the first one draws for
-    all, and partners may be on any: the batch of all is mixed as one process would.
+    Draws from torch's generator of the CPU, so that every device mixes alike. Of several ranks all draw for the whole
+    batch, what the first one drew is taken, and partners may be on any: the batch is mixed as one process would.
 
     Args:
         count: B.
@@ -92,28 +94,35 @@ def draw_mixing(
     if number_of_ranks(group) > 1:
         assert group is not None, "several ranks are a group"
         return _of_all_ranks(count, alpha, device, nearer, group)
-    share, partner = _drawn(count, alpha, nearer)
-    return Mixing(share, sent(partner, device))
+    drawn = fill_with_pairs(torch.empty(1 + count, dtype=torch.float64), alpha, nearer)
+    return Mixing(float(drawn[0]), sent(drawn[1:].long(), device))
 
 
-def _drawn(count: int, alpha: float, nearer: bool) -> tuple[float, Tensor]:
+def fill_with_pairs(drawn: Tensor, alpha: float, nearer: bool) -> Tensor:
+    """Draw the weight and the partners of a batch of B rows into (1 + B,) float64; see `draw_mixing`.
+
+    The training loop has several ranks draw alike here, by `torch.overrides`, as for functions of torch.
+
+    Example:
+        >>> drawn = fill_with_pairs(torch.empty(4, dtype=torch.float64), 1.0, True)
+        >>> 0.5 <= drawn[0].item() <= 1.0, sorted(drawn[1:].tolist())
+        (True, [0.0, 1.0, 2.0])
+    """
+    if has_torch_function_unary(drawn):
+        return handle_torch_function(fill_with_pairs, (drawn,), drawn, alpha, nearer)
     share = torch.distributions.Beta(alpha, alpha).sample().item()
-    return max(share, 1.0 - share) if nearer else share, torch.randperm(count)
+    drawn[0] = max(share, 1.0 - share) if nearer else share
+    drawn[1:] = torch.randperm(len(drawn) - 1)
+    return drawn
 
 
 def _of_all_ranks(count: int, alpha: float, device: torch.device, nearer: bool, group: dist.ProcessGroup) -> Mixing:
     """What one process would draw for the batch that the loop has dealt out row by row."""
     counts = rows_of_ranks(count, group, device)
-    drawn = torch.empty(1 + sum(counts), dtype=torch.float64, device=device)
-    if dist.get_rank(group) == 0:
-        share, partner = _drawn(sum(counts), alpha, nearer)
-        drawn.copy_(torch.cat([torch.tensor([share], dtype=torch.float64), partner.double()]))
+    drawn = fill_with_pairs(torch.empty(1 + sum(counts), dtype=torch.float64), alpha, nearer).to(device)
     dist.broadcast(drawn, src=dist.get_global_rank(group, 0), group=group)
-    there = torch.arange(max(counts))[:, None] < torch.tensor(counts)  # whether a rank has a first row, a second one
-    ranks = torch.arange(len(counts)).expand_as(there)[there]  # of the rows of the batch, in its order
-    joined = ranks.argsort(stable=True)  # the rows of the batch, in order of rank
-    place = torch.empty_like(joined).index_put_((joined,), torch.arange(len(joined)))
-    partner = place[drawn[1:].long().cpu()[ranks == dist.get_rank(group)]]
+    place = dealt_rows(counts).argsort()  # of the rows of the batch, among those of all ranks in order of rank
+    partner = place[drawn[1:].long().cpu()[dist.get_rank(group) :: len(counts)]]
     return Mixing(float(drawn[0]), sent(partner, device), group, counts)
 
 

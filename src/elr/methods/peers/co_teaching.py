@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 
 from elr.checking import check_ranges, check_types, checked
 from elr.methods.config import NOISE_RATE, MethodConfig
+from elr.methods.ingredients.dealt_rows import whole_batch
 from elr.methods.loss.formulas import cross_entropy
 from elr.methods.method import Batch, Method, Step, View, gradient_of
 from elr.targets.config import TargetsConfig
@@ -118,8 +120,7 @@ class CoTeaching(Method):
     Keeps nothing about a row, so that labels are judged by what the networks say at the end. Twice the time of cross
     entropy. Eval mode changes no state.
 
-    Under several ranks each picks from its own part of a batch: of a few rows, its choice is coarser than that from the
-    whole batch.
+    Under several ranks the batch is that of all: losses are exchanged, and each rank trains on its part of the choice.
 
     Args:
         networks: two, of weights of their own; each gives logits (B, C).
@@ -167,11 +168,21 @@ class CoTeaching(Method):
     def forward(self, batch: Batch) -> Step:
         both = [network(batch.inputs) for network in self.predictors]
         losses = [cross_entropy(logits, batch.labels) for logits in both]
-        chosen = [self.choose(each) for each in losses]
-        loss, peer_loss = losses[0][chosen[1]].mean(), losses[1][chosen[0]].mean()
+        (loss, kept), (peer_loss, _) = (self._kept(losses[k], by=losses[1 - k]) for k in (0, 1))
         mean = (loss.detach() + peer_loss.detach()) / 2.0
-        kept = torch.full_like(mean, len(chosen[0]) / len(batch.index))
-        return Step(loss + peer_loss, both[0], {"loss": mean, "kept": kept})
+        return Step(loss + peer_loss, both[0], {"loss": mean, "kept": torch.full_like(mean, kept)})
+
+    def _kept(self, losses: Tensor, *, by: Tensor) -> tuple[Tensor, float]:
+        """The mean over the rows that are kept `by` the losses (b,) of the peer, and which share of them that is.
+
+        Under several ranks it is this rank's part, b / B of which the loop adds up.
+        """
+        group, rank, world = (self.process_group if self.training else None), 0, 1
+        if group is not None:
+            by, rank, world = whole_batch(by.detach(), group), dist.get_rank(group), dist.get_world_size(group)
+        chosen = self.choose(by)
+        mine = chosen[chosen % world == rank] // world
+        return losses[mine].sum() / (len(chosen) * len(losses) / len(by)), len(chosen) / len(by)
 
     def choose(self, losses: Tensor) -> Tensor:
         """The rows of least loss that are kept in this epoch.

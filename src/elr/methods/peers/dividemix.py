@@ -38,6 +38,7 @@ class DivideMixConfig(DivideMixSettings):
     """
 
     name: ClassVar[str] = "dividemix"
+    whole_batches: ClassVar[bool] = False
 
     def target_widths(self, num_classes: int) -> tuple[int, ...]:
         return (num_classes,) * self.num_networks
@@ -148,6 +149,10 @@ class DivideMix(Method):
     @property
     def stores(self) -> list[Targets]:
         return list(self.evidence)  # type: ignore[arg-type]
+
+    @property
+    def whole_batches(self) -> bool:
+        return self._warms_up  # labeled rows and the others pass by themselves later, and a rank may have none of them
 
     def begin_epoch(self, epoch: int, view: View) -> None:
         self.epoch = epoch

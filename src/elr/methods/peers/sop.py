@@ -17,6 +17,7 @@ from elr.errors import ArgumentError
 from elr.methods.config import MethodConfig
 from elr.methods.loss.formulas import check_labels, check_logits, full_precision
 from elr.methods.method import Batch, Inputs, Method, ParameterGroup, Step, gradient_of
+from elr.targets.ranks import number_of_ranks
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -150,8 +151,8 @@ class SOP(Method):
     surer the network is. In much shorter runs v stays near 0; see `SOPConfig.for_run`.
 
     Nothing that it gathers says more of a row than the network (`pred_probs` is None): where u and v have not yet
-    grown, every label would pass for right. `noise` shows s. The class balance is that of a rank's share of the batch.
-    Where a batch has one view only, L_C is left out. Stores N (C + 1) floats beside the network.
+    grown, every label would pass for right. `noise` shows s. The class balance is that of the batch of all ranks. Where
+    a batch has one view only, L_C is left out. Stores N (C + 1) floats beside the network.
 
     Args:
         network: gives logits (B, C).
@@ -222,7 +223,7 @@ class SOP(Method):
                 terms["consistency"] = _disagreement(full, full_precision(others[0]))
                 loss = loss + self.config.consistency * terms["consistency"]
             if self.config.balance > 0:
-                terms["balance"] = _imbalance(mixed)
+                terms["balance"] = _imbalance(mixed, self.process_group if self.training else None)
                 loss = loss + self.config.balance * terms["balance"]
         return Step(loss, logits, {name: value.detach() for name, value in {"loss": loss, **terms}.items()})
 
@@ -285,6 +286,14 @@ def _disagreement(logits: Tensor, others: Tensor) -> Tensor:
     return F.kl_div(others.log_softmax(dim=1), logits.detach().softmax(dim=1), reduction="batchmean")
 
 
-def _imbalance(probs: Tensor) -> Tensor:
-    """KL of even classes and the mean of probabilities."""
-    return -(probs.mean(dim=0).clamp(min=FLOOR) * probs.shape[1]).log().mean()
+def _imbalance(probs: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
+    """KL of even classes and the mean of probabilities over the rows of all ranks.
+
+    The gradient is this rank's part, which the loop averages.
+    """
+    mean = probs.mean(dim=0)
+    if number_of_ranks(group) > 1:
+        whole = torch.cat([probs.detach().sum(dim=0), mean.new_tensor([len(probs)])])
+        dist.all_reduce(whole, group=group)
+        mean = mean + (whole[:-1] / whole[-1] - mean.detach())
+    return -(mean.clamp(min=FLOOR) * probs.shape[1]).log().mean()
