@@ -2,10 +2,10 @@ import numpy as np
 import torch
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer, QuantileTransformer, RobustScaler, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, QuantileTransformer, StandardScaler
 from torch import nn
 
-from elr.runs.export.graph import Arranged, AsTheyCome, Ensemble, Imputed, Near, Ranked, Standardized, Views
+from elr.runs.export.graph import Arranged, AsTheyCome, Ensemble, Imputed, LogOdds, Ranked, Standardized
 
 
 def test_numbers_with_gaps_as_scikit_learn_fills_them():
@@ -29,14 +29,14 @@ def test_ranks_as_scikit_learn_has_them():
     np.testing.assert_allclose(Ranked(fitted.quantiles_)(torch.from_numpy(new)), fitted.transform(new), atol=1e-9)
 
 
-def test_far_numbers_are_brought_near_as_scikit_learn_does():
-    numbers = np.exp(4 * np.random.default_rng(0).normal(size=(50, 2)))
-    fitted = Pipeline([("quartiles", RobustScaler()), ("near", FunctionTransformer(np.arcsinh))]).fit(numbers)
-    numbers[:4, 0] = 1e-9, -1e12, 1e200, -1e300
-    near = Near(fitted["quartiles"].center_, fitted["quartiles"].scale_)
-    np.testing.assert_allclose(near(torch.from_numpy(numbers)), fitted.transform(numbers), atol=1e-12)
-    twice = Views([near, AsTheyCome()])(torch.from_numpy(numbers))
-    np.testing.assert_array_equal(twice[:, 2:], numbers)
+def test_log_odds_as_scikit_learn_has_them():
+    ranks = np.random.default_rng(0).random((50, 2))
+    ranks[:2] = [0, 1], [1, 0]
+    inner, odds = MinMaxScaler(feature_range=(-0.98, 0.98)), FunctionTransformer(np.arctanh)
+    fitted = Pipeline([("inner", inner), ("odds", odds)]).fit(ranks)
+    np.testing.assert_allclose(
+        LogOdds(inner.scale_, inner.min_)(torch.from_numpy(ranks)), fitted.transform(ranks), atol=1e-12
+    )
 
 
 def test_columns_are_prepared_in_groups():

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 _LEVELS = 255.0
-_SQUARED = 1e10
 
 
 class Ensemble(nn.Module):
@@ -109,52 +108,29 @@ class Ranked(nn.Module):
         return torch.where(numbers <= self.quantiles[0], 0.0, inside)
 
 
-class Near(nn.Module):
-    """arsinh((x - center) / scale), float64.
+class LogOdds(nn.Module):
+    """arctanh(scale x + shift), float64: of what lies between -1 and 1.
 
     Args:
-        center: (D,).
         scale: (D,).
+        shift: (D,).
 
     Example:
-        >>> Near(np.array([2.0]), np.array([1.0]))(torch.tensor([[2.0]]))
-        tensor([[0.]], dtype=torch.float64)
+        >>> LogOdds(np.array([2.0]), np.array([-1.0]))(torch.tensor([[0.5], [0.75]])).flatten()
+        tensor([0.0000, 0.5493], dtype=torch.float64)
     """
 
-    def __init__(self, center: NDArray, scale: NDArray) -> None:
+    def __init__(self, scale: NDArray, shift: NDArray) -> None:
         super().__init__()
-        self.register_buffer("center", torch.as_tensor(np.asarray(center, dtype=np.float64)))
         self.register_buffer("scale", torch.as_tensor(np.asarray(scale, dtype=np.float64)))
-        self.center: Tensor
+        self.register_buffer("shift", torch.as_tensor(np.asarray(shift, dtype=np.float64)))
         self.scale: Tensor
+        self.shift: Tensor
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(B, D)."""
-        far = (inputs.double() - self.center) / self.scale
-        size = far.abs()
-        small = size.clamp(max=_SQUARED)  # of larger ones the square may be beyond float64, and the sum is twice them
-        # ONNX Runtime has no arsinh of float64.
-        return far.sign() * torch.where(size > _SQUARED, (2 * size).log(), (small + (small * small + 1).sqrt()).log())
-
-
-class Views(nn.Module):
-    """The same columns in several ways, one after the other.
-
-    Args:
-        parts: what makes each of (B, D).
-
-    Example:
-        >>> Views([AsTheyCome(), AsTheyCome()])(torch.tensor([[1.0, 2.0]]))
-        tensor([[1., 2., 1., 2.]])
-    """
-
-    def __init__(self, parts: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.parts = nn.ModuleList(parts)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(B, D) for each."""
-        return torch.cat([part(inputs) for part in self.parts], dim=1)
+        inner = inputs.double() * self.scale + self.shift
+        return ((1 + inner) / (1 - inner)).log() / 2  # ONNX Runtime has no arctanh of float64
 
 
 class Arranged(nn.Module):

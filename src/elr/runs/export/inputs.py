@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from elr import files
 from elr.data.columns.new_data import plain_columns
 from elr.data.columns.reading import CATEGORICAL, NUMERIC
-from elr.data.columns.scaling import NEAR, RANKED, RANKS, VIEWS, centers
+from elr.data.columns.scaling import INNER, RANKED, RANKS, centers
 from elr.data.examples import Examples
 from elr.data.kinds.features import FeaturesPreprocessing
 from elr.data.kinds.images import BackbonePreprocessing, PixelsPreprocessing
@@ -32,13 +32,12 @@ from elr.runs.export.graph import (
     Arranged,
     AsTheyCome,
     Imputed,
-    Near,
+    LogOdds,
     OneHot,
     Pixels,
     Ranked,
     Standardized,
     TableColumns,
-    Views,
 )
 from elr.runs.plan import Plan
 
@@ -340,12 +339,10 @@ def _scaling(part: Any) -> nn.Module:
     if not isinstance(part, Pipeline):
         return _standardized(part)
     scale = _standardized(part["scale"])
-    if VIEWS not in part.named_steps:
+    if RANKS not in part.named_steps:
         return scale
-    views = part[VIEWS]
-    quartiles = views[NEAR]["quartiles"]
-    near = Near(quartiles.center_, quartiles.scale_)
-    return nn.Sequential(Views([Ranked(views[RANKS].quantiles_), near]), scale)
+    inner = part[INNER]
+    return nn.Sequential(Ranked(part[RANKS].quantiles_), LogOdds(inner.scale_, inner.min_), scale)
 
 
 def _one_hot(encoder: Any, columns: Sequence[str]) -> OneHot:
