@@ -221,14 +221,22 @@ def computed_again(rank, world):
     whole, batch, share = whole_of(rank, world)
     whole.begin_epoch(SEED, EPOCH)
     inputs, said = inputs_of((5,))[rank::world].requires_grad_(), {}
-    for reentrant in (True, False):
-        with whole.forward(batch, share):
-            outputs = checkpoint(nn.Dropout(), inputs, use_reentrant=reentrant)
-        try:
-            with whole.backward():
+    layers = {
+        "dropout of a module": nn.Dropout(),
+        "dropout": F.dropout,
+        "batch_norm": lambda rows: F.batch_norm(rows, None, None, training=True),
+        "bernoulli_": lambda rows: rows * rows.new_empty(len(rows), 1).bernoulli_(0.5),
+        "nothing": nn.Sequential(nn.Dropout(0.0), nn.Linear(5, 5)),
+    }
+    for name, layer in layers.items():
+        for reentrant in (True, False):
+            try:
+                with whole.forward(batch, share):
+                    outputs = checkpoint(layer, inputs, use_reentrant=reentrant)
                 outputs.sum().backward()
-        except TrainingError as error:
-            said[f"reentrant {reentrant}"] = str(error)
+                said[f"{name}, reentrant {reentrant}"] = "was computed"
+            except TrainingError as error:
+                said[f"{name}, reentrant {reentrant}"] = str(error)
     return said
 
 

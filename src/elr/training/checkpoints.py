@@ -182,7 +182,7 @@ class Checkpoints:
         if ranks[0] != ranks[1] and self.accelerator.is_main_process:
             warnings.warn(
                 f"{found[-1]} was written by {ranks[0]} process(es), and {ranks[1]} go on from it: rows, targets and "
-                "weights are taken over as they are, and batches are those of all processes together",
+                "weights are taken over as they are",
                 RuntimeWarning,
                 stacklevel=2,
             )

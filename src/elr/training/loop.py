@@ -308,8 +308,7 @@ class Training:
         """
         with self._autocast(), self.whole.forward(batch, share):
             step = self.step_module(batch)
-        with self.whole.backward():
-            self.backward(step.loss * share if share != 1.0 else step.loss)
+        self.backward(step.loss * share if share != 1.0 else step.loss)
         self.optimizers[number].step()
         self.optimizers[number].zero_grad()
         self.method.zero_grad()  # of all weights: a loss may reach those of another pass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn import functional as F
-from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
 from elr.devices import mixed_seed
@@ -18,11 +19,11 @@ from elr.errors import TrainingError
 from elr.methods.ingredients.mixup import fill_with_pairs
 from elr.methods.method import Batch, Method
 from elr.targets.ranks import number_of_ranks
-from elr.training.inference import NORMS
 from elr.training.ranks.batch_norm import batch_norm_of_ranks
 from elr.training.ranks.random_state import CommonRandomState
 
 DROPS = nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d | nn.AlphaDropout | nn.FeatureAlphaDropout
+_CHECKPOINT = os.path.join("torch", "utils", "checkpoint.py")  # noqa: PTH118 - as code has it
 _STEP = 1  # the stream of random numbers of the training step, see `elr.training.sampling`
 _DROP_FUNCTIONS = {F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout}
 _DRAW_FUNCTIONS = {
@@ -92,6 +93,9 @@ class WholeBatch:
         Args:
             batch: b rows, those of this rank.
             share: b W / B.
+
+        Raises:
+            TrainingError: one of them is to be computed again in the backward pass (`torch.utils.checkpoint`).
         """
         if not (self.caught and self.method.whole_batches):
             yield
@@ -101,24 +105,9 @@ class WholeBatch:
         with _Caught(lambda func, args, kwargs: self._of_layer(func, args, kwargs, places)):
             yield
 
-    @contextmanager
-    def backward(self) -> Iterator[None]:
-        """Within it, dropout or batch norm that is computed once more is refused: it would not be what it was.
-
-        Raises:
-            TrainingError: activations are computed again in the backward pass (`torch.utils.checkpoint`).
-        """
-        if not (self.caught and self.method.whole_batches):
-            yield
-            return
-        handle = register_module_forward_pre_hook(_refuse)  # the thread that computes again has no mode of this one
-        try:
-            yield
-        finally:
-            handle.remove()
-
     def _of_layer(self, func: Callable[..., Any], args: Any, kwargs: Any, places: _Places) -> Any:
         if func is F.batch_norm:
+            _refuse_checkpoint(func)
             return batch_norm_of_ranks(*args, **kwargs, group=self.group)
         if func is fill_with_pairs:
             with self.state.drawing():
@@ -127,9 +116,12 @@ class WholeBatch:
 
     def _drawn(self, func: Callable[..., Any], args: Any, kwargs: Any, places: _Places) -> Any:
         """What is drawn for the rows of this rank, as part of the batch."""
+        if not args and "input" in kwargs:
+            args, kwargs = (kwargs["input"],), {name: value for name, value in kwargs.items() if name != "input"}
         inputs: Any = args[0] if args else None
-        if not places.fit(inputs) or kwargs.get("generator") is not None or _tensors(args[1:]):
+        if not places.fit(inputs) or kwargs.get("generator") is not None or _tensors((*args[1:], *kwargs.values())):
             return func(*args, **kwargs)
+        _refuse_checkpoint(func)
         fills = func.__name__.endswith("_")  # and does not ask what was there
         whole = places.among_all(inputs.detach() if fills else inputs)
         with self.state.drawing():
@@ -194,11 +186,14 @@ def _tensors(arguments: Sequence[Any]) -> bool:
     return any(isinstance(each, Tensor) for each in arguments)
 
 
-def _refuse(module: nn.Module, args: Any) -> None:
-    del args
-    if module.training and isinstance(module, DROPS | NORMS):
-        raise TrainingError(
-            f"a {type(module).__name__} is computed again in the backward pass (torch.utils.checkpoint), and the batch "
-            "lies on several processes: it would draw, or measure, otherwise than before. Train without that, or in "
-            "one process, or with a method whose whole_batches is False: then each process draws for its own rows"
-        )
+def _refuse_checkpoint(func: Callable[..., Any]) -> None:
+    """What is computed again in the backward pass would draw, or measure, by itself then, as no mode is there."""
+    frame = sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_filename.endswith(_CHECKPOINT):
+            raise TrainingError(
+                f"{func.__name__} is to be computed again in the backward pass (torch.utils.checkpoint), and the batch "
+                "lies on several processes: it would draw, or measure, otherwise than before. Train without that, in "
+                "one process, or with a method whose whole_batches is False: then each process draws for its own rows"
+            )
+        frame = frame.f_back
