@@ -8,6 +8,7 @@ import pytest
 from scipy import sparse
 from sklearn import config_context
 from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from elr.data.columns.new_data import plain_columns
@@ -24,6 +25,7 @@ from elr.data.columns.scaling import (
     ranks_remark,
     table_preprocessing,
 )
+from elr.errors import ArtifactError
 
 RNG = np.random.default_rng(0)
 NORMAL = RNG.normal(size=1000)
@@ -211,3 +213,10 @@ def test_arrays_come_whatever_scikit_learn_is_told_to_give(output):
     assert [type(each) for each in (rows, *found)] == [np.ndarray] * 3
     assert (rows == fit_table_preprocessing(plain, kinds).transform(plain)).all()
     assert sparse.issparse(scaled)
+
+
+def test_what_a_former_elr_has_ranked_is_refused_with_advice():
+    former = Pipeline([("views", StandardScaler()), ("scale", StandardScaler())]).fit(NORMAL[:, None])
+    transformer = ColumnTransformer([(RANKED, former, [0])]).fit(NORMAL[:, None])
+    with pytest.raises(ArtifactError, match=r"of an earlier elr.*run `elr fit` anew"):
+        centers(transformer)

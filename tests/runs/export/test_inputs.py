@@ -6,6 +6,7 @@ import pandas as pd
 import torch
 
 import elr
+from elr.data.columns.scaling import ranked_columns
 from elr.runs.export.inputs import inputs_of
 from elr.runs.predict import load_run
 
@@ -31,3 +32,15 @@ def test_columns_whose_range_is_no_number_have_examples(tmp_path):
     readings["b"] = replace(readings["b"], low=math.nan)
     inputs = inputs_of(replace(preprocessing, readings=readings), plan, options, tmp_path)
     assert len(inputs.made(np.random.default_rng(0)).examples) > 1
+
+
+def test_ranked_columns_may_come_first(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"amount": np.exp(3 * rng.normal(size=40)), "plain": rng.normal(size=40)})
+    frame["y"] = np.tile(["one", "two"], 20)
+    elr.fit(frame, out=tmp_path / "run", label="y", config=elr.FitConfig(epochs=1, members=1))
+    preprocessing, plan, options, _ = load_run(tmp_path / "run")
+    assert ranked_columns(preprocessing.transformer) == ["amount"]
+    inputs = inputs_of(preprocessing, plan, options, tmp_path)
+    rows = inputs.made(np.random.default_rng(0))
+    torch.testing.assert_close(inputs.prepare(*rows.inputs), rows.examples.fetch(torch.arange(len(rows.examples))))

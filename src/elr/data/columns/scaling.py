@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, QuantileTransformer, StandardScaler
 
 from elr.data.columns.reading import CATEGORICAL, DATE, NUMERIC
+from elr.errors import ArtifactError
 
 LEAST_EMBEDDING = 256
 """Features from which on an array is taken for embeddings, which live by their distances."""
@@ -29,6 +30,7 @@ _IN_NORMAL = 1.349  # standard deviations between the quartiles of a normal dist
 _QUANTILES = 256
 _FARTHEST = 0.98  # what the lowest and the highest rank become, before their log-odds are taken
 _SAMPLE = 100_000  # rows
+_FORMER = "views"
 _SHOWN = 5
 
 
@@ -171,6 +173,23 @@ def ranks_remark(transformer: StandardScaler | ColumnTransformer, *, what: str) 
     return [f"{several} {shown}: a few of {its} numbers lie far out: learned from by rank"]
 
 
+def is_ranking(part: Any) -> bool:
+    """Whether a pipeline ranks numbers.
+
+    Raises:
+        ArtifactError: it does so in the way of a former elr.
+
+    Example:
+        >>> is_ranking(Pipeline([("scale", StandardScaler())]))
+        False
+    """
+    if _FORMER in part.named_steps:
+        raise ArtifactError(
+            "this run is of an earlier elr, which prepared columns with heavy tails in another way: run `elr fit` anew"
+        )
+    return RANKS in part.named_steps
+
+
 def centers(transformer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(D,) where most numbers of each column lie and (D,) how far they spread, as `fit_array_preprocessing` learned.
 
@@ -184,7 +203,7 @@ def centers(transformer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     for name, part, places in transformer.transformers_:
         if name == NUMERIC:
             found[:, places] = part.mean_, np.sqrt(part.var_)
-        else:
+        elif is_ranking(part):
             low, middle, high = np.percentile(part[RANKS].quantiles_, [25, 50, 75], axis=0)
             found[:, places] = middle, (high - low) / _IN_NORMAL
     return found[0], found[1]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from elr import files
 from elr.data.columns.new_data import plain_columns
 from elr.data.columns.reading import CATEGORICAL, NUMERIC
-from elr.data.columns.scaling import INNER, RANKED, RANKS, centers
+from elr.data.columns.scaling import INNER, RANKED, RANKS, centers, is_ranking
 from elr.data.examples import Examples
 from elr.data.kinds.features import FeaturesPreprocessing
 from elr.data.kinds.images import BackbonePreprocessing, PixelsPreprocessing
@@ -272,7 +272,7 @@ def _table(preprocessing: TablePreprocessing) -> ModelInputs:
             encoded = np.asarray(preprocessing.transformer.transform(plain)).astype(np.float32)
         inputs = []
         if imputed is not None:
-            inputs.append(torch.tensor(plain[numeric].to_numpy(dtype=np.float64)))
+            inputs.append(torch.tensor(np.ascontiguousarray(plain[numeric].to_numpy(dtype=np.float64))))
         if one_hot is not None:
             codes = [_codes(plain[name], names) for name, names in zip(categorical, one_hot.categories_, strict=True)]
             inputs.append(torch.from_numpy(np.stack(codes, axis=1)))
@@ -339,7 +339,7 @@ def _scaling(part: Any) -> nn.Module:
     if not isinstance(part, Pipeline):
         return _standardized(part)
     scale = _standardized(part["scale"])
-    if RANKS not in part.named_steps:
+    if not is_ranking(part):
         return scale
     inner = part[INNER]
     return nn.Sequential(Ranked(part[RANKS].quantiles_), LogOdds(inner.scale_, inner.min_), scale)
