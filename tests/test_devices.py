@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch._inductor import config
 
 from elr import devices
 from elr.devices import (
@@ -143,16 +144,30 @@ def test_threads_take_turns_at_the_random_state():
 
 def test_a_library_is_built_without_news_of_what_is_absent(capfd, caplog):
     log = logging.getLogger("torch.utils.cpp_extension")
-    before = log.level
+    before = log.level, list(log.filters)
     try:
         library = built_library('extern "C" int three() { return 3; }')
     except Exception as error:
         pytest.skip(f"there is no compiler: {error}")
     assert library.three() == 3
-    assert log.level == before
+    assert (log.level, log.filters) == before
     assert "CUDA" not in capfd.readouterr().err + caplog.text
     with pytest.raises(Exception, match="nothing of C"):
         built_library("this is nothing of C++")
+
+
+def test_a_compiler_that_does_not_know_all_of_the_processor_is_asked_once_more(monkeypatch):
+    asked = []
+
+    def load(_):
+        asked.append(config.cpp.vec_isa_ok)
+        if len(asked) == 1:
+            raise RuntimeError("unrecognized command-line option")
+        return "a library"
+
+    monkeypatch.setattr("torch._inductor.codecache.CppCodeCache.load", load)
+    assert built_library("") == "a library"
+    assert asked == [True, config.cpp.vec_isa_ok]
 
 
 @pytest.fixture

@@ -242,14 +242,26 @@ def built_library(source: str) -> ctypes.CDLL:
         ...     assert library.two() == 2
     """
     log = logging.getLogger("torch.utils.cpp_extension")
-    level = log.level
-    log.setLevel(logging.ERROR)  # that there is no GPU is no news
+    errors = _Errors()  # of this call, as others may build in other threads meanwhile
+    log.addFilter(errors)
     try:
+        from torch._inductor import config
         from torch._inductor.codecache import CppCodeCache
 
-        return CppCodeCache.load(source)  # type: ignore[return-value]
+        try:
+            with config.patch({"cpp.vec_isa_ok": True}):  # compilers are tried out for seconds else
+                return CppCodeCache.load(source)  # type: ignore[return-value]
+        except Exception:  # an old compiler, which does not know all that the processor can do
+            return CppCodeCache.load(source)  # type: ignore[return-value]
     finally:
-        log.setLevel(level)
+        log.removeFilter(errors)
+
+
+class _Errors(logging.Filter):
+    """Lets errors through: that there is no GPU is no news."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.ERROR
 
 
 Functions = Mapping[str, tuple[Any, Sequence[Any]]]

@@ -1,6 +1,8 @@
 """Pixels resampled and normalized: what is built gives the bits of torch and Pillow, and is built when worth it."""
 
+import os
 import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -165,6 +167,37 @@ def test_it_is_worth_it_after_a_tenth_as_many_by_pillow(anew, monkeypatch):
     assert not anew
     resampling.middle_square(noise(6, 6), 3)
     assert anew == ["elr-pixel-kernels"]
+
+
+def test_where_no_thread_is_to_be_had_torch_and_pillow_go_on(anew, monkeypatch):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(resampling, "WORTH", 25)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    pixels = noise(6, 6)
+    for _ in range(5):
+        assert np.array_equal(resampling.middle_square(pixels, 3), pillow(pixels, 3))
+    assert not anew
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+def test_a_fork_waits_for_what_is_being_built(anew, monkeypatch):
+    building, built = threading.Event(), threading.Event()
+
+    def build():
+        building.set()
+        time.sleep(0.2)
+        built.set()
+
+    monkeypatch.setattr(resampling, "WORTH", 1)
+    monkeypatch.setattr(resampling, "_build", build)
+    resampling.bilinear_square(noise(6, 6), 3)
+    assert building.wait(10)
+    child = os.fork()
+    if not child:
+        os._exit(0 if built.is_set() else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_without_a_compiler_torch_and_pillow_go_on_and_a_line_says_so(use, monkeypatch, caplog):

@@ -7,7 +7,9 @@ it. Until then, and where there is no such compiler or no AVX2, torch and Pillow
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
+from contextlib import suppress
 from importlib import resources
 from typing import Any
 
@@ -19,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 WORTH = 1_000
-"""Images resampled by torch, or a tenth as many by Pillow, before what is faster is built, in 1 to 2 seconds."""
+"""Images resampled by torch, or a tenth as many by Pillow, before what is faster is built, in 1 to 3 seconds."""
 _OF_PILLOW = 10  # what Pillow takes more than the kernel, in terms of what torch does
 _state: dict[str, Any] = {"missed": 0, "library": None}
 _BEGUN = threading.Lock()  # taken once, by the thread that begins; nobody ever waits for it
@@ -156,7 +158,9 @@ def _library(*, missed: int) -> Any:
     if _state["library"] is None and _state["missed"] < WORTH:
         _state["missed"] += missed
         if _state["missed"] >= WORTH and _BEGUN.acquire(blocking=False):
-            threading.Thread(target=_build, name="elr-pixel-kernels").start()
+            _state["thread"] = thread = threading.Thread(target=_build, name="elr-pixel-kernels")
+            with suppress(RuntimeError):  # no thread more is to be had: torch and Pillow go on
+                thread.start()
     return _state["library"]
 
 
@@ -173,10 +177,21 @@ def _build() -> None:
     _state["library"] = usable_library(source, functions, _is_right, otherwise=otherwise)
 
 
+def _end_building() -> None:
+    """Before a fork: the child would have the locks of what is imported, and not the thread that holds them."""
+    thread = _state.get("thread")
+    if thread is not None and thread.is_alive():
+        thread.join()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_end_building)
+
+
 def _is_right(library: Any) -> bool:
     """Whether it gives the very bits that torch and Pillow give."""
     rng = np.random.default_rng(0)
-    for height, width, size in ((61, 83, 32), (40, 37, 12), (33, 130, 9), (23, 21, 40), (96, 71, 14), (3, 2, 5)):
+    for height, width, size in ((61, 83, 32), (40, 37, 12), (33, 130, 9), (23, 21, 40), (57, 30, 3), (41, 40, 39)):
         pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
         side = min(height, width)
         left, top = (width - side) / 2, (height - side) / 2
