@@ -135,7 +135,7 @@ def test_columns_with_heavy_tails_are_ranked_before_they_are_standardized():
     rising = rows[there, 1][np.argsort(NORMAL[there])]
     assert (np.diff(rising) >= 0).all()
     places = [0, 1, 25, 75, 99, 100]
-    assert np.percentile(rising, places) == pytest.approx([-2.8, -2.38, -0.65, 0.65, 2.38, 2.8], abs=0.2)
+    assert np.percentile(rising, places) == pytest.approx([-3.4, -2.4, -0.62, 0.62, 2.4, 3.4], abs=0.25)
     assert rows[there, 2].max() < rows[~there, 2].min()
     far = fitted.transform(frame.assign(amount=1e30).iloc[:2])
     np.testing.assert_allclose(far[:, 1], rows[:, 1].max())
@@ -150,7 +150,7 @@ def test_arrays_as_tables():
     np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(rows.std(axis=0), 1, rtol=1e-5)
     ranks = np.argsort(np.argsort(NORMAL)) / 999
-    assert np.corrcoef(rows[:, 2], np.arctanh(0.98 * (2 * ranks - 1)))[0, 1] > 0.9999
+    assert np.corrcoef(rows[:, 2], np.arctanh(0.995 * (2 * ranks - 1)))[0, 1] > 0.9999
     means, spreads = centers(fitted)
     np.testing.assert_allclose(means[[0, 2]], features.mean(axis=0)[[0, 2]], atol=1e-4)
     assert means[1] == pytest.approx(np.median(features[:, 1]), rel=0.05)

@@ -83,10 +83,10 @@ def test_features_that_say_the_label_or_count_the_rows_are_said():
     assert says.startswith("feature 1 is learned from, but it says the label in other words, in every row")
 
 
-def test_ranked_features_do_not_count_twice_for_embeddings():
+def test_ranked_features_are_no_embeddings():
     features = np.exp(3 * np.random.default_rng(0).normal(size=(60, 150))).astype(np.float32)
     records = Records(kind="features", rows=np.arange(60), features=features, labels=[0, 1] * 30)
     fitted = fit_preprocessing(records, ReadOptions())
     inputs = fitted.encode(records, name="it").inputs
-    assert inputs.shape[1] > 256
+    assert inputs.shape[1] == 150
     assert fitted.feature_rate(inputs.shape[1]) is None

@@ -90,7 +90,8 @@ class FeaturesPreprocessing(Preprocessing):
         return [Finding(text=text, loud=True)]
 
     def feature_rate(self, num_features: int) -> float | None:
-        return _EMBEDDING_RATE if num_features >= LEAST_EMBEDDING else None
+        learned = getattr(self.transformer, "n_features_in_", num_features)
+        return _EMBEDDING_RATE if learned >= LEAST_EMBEDDING else None
 
 
 class Features(Kind):
