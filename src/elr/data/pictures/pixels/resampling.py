@@ -72,9 +72,7 @@ def middle_square(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     # From version 13 on Pillow resamples the height of tall images first, which gives other bits.
     if library is None or height + size > 2 * max(width, size):
         return _bicubic(pixels, size)
-    side = min(height, width)
-    left, top = (width - side) / 2, (height - side) / 2
-    return _resampled(library, pixels, size, (left, top, left + side, top + side))
+    return _resampled(library, pixels, size, _middle(height, width))
 
 
 def normalized_by_pixel(images: Tensor, mirrored: Tensor | None, mean: Tensor, scale: Tensor) -> Tensor | None:
@@ -113,11 +111,22 @@ def room_of_thread(name: str, size: int) -> NDArray[np.uint8]:
     return getattr(_OF_THREAD, name)[:size]
 
 
-def _bilinear(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    # Together in memory, or torch would copy it, and wake its own threads in each of ours.
+def _together(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same pixels one after the other in memory, until the next call in this thread."""
     together = room_of_thread("window", pixels.size).reshape(pixels.shape)
     np.copyto(together, pixels)
-    shown = torch.from_numpy(together)
+    return together
+
+
+def _middle(height: int, width: int) -> Box:
+    """The largest square in the middle."""
+    side = min(height, width)
+    left, top = (width - side) / 2, (height - side) / 2
+    return left, top, left + side, top + side
+
+
+def _bilinear(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    shown = torch.from_numpy(_together(pixels))  # or torch would copy it, and wake its own threads in each of ours
     # With a batch axis that has a stride, since without one torch does not see that pixels lie together, and takes half
     # as long again. One side at a time, the height first, so that fewer rows are left for the other, slower pass.
     part = shown.view(1, *shown.shape).permute(0, 3, 1, 2)
@@ -133,9 +142,7 @@ def _bicubic(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 def _resampled(library: Any, pixels: NDArray[np.uint8], size: int, box: Box | None = None) -> NDArray[np.uint8]:
     """All of it, bilinear, or a box of it, bicubic."""
     if pixels.strides[1:] != (3, 1):  # turned ones
-        together = room_of_thread("window", pixels.size).reshape(pixels.shape)
-        np.copyto(together, pixels)
-        pixels = together
+        pixels = _together(pixels)
     (height, width), stride = pixels.shape[:2], pixels.strides[0]
     left, top, right, bottom = box or (0, 0, width, height)
     out = np.empty((size, size, 3), dtype=np.uint8)
@@ -193,9 +200,7 @@ def _is_right(library: Any) -> bool:
     rng = np.random.default_rng(0)
     for height, width, size in ((61, 83, 32), (40, 37, 12), (33, 130, 9), (23, 21, 40), (57, 30, 3), (41, 40, 39)):
         pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-        side = min(height, width)
-        left, top = (width - side) / 2, (height - side) / 2
-        bicubic = _resampled(library, pixels, size, (left, top, left + side, top + side))
+        bicubic = _resampled(library, pixels, size, _middle(height, width))
         if not np.array_equal(_resampled(library, pixels, size), _bilinear(pixels, size)):
             return False
         if not np.array_equal(bicubic, _bicubic(pixels, size)):
