@@ -1,6 +1,7 @@
 """Programs of benchmarks/ and examples/ as modules, for tests that look into them."""
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -20,3 +21,11 @@ def load_script(path: Path) -> ModuleType:
     finally:
         sys.path.remove(str(path.parent))
     return module
+
+
+def filled_by_ranks(folder: Path, script: str) -> Path:
+    """The folder into which a program of tests/, run once, has written what each of its ranks found."""
+    command = [sys.executable, ROOT / "tests" / script, folder]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return folder

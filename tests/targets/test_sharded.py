@@ -1,9 +1,5 @@
 """Targets spread over ranks: alone here, and on two and four gloo ranks as tests/sharded_ranks.py found them."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -13,18 +9,15 @@ from elr.targets.dense import DenseTargets
 from elr.targets.sharded import ShardedTargets
 from elr.targets.store import rows_apart
 from elr_batches import outputs
+from scripts import filled_by_ranks
 from thread_ranks import ThreadRanks, batches, check_as_one_process, check_unlike_are_refused
 
 RANKS = [(world, rank) for world in (2, 4) for rank in range(world)]
-SCRIPT = Path(__file__).parents[1] / "sharded_ranks.py"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sharded")
-    ran = subprocess.run([sys.executable, SCRIPT, folder], capture_output=True, text=True, timeout=200, check=False)
-    assert ran.returncode == 0, ran.stderr
-    return folder
+    return filled_by_ranks(tmp_path_factory.mktemp("sharded"), "sharded_ranks.py")
 
 
 @pytest.fixture(params=RANKS, ids=[f"rank {rank} of {world}" for world, rank in RANKS])

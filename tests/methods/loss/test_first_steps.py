@@ -1,9 +1,5 @@
 """What ranks are told of their batches: ranks that are threads, and gloo ranks as tests/loss_ranks.py found."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -11,19 +7,16 @@ from elr.errors import ArgumentError
 from elr.methods.loss import first_steps
 from elr.methods.loss.first_steps import ENOUGH, MOST_STEPS, FirstSteps
 from elr.targets.config import PLACEMENTS
+from scripts import filled_by_ranks
 from thread_ranks import ThreadRanks
 
 N = 1000
 LABELS = torch.arange(N) % 10
-SCRIPT = Path(__file__).parents[2] / "loss_ranks.py"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("loss")
-    ran = subprocess.run([sys.executable, SCRIPT, folder], capture_output=True, text=True, timeout=200, check=False)
-    assert ran.returncode == 0, ran.stderr
-    return folder
+    return filled_by_ranks(tmp_path_factory.mktemp("loss"), "loss_ranks.py")
 
 
 @pytest.fixture(params=[0, 1])

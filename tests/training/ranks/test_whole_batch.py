@@ -1,26 +1,19 @@
 """Layers that see the batch of all ranks: on gloo ranks as tests/whole_batch_ranks.py found them, and alone."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
 
 from elr.training.ranks.whole_batch import WholeBatch
+from scripts import filled_by_ranks
 from whole_batch_ranks import LAYERS, WORLDS, batch_of, shared_method
 
-SCRIPT = Path(__file__).parents[2] / "whole_batch_ranks.py"
 RANKS = [(world, rank) for world in WORLDS for rank in range(world)]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole")
-    ran = subprocess.run([sys.executable, SCRIPT, folder], capture_output=True, text=True, timeout=200, check=False)
-    assert ran.returncode == 0, ran.stderr
-    return folder
+    return filled_by_ranks(tmp_path_factory.mktemp("whole"), "whole_batch_ranks.py")
 
 
 @pytest.fixture(params=RANKS, ids=[f"rank {rank} of {world}" for world, rank in RANKS])
